@@ -1,0 +1,122 @@
+package transport
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Error is an exchange that failed: no answer came (Status 0), or one that the
+// caller calls a failure. It holds no secret.
+type Error struct {
+	Op        string // what the exchange was for
+	URL       string // where it went, redacted
+	Status    int    // 0: no answer came, and the server may or may not have acted
+	Code      string // the server's own word for the error, if any
+	Message   string // the server's message, if any
+	RequestID string // the server's name for the exchange, if any
+	Err       error  // why no answer came
+	Retry     bool   // whether the same exchange may succeed later
+
+	after time.Duration
+}
+
+// ErrStalled is the Err of an exchange in which no byte moved for too long.
+var ErrStalled = errors.New("no byte moved for too long")
+
+func (e *Error) Error() string {
+	var b strings.Builder
+	b.WriteString(e.Op)
+	switch {
+	case e.Status == 0:
+		fmt.Fprintf(&b, ": %s: %v", e.URL, e.Err)
+		return b.String()
+	case e.Message != "":
+		fmt.Fprintf(&b, ": %s (status %d", e.Message, e.Status)
+	default:
+		fmt.Fprintf(&b, ": %s answered with status %d %s (no message", e.URL, e.Status, http.StatusText(e.Status))
+	}
+	if e.Code != "" && !strings.Contains(e.Message, e.Code) {
+		fmt.Fprintf(&b, ", code %s", e.Code)
+	}
+	if e.RequestID != "" {
+		fmt.Fprintf(&b, ", request id %s", e.RequestID)
+	}
+	b.WriteString(")")
+	if e.Err != nil {
+		fmt.Fprintf(&b, ": %v", e.Err)
+	}
+	return b.String()
+}
+
+func (e *Error) Unwrap() error { return e.Err }
+
+// Temporary reports whether the same exchange may succeed later.
+func (e *Error) Temporary() bool { return e.Retry }
+
+// RetryAfter is the least time to wait that the server asked for; 0: none.
+func (e *Error) RetryAfter() time.Duration { return e.after }
+
+// Error makes an error of a reply that the caller calls a failure. The message
+// and the request id are cleaned with [Clean]; the wish of the server when, or
+// whether, to come again is read from its headers.
+func (r *Reply) Error(code, message, requestID string) *Error {
+	if requestID == "" {
+		for _, h := range []string{"X-Request-Id", "X-Amz-Request-Id", "X-Ms-Request-Id", "Request-Id"} {
+			if requestID = r.Header.Get(h); requestID != "" {
+				break
+			}
+		}
+	}
+	return &Error{
+		Op: r.op, URL: Redact(r.url), Status: r.Status,
+		Code: Clean(code), Message: Clean(message), RequestID: Clean(requestID),
+		Retry: retryable(r.Status, r.Header), after: retryAfter(r.Header, r.At),
+	}
+}
+
+func retryable(status int, h http.Header) bool {
+	switch h.Get("X-Should-Retry") {
+	case "true":
+		return true
+	case "false":
+		return false
+	}
+	return status == http.StatusRequestTimeout || status == http.StatusTooManyRequests || status >= 500
+}
+
+// retryAfter reads retry-after-ms, and Retry-After in seconds or as a date.
+func retryAfter(h http.Header, now time.Time) time.Duration {
+	if ms, err := strconv.ParseFloat(h.Get("Retry-After-Ms"), 64); err == nil && ms > 0 {
+		return clampSeconds(ms / 1000)
+	}
+	v := h.Get("Retry-After")
+	if s, err := strconv.ParseFloat(v, 64); err == nil && s > 0 {
+		return clampSeconds(s)
+	}
+	if t, err := http.ParseTime(v); err == nil {
+		// The server's clock says when; its Date says what time it is there.
+		if date, err := http.ParseTime(h.Get("Date")); err == nil {
+			now = date
+		}
+		return max(0, t.Sub(now))
+	}
+	return 0
+}
+
+func clampSeconds(s float64) time.Duration {
+	return time.Duration(min(s, 24*3600) * float64(time.Second))
+}
+
+// plain takes the URL out of net/http's errors: it may be a presigned one.
+func plain(err error) error {
+	var u *url.Error
+	if errors.As(err, &u) {
+		return plain(u.Err)
+	}
+	return err
+}

@@ -1,0 +1,225 @@
+// Package transport makes one HTTP exchange at a time: it says what went wrong
+// in a typed error without any secret in it, retries whole operations under
+// one policy, notices an exchange that stands still, and keeps to a rate.
+//
+// It knows no provider and no store: what a status or a body means is its
+// callers' to say. It follows no redirect, and it talks plain HTTP only to the
+// loopback.
+package transport
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptrace"
+	"net/netip"
+	"net/url"
+	"sync"
+	"time"
+
+	"golang.org/x/time/rate"
+)
+
+// MaxReply is the most bytes of a reply that are read; a longer one is an
+// error. The longest honest one is a plan of 10,000 parts with their URLs.
+const MaxReply = 64 << 20
+
+// slowFactor is how much longer than Stall a Slow request may be answered in.
+const slowFactor = 5
+
+// Client makes exchanges. The zero value works, without limits. It may be used
+// by several goroutines; its fields are not changed after the first Do.
+type Client struct {
+	UserAgent string
+	// Stall ends an exchange in which no byte moves for so long; 0: never.
+	Stall time.Duration
+	// Limit holds the bytes of Bulk requests to a rate (bytes per second);
+	// nil: none.
+	Limit *rate.Limiter
+	// RootCAs are trusted instead of the system's; nil: the system's.
+	RootCAs *x509.CertPool
+	// Trace is told of every exchange when it ends, redacted. It may be called
+	// from several goroutines. Nil: nobody is told.
+	Trace func(line string)
+
+	once      sync.Once
+	api, bulk *http.Client
+}
+
+// Request is one HTTP request.
+type Request struct {
+	Op     string // what it is for, as an error says it: "create upload", "send part 3"
+	Method string
+	URL    string
+	Header http.Header
+	// Body is sent with exactly Size bytes, never chunked. Nil sends none.
+	Body io.Reader
+	Size int64
+	// Bulk marks a body of file bytes: it goes over HTTP/1.1, so that parallel
+	// parts do not share one connection, and is held to Client.Limit.
+	Bulk bool
+	// Slow marks a request that the server may work on for minutes before it
+	// answers: five times Client.Stall.
+	Slow bool
+}
+
+// Reply is the answer to a Request, whatever its status, with its body read
+// whole.
+type Reply struct {
+	Status int
+	Header http.Header
+	Body   []byte
+	At     time.Time // when it came
+
+	op, url string
+}
+
+// Do makes one exchange. It returns a Reply for every status; its error is an
+// *Error, which holds no secret, or what Body.Read returned.
+func (c *Client) Do(ctx context.Context, r Request) (*Reply, error) {
+	c.once.Do(c.dial)
+	fail := func(err error, retry bool) error {
+		return &Error{Op: r.Op, URL: Redact(r.URL), Err: plain(err), Retry: retry}
+	}
+	u, err := CheckURL(r.URL)
+	if err != nil {
+		return nil, fail(err, false)
+	}
+	ctx, watch := newWatch(ctx, c.Stall, r.Slow)
+	defer watch.stop()
+
+	body := &meteredBody{body: r.Body, left: r.Size, watch: watch, ctx: ctx}
+	if r.Bulk {
+		body.limit = c.Limit
+	}
+	req, err := http.NewRequestWithContext(httptrace.WithClientTrace(ctx, watch.trace()), r.Method, u.String(), nil)
+	if err != nil {
+		return nil, fail(err, false)
+	}
+	if r.Body != nil {
+		req.ContentLength = r.Size
+		if r.Size > 0 {
+			req.Body = body
+		} else {
+			req.Body = http.NoBody
+		}
+	}
+	for k, vs := range r.Header {
+		req.Header[http.CanonicalHeaderKey(k)] = vs
+	}
+	if req.Header.Get("User-Agent") == "" {
+		req.Header.Set("User-Agent", c.UserAgent)
+	}
+	client := c.api
+	if r.Bulk {
+		client = c.bulk
+	}
+	start := time.Now()
+	resp, err := client.Do(req)
+	if err == nil {
+		defer resp.Body.Close()
+		var b []byte
+		b, err = io.ReadAll(io.LimitReader(&watchedReader{resp.Body, watch}, MaxReply+1))
+		if err == nil && len(b) > MaxReply {
+			return nil, fail(fmt.Errorf("the reply is longer than %d MiB", MaxReply>>20), false)
+		}
+		if err == nil {
+			c.tell("%s %s: %d in %s", r.Method, Redact(r.URL), resp.StatusCode, time.Since(start).Round(time.Millisecond))
+			return &Reply{Status: resp.StatusCode, Header: resp.Header, Body: b, At: time.Now(), op: r.Op, url: r.URL}, nil
+		}
+	}
+	if bodyErr := body.failed(); bodyErr != nil {
+		return nil, bodyErr
+	}
+	if cause := context.Cause(ctx); cause != nil {
+		err = cause
+	}
+	c.tell("%s %s: %v", r.Method, Redact(r.URL), plain(err))
+	return nil, fail(err, mayPass(err))
+}
+
+func (c *Client) tell(format string, args ...any) {
+	if c.Trace != nil {
+		c.Trace(fmt.Sprintf(format, args...))
+	}
+}
+
+// mayPass reports whether the error of an exchange that got no answer is of a
+// kind that passes. What is wrong with a certificate or an address stays wrong.
+func mayPass(err error) bool {
+	var (
+		verify *tls.CertificateVerificationError
+		header tls.RecordHeaderError
+		opaque x509.UnknownAuthorityError
+		dns    *net.DNSError
+	)
+	switch {
+	case errors.Is(err, context.Canceled):
+		return false
+	case errors.As(err, &verify), errors.As(err, &header), errors.As(err, &opaque):
+		return false
+	case errors.As(err, &dns):
+		return true // a name that does not resolve is what no network looks like
+	}
+	return true
+}
+
+func (c *Client) dial() {
+	dialer := &net.Dialer{Timeout: 30 * time.Second, KeepAlive: 15 * time.Second}
+	tlsConfig := &tls.Config{RootCAs: c.RootCAs, MinVersion: tls.VersionTLS12}
+	refuse := func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	transport := func(p *http.Protocols) *http.Transport {
+		return &http.Transport{
+			Proxy:               http.ProxyFromEnvironment,
+			DialContext:         dialer.DialContext,
+			TLSClientConfig:     tlsConfig,
+			TLSHandshakeTimeout: 30 * time.Second,
+			IdleConnTimeout:     60 * time.Second,
+			MaxIdleConnsPerHost: 256,
+			DisableCompression:  true, // it would add a header that no URL was signed for
+			Protocols:           p,
+			// Over TLS the default of 4 KiB costs a third of the rate.
+			WriteBufferSize: 256 << 10,
+		}
+	}
+	http1, both := new(http.Protocols), new(http.Protocols)
+	http1.SetHTTP1(true)
+	both.SetHTTP1(true)
+	both.SetHTTP2(true)
+	c.bulk = &http.Client{Transport: transport(http1), CheckRedirect: refuse}
+	c.api = &http.Client{Transport: transport(both), CheckRedirect: refuse}
+}
+
+// CheckURL parses an address and refuses one that bytes must not go to: only
+// https, except for the loopback.
+func CheckURL(raw string) (*url.URL, error) {
+	u, err := url.Parse(raw)
+	if err != nil {
+		return nil, errors.New("the address is not a URL") // the parser's error quotes it whole
+	}
+	switch {
+	case u.Host == "" || u.Hostname() == "":
+		return nil, fmt.Errorf("%q is not an absolute URL", Redact(raw))
+	case u.User != nil:
+		return nil, fmt.Errorf("%s: a URL with a user name or password is refused", Redact(raw))
+	case u.Scheme == "https", u.Scheme == "http" && Loopback(u.Hostname()):
+		return u, nil
+	case u.Scheme == "http":
+		return nil, fmt.Errorf("%s: plain http is refused, except to this machine", Redact(raw))
+	}
+	return nil, fmt.Errorf("%s: not an https URL", Redact(raw))
+}
+
+// Loopback reports whether host can only be this machine.
+func Loopback(host string) bool {
+	if host == "localhost" {
+		return true
+	}
+	ip, err := netip.ParseAddr(host)
+	return err == nil && ip.Unmap().IsLoopback()
+}

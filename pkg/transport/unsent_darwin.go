@@ -1,0 +1,11 @@
+package transport
+
+import "golang.org/x/sys/unix"
+
+// soNWrite is SO_NWRITE of <sys/socket.h>: bytes in the send queue.
+const soNWrite = 0x1024
+
+// unsent counts the bytes in a socket's send queue that are not acknowledged.
+func unsent(fd uintptr) (int, error) {
+	return unix.GetsockoptInt(int(fd), unix.SOL_SOCKET, soNWrite)
+}

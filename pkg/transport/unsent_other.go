@@ -1,0 +1,8 @@
+//go:build !linux && !darwin
+
+package transport
+
+import "errors"
+
+// unsent cannot be asked here.
+func unsent(uintptr) (int, error) { return 0, errors.ErrUnsupported }

@@ -1,0 +1,66 @@
+package upload
+
+import (
+	"errors"
+	"fmt"
+	"time"
+)
+
+// What an error of this package or of a Provider means. Test with errors.Is.
+var (
+	// ErrExpired: a grant is no longer valid. The engine asks for a new one.
+	ErrExpired = errors.New("the grant has expired")
+	// ErrGone: the provider clearly no longer knows the upload.
+	ErrGone = errors.New("the upload is gone")
+	// ErrDenied: the credentials are missing or were refused.
+	ErrDenied = errors.New("not authorized")
+	// ErrRefused: the provider refused for good.
+	ErrRefused = errors.New("refused")
+	// ErrReply: the provider's answer is malformed, incomplete or contradicts
+	// itself or the file.
+	ErrReply = errors.New("unusable reply")
+	// ErrLimit: the file or its parts are outside the provider's limits.
+	ErrLimit = errors.New("outside the provider's limits")
+	// ErrPartSize: the wanted part size is outside the provider's limits.
+	ErrPartSize = errors.New("part size outside the provider's limits")
+	// ErrChanged: the file changed while it was sent.
+	ErrChanged = errors.New("the file changed")
+	// ErrChecksum: what is stored is not what was sent.
+	ErrChecksum = errors.New("checksum mismatch")
+	// ErrUnverified: verification was required and the store offered nothing
+	// to verify by.
+	ErrUnverified = errors.New("not verified")
+	// ErrBusy: another process has the upload.
+	ErrBusy = errors.New("another process has it")
+	// ErrJournal: the journal cannot be read or written.
+	ErrJournal = errors.New("journal")
+	// ErrDoubt: complete was sent and no clear answer came.
+	ErrDoubt = errors.New("outcome unknown")
+	// ErrUndelivered: the file is uploaded, but its result could not be handed
+	// over.
+	ErrUndelivered = errors.New("result not delivered")
+	// ErrUnfinished: not finished and nothing lost; running again continues.
+	ErrUnfinished = errors.New("not finished")
+)
+
+// Temporary is an error after which the same attempt may succeed.
+type Temporary interface {
+	error
+	Temporary() bool
+	// RetryAfter is the least time to wait that the server asked for; 0: none.
+	RetryAfter() time.Duration
+}
+
+// BusyError says who holds an upload. It wraps ErrBusy.
+type BusyError struct {
+	Holder string // such as "process 4711 on build-3, since 14:02"; may be empty
+}
+
+func (e *BusyError) Error() string {
+	if e.Holder == "" {
+		return "another process is sending this upload"
+	}
+	return fmt.Sprintf("%s is sending this upload", e.Holder)
+}
+
+func (e *BusyError) Unwrap() error { return ErrBusy }

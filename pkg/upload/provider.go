@@ -1,0 +1,48 @@
+package upload
+
+import (
+	"context"
+	"io"
+)
+
+// Provider speaks one upload API. Every method is one attempt: retrying is the
+// engine's. All methods may be called from several goroutines.
+//
+// Errors say what they mean by wrapping the sentinels of this package
+// ([ErrExpired], [ErrGone], [ErrDenied], [ErrRefused], [ErrReply]) and, where a
+// retry may help, by implementing [Temporary].
+type Provider interface {
+	// Create opens an upload of f. It returns the plan and the grants that the
+	// API gave with it, if any.
+	Create(ctx context.Context, f File, w Want) (Upload, []Grant, error)
+	// Grant asks for leave to send the given parts. The grants come in any
+	// order and may cover fewer parts; none at all is an error.
+	Grant(ctx context.Context, u Upload, parts []Part) ([]Grant, error)
+	// Put sends one part, whose bytes are body, and returns the receipt with
+	// its Part, Token and ETag; the digests are the engine's.
+	Put(ctx context.Context, u Upload, g Grant, p Part, body io.Reader) (Receipt, error)
+	// Complete ends the upload with the receipts of all parts, in the order of
+	// the plan.
+	Complete(ctx context.Context, u Upload, rs []Receipt, d Digests) (Result, error)
+	// Abort gives the upload up. One that is already gone is no error.
+	Abort(ctx context.Context, u Upload) error
+}
+
+// Checkpointer is a Provider that takes receipts before the end, so that it
+// remembers them too. Repeating a receipt is no error.
+type Checkpointer interface {
+	Checkpoint(ctx context.Context, u Upload, rs []Receipt) error
+}
+
+// Limiter is a Provider that knows what it will not take.
+type Limiter interface {
+	Limits() Limits
+}
+
+// Limits are a provider's. Zero means not known.
+type Limits struct {
+	MaxSize  int64 // bytes of a file
+	MinPart  int64 // bytes of a part that is not the last
+	MaxPart  int64 // bytes of a part
+	MaxParts int   // parts of an upload
+}

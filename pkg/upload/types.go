@@ -1,0 +1,139 @@
+package upload
+
+import (
+	"encoding/json"
+	"time"
+)
+
+// File is the local file as a provider is told of it.
+type File struct {
+	Path    string    `json:"path"` // absolute
+	Name    string    `json:"name"` // the name the provider stores it under
+	Type    string    `json:"type"` // media type, without parameters
+	Size    int64     `json:"size"` // bytes
+	ModTime time.Time `json:"mtime"`
+}
+
+// Want is what the client would like of the plan. A provider that plans on its
+// own may ignore all of it.
+type Want struct {
+	PartSize int64 // bytes; 0 leaves it to the provider
+}
+
+// Part is a byte range of the file, with the number the provider knows it by.
+// A number that the provider gave is echoed, never computed.
+type Part struct {
+	Number int   `json:"number"`
+	Offset int64 `json:"offset"`
+	Size   int64 `json:"size"`
+}
+
+// Range is a run of bytes of the file.
+type Range struct {
+	Offset int64 `json:"offset"`
+	Size   int64 `json:"size"`
+}
+
+// Grant is leave to send one part until a moment. It is a bearer token: it
+// never appears in output, and is on disk only in an upload whose provider
+// cannot issue it again.
+type Grant struct {
+	Part    int               `json:"part"` // the number of the part it is for
+	URL     string            `json:"url,omitempty"`
+	Header  map[string]string `json:"header,omitempty"`
+	Expires time.Time         `json:"expires,omitzero"` // zero: not known
+}
+
+// Receipt is the provider's proof that a part is stored.
+type Receipt struct {
+	Part  int    `json:"part"`           // the number of the part it is for
+	Token string `json:"token"`          // an ETag, a part id, a part token: verbatim, quotes included
+	ETag  string `json:"etag,omitempty"` // the store's ETag, where the token is something else
+
+	// Digests of the bytes that were sent, by which a later run proves that
+	// the file still holds them.
+	CRC32C uint32 `json:"crc32c"`
+	MD5    []byte `json:"md5,omitempty"` // nil where verification is off
+
+	// Checkpointed says that the provider has this receipt too.
+	Checkpointed bool `json:"checkpointed,omitempty"`
+}
+
+// Upload is one file on its way to one provider: what create returned, and its
+// plan. Together with the secret it is all a Provider needs to go on, in this
+// process or in a later one. It holds no secret.
+type Upload struct {
+	ID      string    `json:"id"`                // the provider's name for it, for people
+	File    File      `json:"file"`              // as it was when the upload was created
+	Expires time.Time `json:"expires,omitzero"`  // the end of the upload's life; zero: not known
+	Digest  string    `json:"digest,omitempty"`  // the whole-file digest that complete takes: DigestCRC32C, DigestMD5 or none
+	Regrant bool      `json:"regrant,omitempty"` // whether Provider.Grant can issue new grants
+
+	// Parts is the plan: every part that this client sends, by ascending offset.
+	Parts []Part `json:"parts"`
+	// Held are the ranges the provider had before this client came. They are
+	// not sent, and only a whole-file digest can vouch for them.
+	Held []Range `json:"held,omitempty"`
+
+	// Data is the provider's own: opaque to the engine.
+	Data json.RawMessage `json:"data,omitempty"`
+}
+
+// The whole-file digests an upload may ask for at its end.
+const (
+	DigestCRC32C = "crc32c"
+	DigestMD5    = "md5"
+)
+
+// Digests are those of the whole file, as far as the upload asked for them.
+// A nil slice was not asked for.
+type Digests struct {
+	CRC32C []byte // 4 bytes, big-endian
+	MD5    []byte // 16 bytes
+}
+
+// Result is what an upload came to.
+type Result struct {
+	Value string          `json:"value"` // the one line a script waits for: an id, a path, a URL
+	Reply json.RawMessage `json:"reply"` // the provider's own answer to complete
+}
+
+// State is how far an upload has come. Each is on disk before what follows it.
+type State string
+
+// The states of an upload, in the order it goes through them.
+const (
+	Sending    State = "sending"    // created; parts are on their way
+	Completing State = "completing" // complete may have been sent
+	Done       State = "done"       // the provider confirmed; the result is stored
+	Delivered  State = "delivered"  // the result reached whoever asked
+)
+
+// Record is what the journal remembers of one upload.
+type Record struct {
+	Target   Target          `json:"target"`
+	Path     string          `json:"path"` // absolute path of the file; moves with it
+	State    State           `json:"state"`
+	Started  time.Time       `json:"started"`
+	Updated  time.Time       `json:"updated"`
+	Upload   Upload          `json:"upload"`
+	Grants   []Grant         `json:"grants,omitempty"`   // only where Upload.Regrant is false
+	Receipts map[int]Receipt `json:"receipts,omitempty"` // by part number
+	Outcome  *Outcome        `json:"outcome,omitempty"`  // from Done on
+}
+
+// Outcome is the stored end of an upload: enough to tell it again in full.
+type Outcome struct {
+	Result       Result `json:"result"`
+	Verification string `json:"verification"`
+}
+
+// Target is where a file goes. With the path of the file it is the identity of
+// an upload: the same command finds the same upload.
+type Target struct {
+	Provider string          `json:"provider"`
+	Base     string          `json:"base"`              // the address of the API; empty for the sandbox, whose address changes
+	Name     string          `json:"name"`              // the name the provider stores the file under
+	Type     string          `json:"type"`              // media type
+	Options  json.RawMessage `json:"options,omitempty"` // the options that were set, canonical JSON, without the secret ones
+}
