@@ -64,3 +64,13 @@ func (e *BusyError) Error() string {
 }
 
 func (e *BusyError) Unwrap() error { return ErrBusy }
+
+// PlanError says that the provider's plan is not one for this file. It wraps
+// ErrReply.
+type PlanError struct {
+	Reason string // such as "it planned 157810688 bytes for a file of 150500000"
+}
+
+func (e *PlanError) Error() string { return "the provider's plan does not fit the file: " + e.Reason }
+
+func (e *PlanError) Unwrap() error { return ErrReply }
