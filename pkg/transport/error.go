@@ -21,6 +21,7 @@ type Error struct {
 	RequestID string // the server's name for the exchange, if any
 	Err       error  // why no answer came
 	Retry     bool   // whether the same exchange may succeed later
+	Unsent    bool   // no answer came because the request never left
 
 	after time.Duration
 }

@@ -126,11 +126,17 @@ type meteredBody struct {
 	limit *rate.Limiter
 	watch *watch
 
-	mu  sync.Mutex
-	err error
+	mu     sync.Mutex
+	closed bool
+	err    error
 }
 
 func (b *meteredBody) Read(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.closed {
+		return 0, net.ErrClosed
+	}
 	if b.left == 0 {
 		b.watch.bodyEnd.Store(true)
 		return 0, io.EOF
@@ -154,9 +160,7 @@ func (b *meteredBody) Read(p []byte) (int, error) {
 		err = io.ErrUnexpectedEOF
 	}
 	if err != nil && err != io.EOF {
-		b.mu.Lock()
 		b.err = err
-		b.mu.Unlock()
 	}
 	if b.left == 0 {
 		b.watch.bodyEnd.Store(true)
@@ -164,13 +168,16 @@ func (b *meteredBody) Read(p []byte) (int, error) {
 	return n, err
 }
 
+// Close is net/http's word that it is done with the body; end is ours.
 func (b *meteredBody) Close() error { return nil }
 
-// failed is the error that the source of the body gave.
-func (b *meteredBody) failed() error {
+// end stops the reading of the source, which net/http may go on with after it
+// has returned, and gives the bytes that were not taken and the source's error.
+func (b *meteredBody) end() (left int64, err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.err
+	b.closed = true
+	return b.left, b.err
 }
 
 // watchedReader counts the bytes of a reply as movement.

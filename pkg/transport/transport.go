@@ -83,12 +83,12 @@ type Reply struct {
 // *Error, which holds no secret, or what Body.Read returned.
 func (c *Client) Do(ctx context.Context, r Request) (*Reply, error) {
 	c.once.Do(c.dial)
-	fail := func(err error, retry bool) error {
-		return &Error{Op: r.Op, URL: Redact(r.URL), Err: plain(err), Retry: retry}
+	fail := func(err error) error {
+		return &Error{Op: r.Op, URL: Redact(r.URL), Err: plain(err), Unsent: true}
 	}
 	u, err := CheckURL(r.URL)
 	if err != nil {
-		return nil, fail(err, false)
+		return nil, fail(err)
 	}
 	ctx, watch := newWatch(ctx, c.Stall, r.Slow)
 	defer watch.stop()
@@ -99,7 +99,7 @@ func (c *Client) Do(ctx context.Context, r Request) (*Reply, error) {
 	}
 	req, err := http.NewRequestWithContext(httptrace.WithClientTrace(ctx, watch.trace()), r.Method, u.String(), nil)
 	if err != nil {
-		return nil, fail(err, false)
+		return nil, fail(err)
 	}
 	if r.Body != nil {
 		req.ContentLength = r.Size
@@ -120,28 +120,45 @@ func (c *Client) Do(ctx context.Context, r Request) (*Reply, error) {
 		client = c.bulk
 	}
 	start := time.Now()
-	resp, err := client.Do(req)
-	if err == nil {
-		defer resp.Body.Close()
-		var b []byte
-		b, err = io.ReadAll(io.LimitReader(&watchedReader{resp.Body, watch}, MaxReply+1))
-		if err == nil && len(b) > MaxReply {
-			return nil, fail(fmt.Errorf("the reply is longer than %d MiB", MaxReply>>20), false)
-		}
-		if err == nil {
-			c.tell("%s %s: %d in %s", r.Method, Redact(r.URL), resp.StatusCode, time.Since(start).Round(time.Millisecond))
-			return &Reply{Status: resp.StatusCode, Header: resp.Header, Body: b, At: time.Now(), op: r.Op, url: r.URL}, nil
-		}
-	}
-	if bodyErr := body.failed(); bodyErr != nil {
+	reply, err := c.exchange(client, req, watch)
+	stopped := context.Cause(ctx) // before watch.stop, which cancels it too
+	watch.stop()
+	left, bodyErr := body.end()
+	switch {
+	case bodyErr != nil && !errors.Is(bodyErr, context.Canceled):
 		return nil, bodyErr
-	}
-	if cause := context.Cause(ctx); cause != nil {
-		err = cause
+	case err == nil && left > 0 && reply.Status < 300:
+		err = fmt.Errorf("the server said yes before it had the last %d bytes", left)
+	case err == nil:
+		c.tell("%s %s: %d in %s", r.Method, Redact(r.URL), reply.Status, time.Since(start).Round(time.Millisecond))
+		reply.op, reply.url = r.Op, r.URL
+		return reply, nil
+	case stopped != nil:
+		err = stopped
 	}
 	c.tell("%s %s: %v", r.Method, Redact(r.URL), plain(err))
-	return nil, fail(err, mayPass(err))
+	failed := &Error{Op: r.Op, URL: Redact(r.URL), Err: plain(err), Retry: mayPass(err)}
+	failed.Unsent = watch.conn.Load() == nil
+	return nil, failed
 }
+
+func (c *Client) exchange(client *http.Client, req *http.Request, w *watch) (*Reply, error) {
+	resp, err := client.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	b, err := io.ReadAll(io.LimitReader(&watchedReader{resp.Body, w}, MaxReply+1))
+	if err != nil {
+		return nil, err
+	}
+	if len(b) > MaxReply {
+		return nil, errTooLong
+	}
+	return &Reply{Status: resp.StatusCode, Header: resp.Header, Body: b, At: time.Now()}, nil
+}
+
+var errTooLong = fmt.Errorf("the reply is longer than %d MiB", MaxReply>>20)
 
 func (c *Client) tell(format string, args ...any) {
 	if c.Trace != nil {
@@ -159,7 +176,7 @@ func mayPass(err error) bool {
 		dns    *net.DNSError
 	)
 	switch {
-	case errors.Is(err, context.Canceled):
+	case errors.Is(err, context.Canceled), errors.Is(err, errTooLong):
 		return false
 	case errors.As(err, &verify), errors.As(err, &header), errors.As(err, &opaque):
 		return false

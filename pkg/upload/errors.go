@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/multiput/multiput/pkg/source"
 )
 
 // What an error of this package or of a Provider means. Test with errors.Is.
@@ -24,7 +26,9 @@ var (
 	// ErrPartSize: the wanted part size is outside the provider's limits.
 	ErrPartSize = errors.New("part size outside the provider's limits")
 	// ErrChanged: the file changed while it was sent.
-	ErrChanged = errors.New("the file changed")
+	ErrChanged = source.ErrChanged
+	// ErrNoInput: the file is missing, is no regular file, or cannot be read.
+	ErrNoInput = source.ErrNoInput
 	// ErrChecksum: what is stored is not what was sent.
 	ErrChecksum = errors.New("checksum mismatch")
 	// ErrUnverified: verification was required and the store offered nothing
