@@ -1,0 +1,217 @@
+// Package progress shows what an upload does: as a bar on a terminal, as plain
+// lines in a log, as JSON for a program.
+//
+// It counts a byte as done when its receipt is on disk, never before, so it
+// never passes 100 %. It writes to one writer only, and an error in writing is
+// no error of the upload's.
+package progress
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/dustin/go-humanize"
+	"github.com/schollz/progressbar/v3"
+
+	"github.com/multiput/multiput/pkg/transport"
+	"github.com/multiput/multiput/pkg/upload"
+)
+
+// Style is how progress is shown.
+type Style string
+
+// The styles.
+const (
+	Bar   Style = "bar"   // one line that is drawn again and again: for terminals
+	Plain Style = "plain" // a few whole lines: for logs
+	JSON  Style = "json"  // one object per event and line: for programs
+	None  Style = "none"  // nothing, warnings included
+)
+
+// New gives the observer of one upload, which writes to w. verbose adds what
+// is tried again and why.
+func New(w io.Writer, s Style, verbose bool) func(upload.Event) {
+	switch s {
+	case Bar:
+		return (&bar{talk: talk{w: w, verbose: verbose}}).observe
+	case Plain:
+		return (&plain{talk: talk{w: w, verbose: verbose}}).observe
+	case JSON:
+		return (&lines{w: w}).observe
+	}
+	return func(upload.Event) {}
+}
+
+// talk is what people are told whatever the style.
+type talk struct {
+	w       io.Writer
+	verbose bool
+}
+
+func (t talk) line(e upload.Event) string {
+	switch e := e.(type) {
+	case upload.Warning:
+		return "warning: " + transport.Clean(e.Text)
+	case upload.Lost:
+		return fmt.Sprintf("warning: part %d is sent again: %s", e.Part.Number, e.Why)
+	case upload.Retrying:
+		if t.verbose {
+			return fmt.Sprintf("%s: trying again in %s: %v", e.Op, e.Wait.Round(time.Millisecond), e.Err)
+		}
+	}
+	return ""
+}
+
+// tally counts what is stored.
+type tally struct {
+	name        string
+	size        int64
+	parts       int
+	stored      int64
+	storedParts int
+	started     time.Time
+	reused      int64
+}
+
+func (t *tally) observe(e upload.Event) {
+	switch e := e.(type) {
+	case upload.Planned:
+		*t = tally{
+			name: transport.Clean(e.File.Name), size: e.File.Size, parts: e.Parts,
+			stored: e.StoredBytes, reused: e.StoredBytes, storedParts: e.Stored, started: time.Now(),
+		}
+	case upload.Stored:
+		t.stored += e.Part.Size
+		t.storedParts++
+	case upload.Lost:
+		t.stored -= e.Part.Size
+		t.storedParts--
+	}
+}
+
+func (t *tally) summary(r upload.Report) string {
+	s := fmt.Sprintf("%s: %s in %s", t.name, humanize.Bytes(uint64(r.File.Size)), r.Elapsed.Round(10*time.Millisecond)) //nolint:gosec // a size is not negative
+	if secs := r.Elapsed.Seconds(); secs > 0 && r.BytesSent > 0 {
+		s += fmt.Sprintf(" (%s/s)", humanize.Bytes(uint64(float64(r.BytesSent)/secs)))
+	}
+	s += fmt.Sprintf(", %d parts", r.Parts)
+	if r.PartsReused > 0 {
+		s += fmt.Sprintf(", %d of them stored before", r.PartsReused)
+	}
+	if r.Verification == upload.Unverified {
+		return s + ", unverified"
+	}
+	return s + ", verified by " + r.Verification
+}
+
+// plain is a line at the start, one for every tenth, one at the end.
+type plain struct {
+	talk
+	tally
+	tenth int64
+}
+
+func (p *plain) observe(e upload.Event) {
+	p.tally.observe(e)
+	if s := p.line(e); s != "" {
+		fmt.Fprintln(p.w, s)
+	}
+	switch e := e.(type) {
+	case upload.Planned:
+		s := fmt.Sprintf("%s: %s in %d parts", p.name, humanize.Bytes(uint64(p.size)), p.parts) //nolint:gosec // a size is not negative
+		if p.storedParts > 0 {
+			s += fmt.Sprintf(", %d already stored", p.storedParts)
+		}
+		fmt.Fprintln(p.w, s)
+		p.tenth = p.tenths()
+	case upload.Stored:
+		if now := p.tenths(); now > p.tenth && p.storedParts < p.parts {
+			p.tenth = now
+			fmt.Fprintf(p.w, "%s: %d%% (%d of %d parts)\n", p.name, p.stored*100/p.size, p.storedParts, p.parts)
+		}
+	case upload.Ended:
+		if p.name == "" {
+			p.name = transport.Clean(e.Report.File.Name)
+		}
+		fmt.Fprintln(p.w, p.summary(e.Report))
+	}
+}
+
+func (p *plain) tenths() int64 {
+	if p.size == 0 {
+		return 0
+	}
+	return p.stored * 10 / p.size
+}
+
+// bar draws one line.
+type bar struct {
+	talk
+	tally
+	bar *progressbar.ProgressBar
+}
+
+func (b *bar) observe(e upload.Event) {
+	b.tally.observe(e)
+	if s := b.line(e); s != "" {
+		if b.bar != nil {
+			b.bar.Clear() //nolint:errcheck // see the package doc
+		}
+		fmt.Fprintln(b.w, s)
+	}
+	switch e := e.(type) {
+	case upload.Planned:
+		b.bar = progressbar.NewOptions64(max(1, b.size),
+			progressbar.OptionSetWriter(b.w),
+			progressbar.OptionSetDescription(b.name),
+			progressbar.OptionShowBytes(true),
+			progressbar.OptionSetPredictTime(true),
+			progressbar.OptionThrottle(100*time.Millisecond),
+			progressbar.OptionClearOnFinish(),
+			progressbar.OptionUseIECUnits(false),
+			progressbar.OptionFullWidth(),
+		)
+		b.bar.Set64(b.stored) //nolint:errcheck // see the package doc
+	case upload.Stored, upload.Lost:
+		b.bar.Set64(b.stored) //nolint:errcheck // see the package doc
+	case upload.Ended:
+		if b.bar != nil {
+			b.bar.Clear() //nolint:errcheck // see the package doc
+		}
+		if b.name == "" {
+			b.name = transport.Clean(e.Report.File.Name)
+		}
+		fmt.Fprintln(b.w, b.summary(e.Report))
+	}
+}
+
+// lines is one JSON object per event.
+type lines struct{ w io.Writer }
+
+func (l *lines) observe(e upload.Event) {
+	o := map[string]any{}
+	switch e := e.(type) {
+	case upload.Planned:
+		o = map[string]any{"event": "planned", "file": e.File.Path, "upload": e.Upload, "size": e.File.Size, "parts": e.Parts, "parts_stored": e.Stored, "bytes_stored": e.StoredBytes}
+	case upload.Stored:
+		o = map[string]any{"event": "stored", "part": e.Part.Number, "bytes": e.Part.Size}
+	case upload.Lost:
+		o = map[string]any{"event": "lost", "part": e.Part.Number, "bytes": e.Part.Size, "why": e.Why}
+	case upload.Retrying:
+		o = map[string]any{"event": "retrying", "op": e.Op, "error": e.Err.Error(), "wait_seconds": e.Wait.Seconds()}
+	case upload.Warning:
+		o = map[string]any{"event": "warning", "text": transport.Clean(e.Text)}
+	case upload.Ending:
+		o = map[string]any{"event": "completing"}
+	case upload.Ended:
+		o = map[string]any{"event": "done", "file": e.Report.File.Path, "verification": e.Report.Verification}
+	default:
+		return // bytes in flight are too many to tell
+	}
+	o["schema"] = 1
+	if b, err := json.Marshal(o); err == nil {
+		l.w.Write(append(b, '\n')) //nolint:errcheck // see the package doc
+	}
+}
