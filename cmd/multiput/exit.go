@@ -1,0 +1,192 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+
+	"crypto/tls"
+
+	"github.com/multiput/multiput/pkg/config"
+	"github.com/multiput/multiput/pkg/provider"
+	"github.com/multiput/multiput/pkg/provider/manifest"
+	"github.com/multiput/multiput/pkg/transport"
+	"github.com/multiput/multiput/pkg/upload"
+)
+
+// The exit codes tell a script what to do next; docs/exit-codes.md is their
+// reference.
+const (
+	exitFailed   = 1
+	exitUsage    = 64
+	exitData     = 65
+	exitNoInput  = 66
+	exitJournal  = 73
+	exitOutput   = 74
+	exitAgain    = 75
+	exitDoubt    = 76
+	exitDenied   = 77
+	exitConfig   = 78
+	exitSignaled = 128 // and the signal's number
+)
+
+// urgency orders the exit codes of several files: the first of these that
+// occurred is the program's. Signals come before all.
+var urgency = []int{exitDoubt, exitData, exitOutput, exitJournal, exitDenied, exitConfig, exitFailed, exitNoInput, exitUsage, exitAgain, 0}
+
+// worse gives the more urgent of two exit codes.
+func worse(a, b int) int {
+	rank := func(code int) int {
+		if code > exitSignaled {
+			return -1
+		}
+		return slices.Index(urgency, code)
+	}
+	if rank(b) < rank(a) {
+		return b
+	}
+	return a
+}
+
+// failure is what went wrong, with what is known of where.
+type failure struct {
+	err    error
+	file   string // as the user named it; may be empty
+	report upload.Report
+	keyEnv string // the variable of the provider's key
+	base   string // the address that replaced the provider's own; may be empty
+}
+
+// class is one row of the table that maps errors to exit codes and hints. The
+// first row that matches counts.
+type class struct {
+	is   func(error) bool
+	code int
+	kind string
+	hint func(failure) string
+}
+
+func wraps(targets ...error) func(error) bool {
+	return func(err error) bool {
+		return slices.ContainsFunc(targets, func(t error) bool { return errors.Is(err, t) })
+	}
+}
+
+func typed[E error](err error) bool {
+	var e E
+	return errors.As(err, &e)
+}
+
+func say(hint string) func(failure) string { return func(failure) string { return hint } }
+
+const again = "run the same command again to continue"
+
+var classes = []class{
+	{typed[interrupted], exitSignaled, "interrupted", say("")},
+	{wraps(upload.ErrUndelivered), exitOutput, "ioerr", say("the file is uploaded; run the same command again to have the result printed")},
+	{wraps(upload.ErrDoubt), exitDoubt, "protocol", func(f failure) string {
+		return fmt.Sprintf("look at the provider for %s (upload %s); run the same command again to ask once more, or with --restart to upload it anew", f.report.File.Name, f.report.Upload)
+	}},
+	{wraps(upload.ErrUnverified), exitData, "data", say("--checksum auto accepts an upload that nothing can verify")},
+	{wraps(upload.ErrChanged), exitData, "data", say("run the same command again when the file is at rest: only what differs is sent")},
+	{wraps(upload.ErrChecksum), exitData, "data", say("something between here and the store alters the data; run the same command again to send the damaged parts once more")},
+	{typed[*usageError], exitUsage, "usage", func(f failure) string {
+		var u *usageError
+		errors.As(f.err, &u)
+		return fmt.Sprintf("see %s --help", u.cmd)
+	}},
+	{typed[*config.UsageError], exitUsage, "usage", say("")},
+	{typed[*manifest.OptionError], exitUsage, "usage", say("set an option with --set KEY=VALUE")},
+	{typed[*provider.UnknownError], exitUsage, "usage", say("-p takes a provider's name or the path of a manifest")},
+	{wraps(upload.ErrPartSize), exitUsage, "usage", say("choose another --part-size, or none")},
+	{wraps(upload.ErrNoInput), exitNoInput, "noinput", say("")},
+	{typed[*config.Error], exitConfig, "config", say("")},
+	{typed[*manifest.Error], exitConfig, "config", say("")},
+	{wraps(upload.ErrBusy), exitAgain, "tempfail", say("wait for it to end, then run the same command again")},
+	{wraps(upload.ErrDenied), exitDenied, "noperm", func(f failure) string {
+		if f.keyEnv == "" {
+			return ""
+		}
+		return fmt.Sprintf("put a valid API key into %s, or name a file with --api-key-file", f.keyEnv)
+	}},
+	{isPlan, exitFailed, "failed", func(f failure) string {
+		if f.report.Provider == "fileai" {
+			return "what this API means by a megabyte is not documented: try --set megabyte=1000000 (or 1048576, the default)"
+		}
+		return ""
+	}},
+	{typed[*tls.CertificateVerificationError], exitFailed, "failed", say("a certificate authority of your own is trusted with --cacert FILE")},
+	{wraps(upload.ErrReply), exitFailed, "failed", baseHint},
+	{wraps(upload.ErrRefused, upload.ErrLimit, upload.ErrGone), exitFailed, "failed", baseHint},
+	{wraps(upload.ErrUnfinished), exitAgain, "tempfail", say(again)},
+	{wraps(upload.ErrJournal), exitJournal, "cantcreat", say("--journal PATH names another journal")},
+	{func(error) bool { return true }, exitFailed, "failed", baseHint},
+}
+
+func isPlan(err error) bool { return typed[*upload.PlanError](err) }
+
+func baseHint(f failure) string {
+	var t *transport.Error
+	if f.base != "" && f.report.Upload == "" && errors.As(f.err, &t) {
+		return fmt.Sprintf("is %s the address of the API?", transport.Redact(f.base))
+	}
+	return ""
+}
+
+// tell prints an error with its hint on stderr and gives its exit code.
+func (a *app) tell(f failure) int {
+	c := classes[slices.IndexFunc(classes, func(c class) bool { return c.is(f.err) })]
+	code, message, hint := c.code, f.err.Error(), c.hint(f)
+	var i interrupted
+	if errors.As(f.err, &i) {
+		code = i.exitCode()
+		message = interruptedMessage(f.report)
+	} else if errors.Is(f.err, context.Canceled) {
+		code = exitAgain
+	}
+	if f.file != "" && code < exitSignaled && !errors.Is(f.err, upload.ErrNoInput) {
+		message = transport.Clean(f.file) + ": " + message
+	}
+	if a.json {
+		o := map[string]any{"kind": c.kind, "message": message, "exit_code": code}
+		if hint != "" {
+			o["hint"] = hint
+		}
+		var t *transport.Error
+		if errors.As(f.err, &t) && t.RequestID != "" {
+			o["request_id"] = t.RequestID
+		}
+		all := map[string]any{"schema": 1, "error": o}
+		if f.file != "" {
+			all["file"] = f.file
+		}
+		b, err := json.Marshal(all)
+		if err == nil {
+			fmt.Fprintf(a.stderr, "%s\n", b)
+			return code
+		}
+	}
+	if code > exitSignaled {
+		fmt.Fprintln(a.stderr, message)
+		return code
+	}
+	fmt.Fprintf(a.stderr, "multiput: %s\n", message)
+	if hint != "" {
+		fmt.Fprintf(a.stderr, "hint: %s\n", hint)
+	}
+	return code
+}
+
+func interruptedMessage(r upload.Report) string {
+	if r.Parts == 0 {
+		return "interrupted: nothing was sent yet."
+	}
+	return fmt.Sprintf("interrupted: %d of %d parts are stored. Run the same command again to continue.", r.PartsStored, r.Parts)
+}
+
+// severalError ends a command whose failures were told of one by one.
+type severalError struct{ code int }
+
+func (e *severalError) Error() string { return "not every file is uploaded" }

@@ -1,0 +1,23 @@
+// Command multiput uploads large files to any API that takes them in parts, and
+// picks up where it stopped.
+package main
+
+import (
+	"context"
+	"os"
+
+	"golang.org/x/term"
+
+	"github.com/multiput/multiput/pkg/journal"
+)
+
+func main() {
+	ctx, stop := signals(context.Background(), os.Exit)
+	defer stop()
+	a := app{
+		stdout: os.Stdout, stderr: os.Stderr, stdin: os.Stdin,
+		terminal: term.IsTerminal(int(os.Stderr.Fd())) && os.Getenv("TERM") != "dumb", //nolint:gosec // a descriptor fits
+		journal:  journal.New,
+	}
+	os.Exit(a.run(ctx, os.Args[1:]))
+}

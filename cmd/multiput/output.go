@@ -1,0 +1,135 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"math/big"
+	"strings"
+
+	"github.com/itchyny/gojq"
+
+	"github.com/multiput/multiput/pkg/upload"
+)
+
+// output prints results on stdout: a line each, an object, or what an
+// expression selects from it.
+type output struct {
+	w    io.Writer
+	json bool
+	jq   *gojq.Code
+}
+
+// object is the documented, versioned form of a result.
+type object struct {
+	Schema       int             `json:"schema"`
+	File         string          `json:"file"`
+	Provider     string          `json:"provider"`
+	Upload       string          `json:"upload"`
+	Result       string          `json:"result"`
+	Size         int64           `json:"size"`
+	Parts        int             `json:"parts"`
+	PartsReused  int             `json:"parts_reused"`
+	BytesSent    int64           `json:"bytes_sent"`
+	Seconds      float64         `json:"seconds"`
+	Verification string          `json:"verification"`
+	Reply        json.RawMessage `json:"reply"`
+}
+
+func newOutput(w io.Writer, asJSON bool, expr string) (*output, error) {
+	o := &output{w: w, json: asJSON}
+	if expr == "" {
+		return o, nil
+	}
+	q, err := gojq.Parse(expr)
+	if err == nil {
+		o.jq, err = gojq.Compile(q)
+	}
+	if err != nil {
+		return nil, usagef("--jq: %w", err)
+	}
+	return o, nil
+}
+
+// print writes one result, in one write, as the user wants it.
+func (o *output) print(ctx context.Context, file string, r upload.Report) error {
+	if o.jq == nil && !o.json {
+		// One line, whatever the provider sent.
+		_, err := fmt.Fprintln(o.w, strings.Join(strings.Fields(r.Result.Value), " "))
+		return err
+	}
+	reply := r.Result.Reply
+	if len(reply) == 0 {
+		reply = json.RawMessage("null")
+	}
+	b, err := json.Marshal(object{
+		Schema: 1, File: file, Provider: r.Provider, Upload: r.Upload, Result: r.Result.Value,
+		Size: r.File.Size, Parts: r.Parts, PartsReused: r.PartsReused, BytesSent: r.BytesSent,
+		Seconds: r.Elapsed.Seconds(), Verification: r.Verification, Reply: reply,
+	})
+	if err != nil {
+		return err
+	}
+	if o.jq == nil {
+		_, err = fmt.Fprintf(o.w, "%s\n", b)
+		return err
+	}
+	return o.selected(ctx, b)
+}
+
+func (o *output) selected(ctx context.Context, b []byte) error {
+	d := json.NewDecoder(strings.NewReader(string(b)))
+	d.UseNumber()
+	var v any
+	if err := d.Decode(&v); err != nil {
+		return err
+	}
+	var out strings.Builder
+	it := o.jq.RunWithContext(ctx, exact(v))
+	for {
+		v, more := it.Next()
+		if !more {
+			break
+		}
+		if err, failed := v.(error); failed {
+			return fmt.Errorf("--jq: %w", err)
+		}
+		if s, raw := v.(string); raw {
+			out.WriteString(s + "\n")
+			continue
+		}
+		b, err := gojq.Marshal(v)
+		if err != nil {
+			return err
+		}
+		out.Write(append(b, '\n'))
+	}
+	_, err := io.WriteString(o.w, out.String())
+	return err
+}
+
+// exact turns JSON numbers into the types that gojq computes with, without
+// rounding.
+func exact(v any) any {
+	switch v := v.(type) {
+	case json.Number:
+		if n, err := v.Int64(); err == nil {
+			return int(n)
+		}
+		if n, ok := new(big.Int).SetString(v.String(), 10); ok {
+			return n
+		}
+		f, _ := v.Float64()
+		return f
+	case map[string]any:
+		for k := range v {
+			v[k] = exact(v[k])
+		}
+	case []any:
+		for i := range v {
+			v[i] = exact(v[i])
+		}
+	}
+	return v
+}

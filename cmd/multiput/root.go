@@ -1,0 +1,115 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/multiput/multiput/pkg/config"
+	"github.com/multiput/multiput/pkg/upload"
+)
+
+// app is the program with everything that it takes from the outside.
+type app struct {
+	stdin          io.Reader
+	stdout, stderr io.Writer
+	terminal       bool // whether stderr is one that can move its cursor
+	journal        func(path string) upload.Journal
+
+	json bool // whether errors are printed as JSON; known once flags are read
+}
+
+// usageError is a command line that cannot be meant.
+type usageError struct {
+	err error
+	cmd string // the command whose help says more
+}
+
+func (e *usageError) Error() string { return e.err.Error() }
+func (e *usageError) Unwrap() error { return e.err }
+
+func usagef(format string, args ...any) error {
+	return &usageError{err: fmt.Errorf(format, args...)}
+}
+
+// run executes a command line and gives the exit code.
+func (a *app) run(ctx context.Context, args []string) int {
+	root := a.root()
+	root.SetArgs(args)
+	cmd, err := root.ExecuteContextC(ctx)
+	if err == nil {
+		return 0
+	}
+	var several *severalError
+	if errors.As(err, &several) {
+		return several.code // each was told of when it occurred
+	}
+	var own *ownExit
+	if errors.As(err, &own) {
+		return own.code
+	}
+	var usage *usageError
+	if errors.As(err, &usage) && usage.cmd == "" {
+		usage.cmd = cmd.CommandPath()
+	}
+	return a.tell(failure{err: err})
+}
+
+func (a *app) root() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "multiput",
+		Short: "Upload large files in parts, and pick up where it stopped",
+		Long: `multiput uploads large files to any API that works like this: create an upload,
+send its parts, complete it. Kill it anywhere and run the same command again: it
+sends only what is missing.`,
+		Example: `  id=$(multiput upload training.jsonl -p openai --set purpose=fine-tune)
+  multiput upload video.mp4 -p archetype -j 16
+  multiput upload big.bin -p sandbox`,
+		SilenceErrors:     true,
+		SilenceUsage:      true,
+		DisableAutoGenTag: true,
+	}
+	root.SetIn(a.stdin)
+	root.SetOut(a.stdout)
+	root.SetErr(a.stderr)
+	config.GlobalFlags(root.PersistentFlags())
+	root.AddCommand(a.uploadCmd(), a.sandboxCmd(), a.versionCmd(), manCmd(root))
+	root.InitDefaultHelpCmd()
+	root.InitDefaultCompletionCmd()
+	asUsage(root)
+	return root
+}
+
+// asUsage makes whatever is wrong with a command line a usageError, for a
+// command and those under it: flags, arguments, a group without a subcommand.
+func asUsage(c *cobra.Command) {
+	c.SetFlagErrorFunc(func(c *cobra.Command, err error) error { return &usageError{err, c.CommandPath()} })
+	if c.HasSubCommands() && c.RunE == nil && c.Run == nil {
+		c.Args = cobra.ArbitraryArgs
+		c.RunE = func(c *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return &usageError{errors.New("a command is missing"), c.CommandPath()}
+			}
+			msg := fmt.Sprintf("unknown command %q", args[0])
+			if s := c.SuggestionsFor(args[0]); len(s) > 0 {
+				msg += fmt.Sprintf(" (did you mean %s?)", strings.Join(s, " or "))
+			}
+			return &usageError{errors.New(msg), c.CommandPath()}
+		}
+	}
+	if check := c.Args; check != nil {
+		c.Args = func(c *cobra.Command, args []string) error {
+			if err := check(c, args); err != nil {
+				return &usageError{err, c.CommandPath()}
+			}
+			return nil
+		}
+	}
+	for _, sub := range c.Commands() {
+		asUsage(sub)
+	}
+}

@@ -1,0 +1,38 @@
+package main
+
+import (
+	"context"
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+// interrupted is why a context ended that a signal ended.
+type interrupted struct{ signal syscall.Signal }
+
+func (i interrupted) Error() string { return "interrupted" }
+
+func (i interrupted) exitCode() int { return 128 + int(i.signal) }
+
+// signals gives a context that the first Ctrl-C, SIGTERM or SIGHUP ends; the
+// second leaves at once. A closed pipe is an error of the write, not a death.
+func signals(ctx context.Context, exit func(int)) (context.Context, func()) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	ch := make(chan os.Signal, 2)
+	signal.Notify(ch, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
+	// Not ignored: a command that we start would inherit that.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
+	go func() {
+		for first := true; ; first = false {
+			s, ok := (<-ch).(syscall.Signal)
+			if !ok {
+				s = syscall.SIGINT
+			}
+			if !first {
+				exit(interrupted{s}.exitCode())
+			}
+			cancel(interrupted{s})
+		}
+	}()
+	return ctx, func() { signal.Stop(ch) }
+}

@@ -1,0 +1,223 @@
+package main
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/time/rate"
+
+	"github.com/multiput/multiput/pkg/config"
+	"github.com/multiput/multiput/pkg/progress"
+	"github.com/multiput/multiput/pkg/provider"
+	"github.com/multiput/multiput/pkg/provider/manifest"
+	"github.com/multiput/multiput/pkg/transport"
+	"github.com/multiput/multiput/pkg/upload"
+)
+
+// uploadOptions are the flags of upload that describe one run.
+type uploadOptions struct {
+	set     []string
+	base    string
+	name    string
+	restart bool
+}
+
+func (a *app) uploadCmd() *cobra.Command {
+	var o uploadOptions
+	c := &cobra.Command{
+		Use:     "upload FILE...",
+		Aliases: []string{"up"},
+		Short:   "Upload files in parts, or continue where the last run stopped",
+		Long: `Upload files in parts. Whatever interrupts it, run the same command again: it
+sends only what is missing.
+
+stdout carries the result alone, a line for each file: an id, a path or a URL,
+as the provider has it. All talk is on stderr.`,
+		Example: `  # on a machine with no account and no network
+  multiput upload -p sandbox big.bin
+
+  # keep the id of the file
+  id=$(multiput upload training.jsonl -p openai --set purpose=fine-tune)
+
+  # sixteen parts at once, and the whole answer as JSON
+  multiput upload video.mp4 -p archetype -j 16 --json
+
+  # an API of one's own, described in a page of YAML
+  multiput upload data.tar -p ./my-api.yaml`,
+		Args: cobra.MinimumNArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			cfg, err := config.Load(c.Flags())
+			if err != nil {
+				return err
+			}
+			a.json = cfg.JSON || cfg.JQ != ""
+			return a.upload(c.Context(), cfg, o, args)
+		},
+	}
+	f := c.Flags()
+	config.Flags(f)
+	f.StringArrayVarP(&o.set, "set", "s", nil, "set an option of the provider, as `KEY=VALUE`; repeatable")
+	f.StringVar(&o.base, "base-url", "", "`URL` of the API instead of the provider's own")
+	f.StringVar(&o.name, "name", "", "`NAME` to store the file under (default: the file's own)")
+	f.BoolVar(&o.restart, "restart", false, "give up what was stored before, and begin again")
+	return c
+}
+
+// upload takes every file to the provider, one after the other. All are tried.
+func (a *app) upload(ctx context.Context, cfg config.Config, o uploadOptions, files []string) error {
+	if o.name != "" && len(files) > 1 {
+		return usagef("--name names one file, and there are %d", len(files))
+	}
+	out, err := newOutput(a.stdout, cfg.JSON, cfg.JQ)
+	if err != nil {
+		return err
+	}
+	u, m, stop, err := a.uploader(ctx, cfg, o)
+	if err != nil {
+		return err
+	}
+	defer stop()
+	code := 0
+	for _, file := range files {
+		if file == "-" {
+			return usagef("standard input cannot be uploaded yet: name a file")
+		}
+		u.Observe = a.observer(cfg)
+		u.Deliver = func(ctx context.Context, r upload.Report) error { return out.print(ctx, file, r) }
+		report, err := u.Upload(ctx, upload.File{Path: file, Name: o.name, Type: cfg.ContentType})
+		if err != nil {
+			code = worse(code, a.tell(failure{err: err, file: file, report: report, keyEnv: m.KeyEnv(), base: o.base}))
+		}
+		if ctx.Err() != nil {
+			break
+		}
+	}
+	if code != 0 {
+		return &severalError{code}
+	}
+	return nil
+}
+
+// uploader wires everything that takes files to the provider of the
+// configuration. stop ends what it started.
+func (a *app) uploader(ctx context.Context, cfg config.Config, o uploadOptions) (u *upload.Uploader, m *manifest.Manifest, stop func(), err error) {
+	stop = func() {}
+	if cfg.Provider == "" {
+		return nil, nil, stop, usagef("no provider: name one with -p (%s, or a manifest FILE.yaml)", strings.Join(provider.Names(), ", "))
+	}
+	options, err := settings(o.set)
+	if err != nil {
+		return nil, nil, stop, err
+	}
+	if m, err = provider.Load(cfg.Provider, config.ProviderDir()); err != nil {
+		return nil, nil, stop, err
+	}
+	client, err := newClient(cfg, a.tracer(cfg))
+	if err != nil {
+		return nil, nil, stop, err
+	}
+	s := manifest.Settings{Base: o.base, Options: options, Client: client}
+	if m.Name() == sandboxName {
+		if o.base != "" {
+			return nil, nil, stop, usagef("the sandbox has no other address than its own")
+		}
+		var running *runningSandbox
+		if running, err = startOwnSandbox(ctx); err != nil {
+			return nil, nil, stop, err
+		}
+		s.Base, s.Key, stop = running.base, running.key, running.stop
+	} else {
+		if s.Base == "" {
+			s.Base = cfg.Base(m.Name())
+		}
+		key, err := cfg.Key(ctx, m.KeyEnv(), a.stderr)
+		if err != nil {
+			return nil, nil, stop, fmt.Errorf("%w: %w", upload.ErrDenied, err)
+		}
+		s.Key = key
+	}
+	p, err := m.Open(s)
+	if err != nil {
+		stop()
+		return nil, nil, func() {}, err
+	}
+	policy := transport.DefaultPolicy
+	policy.Retries = cfg.Retries
+	return &upload.Uploader{
+		Provider: p, Target: p.Target(upload.File{}), Journal: a.journal(cfg.Journal),
+		Concurrency: cfg.Concurrency, PartSize: cfg.PartSize, Retry: policy,
+		Checksum: checksums[cfg.Checksum], Restart: o.restart,
+	}, m, stop, nil
+}
+
+var checksums = map[string]upload.Checksum{"auto": upload.ChecksumAuto, "require": upload.ChecksumRequire, "off": upload.ChecksumOff}
+
+// settings reads the KEY=VALUE of --set.
+func settings(set []string) (map[string]string, error) {
+	options := make(map[string]string, len(set))
+	for _, s := range set {
+		k, v, ok := strings.Cut(s, "=")
+		if !ok || k == "" {
+			return nil, usagef("--set %s: not KEY=VALUE", s)
+		}
+		if _, twice := options[k]; twice {
+			return nil, usagef("--set %s is given twice", k)
+		}
+		options[k] = v
+	}
+	return options, nil
+}
+
+func newClient(cfg config.Config, trace func(string)) (*transport.Client, error) {
+	c := &transport.Client{UserAgent: "multiput/" + version, Stall: cfg.StallTimeout, Trace: trace}
+	if cfg.LimitRate > 0 {
+		// A quarter of a second's worth at once, at most what one read takes.
+		burst := int(min(max(cfg.LimitRate/4, 1), 64<<10))
+		c.Limit = rate.NewLimiter(rate.Limit(cfg.LimitRate), burst)
+	}
+	if cfg.CACert == "" {
+		return c, nil
+	}
+	pem, err := os.ReadFile(cfg.CACert)
+	if err != nil {
+		return nil, &config.Error{Where: "--cacert", Err: err}
+	}
+	pool, err := x509.SystemCertPool()
+	if err != nil {
+		pool = x509.NewCertPool()
+	}
+	if !pool.AppendCertsFromPEM(pem) {
+		return nil, &config.Error{Where: cfg.CACert, Err: errors.New("holds no PEM certificate")}
+	}
+	c.RootCAs = pool
+	return c, nil
+}
+
+func (a *app) tracer(cfg config.Config) func(string) {
+	if !cfg.Verbose {
+		return nil
+	}
+	return func(line string) { fmt.Fprintln(a.stderr, line) }
+}
+
+// observer shows progress as the user wants it, or as suits where it goes.
+func (a *app) observer(cfg config.Config) func(upload.Event) {
+	style := progress.Style(cfg.Progress)
+	switch {
+	case cfg.Quiet:
+		style = progress.None
+	case style != "auto" && style != "":
+	case a.json && !a.terminal:
+		style = progress.None // nothing but objects, for whoever reads them
+	case a.terminal:
+		style = progress.Bar
+	default:
+		style = progress.Plain
+	}
+	return progress.New(a.stderr, style, cfg.Verbose)
+}
