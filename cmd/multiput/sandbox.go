@@ -75,7 +75,7 @@ provider's variables set. Faults happen on demand: see docs/sandbox.md.`,
   multiput sandbox --api openai -- sh -c 'multiput upload a.jsonl -p openai --set purpose=batch'
 
   # and see that it survives a bad day
-  multiput sandbox --api archetype --fault 'put*3:status=503' -- multiput upload big.bin -p archetype`,
+  multiput sandbox --api archetype --fault 'put@times=3:status=503' -- multiput upload big.bin -p archetype`,
 		Args: func(c *cobra.Command, args []string) error {
 			if c.ArgsLenAtDash() > 0 || (c.ArgsLenAtDash() < 0 && len(args) > 0) {
 				return errors.New("a command to run comes after --")

@@ -1,0 +1,133 @@
+package main
+
+import (
+	"context"
+	"io"
+	"os"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/multiput/multiput/pkg/journal"
+	"github.com/multiput/multiput/pkg/upload"
+)
+
+// killEnv names the journal write at which the program under test is killed:
+// "receipt=2" is the second receipt, "write=7" the seventh write of any kind,
+// a + behind it means after the write is durable instead of before it.
+const killEnv = "SCRIPT_KILL_AT"
+
+// saidEnv names a file that gets a copy of everything that is printed, for the
+// search for secrets.
+const saidEnv = "SCRIPT_SAID"
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"multiput": multiputUnderTest})
+}
+
+// multiputUnderTest is main, with a journal that may kill the process.
+func multiputUnderTest() {
+	ctx, stop := signals(context.Background(), os.Exit)
+	defer stop()
+	a := app{stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, journal: openJournal}
+	if at := os.Getenv(killEnv); at != "" {
+		a.journal = func(path string) upload.Journal { return &deadlyJournal{openJournal(path), newDeath(at)} }
+	}
+	if path := os.Getenv(saidEnv); path != "" {
+		said, err := os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+		if err != nil {
+			panic(err)
+		}
+		a.stdout, a.stderr = io.MultiWriter(os.Stdout, said), io.MultiWriter(os.Stderr, said)
+	}
+	os.Exit(a.run(ctx, os.Args[1:]))
+}
+
+func openJournal(path string) upload.Journal { return journal.New(path) }
+
+// death kills the process at a chosen journal write.
+type death struct {
+	kind  string
+	left  int
+	after bool
+}
+
+func newDeath(at string) *death {
+	kind, n, _ := strings.Cut(at, "=")
+	after := strings.HasSuffix(n, "+")
+	left := 0
+	for _, c := range strings.TrimSuffix(n, "+") {
+		left = 10*left + int(c-'0')
+	}
+	return &death{kind, left, after}
+}
+
+// around makes a write of some kind, and dies before or after it if it is the
+// one.
+func (d *death) around(kind string, write func() error) error {
+	mine := false
+	if d.kind == kind || d.kind == "write" {
+		d.left--
+		mine = d.left == 0
+	}
+	if mine && !d.after {
+		die()
+	}
+	err := write()
+	if mine && err == nil {
+		die()
+	}
+	return err
+}
+
+func die() {
+	p, err := os.FindProcess(os.Getpid())
+	if err == nil {
+		err = p.Signal(syscall.SIGKILL)
+	}
+	if err != nil {
+		panic(err)
+	}
+	select {} // the signal is on its way
+}
+
+// deadlyJournal is a journal in front of which death waits.
+type deadlyJournal struct {
+	upload.Journal
+	*death
+}
+
+func (j *deadlyJournal) Open(ctx context.Context, t upload.Target, path string) (upload.Entry, error) {
+	e, err := j.Journal.Open(ctx, t, path)
+	if err != nil {
+		return nil, err
+	}
+	return &deadlyEntry{e, j.death}, nil
+}
+
+type deadlyEntry struct {
+	upload.Entry
+	*death
+}
+
+func (e *deadlyEntry) Begin(ctx context.Context, r upload.Record) error {
+	return e.around("begin", func() error { return e.Entry.Begin(ctx, r) })
+}
+
+func (e *deadlyEntry) Receive(ctx context.Context, rs ...upload.Receipt) error {
+	kind := "receipt"
+	if rs[0].Checkpointed {
+		kind = "checkpoint"
+	}
+	return e.around(kind, func() error { return e.Entry.Receive(ctx, rs...) })
+}
+
+func (e *deadlyEntry) Refresh(ctx context.Context, f upload.File, drop ...int) error {
+	return e.around("refresh", func() error { return e.Entry.Refresh(ctx, f, drop...) })
+}
+
+func (e *deadlyEntry) Advance(ctx context.Context, s upload.State, o *upload.Outcome) error {
+	return e.around(string(s), func() error { return e.Entry.Advance(ctx, s, o) })
+}

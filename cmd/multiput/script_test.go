@@ -1,0 +1,322 @@
+package main
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"io"
+	"io/fs"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/multiput/multiput/pkg/config"
+	"github.com/multiput/multiput/pkg/provider"
+	"github.com/multiput/multiput/pkg/sandbox"
+	"github.com/multiput/multiput/pkg/sandbox/realstore"
+	"github.com/multiput/multiput/pkg/sandbox/s3store"
+)
+
+// TestScripts runs testdata/script. CONTRIBUTING.md says what a script can do.
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir:                 filepath.Join("..", "..", "testdata", "script"),
+		RequireExplicitExec: true,
+		RequireUniqueNames:  true,
+		Setup: func(e *testscript.Env) error {
+			home := filepath.Join(e.WorkDir, ".home")
+			// Nothing of the machine's own configuration or proxies counts.
+			e.Vars = append(e.Vars,
+				"HOME="+home, "XDG_STATE_HOME="+filepath.Join(home, "state"), "XDG_CONFIG_HOME="+filepath.Join(home, "config"),
+				"MULTIPUT_JOURNAL="+filepath.Join(e.WorkDir, ".home", "journal.db"), "NO_PROXY=*", "USERPROFILE="+home, "LocalAppData="+home, "AppData="+home,
+				saidEnv+"="+filepath.Join(e.WorkDir, ".home", "said"),
+			)
+			s := &stage{t: t, dir: e.WorkDir}
+			e.Values[stageKey{}] = s
+			e.Defer(func() { s.leave() })
+			return os.MkdirAll(home, 0o700)
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"serve":     cmdServe,
+			"fault":     cmdFault,
+			"killat":    cmdKillAt,
+			"puts":      cmdPuts,
+			"requests":  cmdRequests,
+			"cmpobject": cmdCmpObject,
+			"mkfile":    cmdMkFile,
+			"patchfile": cmdPatchFile,
+		},
+	})
+}
+
+// stage is what one script plays on.
+type stage struct {
+	t      testing.TB
+	dir    string
+	server *sandbox.Server
+	store  *s3store.Store // nil: the sandbox's own
+	key    string
+	stop   func() error
+}
+
+type stageKey struct{}
+
+func on(ts *testscript.TestScript) *stage { return ts.Value(stageKey{}).(*stage) }
+
+// serve API [real] [part=SIZE] [life=DURATION] ...: serves an API, with its
+// store at another address. real puts a real S3 server behind it.
+func cmdServe(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) == 0 {
+		ts.Fatalf("usage: serve API [real|versity] [part=SIZE] [zero] [none]")
+	}
+	s := on(ts)
+	if s.server != nil {
+		ts.Fatalf("a script serves once")
+	}
+	s.key = "key-" + sha(ts.Name())[:24]
+	s.server = &sandbox.Server{
+		API: args[0], Dir: filepath.Join(s.dir, ".home", "served"), Key: s.key,
+		StoreListen: "127.0.0.1:0", Faults: &sandbox.Faults{},
+	}
+	for _, a := range args[1:] {
+		name, value, _ := strings.Cut(a, "=")
+		switch name {
+		case "real", "versity":
+			start := realstore.MinIO
+			if name == "versity" {
+				start = realstore.VersityGW
+			}
+			store, err := s3store.Open(s.t.Context(), start(s.t))
+			ts.Check(err)
+			s.store = store
+			s.server.Store, s.server.StoreListen = store, ""
+		case "part":
+			n, err := config.ParseSize(value)
+			ts.Check(err)
+			s.server.PartSize = n
+		case "megabyte":
+			n, err := strconv.ParseInt(value, 10, 64)
+			ts.Check(err)
+			s.server.Megabyte = n
+		case "zero":
+			s.server.ZeroBased = true
+		case "none":
+			s.server.Integrity = "none"
+		case "seconds":
+			s.server.Seconds = true
+		default:
+			ts.Fatalf("serve: %s?", a)
+		}
+	}
+	base, stop, err := s.server.Start(s.t.Context(), "")
+	ts.Check(err)
+	s.stop = stop
+	m, err := provider.Load(args[0])
+	ts.Check(err)
+	ts.Setenv(m.KeyEnv(), s.key)
+	ts.Setenv("MULTIPUT_"+strings.ToUpper(args[0])+"_BASE_URL", base)
+	ts.Setenv("BASE", base)
+	ts.Setenv("MULTIPUT_PROVIDER", args[0])
+}
+
+// fault SPEC...: lets faults happen from now on. Each must fire.
+func cmdFault(ts *testscript.TestScript, _ bool, args []string) {
+	ts.Check(on(ts).server.Faults.Add(args...))
+}
+
+// killat KIND=N[+]: kills multiput at that journal write; killat never ends it.
+func cmdKillAt(ts *testscript.TestScript, _ bool, args []string) {
+	at := args[0]
+	if at == "never" {
+		at = ""
+	}
+	ts.Setenv(killEnv, at)
+}
+
+// puts total|part=P N: how often the store stored a part so far.
+func cmdPuts(ts *testscript.TestScript, neg bool, args []string) {
+	want, err := strconv.Atoi(args[1])
+	ts.Check(err)
+	got := 0
+	if p, ok := strings.CutPrefix(args[0], "part="); ok {
+		n, err := strconv.Atoi(p)
+		ts.Check(err)
+		got = on(ts).server.Puts(n)
+	} else {
+		for _, r := range on(ts).server.Requests() {
+			if r.Step == sandbox.StepPut && r.Stored {
+				got++
+			}
+		}
+	}
+	if (got == want) == neg {
+		ts.Fatalf("%s: stored %d times, want %d", args[0], got, want)
+	}
+}
+
+// requests STEP N: how many requests of a step came so far.
+func cmdRequests(ts *testscript.TestScript, neg bool, args []string) {
+	want, err := strconv.Atoi(args[1])
+	ts.Check(err)
+	got := 0
+	for _, r := range on(ts).server.Requests() {
+		if r.Step == args[0] {
+			got++
+		}
+	}
+	if (got == want) == neg {
+		ts.Fatalf("%d requests of %s, want %d", got, args[0], want)
+	}
+}
+
+// cmpobject FILE [N]: the latest object that was completed is the file; with
+// N, there are N objects.
+func cmdCmpObject(ts *testscript.TestScript, neg bool, args []string) {
+	s := on(ts)
+	objects, err := s.objects()
+	ts.Check(err)
+	if len(args) > 1 {
+		if n, err := strconv.Atoi(args[1]); err != nil || n != len(objects) {
+			ts.Fatalf("%d objects, want %s", len(objects), args[1])
+		}
+	}
+	if len(objects) == 0 {
+		ts.Fatalf("there is no object")
+	}
+	want, err := os.ReadFile(ts.MkAbs(args[0]))
+	ts.Check(err)
+	if bytes.Equal(objects[len(objects)-1], want) == neg {
+		ts.Fatalf("the object (%d bytes) and %s (%d bytes): equal is %t", len(objects[len(objects)-1]), args[0], len(want), neg)
+	}
+}
+
+// mkfile NAME SIZE [SEED]: a file of bytes that compress to nothing less.
+func cmdMkFile(ts *testscript.TestScript, _ bool, args []string) {
+	size, err := config.ParseSize(args[1])
+	ts.Check(err)
+	seed := args[0]
+	if len(args) > 2 {
+		seed = args[2]
+	}
+	r := rand.NewChaCha8(sha256.Sum256([]byte(seed)))
+	f, err := os.Create(ts.MkAbs(args[0]))
+	ts.Check(err)
+	_, err = io.CopyN(f, r, size)
+	ts.Check(err)
+	ts.Check(f.Close())
+}
+
+// patchfile NAME OFFSET TEXT: overwrites some bytes.
+func cmdPatchFile(ts *testscript.TestScript, _ bool, args []string) {
+	off, err := config.ParseSize(args[1])
+	ts.Check(err)
+	f, err := os.OpenFile(ts.MkAbs(args[0]), os.O_WRONLY, 0)
+	ts.Check(err)
+	_, err = f.WriteAt([]byte(args[2]), off)
+	ts.Check(err)
+	ts.Check(f.Close())
+}
+
+// objects are those that were completed, by age.
+func (s *stage) objects() ([][]byte, error) {
+	if s.store != nil {
+		return s.store.Objects()
+	}
+	type file struct {
+		path string
+		info fs.FileInfo
+	}
+	var files []file
+	for _, root := range []string{filepath.Join(s.dir, ".home", "served", "objects"), filepath.Join(s.dir, ".home", "state", "multiput", "sandbox", "objects")} {
+		err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+			if err != nil || d.IsDir() {
+				return ignoreMissing(err)
+			}
+			info, err := d.Info()
+			files = append(files, file{path, info})
+			return err
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	slices.SortFunc(files, func(a, b file) int { return a.info.ModTime().Compare(b.info.ModTime()) })
+	var objects [][]byte
+	for _, f := range files {
+		b, err := os.ReadFile(f.path)
+		if err != nil {
+			return nil, err
+		}
+		objects = append(objects, b)
+	}
+	return objects, nil
+}
+
+func ignoreMissing(err error) error {
+	if os.IsNotExist(err) {
+		return nil
+	}
+	return err
+}
+
+// leave checks what every script must keep to: each declared fault fired, the
+// key reached the API alone, and neither it nor a signature was written
+// anywhere.
+func (s *stage) leave() {
+	t := s.t
+	if s.server == nil {
+		return
+	}
+	if err := s.stop(); err != nil {
+		t.Errorf("stop the server: %v", err)
+	}
+	if left := s.server.Faults.Unfired(); len(left) > 0 {
+		t.Errorf("these faults did not fire: %s", strings.Join(left, ", "))
+	}
+	for _, r := range s.server.Requests() {
+		if r.At != "store" {
+			continue
+		}
+		for name, values := range r.Header {
+			if strings.Contains(strings.Join(values, " "), s.key) || name == "Authorization" {
+				t.Errorf("the key came to the store in %s: %s", name, r)
+			}
+		}
+		if strings.Contains(r.Path+r.Query, s.key) {
+			t.Errorf("the key came to the store in the URL")
+		}
+	}
+	err := filepath.WalkDir(s.dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() || strings.Contains(path, filepath.Join(".home", "served")) {
+			return err
+		}
+		b, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		if bytes.Contains(b, []byte(s.key)) {
+			t.Errorf("the key is in %s", path)
+		}
+		if filepath.Base(path) == "said" && signature.Match(b) {
+			t.Errorf("a signature was printed: %s", signature.Find(b))
+		}
+		return nil
+	})
+	if err != nil {
+		t.Error(err)
+	}
+}
+
+var signature = regexp.MustCompile(`(?i)signature=[0-9a-f]{8}.*`)
+
+func sha(s string) string {
+	sum := sha256.Sum256([]byte(s))
+	return hex.EncodeToString(sum[:])
+}
