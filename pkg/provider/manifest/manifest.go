@@ -1,23 +1,52 @@
 package manifest
 
 import (
-	"errors"
+	"slices"
 
 	"github.com/multiput/multiput/pkg/upload"
 )
 
 // Manifest is the checked description of one upload API. It does not change.
 type Manifest struct {
+	file                    string // as problems name it
 	name, title, docs, base string
-	keyEnv                  string
-	options                 []Option
+	auth                    *auth
+	headers                 map[string]string // of every request to the API
 	limits                  upload.Limits
+	options                 []Option
+
+	create struct {
+		call
+		upload, size, partSize, parts, grants, expires, resumed *expr
+	}
+	grant *struct {
+		call
+		grants *expr
+	}
+	part struct {
+		call    // without a path, the grant has the address
+		form    string
+		auth    bool
+		headers map[string]string
+		receipt *expr
+	}
+	checkpoint *call
+	complete   struct {
+		call
+		ok, result *expr
+	}
+	abort   *call
+	failure struct{ message, code, requestID, gone *expr }
 }
 
-// Parse reads a manifest. Its error is an *Error, which says in the file of
-// this name where each problem is.
-func Parse(name string, yaml []byte) (*Manifest, error) {
-	return nil, errors.New("not yet written")
+// auth is how the secret is sent.
+type auth struct{ header, value, env string }
+
+// call is a request to the API.
+type call struct {
+	method string
+	path   *template
+	body   *expr
 }
 
 // Name is what -p calls the provider.
@@ -33,21 +62,21 @@ func (m *Manifest) Docs() string { return m.docs }
 func (m *Manifest) Base() string { return m.base }
 
 // KeyEnv is the environment variable that holds the secret; empty: none.
-func (m *Manifest) KeyEnv() string { return m.keyEnv }
+func (m *Manifest) KeyEnv() string {
+	if m.auth == nil {
+		return ""
+	}
+	return m.auth.env
+}
+
+// NeedsKey reports whether Open needs a key.
+func (m *Manifest) NeedsKey() bool { return m.auth != nil }
 
 // Options are those that can be set, in the manifest's order.
-func (m *Manifest) Options() []Option { return m.options }
+func (m *Manifest) Options() []Option { return slices.Clone(m.options) }
 
 // Limits are what the API is known not to take.
 func (m *Manifest) Limits() upload.Limits { return m.limits }
 
-// Option is one thing that the user of an API can set.
-type Option struct {
-	Name     string
-	Type     string // string, int, number, bool or json
-	Default  any    // nil: none
-	Help     string
-	Required bool
-	Enum     []any // the values it takes; empty: any of its type
-	Secret   bool  // whether it stays out of the journal
-}
+// Aborts reports whether the API has a call that gives an upload up.
+func (m *Manifest) Aborts() bool { return m.abort != nil }

@@ -1,7 +1,12 @@
 package manifest
 
 import (
+	"encoding/json"
 	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
 
 	"github.com/multiput/multiput/pkg/transport"
 	"github.com/multiput/multiput/pkg/upload"
@@ -32,5 +37,195 @@ type Provider interface {
 // *OptionError), the key (an error that wraps upload.ErrDenied and names the
 // environment variable). Nothing is sent.
 func (m *Manifest) Open(s Settings) (Provider, error) {
-	return nil, errors.New("not yet written")
+	if s.Base == "" {
+		s.Base = m.base
+	}
+	if s.Base == "" {
+		return nil, fmt.Errorf("%s: the address of the API is not known", m.title)
+	}
+	base, err := parseBase(s.Base)
+	if err != nil {
+		return nil, &BaseError{Provider: m.title, Reason: err.Error()}
+	}
+	all, set, err := m.resolve(s.Options)
+	if err != nil {
+		return nil, err
+	}
+	p := &speaker{m: m, base: base, options: all, client: s.Client}
+	if p.origin, err = origin(base); err != nil {
+		return nil, &BaseError{Provider: m.title, Reason: err.Error()}
+	}
+	if set = m.open(set); len(set) > 0 {
+		if p.set, err = marshal(set); err != nil {
+			return nil, fmt.Errorf("%s: options: %w", m.title, err)
+		}
+	}
+	if m.auth != nil {
+		if p.secret, err = m.reveal(s.Key); err != nil {
+			return nil, err
+		}
+	}
+	p.hide()
+	if p.client == nil {
+		p.client = &transport.Client{}
+	}
+	if m.checkpoint != nil {
+		return &checkpointing{p}, nil
+	}
+	return p, nil
+}
+
+// BaseError says what is wrong with the address of an API.
+type BaseError struct {
+	Provider string // its title
+	Reason   string
+}
+
+func (e *BaseError) Error() string { return e.Provider + ": the address of the API: " + e.Reason }
+
+// reveal takes the secret out of the key and checks that a header can carry it.
+func (m *Manifest) reveal(k Key) (string, error) {
+	secret := ""
+	if k != nil {
+		secret = k.Reveal()
+	}
+	bad := func(text string) error {
+		if m.auth.env != "" {
+			text += " (" + m.auth.env + ")"
+		}
+		return fmt.Errorf("%s: %w: %s", m.title, upload.ErrDenied, text)
+	}
+	switch {
+	case secret == "":
+		return "", bad("no API key is set")
+	case strings.TrimSpace(secret) != secret:
+		return "", bad("the API key has white space, perhaps a line break, around it")
+	case !valueText.MatchString(secret):
+		return "", bad("the API key has a character in it that no key has, such as a line break")
+	}
+	return secret, nil
+}
+
+// parseBase makes an address of an API canonical: no slash at its end, host in
+// lower case. A query is refused: it would have to be kept with the upload, and
+// may hold a key.
+func parseBase(raw string) (string, error) {
+	u, err := transport.CheckURL(raw)
+	if err != nil {
+		return "", err
+	}
+	if u.RawQuery != "" || u.ForceQuery || u.Fragment != "" {
+		return "", fmt.Errorf("%s: a query or a fragment is refused", transport.Redact(raw))
+	}
+	if climbs(u.Path) {
+		return "", fmt.Errorf("%s: . and .. are refused", transport.Redact(raw))
+	}
+	u.Host = strings.ToLower(u.Host)
+	return strings.TrimRight(u.String(), "/"), nil
+}
+
+// origin is the scheme, host and port of an address.
+func origin(raw string) (string, error) {
+	u, err := transport.CheckURL(raw)
+	if err != nil {
+		return "", err
+	}
+	port := u.Port()
+	if port == "" {
+		port = map[string]string{"https": "443", "http": "80"}[u.Scheme]
+	}
+	return u.Scheme + "://" + strings.ToLower(u.Hostname()) + ":" + port, nil
+}
+
+// speaker speaks the API of a manifest.
+type speaker struct {
+	m            *Manifest
+	base, origin string
+	options      map[string]any  // all, with null where there is none
+	set          json.RawMessage // those that were set, without the secret ones
+	secret       string
+	hidden       *strings.Replacer // of all that must not be shown
+	client       *transport.Client
+}
+
+var (
+	_ Provider            = (*speaker)(nil)
+	_ Provider            = (*checkpointing)(nil)
+	_ upload.Checkpointer = (*checkpointing)(nil)
+)
+
+// Limits are the manifest's.
+func (p *speaker) Limits() upload.Limits { return p.m.limits }
+
+// Target is where the file goes.
+func (p *speaker) Target(f upload.File) upload.Target {
+	t := upload.Target{Provider: p.m.name, Base: p.base, Name: f.Name, Type: f.Type, Options: p.set}
+	if p.m.base == "" {
+		t.Base = ""
+	}
+	return t
+}
+
+var errElsewhere = errors.New("the API key is not sent to another address than the API's")
+
+// authorize is the one place where the secret goes into a request, and only
+// into one to the origin of the base.
+func (p *speaker) authorize(h http.Header, address string) error {
+	if p.m.auth == nil {
+		return nil
+	}
+	to, err := origin(address)
+	if err != nil {
+		return err
+	}
+	if to != p.origin {
+		return errElsewhere
+	}
+	h.Set(p.m.auth.header, strings.Replace(p.m.auth.value, "{secret}", p.secret, 1))
+	return nil
+}
+
+// hide prepares hidden: the secret and the secret options, as they are and as a
+// URL has them.
+func (p *speaker) hide() {
+	var pairs []string
+	add := func(s string) {
+		for _, form := range []string{s, url.QueryEscape(s), url.PathEscape(s)} {
+			if form != "" {
+				pairs = append(pairs, form, hiddenText)
+			}
+		}
+	}
+	add(p.secret)
+	for _, o := range p.m.options {
+		if s, ok := p.options[o.Name].(string); ok && o.Secret {
+			add(s)
+		}
+	}
+	p.hidden = strings.NewReplacer(pairs...)
+}
+
+// hiddenText stands where a secret stood.
+const hiddenText = "…"
+
+// scrub is v without any secret in its texts.
+func (p *speaker) scrub(v any) any {
+	switch v := v.(type) {
+	case string:
+		return p.hidden.Replace(v)
+	case []any:
+		for i := range v {
+			v[i] = p.scrub(v[i])
+		}
+	case map[string]any:
+		for k := range v {
+			e := p.scrub(v[k])
+			if clean := p.hidden.Replace(k); clean != k {
+				delete(v, k)
+				k = clean
+			}
+			v[k] = e
+		}
+	}
+	return v
 }

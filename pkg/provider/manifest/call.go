@@ -1,0 +1,133 @@
+package manifest
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"net/http"
+	"strings"
+
+	"github.com/multiput/multiput/pkg/transport"
+	"github.com/multiput/multiput/pkg/upload"
+)
+
+// answer is a reply that has been read, without any secret in it.
+type answer struct {
+	*transport.Reply
+	op     string
+	isJSON bool
+	value  any    // of the JSON; nil otherwise
+	text   string // the body, where it is no JSON
+	kind   string // what the body is, for people
+}
+
+// step is one call to the API.
+type step struct {
+	what string // for people: "create the upload"
+	*call
+	created bool // whether there is an upload, which can be gone
+	empty   bool // whether an answer without a body will do
+	slow    bool // whether the answer may take minutes
+}
+
+// ask sends one request to the API. Its answer is a success, as far as the
+// status says, and JSON.
+func (p *speaker) ask(ctx context.Context, st step, s *scope) (*answer, error) {
+	op := p.m.title + ": " + st.what
+	address, err := p.address(st.call, s)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w: %w", op, upload.ErrReply, err)
+	}
+	r := transport.Request{Op: op, Method: st.method, URL: address, Header: http.Header{}, Slow: st.slow}
+	if st.body != nil {
+		b, err := p.body(ctx, st.body, s)
+		if err != nil {
+			return nil, err
+		}
+		r.Body, r.Size = bytes.NewReader(b), int64(len(b))
+		r.Header.Set("Content-Type", "application/json")
+	}
+	r.Header.Set("Accept", "application/json")
+	for k, v := range p.m.headers {
+		r.Header.Set(k, v)
+	}
+	if err := p.authorize(r.Header, address); err != nil {
+		return nil, fmt.Errorf("%s: %w", op, err)
+	}
+	a, err := p.exchange(ctx, r, s)
+	if err != nil {
+		return nil, err
+	}
+	if a.Status >= 300 {
+		return nil, p.refusal(ctx, a, s, refusal{api: true, created: st.created})
+	}
+	if a.isJSON || st.empty && strings.TrimSpace(a.text) == "" {
+		return a, nil
+	}
+	if x := readXML(a.Body); x != nil {
+		return nil, p.refusal(ctx, a, s, refusal{api: true, created: st.created}) // an error, whatever the status
+	}
+	return nil, p.unusable(a, "", "%s answered with status %d and %s, not with JSON: is this the API's address?",
+		transport.Redact(address), a.Status, a.kind)
+}
+
+// address is where a call goes.
+func (p *speaker) address(c *call, s *scope) (string, error) {
+	up, _ := s.upload.(map[string]any)
+	path, err := c.path.expand(up)
+	if err != nil {
+		return "", err
+	}
+	return p.base + path, nil
+}
+
+// body builds a request's body.
+func (p *speaker) body(ctx context.Context, e *expr, s *scope) ([]byte, error) {
+	v, err := e.one(ctx, nil, s)
+	if err != nil {
+		return nil, p.wrong(e, err)
+	}
+	switch v.(type) {
+	case map[string]any, []any:
+	default:
+		return nil, p.wrong(e, fmt.Errorf("yields %s, neither an object nor a list", show(p.scrub(v))))
+	}
+	b, err := marshal(v)
+	if err != nil {
+		return nil, p.wrong(e, fmt.Errorf("yields what JSON cannot hold: %w", err))
+	}
+	return b, nil
+}
+
+// wrong says that an expression failed on what this program gave it.
+func (p *speaker) wrong(e *expr, err error) error {
+	return &Error{File: p.m.file, Problems: []Problem{{Line: e.line, Key: e.key, Text: p.hidden.Replace(err.Error())}}}
+}
+
+// exchange sends a request and reads its answer, whatever the status.
+func (p *speaker) exchange(ctx context.Context, r transport.Request, s *scope) (*answer, error) {
+	reply, err := p.client.Do(ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	a := &answer{Reply: reply, op: r.Op}
+	v, err := decodeJSON(reply.Body)
+	if a.isJSON = err == nil; a.isJSON {
+		a.value = p.scrub(v)
+	} else {
+		a.text = p.hidden.Replace(string(reply.Body))
+	}
+	a.kind, _, _ = strings.Cut(reply.Header.Get("Content-Type"), ";")
+	switch a.kind = p.hidden.Replace(transport.Clean(a.kind)); {
+	case len(reply.Body) == 0:
+		a.kind = "nothing"
+	case a.kind == "":
+		a.kind = "text of no known type"
+	}
+	header := map[string]any{}
+	for k, vs := range reply.Header {
+		header[strings.ToLower(k)] = p.hidden.Replace(strings.Join(vs, ", "))
+	}
+	s.header, s.status = header, reply.Status
+	return a, nil
+}

@@ -1,0 +1,166 @@
+package manifest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/itchyny/gojq"
+)
+
+// The bounds of one expression's run. The steps suffice for plans of 10,000
+// parts a hundred times over; the time bounds what single steps may cost.
+const (
+	maxSteps = 20_000_000
+	maxTime  = 5 * time.Second
+	maxExpr  = 16 << 10 // characters of one expression
+)
+
+// variables are what an expression sees beside its input.
+var variables = []string{
+	"$file", "$options", "$want", "$upload", "$parts", "$receipts", "$digests", "$header", "$status",
+}
+
+// scope holds the values of the variables; nil is null.
+type scope struct {
+	file, options, want, upload, parts, receipts, digests, header, status any
+}
+
+func (s *scope) values() []any {
+	return []any{s.file, s.options, s.want, s.upload, s.parts, s.receipts, s.digests, s.header, s.status}
+}
+
+// expr is a compiled jq expression.
+type expr struct {
+	key  string // where the manifest has it, such as create.body
+	line int
+	code *gojq.Code
+}
+
+// compile makes a program of src. There is no environment, no input and no
+// import in it.
+func compile(src string) (*gojq.Code, error) {
+	if strings.TrimSpace(src) == "" {
+		return nil, errors.New("is empty; a jq expression belongs here")
+	}
+	if len(src) > maxExpr {
+		return nil, fmt.Errorf("is longer than %d characters", maxExpr)
+	}
+	q, err := gojq.Parse(src)
+	if err != nil {
+		return nil, err
+	}
+	code, err := gojq.Compile(q, gojq.WithVariables(variables))
+	if err != nil {
+		if name, ok := strings.CutPrefix(err.Error(), "variable not defined: "); ok {
+			return nil, fmt.Errorf("there is no variable %s; the variables are %s", name, strings.Join(variables, ", "))
+		}
+		return nil, err
+	}
+	return code, nil
+}
+
+// one is the single value that the expression yields.
+func (e *expr) one(ctx context.Context, in any, s *scope) (any, error) {
+	vs, err := e.run(ctx, in, s, 1)
+	if err != nil {
+		return nil, err
+	}
+	if len(vs) == 0 {
+		return nil, errors.New("yields nothing")
+	}
+	return vs[0], nil
+}
+
+// list is the stream that the expression yields.
+func (e *expr) list(ctx context.Context, in any, s *scope) ([]any, error) {
+	return e.run(ctx, in, s, 0)
+}
+
+// run collects what the expression yields; more than most values, if that is
+// not 0, are an error.
+func (e *expr) run(ctx context.Context, in any, s *scope, most int) (vs []any, err error) {
+	bounded, cancel := context.WithTimeout(ctx, maxTime)
+	defer cancel()
+	defer func() {
+		if r := recover(); r != nil {
+			vs, err = nil, fmt.Errorf("jq failed: %v", r)
+		}
+	}()
+	b := &budget{Context: bounded, left: maxSteps}
+	iter := e.code.RunWithContext(b, in, s.values()...)
+	for {
+		v, ok := iter.Next()
+		if !ok {
+			return vs, nil
+		}
+		if err, ok := v.(error); ok {
+			if bounded.Err() != nil && ctx.Err() == nil {
+				err = errEndless
+			}
+			return nil, err
+		}
+		if most > 0 && len(vs) == most {
+			return nil, errors.New("yields more than one value")
+		}
+		vs = append(vs, v)
+	}
+}
+
+var (
+	errEndless = fmt.Errorf("stopped after %s", maxTime)
+	errSteps   = fmt.Errorf("stopped after %d steps", maxSteps)
+	closed     = func() chan struct{} { c := make(chan struct{}); close(c); return c }()
+)
+
+// budget is a context that ends after so many looks at it: gojq looks once a
+// step. It bounds an expression the same way on a fast machine and a slow one,
+// long before its memory hurts.
+type budget struct {
+	context.Context //nolint:containedctx // one run's, no longer
+	left            int
+}
+
+// Done is called by one goroutine only, the one that runs the expression.
+func (b *budget) Done() <-chan struct{} {
+	if b.left--; b.left < 0 {
+		return closed
+	}
+	return b.Context.Done()
+}
+
+func (b *budget) Err() error {
+	if b.left < 0 {
+		return errSteps
+	}
+	return b.Context.Err()
+}
+
+// truth is v as a yes or no; anything but a boolean is an error.
+func truth(v any) (bool, error) {
+	b, ok := v.(bool)
+	if !ok {
+		return false, fmt.Errorf("yields %s, neither true nor false", show(v))
+	}
+	return b, nil
+}
+
+// object is v, an element of a list, with no fields but those known.
+func object(v any, known ...string) (map[string]any, error) {
+	m, ok := v.(map[string]any)
+	if !ok {
+		if _, isList := v.([]any); isList {
+			return nil, errors.New("yields a list, not its elements: [] is missing at its end")
+		}
+		return nil, fmt.Errorf("yields %s, not an object", show(v))
+	}
+	for k := range m {
+		if !slices.Contains(known, k) {
+			return nil, fmt.Errorf("yields an object with an unknown field %q; known are %s", k, strings.Join(known, ", "))
+		}
+	}
+	return m, nil
+}

@@ -1,0 +1,191 @@
+package manifest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/multiput/multiput/pkg/transport"
+	"github.com/multiput/multiput/pkg/upload"
+)
+
+// Grant asks for leave to send the given parts. Where parts go to a fixed path
+// of the API it asks nobody, and the grants have no end.
+func (p *speaker) Grant(ctx context.Context, u upload.Upload, parts []upload.Part) ([]upload.Grant, error) {
+	switch {
+	case p.m.part.path != nil:
+		gs := make([]upload.Grant, len(parts))
+		for i, part := range parts {
+			gs[i].Part = part.Number
+		}
+		return gs, nil
+	case p.m.grant == nil:
+		return nil, fmt.Errorf("%s: %w: it gives the addresses of parts only once, when the upload is created", p.m.title, upload.ErrExpired)
+	}
+	s, err := p.scope(u)
+	if err != nil {
+		return nil, err
+	}
+	s.parts = partsValue(parts)
+	a, err := p.ask(ctx, step{what: "get the addresses of parts", call: &p.m.grant.call, created: true}, s)
+	if err != nil {
+		return nil, err
+	}
+	gs, err := p.readGrants(ctx, p.m.grant.grants, a, s, u.Parts)
+	if err == nil && len(gs) == 0 {
+		err = p.unusable(a, p.m.grant.grants.key, "there are none")
+	}
+	return gs, err
+}
+
+// readGrants reads grants out of an answer. They are for parts of the plan, if
+// there is one.
+func (p *speaker) readGrants(ctx context.Context, e *expr, a *answer, s *scope, plan []upload.Part) ([]upload.Grant, error) {
+	list, err := e.list(ctx, a.value, s)
+	if err != nil {
+		return nil, p.unusable(a, e.key, "%v", err)
+	}
+	numbers := make(map[int]bool, len(plan))
+	for _, part := range plan {
+		numbers[part.Number] = true
+	}
+	seen := make(map[int]bool, len(list))
+	gs := make([]upload.Grant, 0, len(list))
+	for _, v := range list {
+		m, err := object(v, "number", "url", "expires", "expires_in", "headers")
+		if err != nil {
+			return nil, p.unusable(a, e.key, "%v", err)
+		}
+		number, err := partNumber(m["number"])
+		switch {
+		case err != nil:
+			return nil, p.unusable(a, e.key, "%v", err)
+		case seen[number]:
+			return nil, p.unusable(a, e.key, "part %d is there twice", number)
+		case len(plan) > 0 && !numbers[number]:
+			return nil, p.unusable(a, e.key, "part %d is not in the plan", number)
+		}
+		seen[number] = true
+		g, err := readGrant(a, number, m)
+		if err != nil {
+			return nil, p.unusable(a, e.key, "part %d: %v", number, err)
+		}
+		gs = append(gs, g)
+	}
+	return gs, nil
+}
+
+func readGrant(a *answer, number int, m map[string]any) (upload.Grant, error) {
+	g := upload.Grant{Part: number}
+	var ok bool
+	if g.URL, ok = m["url"].(string); !ok || g.URL == "" {
+		return g, errors.New("there is no URL")
+	}
+	if strings.Contains(g.URL, hiddenText) {
+		return g, errors.New("the URL has the API key in it, which is not sent around")
+	}
+	if _, err := transport.CheckURL(g.URL); err != nil {
+		return g, err
+	}
+	var err error
+	if g.Header, err = readHeaders(m["headers"]); err != nil {
+		return g, err
+	}
+	end, err := toTime(m["expires"])
+	if err != nil {
+		return g, fmt.Errorf("expires %s %w", show(m["expires"]), err)
+	}
+	if v := m["expires_in"]; v != nil {
+		const most = 366 * 24 * 3600
+		s, ok := toInt64(v)
+		if !ok || s <= 0 || s > most {
+			return g, fmt.Errorf("expires_in is %s, which is no number of seconds that makes sense", show(v))
+		}
+		g.Expires = a.At.Add(time.Duration(s) * time.Second)
+	}
+	if g.Expires.IsZero() {
+		if end.IsZero() {
+			end = urlExpiry(g.URL)
+		}
+		g.Expires = a.local(end)
+	}
+	return g, nil
+}
+
+// maxSkew is the difference between two clocks that is not worth correcting.
+const maxSkew = 30 * time.Second
+
+// local is a moment of the server's clock on this machine's.
+func (a *answer) local(t time.Time) time.Time {
+	date, err := http.ParseTime(a.Header.Get("Date"))
+	if t.IsZero() || err != nil {
+		return t
+	}
+	if skew := a.At.Sub(date); skew.Abs() > maxSkew {
+		return t.Add(skew)
+	}
+	return t
+}
+
+// readHeaders reads the headers of a grant: an object, or a list of objects
+// with name and value.
+func readHeaders(v any) (map[string]string, error) {
+	pairs := map[string]any{}
+	switch v := v.(type) {
+	case nil:
+		return nil, nil
+	case map[string]any:
+		pairs = v
+	case []any:
+		for _, e := range v {
+			m, err := object(e, "name", "value")
+			if err != nil {
+				return nil, fmt.Errorf("headers: %w", err)
+			}
+			name, ok := m["name"].(string)
+			if !ok {
+				return nil, fmt.Errorf("headers: the name is %s", show(m["name"]))
+			}
+			pairs[name] = m["value"]
+		}
+	default:
+		return nil, fmt.Errorf("headers is %s, neither an object nor a list", show(v))
+	}
+	h := make(map[string]string, len(pairs))
+	for name, v := range pairs {
+		key := http.CanonicalHeaderKey(name)
+		text, ok := toText(v)
+		if !ok || !headerText.MatchString(name) || !valueText.MatchString(text) {
+			return nil, fmt.Errorf("headers: %s cannot be sent", show(name))
+		}
+		if slices.Contains(unsettable, key) {
+			continue // net/http sets it, to what the URL was signed for
+		}
+		h[key] = text
+	}
+	return h, nil
+}
+
+// covers reports parts that have no grant, where there will be no other.
+func (p *speaker) covers(a *answer, gs []upload.Grant, parts []upload.Part) error {
+	have := make(map[int]bool, len(gs))
+	for _, g := range gs {
+		have[g.Part] = true
+	}
+	missing, first := 0, math.MaxInt
+	for _, part := range parts {
+		if !have[part.Number] {
+			missing++
+			first = min(first, part.Number)
+		}
+	}
+	if missing > 0 {
+		return p.unusable(a, p.m.create.grants.key, "%d parts have no address, part %d the first of them", missing, first)
+	}
+	return nil
+}

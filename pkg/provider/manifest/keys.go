@@ -1,0 +1,97 @@
+package manifest
+
+import (
+	"net/http"
+	"slices"
+	"strings"
+)
+
+// plainText reads text of one line that can be shown and sent.
+func (n node) plainText() string {
+	s := n.text()
+	if !valueText.MatchString(s) {
+		n.fail("has a character that is not plain ASCII")
+	}
+	return s
+}
+
+func (n node) send() (string, *template) {
+	s := n.text()
+	if s == "" {
+		return "", nil
+	}
+	method, path, err := parseSend(s)
+	if err != nil {
+		n.fail("%v", err)
+	}
+	return method, path
+}
+
+func (n node) count() int {
+	i := n.integer()
+	if i <= 0 {
+		n.fail("is %d; at least 1 belongs here", i)
+	}
+	return i
+}
+
+func (n node) base() string {
+	s := n.text()
+	if s == "" {
+		return ""
+	}
+	base, err := parseBase(s)
+	if err != nil {
+		n.fail("%v", err)
+	}
+	return base
+}
+
+func (n node) auth() *auth {
+	a := &auth{}
+	n.fields(map[string]func(node){
+		"header": func(v node) { a.header = v.headerName() },
+		"value":  func(v node) { a.value = v.plainText() },
+		"env": func(v node) {
+			if a.env = v.text(); !envText.MatchString(a.env) {
+				v.fail("is %q, which is no name of an environment variable (A-Z, 0-9 and _)", a.env)
+			}
+		},
+	})
+	if a.header == "" {
+		n.fail("has no header")
+	}
+	if strings.Count(a.value, "{secret}") != 1 {
+		n.fail(`has no value with {secret} in it, such as "Bearer {secret}"`)
+	}
+	return a
+}
+
+// unsettable are the headers that are not a manifest's, nor a reply's, to set.
+var unsettable = []string{
+	"Connection", "Content-Length", "Expect", "Host", "Keep-Alive", "Te", "Trailer", "Transfer-Encoding", "Upgrade",
+}
+
+func (n node) headerName() string {
+	s := n.text()
+	switch {
+	case s == "":
+	case !headerText.MatchString(s):
+		n.fail("%q is no name of a header", s)
+	case slices.Contains(unsettable, http.CanonicalHeaderKey(s)):
+		n.fail("the header %s cannot be set", s)
+	}
+	return s
+}
+
+func (n node) headers() map[string]string {
+	h := map[string]string{}
+	n.each(func(name string, at node) {
+		if !headerText.MatchString(name) || slices.Contains(unsettable, http.CanonicalHeaderKey(name)) {
+			at.fail("is no header that can be set")
+			return
+		}
+		h[http.CanonicalHeaderKey(name)] = at.plainText()
+	})
+	return h
+}

@@ -1,0 +1,229 @@
+package manifest
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"net/http"
+	"regexp"
+	"slices"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// MaxFile is the most bytes of a manifest.
+const MaxFile = 256 << 10
+
+// Parse reads a manifest. Its error is an *Error, which says where in the file
+// of this name each problem is.
+func Parse(name string, text []byte) (*Manifest, error) {
+	m := &Manifest{file: name}
+	var problems []Problem
+	if root, err := document(text); err != nil {
+		problems = []Problem{{Text: err.Error()}}
+	} else {
+		m.read(node{Node: root, problems: &problems})
+	}
+	if len(problems) > 0 {
+		slices.SortStableFunc(problems, func(a, b Problem) int { return a.Line - b.Line })
+		return nil, &Error{File: name, Problems: problems}
+	}
+	return m, nil
+}
+
+// document is the one YAML document in text.
+func document(text []byte) (*yaml.Node, error) {
+	if len(text) > MaxFile {
+		return nil, errors.New("is too long for a manifest")
+	}
+	d := yaml.NewDecoder(bytes.NewReader(text))
+	var doc, more yaml.Node
+	switch err := d.Decode(&doc); {
+	case errors.Is(err, io.EOF):
+		return nil, errors.New("is empty")
+	case err != nil:
+		return nil, errors.New("is no YAML: " + strings.TrimPrefix(err.Error(), "yaml: "))
+	case len(doc.Content) != 1:
+		return nil, errors.New("is empty")
+	}
+	if err := d.Decode(&more); !errors.Is(err, io.EOF) {
+		return nil, errors.New("holds more than one YAML document")
+	}
+	return doc.Content[0], nil
+}
+
+var (
+	nameText   = regexp.MustCompile(`^[a-z][a-z0-9-]{0,31}$`)
+	optionText = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_]{0,63}$`)
+	envText    = regexp.MustCompile(`^[A-Z_][A-Z0-9_]{0,127}$`)
+	headerText = regexp.MustCompile("^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}$")
+	valueText  = regexp.MustCompile(`^[ -~]*$`)
+)
+
+func (m *Manifest) read(n node) {
+	have := map[string]bool{}
+	need := func(keys ...string) {
+		for _, k := range keys {
+			if !have[k] {
+				node{n.Node, k, n.problems}.fail("is missing")
+			}
+		}
+	}
+	// step reads a mapping and notes which keys it has.
+	step := func(read map[string]func(node)) func(node) {
+		return func(at node) {
+			have[at.key] = true
+			for k, f := range read {
+				read[k] = func(v node) { have[v.key] = true; f(v) }
+			}
+			at.fields(read)
+		}
+	}
+	jq := func(e **expr) func(node) { return func(v node) { *e = v.expr() } }
+	request := func(c *call, more map[string]func(node)) map[string]func(node) {
+		if more == nil {
+			more = map[string]func(node){}
+		}
+		more["send"] = func(v node) { c.method, c.path = v.send() }
+		more["body"] = jq(&c.body)
+		return more
+	}
+
+	version := 0
+	m.grant, m.checkpoint, m.abort = &struct {
+		call
+		grants *expr
+	}{}, &call{}, &call{}
+	step(map[string]func(node){
+		"version": func(v node) {
+			if version = v.integer(); version != 1 {
+				v.fail("is %d; this program reads version 1", version)
+			}
+		},
+		"name": func(v node) {
+			if m.name = v.text(); !nameText.MatchString(m.name) {
+				v.fail("is %q; a name is of lower-case letters, digits and -", m.name)
+			}
+		},
+		"title":   func(v node) { m.title = v.plainText() },
+		"docs":    func(v node) { m.docs = v.plainText() },
+		"base":    func(v node) { m.base = v.base() },
+		"auth":    func(v node) { m.auth = v.auth() },
+		"headers": func(v node) { m.headers = v.headers() },
+		"limits": step(map[string]func(node){
+			"max_size": func(v node) { m.limits.MaxSize = v.size(true) },
+			"part": step(map[string]func(node){
+				"min":   func(v node) { m.limits.MinPart = v.size(false) },
+				"max":   func(v node) { m.limits.MaxPart = v.size(false) },
+				"count": func(v node) { m.limits.MaxParts = v.count() },
+			}),
+		}),
+		"options": func(v node) {
+			v.each(func(name string, at node) { m.options = append(m.options, at.option(name)) })
+		},
+		"create": step(request(&m.create.call, map[string]func(node){
+			"upload": jq(&m.create.upload), "size": jq(&m.create.size), "part_size": jq(&m.create.partSize),
+			"parts": jq(&m.create.parts), "grants": jq(&m.create.grants), "expires": jq(&m.create.expires),
+			"resumed": jq(&m.create.resumed),
+		})),
+		"grant": step(request(&m.grant.call, map[string]func(node){"grants": jq(&m.grant.grants)})),
+		"part": step(map[string]func(node){
+			"send":    func(v node) { m.part.method, m.part.path = v.send() },
+			"form":    func(v node) { m.part.form = v.plainText() },
+			"auth":    func(v node) { m.part.auth = v.boolean() },
+			"headers": func(v node) { m.part.headers = v.headers() },
+			"receipt": jq(&m.part.receipt),
+		}),
+		"checkpoint": step(request(m.checkpoint, nil)),
+		"complete": step(request(&m.complete.call, map[string]func(node){
+			"ok": jq(&m.complete.ok), "result": jq(&m.complete.result),
+		})),
+		"abort": step(request(m.abort, nil)),
+		"error": step(map[string]func(node){
+			"message": jq(&m.failure.message), "code": jq(&m.failure.code),
+			"request_id": jq(&m.failure.requestID), "gone": jq(&m.failure.gone),
+		}),
+	})(n)
+	if n.Kind != yaml.MappingNode {
+		return
+	}
+
+	need("version", "name", "create", "part", "complete")
+	for _, s := range []string{"create", "grant", "part", "checkpoint", "complete", "abort"} {
+		if have[s] {
+			need(s + ".send")
+		}
+	}
+	if have["create"] {
+		need("create.upload")
+	}
+	if have["part"] {
+		need("part.receipt")
+	}
+	if have["complete"] {
+		need("complete.result")
+	}
+	if m.title == "" {
+		m.title = m.name
+	}
+	if !have["grant"] {
+		m.grant = nil
+	} else {
+		need("grant.grants")
+	}
+	if !have["checkpoint"] {
+		m.checkpoint = nil
+	}
+	if !have["abort"] {
+		m.abort = nil
+	}
+	m.agree(n, have)
+}
+
+// agree reports keys that are sound each, and make no sense together.
+func (m *Manifest) agree(n node, have map[string]bool) {
+	wrong := func(key, text string) { node{n.Node, key, n.problems}.fail("%s", text) }
+	for key, c := range map[string]*call{
+		"create": &m.create.call, "grant": m.grantCall(), "checkpoint": m.checkpoint,
+		"complete": &m.complete.call, "abort": m.abort,
+	} {
+		if c == nil || !have[key+".send"] || c.method == "" {
+			continue
+		}
+		if c.path == nil {
+			wrong(key+".send", "has no path")
+		}
+		if c.method == http.MethodGet && c.body != nil {
+			wrong(key+".body", "a GET has no body")
+		}
+	}
+	if p := m.create.path; p != nil && len(p.fields) > 0 {
+		wrong("create.send", "has a {field} of $upload, which there is none of yet")
+	}
+	switch granted := have["create.grants"] || have["grant"]; {
+	case m.part.path != nil && granted:
+		wrong("part.send", "has a path, and grants have another: only one of them can be meant")
+	case m.part.path == nil && !granted && have["part.send"]:
+		wrong("part.send", "has no path, and neither create.grants nor grant says where a part goes")
+	}
+	if have["create.part_size"] && !have["create.parts"] {
+		wrong("create.part_size", "needs create.parts, which gives the numbers of the parts")
+	}
+	if have["create.resumed"] && !have["create.parts"] {
+		wrong("create.resumed", "needs create.parts, which says what is left to send")
+	}
+	if m.auth != nil && m.headers[http.CanonicalHeaderKey(m.auth.header)] != "" {
+		wrong("headers."+m.auth.header, "is the header of auth")
+	}
+	if m.part.auth && m.auth == nil {
+		wrong("part.auth", "there is no auth to send")
+	}
+}
+
+func (m *Manifest) grantCall() *call {
+	if m.grant == nil {
+		return nil
+	}
+	return &m.grant.call
+}

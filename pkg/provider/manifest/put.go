@@ -1,0 +1,123 @@
+package manifest
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"mime/multipart"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/multiput/multiput/pkg/transport"
+	"github.com/multiput/multiput/pkg/upload"
+)
+
+// Put sends one part. A reply without a receipt wraps upload.ErrReply and is
+// temporary: to send the part again is sound.
+func (p *speaker) Put(ctx context.Context, u upload.Upload, g upload.Grant, part upload.Part, body io.Reader) (upload.Receipt, error) {
+	s, err := p.scope(u)
+	if err != nil {
+		return upload.Receipt{}, err
+	}
+	s.parts = partsValue([]upload.Part{part})
+	step := &p.m.part
+	op := fmt.Sprintf("%s: send part %d", p.m.title, part.Number)
+	address := g.URL
+	if step.path != nil {
+		if address, err = p.address(&step.call, s); err != nil {
+			return upload.Receipt{}, fmt.Errorf("%s: %w: %w", op, upload.ErrReply, err)
+		}
+	}
+	r := transport.Request{Op: op, Method: step.method, URL: address, Header: http.Header{}, Body: body, Size: part.Size, Bulk: true}
+	if step.form != "" {
+		if err := formBody(&r, step.form, u.File.Name); err != nil {
+			return upload.Receipt{}, fmt.Errorf("%s: %w", op, err)
+		}
+	}
+	for _, h := range []map[string]string{step.headers, g.Header} {
+		for k, v := range h {
+			r.Header.Set(k, v)
+		}
+	}
+	if step.path != nil {
+		for k, v := range p.m.headers {
+			r.Header.Set(k, v)
+		}
+	}
+	if step.auth {
+		if err := p.authorize(r.Header, address); err != nil {
+			return upload.Receipt{}, fmt.Errorf("%s: %w: %w", op, upload.ErrReply, err)
+		}
+	}
+	a, err := p.exchange(ctx, r, s)
+	if err != nil {
+		return upload.Receipt{}, unanswered(ctx, err, g)
+	}
+	if a.Status >= 300 {
+		now, err := http.ParseTime(a.Header.Get("Date"))
+		if err != nil {
+			now = a.At
+		}
+		late := a.Status == http.StatusForbidden && step.path == nil && past(g, now)
+		return upload.Receipt{}, p.refusal(ctx, a, s, refusal{api: step.path != nil, created: true, expired: late})
+	}
+	return p.receipt(ctx, a, s, part.Number)
+}
+
+// receipt reads the proof that a part is stored.
+func (p *speaker) receipt(ctx context.Context, a *answer, s *scope, number int) (upload.Receipt, error) {
+	e := p.m.part.receipt
+	bad := func(format string, args ...any) error {
+		return &unusable{op: a.op, key: e.key, reason: p.hidden.Replace(fmt.Sprintf(format, args...)), again: true}
+	}
+	v, err := e.one(ctx, a.value, s)
+	if err != nil {
+		return upload.Receipt{}, bad("%v", err)
+	}
+	etag := ""
+	if p.m.part.path == nil { // otherwise the API answered, and not the store
+		etag = p.hidden.Replace(a.Header.Get("ETag"))
+	}
+	token, ok := toText(v)
+	switch {
+	case v == nil || v == "":
+		if etag == "" && p.m.part.path == nil {
+			return upload.Receipt{}, bad("the store sent no ETag, so there is no proof that the part is stored")
+		}
+		return upload.Receipt{}, bad("the answer (status %d, %s) has no proof that the part is stored", a.Status, a.kind)
+	case !ok || !valueText.MatchString(token):
+		return upload.Receipt{}, bad("the receipt is %s", show(v))
+	}
+	if etag == token {
+		etag = ""
+	}
+	return upload.Receipt{Part: number, Token: token, ETag: etag}, nil
+}
+
+// unanswered says what it means that no answer came: some stores break the
+// connection instead of refusing a grant that is past its end.
+func unanswered(ctx context.Context, err error, g upload.Grant) error {
+	var e *transport.Error
+	if ctx.Err() == nil && errors.As(err, &e) && e.Status == 0 && e.Retry && !e.Unsent && past(g, time.Now()) {
+		return &failure{upload.ErrExpired, e}
+	}
+	return err
+}
+
+// formBody makes the body of r the one file field of a form, read as it goes.
+func formBody(r *transport.Request, field, filename string) error {
+	var head bytes.Buffer
+	w := multipart.NewWriter(&head)
+	if _, err := w.CreateFormFile(field, filename); err != nil {
+		return fmt.Errorf("build the form: %w", err)
+	}
+	tail := "\r\n--" + w.Boundary() + "--\r\n"
+	r.Header.Set("Content-Type", w.FormDataContentType())
+	size := int64(head.Len()) + r.Size + int64(len(tail))
+	r.Body = io.MultiReader(&head, io.LimitReader(r.Body, r.Size), strings.NewReader(tail))
+	r.Size = size
+	return nil
+}

@@ -1,0 +1,191 @@
+package manifest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/multiput/multiput/pkg/transport"
+	"github.com/multiput/multiput/pkg/upload"
+)
+
+// failure is an exchange that failed, with what it means. It reads as the
+// exchange alone.
+type failure struct {
+	means error // a sentinel of package upload
+	err   *transport.Error
+}
+
+func (f *failure) Error() string   { return f.err.Error() }
+func (f *failure) Unwrap() []error { return []error{f.means, f.err} }
+
+// unusable is an answer that cannot be used. It wraps upload.ErrReply.
+type unusable struct {
+	op, key, reason string
+	again           bool // whether the same exchange may go better
+}
+
+func (e *unusable) Error() string {
+	key := e.key
+	if key != "" {
+		key = ": " + key
+	}
+	return e.op + ": " + upload.ErrReply.Error() + key + ": " + e.reason
+}
+
+func (e *unusable) Unwrap() error             { return upload.ErrReply }
+func (e *unusable) Temporary() bool           { return e.again }
+func (e *unusable) RetryAfter() time.Duration { return 0 }
+
+func (p *speaker) unusable(a *answer, key, format string, args ...any) error {
+	return &unusable{op: a.op, key: key, reason: p.hidden.Replace(fmt.Sprintf(format, args...))}
+}
+
+// refusal says what kind of exchange was refused.
+type refusal struct {
+	api     bool // the API answered, by the secret; otherwise a store did
+	created bool // there is an upload, which can be gone
+	expired bool // the grant is past its end
+}
+
+var (
+	errRedirect = errors.New("a redirect is refused")
+	errNotAPI   = errors.New("is this the API's address?")
+)
+
+// refusal makes an error of an answer that is one.
+func (p *speaker) refusal(ctx context.Context, a *answer, s *scope, r refusal) error {
+	if a.Status >= 300 && a.Status < 400 {
+		e := a.Error("", "", "")
+		e.Err = errRedirect
+		return &failure{upload.ErrReply, p.clean(e)}
+	}
+	code, message, id := p.told(ctx, a, s)
+	x := readXML(a.Body)
+	if x != nil {
+		code, message, id = x.Code, p.hidden.Replace(x.Message), x.RequestID
+	}
+	e := p.clean(a.Error(code, message, id))
+	if r.api && x == nil && !a.isJSON && a.Status != http.StatusTooManyRequests && a.Status < 500 && strings.TrimSpace(a.text) != "" {
+		e.Err = fmt.Errorf("the answer was %s: %w", a.kind, errNotAPI)
+	}
+	if x != nil && x.passes(a.Status) {
+		e.Retry = true
+	}
+	switch {
+	case !r.api && (r.expired || x.expired(a.Status)):
+		e.Retry = false
+		return &failure{upload.ErrExpired, e}
+	case r.created && (p.gone(ctx, a, s) || x != nil && a.Status == http.StatusNotFound && x.Code == "NoSuchUpload"):
+		e.Retry = false
+		return &failure{upload.ErrGone, e}
+	case r.api && (a.Status == http.StatusUnauthorized || a.Status == http.StatusForbidden):
+		return &failure{upload.ErrDenied, e}
+	case e.Retry || a.Status >= 500:
+		return e
+	}
+	return &failure{upload.ErrRefused, e}
+}
+
+// clean takes the secrets out of an error, once all else is taken out that
+// might have split them.
+func (p *speaker) clean(e *transport.Error) *transport.Error {
+	for _, s := range []*string{&e.Message, &e.Code, &e.RequestID, &e.URL} {
+		*s = p.hidden.Replace(*s)
+	}
+	return e
+}
+
+// gone reports whether the API says, in so many words, that it no longer knows
+// the upload.
+func (p *speaker) gone(ctx context.Context, a *answer, s *scope) bool {
+	if !a.isJSON || p.m.failure.gone == nil {
+		return false
+	}
+	v, err := p.m.failure.gone.one(ctx, a.value, s)
+	return err == nil && v == true
+}
+
+// told reads what the API says of an error: by the manifest's expressions, and
+// failing them where most APIs have it.
+func (p *speaker) told(ctx context.Context, a *answer, s *scope) (code, message, id string) {
+	if !a.isJSON {
+		return "", plainMessage(a), ""
+	}
+	read := func(e *expr) string {
+		if e == nil {
+			return ""
+		}
+		v, err := e.one(ctx, a.value, s)
+		if err != nil {
+			return ""
+		}
+		text, _ := toText(v)
+		return text
+	}
+	code, message, id = read(p.m.failure.code), read(p.m.failure.message), read(p.m.failure.requestID)
+	if strings.TrimSpace(message) == "" {
+		message = usualMessage(a.value)
+	}
+	return code, message, id
+}
+
+// usualMessage is the message of an error in one of the shapes that APIs use.
+func usualMessage(v any) string {
+	if s, ok := v.(string); ok {
+		return s
+	}
+	m, ok := v.(map[string]any)
+	if !ok {
+		return ""
+	}
+	messageOf := func(v any) string {
+		m, _ := v.(map[string]any)
+		s, _ := m["message"].(string)
+		return s
+	}
+	if s := messageOf(m["error"]); s != "" {
+		return s
+	}
+	if list, ok := m["errors"].([]any); ok {
+		var all []string
+		for _, e := range list {
+			if s, ok := e.(string); ok {
+				all = append(all, s)
+			} else if s := messageOf(e); s != "" {
+				all = append(all, s)
+			}
+		}
+		if len(all) > 0 {
+			return strings.Join(all, "; ")
+		}
+	}
+	for _, k := range []string{"message", "detail", "error"} {
+		if s, ok := m[k].(string); ok && s != "" {
+			return s
+		}
+	}
+	return ""
+}
+
+var (
+	htmlTitle = regexp.MustCompile(`(?is)<title[^>]*>(.*?)</title>`)
+	htmlStart = regexp.MustCompile(`(?i)^\s*<(!doctype|html|head|body)`)
+)
+
+// plainMessage is what a body that is no JSON says: a page's title, or text.
+func plainMessage(a *answer) string {
+	const enough = 64 << 10
+	text := a.text[:min(len(a.text), enough)]
+	if m := htmlTitle.FindStringSubmatch(text); m != nil {
+		return m[1]
+	}
+	if htmlStart.MatchString(text) || strings.HasPrefix(strings.TrimSpace(text), "<") {
+		return ""
+	}
+	return text
+}

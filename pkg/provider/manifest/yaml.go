@@ -1,0 +1,178 @@
+package manifest
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/itchyny/gojq"
+	"go.yaml.in/yaml/v3"
+)
+
+// node is a place in a manifest, and where what is wrong with it is told.
+type node struct {
+	*yaml.Node
+	key      string
+	problems *[]Problem
+}
+
+func (n node) fail(format string, args ...any) {
+	n.failAt(n.Line, format, args...)
+}
+
+func (n node) failAt(line int, format string, args ...any) {
+	*n.problems = append(*n.problems, Problem{Line: line, Key: n.key, Text: fmt.Sprintf(format, args...)})
+}
+
+// kind says what is there, for people.
+func (n node) kind() string {
+	switch {
+	case n.Kind == yaml.MappingNode:
+		return "a mapping"
+	case n.Kind == yaml.SequenceNode:
+		return "a list"
+	case n.Kind == yaml.AliasNode:
+		return "an alias, which no manifest may have"
+	case n.Tag == "!!null":
+		return "nothing"
+	}
+	return fmt.Sprintf("%s (%s)", n.Value, strings.TrimPrefix(n.Tag, "!!"))
+}
+
+// fields reads a mapping: each key by its own function, no other key, none
+// twice.
+func (n node) fields(read map[string]func(node)) {
+	if n.Kind != yaml.MappingNode {
+		n.fail("is %s; a mapping belongs here", n.kind())
+		return
+	}
+	seen := map[string]bool{}
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		k := n.Content[i]
+		at := node{n.Content[i+1], k.Value, n.problems}
+		if n.key != "" {
+			at.key = n.key + "." + k.Value
+		}
+		f, known := read[k.Value]
+		switch {
+		case k.Kind != yaml.ScalarNode:
+			n.failAt(k.Line, "has a key that is no word")
+		case seen[k.Value]:
+			at.failAt(k.Line, "stands here a second time")
+		case !known:
+			names := slices.Sorted(maps.Keys(read))
+			at.failAt(k.Line, "unknown key%s (known: %s)", DidYouMean(k.Value, names), strings.Join(names, ", "))
+		default:
+			f(at)
+		}
+		seen[k.Value] = true
+	}
+}
+
+// each reads a mapping whose keys are names of the manifest's own.
+func (n node) each(read func(name string, at node)) {
+	if n.Kind != yaml.MappingNode {
+		n.fail("is %s; a mapping belongs here", n.kind())
+		return
+	}
+	known := map[string]func(node){}
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		name := n.Content[i].Value
+		known[name] = func(at node) { read(name, at) }
+	}
+	n.fields(known)
+}
+
+// text reads a string that is not empty.
+func (n node) text() string {
+	if n.Kind != yaml.ScalarNode || n.Tag != "!!str" {
+		n.fail("is %s; text belongs here (in quotes, if need be)", n.kind())
+		return ""
+	}
+	if strings.TrimSpace(n.Value) == "" {
+		n.fail("is empty")
+	}
+	return n.Value
+}
+
+func (n node) boolean() bool {
+	var b bool
+	if n.Kind != yaml.ScalarNode || n.Tag != "!!bool" || n.Decode(&b) != nil {
+		n.fail("is %s; true or false belongs here", n.kind())
+	}
+	return b
+}
+
+func (n node) integer() int {
+	var i int
+	if n.Kind != yaml.ScalarNode || n.Tag != "!!int" || n.Decode(&i) != nil {
+		n.fail("is %s; a whole number belongs here", n.kind())
+	}
+	return i
+}
+
+// size reads bytes, as a number or as text with a unit.
+func (n node) size(upper bool) int64 {
+	if n.Kind != yaml.ScalarNode {
+		n.fail("is %s; a size belongs here", n.kind())
+		return 0
+	}
+	size, err := parseSize(n.Value, upper)
+	if err != nil {
+		n.fail("%v", err)
+	}
+	return size
+}
+
+// expr reads a jq expression.
+func (n node) expr() *expr {
+	if n.Kind != yaml.ScalarNode || n.Tag != "!!str" {
+		n.fail("is %s; a jq expression belongs here, in quotes if it starts with { or [", n.kind())
+		return nil
+	}
+	code, err := compile(n.Value)
+	if err != nil {
+		line, near := n.Line, ""
+		var parse *gojq.ParseError
+		if errors.As(err, &parse) {
+			before := n.Value[:min(max(parse.Offset, 0), len(n.Value))]
+			if n.Style&yaml.LiteralStyle != 0 {
+				line += 1 + strings.Count(before, "\n")
+			}
+			const shown = 30
+			if r := []rune(before); len(r) > shown {
+				before = "…" + string(r[len(r)-shown:])
+			}
+			near = fmt.Sprintf(", at the end of %q", strings.Join(strings.Fields(before), " "))
+		}
+		n.failAt(line, "is no jq expression: %v%s", err, near)
+		return nil
+	}
+	return &expr{key: n.key, line: n.Line, code: code}
+}
+
+// value reads any value of the JSON kind.
+func (n node) value() any {
+	var v any
+	if n.hasAlias() {
+		n.fail("has an alias, which no manifest may have")
+		return nil
+	}
+	if err := n.Decode(&v); err != nil {
+		n.fail("cannot be read: %v", err)
+		return nil
+	}
+	v, err := plain(v)
+	if err != nil {
+		n.fail("%v", err)
+	}
+	return v
+}
+
+func (n node) hasAlias() bool {
+	return n.Kind == yaml.AliasNode || slices.ContainsFunc(n.Content, func(c *yaml.Node) bool {
+		return node{Node: c}.hasAlias()
+	})
+}
