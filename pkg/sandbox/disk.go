@@ -303,7 +303,6 @@ func (d *disk) Join(_ context.Context, r Ref, blobs []Blob, check Check) (Object
 		}
 		names = append(names, filepath.Join("blobs", b.Name))
 	}
-	any := func(int, string, int64) error { return nil }
 	if d.discard {
 		for _, b := range blobs {
 			if _, ok := d.discarded.Load(r.ID + "/" + b.Name); !ok {
@@ -312,7 +311,7 @@ func (d *disk) Join(_ context.Context, r Ref, blobs []Blob, check Check) (Object
 		}
 		return d.end(r, "", Object{Key: r.Key, ETag: discardETag(0)})
 	}
-	return d.assemble(r, names, fingerprint(names), any, check)
+	return d.assemble(r, names, fingerprint(names), func(int, string, int64) error { return nil }, check)
 }
 
 func (d *disk) Put(_ context.Context, r Ref, body io.Reader) (Blob, error) {

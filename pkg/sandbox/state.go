@@ -8,21 +8,19 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+
+	"github.com/gofrs/flock"
 )
 
 // lock holds a directory against every other user of it, in this process and
 // in others, until unlock. The kernel drops it with the process. The error is
 // fs.ErrNotExist if there is no such directory.
 func lock(dir string) (unlock func(), err error) {
-	f, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
-	if err != nil {
-		return nil, err
-	}
-	if err := lockFile(f); err != nil {
-		_ = f.Close()
+	l := flock.New(filepath.Join(dir, "lock"), flock.SetPermissions(0o600))
+	if err := l.Lock(); err != nil {
 		return nil, fmt.Errorf("lock %s: %w", dir, err)
 	}
-	return func() { _ = f.Close() }, nil
+	return func() { _ = l.Close() }, nil
 }
 
 // writeJSON replaces a file in one step.
