@@ -9,6 +9,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/multiput/multiput/pkg/journal"
+	"github.com/multiput/multiput/pkg/upload"
 )
 
 func main() {
@@ -17,7 +18,9 @@ func main() {
 	a := app{
 		stdout: os.Stdout, stderr: os.Stderr, stdin: os.Stdin,
 		terminal: term.IsTerminal(int(os.Stderr.Fd())) && os.Getenv("TERM") != "dumb", //nolint:gosec // a descriptor fits
-		journal:  journal.New,
+		journal:  openJournal,
 	}
 	os.Exit(a.run(ctx, os.Args[1:]))
 }
+
+func openJournal(path string) upload.Journal { return &journal.Journal{Path: path} }

@@ -10,7 +10,6 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
-	"github.com/multiput/multiput/pkg/journal"
 	"github.com/multiput/multiput/pkg/upload"
 )
 
@@ -44,8 +43,6 @@ func multiputUnderTest() {
 	}
 	os.Exit(a.run(ctx, os.Args[1:]))
 }
-
-func openJournal(path string) upload.Journal { return journal.New(path) }
 
 // death kills the process at a chosen journal write.
 type death struct {

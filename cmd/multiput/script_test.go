@@ -4,10 +4,12 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"io"
 	"io/fs"
 	"math/rand/v2"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -52,6 +54,7 @@ func TestScripts(t *testing.T) {
 			"cmpobject": cmdCmpObject,
 			"mkfile":    cmdMkFile,
 			"patchfile": cmdPatchFile,
+			"exits":     cmdExits,
 		},
 	})
 }
@@ -222,6 +225,23 @@ func cmdPatchFile(ts *testscript.TestScript, _ bool, args []string) {
 	_, err = f.WriteAt([]byte(args[2]), off)
 	ts.Check(err)
 	ts.Check(f.Close())
+}
+
+// exits CODE PROGRAM ARG...: runs a program, which must end with that code.
+func cmdExits(ts *testscript.TestScript, neg bool, args []string) {
+	want, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	got := 0
+	if err := ts.Exec(args[1], args[2:]...); err != nil {
+		var exit *exec.ExitError
+		if !errors.As(err, &exit) {
+			ts.Fatalf("%v", err)
+		}
+		got = exit.ExitCode()
+	}
+	if (got == want) == neg {
+		ts.Fatalf("exit code %d, want %d", got, want)
+	}
 }
 
 // objects are those that were completed, by age.
