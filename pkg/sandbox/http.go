@@ -93,13 +93,12 @@ func (b *countedBody) Read(p []byte) (int, error) {
 }
 
 func (s *Server) newCall(at string, r *http.Request) *call {
-	scheme := "http://"
-	if r.TLS != nil {
-		scheme = "https://"
-	}
 	c := &call{s: s, ctx: r.Context(), r: r, base: s.StoreURL, body: &countedBody{ReadCloser: r.Body}}
-	if c.base == "" {
-		c.base = scheme + r.Host
+	if c.base == "" && s.disk != nil {
+		c.base = "http://" + r.Host
+		if r.TLS != nil {
+			c.base = "https://" + r.Host
+		}
 	}
 	c.base = strings.TrimSuffix(c.base, "/")
 	r.Body = c.body

@@ -65,6 +65,7 @@ type Server struct {
 	disk     *disk // nil if Store is not ours
 	log      record
 	arrivals arrivals
+	upstream http.Transport // to a Remote
 	stopping chan struct{}
 	stop     sync.Once
 }
@@ -88,6 +89,7 @@ func (s *Server) open() error {
 func (s *Server) prepare() error {
 	s.stopping = make(chan struct{})
 	s.log.out = s.Log
+	s.upstream.DisableCompression = true
 	if s.Now == nil {
 		s.Now = time.Now
 	}
@@ -144,7 +146,9 @@ func (s *Server) can(f *fault) error {
 		return fmt.Errorf("%s has no step %s", s.API, f.step)
 	case byAPI && slices.Contains([]string{kindExpire, kindOpaqueETag, kindWrongETag, kindTruncate}, f.kind):
 		return fmt.Errorf("%s has no signed URLs and no ETags", s.API)
-	case !byAPI && s.disk == nil:
+	case !byAPI && s.disk == nil && s.StoreListen == "":
+		return errors.New("the store is not the sandbox's own, and the sandbox has no address for it")
+	case !byAPI && s.disk == nil && slices.Contains([]string{kindOpaqueETag, kindTruncate}, f.kind):
 		return errors.New("the store is not the sandbox's own")
 	case s.Discard && slices.Contains([]string{kindOpaqueETag, kindCorrupt, kindTruncate}, f.kind):
 		return errors.New("the store discards what it takes")
@@ -159,7 +163,7 @@ func (s *Server) can(f *fault) error {
 // Handler serves the API and, if it is the sandbox's own, the store.
 func (s *Server) Handler() (http.Handler, error) {
 	api, store, err := s.Handlers()
-	if err != nil || store == nil {
+	if err != nil || s.disk == nil {
 		return api, err
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -173,13 +177,15 @@ func (s *Server) Handler() (http.Handler, error) {
 
 // Handlers serve the API and the store, each for an origin of its own; the
 // URLs of the store are signed for [Server.StoreURL] then. The store's is nil
-// if it is not the sandbox's own.
+// if it is neither the sandbox's own nor a [Remote].
 func (s *Server) Handlers() (api, store http.Handler, err error) {
 	if err := s.open(); err != nil {
 		return nil, nil, err
 	}
 	if s.disk != nil {
 		store = http.HandlerFunc(s.serveStore)
+	} else if _, ok := s.Store.(Remote); ok {
+		store = http.HandlerFunc(s.serveRemote)
 	}
 	return http.HandlerFunc(s.serveAPI), store, nil
 }
@@ -238,6 +244,7 @@ func (s *Server) Start(ctx context.Context, listen string) (base string, stop fu
 					stopErr = errors.Join(stopErr, srv.Close())
 				}
 			}
+			s.upstream.CloseIdleConnections()
 			for range servers {
 				if err := <-served; !errors.Is(err, http.ErrServerClosed) {
 					stopErr = errors.Join(stopErr, err)

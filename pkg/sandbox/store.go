@@ -13,8 +13,8 @@ type Store interface {
 	// Create opens an upload of the object that key names. A key is
 	// "AREA/UPLOAD/NAME".
 	Create(ctx context.Context, key string) (Ref, error)
-	// Presign signs a URL to which one part may be PUT for so long. A store
-	// that is served by the sandbox signs it for base.
+	// Presign signs a URL to which one part may be PUT for so long. It is for
+	// the origin base; if that is empty, for the store's own.
 	Presign(ctx context.Context, base string, r Ref, part int, life time.Duration) (string, time.Time, error)
 	// Parts says what is stored under these numbers; what is not, is left out.
 	Parts(ctx context.Context, r Ref, numbers []int) ([]Part, error)
@@ -30,6 +30,14 @@ type Store interface {
 type Joiner interface {
 	Put(ctx context.Context, r Ref, body io.Reader) (Blob, error)
 	Join(ctx context.Context, r Ref, blobs []Blob, check Check) (Object, error)
+}
+
+// Remote is a Store with a server of its own. If the sandbox has an address
+// for its store ([Server.StoreListen]), it passes on what comes there: so the
+// requests are recorded, and faults can happen to them.
+type Remote interface {
+	Store
+	Origin() string // "http://host:port"
 }
 
 // Check is shown all bytes of an object and then asked for its opinion.

@@ -1,0 +1,61 @@
+package sandbox
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"path"
+	"strconv"
+	"strings"
+)
+
+// maxRemote is the most bytes of a store's answer that are passed on.
+const maxRemote = 1 << 20
+
+// serveRemote passes a request on to a store with a server of its own. The
+// Host stays as it came: it is signed.
+func (s *Server) serveRemote(w http.ResponseWriter, r *http.Request) {
+	c := s.newCall("store", r)
+	if r.Method == http.MethodPut {
+		c.rec.Step = StepPut
+		c.rec.Upload = path.Base(path.Dir(r.URL.Path))
+		c.rec.Part, _ = strconv.Atoi(r.URL.Query().Get("partNumber"))
+	}
+	s.answer(w, c, func(status int, code, message string) reply {
+		return c.xml(&StoreError{status, code, message})
+	}, c.passOn)
+}
+
+func (c *call) passOn() reply {
+	origin := strings.TrimSuffix(c.s.Store.(Remote).Origin(), "/")
+	req, err := http.NewRequestWithContext(c.ctx, c.r.Method, origin+c.r.URL.RequestURI(), c.data(c.r.Body))
+	if err != nil {
+		return c.storeError(err)
+	}
+	req.Host = c.r.Host
+	req.ContentLength = c.r.ContentLength
+	if req.ContentLength == 0 {
+		req.Body = http.NoBody
+	}
+	req.Header = c.r.Header.Clone()
+	req.Header.Del("Expect") // the body is on its way already
+	req.Header.Del("Connection")
+	resp, err := c.s.upstream.RoundTrip(req)
+	if err != nil {
+		return reply{drop: true, note: fmt.Sprintf("the store did not answer: %v", err)}
+	}
+	defer resp.Body.Close() //nolint:errcheck // it was only read
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxRemote))
+	if err != nil {
+		return reply{drop: true, note: fmt.Sprintf("the store's answer broke off: %v", err)}
+	}
+	for _, name := range []string{"Connection", "Content-Length", "Transfer-Encoding", "Keep-Alive"} {
+		resp.Header.Del(name)
+	}
+	rp := reply{status: resp.StatusCode, header: resp.Header, body: body}
+	rp.stored = c.rec.Step == StepPut && resp.StatusCode == http.StatusOK
+	if !rp.stored {
+		rp.note = string(body)
+	}
+	return rp
+}
