@@ -67,6 +67,9 @@ func (p *speaker) ask(ctx context.Context, st step, s *scope) (*answer, error) {
 	if x := readXML(a.Body); x != nil {
 		return nil, p.refusal(ctx, a, s, refusal{api: true, created: st.created}) // an error, whatever the status
 	}
+	if strings.HasSuffix(a.kind, "json") {
+		a.kind = "broken JSON"
+	}
 	return nil, p.unusable(a, "", "%s answered with status %d and %s, not with JSON: is this the API's address?",
 		transport.Redact(address), a.Status, a.kind)
 }

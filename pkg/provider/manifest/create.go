@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/multiput/multiput/pkg/transport"
 	"github.com/multiput/multiput/pkg/upload"
 )
 
@@ -41,7 +42,7 @@ func (p *speaker) Create(ctx context.Context, f upload.File, w upload.Want) (upl
 	}
 	if resumed && u.Digest != upload.DigestCRC32C {
 		return upload.Upload{}, nil, fmt.Errorf("%s: %w: the upload that was taken over (%s) is not checked with crc32c, so its parts may be of another file; it is left as it is",
-			a.op, upload.ErrUnverified, u.ID)
+			a.op, upload.ErrUnverified, transport.Clean(u.ID))
 	}
 	gs, err := p.readPlan(ctx, a, s, &u, resumed)
 	if err != nil && resumed {

@@ -71,7 +71,7 @@ func (p *speaker) Put(ctx context.Context, u upload.Upload, g upload.Grant, part
 func (p *speaker) receipt(ctx context.Context, a *answer, s *scope, number int) (upload.Receipt, error) {
 	e := p.m.part.receipt
 	bad := func(format string, args ...any) error {
-		return &unusable{op: a.op, key: e.key, reason: p.hidden.Replace(fmt.Sprintf(format, args...)), again: true}
+		return p.unusableFor(a, e.key, true, format, args...)
 	}
 	v, err := e.one(ctx, a.value, s)
 	if err != nil {

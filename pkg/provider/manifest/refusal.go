@@ -41,8 +41,14 @@ func (e *unusable) Unwrap() error             { return upload.ErrReply }
 func (e *unusable) Temporary() bool           { return e.again }
 func (e *unusable) RetryAfter() time.Duration { return 0 }
 
+// unusableFor is an unusable answer; again says whether the same exchange may
+// go better the next time.
+func (p *speaker) unusableFor(a *answer, key string, again bool, format string, args ...any) error {
+	return &unusable{op: a.op, key: key, reason: p.hidden.Replace(transport.Clean(fmt.Sprintf(format, args...))), again: again}
+}
+
 func (p *speaker) unusable(a *answer, key, format string, args ...any) error {
-	return &unusable{op: a.op, key: key, reason: p.hidden.Replace(fmt.Sprintf(format, args...))}
+	return p.unusableFor(a, key, false, format, args...)
 }
 
 // refusal says what kind of exchange was refused.

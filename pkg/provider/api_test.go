@@ -1,0 +1,476 @@
+package provider_test
+
+import (
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/multiput/multiput/pkg/provider"
+	"github.com/multiput/multiput/pkg/provider/manifest"
+	"github.com/multiput/multiput/pkg/transport"
+	"github.com/multiput/multiput/pkg/upload"
+)
+
+// The files of testdata/api hold one exchange each, as the vendors document
+// it. {server} in a URL stands for the server of the test.
+const apiDir = "../../testdata/api"
+
+const testKey = "key-0123456789abcdef"
+
+type key string
+
+func (k key) Reveal() string { return string(k) }
+
+// exchange is one file of testdata/api.
+type exchange struct {
+	Step  string
+	About string
+	Given struct {
+		After    string // the file of the create that made the upload
+		File     upload.File
+		Options  map[string]string
+		Want     int64
+		Parts    []int
+		Part     json.RawMessage // a number of the plan, or a part
+		Bytes    string
+		URL      string
+		Receipts []upload.Receipt
+		Digests  struct{ CRC32C, MD5 string }
+	}
+	Request *struct {
+		Method, Path string
+		Headers      map[string]string
+		Body         any
+		Text         *string
+		Form         *struct{ Field, Filename, Type, Bytes string }
+	}
+	Reply *struct {
+		Status  int
+		Headers map[string]string
+		Body    json.RawMessage
+		Text    string
+	}
+	Expect struct {
+		Upload  map[string]any
+		Grants  []map[string]any
+		Receipt *upload.Receipt
+		Value   string
+		Reply   any
+		Error   *struct {
+			Is        *string
+			Status    int
+			Code      string
+			Message   string
+			RequestID string `json:"request_id"`
+			Retry     *bool
+			After     float64 // seconds
+			Text      string
+		}
+	}
+}
+
+func load(t *testing.T, path string) exchange {
+	t.Helper()
+	f, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	d := json.NewDecoder(f)
+	d.DisallowUnknownFields()
+	var x exchange
+	if err := d.Decode(&x); err != nil {
+		t.Fatalf("%s: %v", path, err)
+	}
+	if x.About == "" {
+		t.Errorf("%s does not say what it is about", path)
+	}
+	return x
+}
+
+// player answers as one exchange says, and checks what it is asked.
+type player struct {
+	t    *testing.T
+	x    exchange
+	hits int
+}
+
+func (p *player) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	p.hits++
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		p.t.Errorf("read the request: %v", err)
+	}
+	p.check(r, body)
+	for k, v := range p.x.Reply.Headers {
+		w.Header().Set(k, v)
+	}
+	if len(p.x.Reply.Body) > 0 {
+		w.Header().Set("Content-Type", "application/json")
+	}
+	w.WriteHeader(p.x.Reply.Status)
+	if _, err := w.Write(append(p.x.Reply.Body, p.x.Reply.Text...)); err != nil {
+		p.t.Errorf("write the reply: %v", err)
+	}
+}
+
+func (p *player) check(r *http.Request, body []byte) {
+	t, want := p.t, p.x.Request
+	if r.Method != want.Method || r.RequestURI != want.Path {
+		t.Errorf("sent %s %s, want %s %s", r.Method, r.RequestURI, want.Method, want.Path)
+	}
+	sent := r.Header.Clone()
+	if _, auth := want.Headers["Content-Length"]; auth {
+		sent.Set("Content-Length", r.Header.Get("Content-Length"))
+	}
+	for k, v := range want.Headers {
+		if sent.Get(k) != v {
+			t.Errorf("sent the header %s: %q, want %q", k, sent.Get(k), v)
+		}
+		sent.Del(k)
+	}
+	for _, k := range []string{"Accept", "Content-Length"} {
+		if p.x.Step != "put" {
+			sent.Del(k)
+		}
+	}
+	if want.Form != nil {
+		sent.Del("Content-Length")
+		p.checkForm(r, sent.Get("Content-Type"), body)
+		sent.Del("Content-Type")
+	}
+	if len(sent) > 0 {
+		t.Errorf("sent more headers than documented: %v", sent)
+	}
+	if r.ContentLength != int64(len(body)) || len(r.TransferEncoding) > 0 {
+		t.Errorf("sent Content-Length %d, %v, with a body of %d bytes", r.ContentLength, r.TransferEncoding, len(body))
+	}
+	if strings.Contains(r.RequestURI+string(body), testKey) {
+		t.Error("the key is in the address or in the body")
+	}
+	switch {
+	case want.Text != nil && string(body) != *want.Text:
+		t.Errorf("sent %q, want %q", body, *want.Text)
+	case want.Body != nil:
+		var got any
+		if err := json.Unmarshal(body, &got); err != nil || !reflect.DeepEqual(got, want.Body) {
+			t.Errorf("sent %s, want %v (%v)", body, want.Body, err)
+		}
+	case want.Text == nil && want.Form == nil && p.x.Step == "abort" && len(body) > 0:
+		t.Errorf("sent %s, want no body", body)
+	}
+}
+
+func (p *player) checkForm(r *http.Request, contentType string, body []byte) {
+	want := p.x.Request.Form
+	r.Body = io.NopCloser(strings.NewReader(string(body)))
+	if !strings.HasPrefix(contentType, "multipart/form-data; boundary=") {
+		p.t.Errorf("sent Content-Type %s", contentType)
+	}
+	reader, err := r.MultipartReader()
+	if err != nil {
+		p.t.Error(err)
+		return
+	}
+	field, err := reader.NextPart()
+	if err != nil {
+		p.t.Error(err)
+		return
+	}
+	got, err := io.ReadAll(field)
+	if err != nil || string(got) != want.Bytes || field.FormName() != want.Field || field.FileName() != want.Filename ||
+		field.Header.Get("Content-Type") != want.Type {
+		p.t.Errorf("sent the field %v with %q (%v), want %+v", field.Header, got, err, *want)
+	}
+	if _, err := reader.NextPart(); err != io.EOF {
+		p.t.Errorf("sent more than one field: %v", err)
+	}
+}
+
+// start serves one exchange and opens the provider on its server.
+func start(t *testing.T, name string, x exchange) (manifest.Provider, *player, string) {
+	t.Helper()
+	m, err := provider.Load(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	base, err := url.Parse(m.Base())
+	if err != nil {
+		t.Fatal(err)
+	}
+	play := &player{t: t, x: x}
+	server := httptest.NewServer(play)
+	t.Cleanup(server.Close)
+	p, err := m.Open(manifest.Settings{Base: server.URL + base.Path, Key: key(testKey), Options: x.Given.Options})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p, play, server.URL
+}
+
+func TestDocumentedExchanges(t *testing.T) {
+	paths, err := filepath.Glob(filepath.Join(apiDir, "*", "*.json"))
+	if err != nil || len(paths) < 100 {
+		t.Fatalf("there are only %d files in %s (%v)", len(paths), apiDir, err)
+	}
+	for _, path := range paths {
+		name := filepath.Base(filepath.Dir(path))
+		t.Run(name+"/"+strings.TrimSuffix(filepath.Base(path), ".json"), func(t *testing.T) {
+			t.Parallel()
+			playOne(t, name, load(t, path))
+		})
+	}
+}
+
+func playOne(t *testing.T, name string, x exchange) {
+	ctx := t.Context()
+	var u upload.Upload
+	if x.Given.After != "" {
+		create := load(t, filepath.Join(apiDir, name, x.Given.After+".json"))
+		p, _, _ := start(t, name, create)
+		var err error
+		if u, _, err = p.Create(ctx, create.Given.File, upload.Want{PartSize: create.Given.Want}); err != nil {
+			t.Fatal(err)
+		}
+		if x.Given.Options == nil {
+			x.Given.Options = create.Given.Options
+		}
+		// Another process goes on with what the journal kept.
+		kept, err := json.Marshal(u)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.Contains(string(kept), testKey) {
+			t.Errorf("the key is in the upload: %s", kept)
+		}
+		u = upload.Upload{}
+		if err := json.Unmarshal(kept, &u); err != nil {
+			t.Fatal(err)
+		}
+	}
+	p, play, server := start(t, name, x)
+
+	var err error
+	switch x.Step {
+	case "create":
+		var gs []upload.Grant
+		u, gs, err = p.Create(ctx, x.Given.File, upload.Want{PartSize: x.Given.Want})
+		if err == nil {
+			checkUpload(t, u, x.Expect.Upload)
+			checkGrants(t, gs, x)
+		}
+	case "grant":
+		var parts []upload.Part
+		for _, n := range x.Given.Parts {
+			parts = append(parts, planned(t, u, n))
+		}
+		var gs []upload.Grant
+		if gs, err = p.Grant(ctx, u, parts); err == nil {
+			checkGrants(t, gs, x)
+		}
+	case "put":
+		var r upload.Receipt
+		part := partOf(t, u, x.Given.Part)
+		g := upload.Grant{Part: part.Number, URL: strings.ReplaceAll(x.Given.URL, "{server}", server)}
+		r, err = p.Put(ctx, u, g, part, strings.NewReader(x.Given.Bytes))
+		if err == nil && !reflect.DeepEqual(&r, x.Expect.Receipt) {
+			t.Errorf("receipt %+v, want %+v", r, x.Expect.Receipt)
+		}
+	case "checkpoint":
+		err = p.(upload.Checkpointer).Checkpoint(ctx, u, x.Given.Receipts)
+	case "complete":
+		var r upload.Result
+		r, err = p.Complete(ctx, u, x.Given.Receipts, digests(t, x))
+		if err == nil {
+			checkResult(t, r, x)
+		}
+	case "abort":
+		err = p.Abort(ctx, u)
+	default:
+		t.Fatalf("no step %q", x.Step)
+	}
+	checkError(t, err, x)
+	if want := x.Request != nil; (play.hits == 1) != want || play.hits > 1 {
+		t.Errorf("sent %d requests", play.hits)
+	}
+}
+
+func planned(t *testing.T, u upload.Upload, number int) upload.Part {
+	t.Helper()
+	i := slices.IndexFunc(u.Parts, func(p upload.Part) bool { return p.Number == number })
+	if i < 0 {
+		t.Fatalf("part %d is not in the plan", number)
+	}
+	return u.Parts[i]
+}
+
+func partOf(t *testing.T, u upload.Upload, raw json.RawMessage) upload.Part {
+	t.Helper()
+	var number int
+	if json.Unmarshal(raw, &number) == nil {
+		return planned(t, u, number)
+	}
+	var part upload.Part
+	if err := json.Unmarshal(raw, &part); err != nil {
+		t.Fatal(err)
+	}
+	return part
+}
+
+func digests(t *testing.T, x exchange) (d upload.Digests) {
+	t.Helper()
+	var err error
+	for _, pair := range []struct {
+		text string
+		to   *[]byte
+	}{{x.Given.Digests.CRC32C, &d.CRC32C}, {x.Given.Digests.MD5, &d.MD5}} {
+		if pair.text != "" {
+			if *pair.to, err = hex.DecodeString(pair.text); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	return d
+}
+
+// jsonOf is v as JSON has it.
+func jsonOf(t *testing.T, v any) (out any) {
+	t.Helper()
+	b, err := json.Marshal(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(b, &out); err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+func checkUpload(t *testing.T, u upload.Upload, want map[string]any) {
+	t.Helper()
+	got := jsonOf(t, u).(map[string]any)
+	for k, v := range want {
+		g := got[k]
+		if g == nil { // left out where it is zero
+			list, isList := v.([]any)
+			if v == false || isList && len(list) == 0 {
+				continue
+			}
+		}
+		if !reflect.DeepEqual(g, v) {
+			t.Errorf("%s is %v, want %v", k, g, v)
+		}
+	}
+}
+
+func checkGrants(t *testing.T, gs []upload.Grant, x exchange) {
+	t.Helper()
+	if x.Expect.Grants == nil {
+		return
+	}
+	if len(gs) != len(x.Expect.Grants) {
+		t.Fatalf("%d grants, want %d", len(gs), len(x.Expect.Grants))
+	}
+	for i, want := range x.Expect.Grants {
+		got := jsonOf(t, gs[i]).(map[string]any)
+		if in, ok := want["expires_in"].(float64); ok {
+			left := time.Until(gs[i].Expires).Seconds()
+			if left > in || left < in-10 {
+				t.Errorf("grant %d expires in %v seconds, want %v", i, left, in)
+			}
+			delete(got, "expires")
+			delete(want, "expires_in")
+		}
+		if !reflect.DeepEqual(got, want) {
+			t.Errorf("grant %v, want %v", got, want)
+		}
+	}
+}
+
+func checkResult(t *testing.T, r upload.Result, x exchange) {
+	t.Helper()
+	if r.Value != x.Expect.Value {
+		t.Errorf("result %q, want %q", r.Value, x.Expect.Value)
+	}
+	if got := jsonOf(t, r.Reply); x.Expect.Reply != nil && !reflect.DeepEqual(got, x.Expect.Reply) {
+		t.Errorf("reply %v, want %v", got, x.Expect.Reply)
+	}
+}
+
+var sentinels = map[string]error{
+	"expired": upload.ErrExpired, "gone": upload.ErrGone, "denied": upload.ErrDenied, "refused": upload.ErrRefused,
+	"reply": upload.ErrReply, "unverified": upload.ErrUnverified, "unsupported": errors.ErrUnsupported,
+}
+
+func checkError(t *testing.T, err error, x exchange) {
+	t.Helper()
+	want := x.Expect.Error
+	if want == nil {
+		if err != nil {
+			t.Errorf("failed: %v", err)
+		}
+		return
+	}
+	if err == nil {
+		t.Fatal("did not fail")
+	}
+	t.Log(err)
+	is := ""
+	if want.Is != nil {
+		is = *want.Is
+	}
+	if is == "plan" {
+		var plan *upload.PlanError
+		if !errors.As(err, &plan) {
+			t.Errorf("is no *upload.PlanError: %v", err)
+		}
+		is = "reply"
+	}
+	for name, sentinel := range sentinels {
+		if errors.Is(err, sentinel) != (name == is) {
+			t.Errorf("errors.Is(%s) is %v: %v", name, name != is, err)
+		}
+	}
+	var e *transport.Error
+	if errors.As(err, &e) != (want.Status != 0) {
+		t.Fatalf("errors.As(*transport.Error) is not %v: %#v", want.Status != 0, err)
+	}
+	if e != nil {
+		if e.Status != want.Status || want.Code != "" && e.Code != want.Code || want.Message != "" && e.Message != want.Message ||
+			want.RequestID != "" && e.RequestID != want.RequestID {
+			t.Errorf("got status %d, code %q, message %q, request id %q; want %+v", e.Status, e.Code, e.Message, e.RequestID, *want)
+		}
+		if want.Message != "" && strings.Count(err.Error(), want.Message) != 1 {
+			t.Errorf("does not say it once: %v", err)
+		}
+	}
+	var passing upload.Temporary
+	retry := errors.As(err, &passing) && passing.Temporary()
+	if want.Retry != nil && retry != *want.Retry {
+		t.Errorf("retry is %v: %v", retry, err)
+	}
+	if want.After != 0 && passing.RetryAfter() != time.Duration(want.After*float64(time.Second)) {
+		t.Errorf("retry after %s, want %v s", passing.RetryAfter(), want.After)
+	}
+	if !strings.Contains(err.Error(), want.Text) {
+		t.Errorf("does not say %q: %v", want.Text, err)
+	}
+	if strings.Contains(err.Error(), testKey) {
+		t.Errorf("shows the key: %v", err)
+	}
+	m, loadErr := provider.Load(filepath.Base(filepath.Dir(t.Name())))
+	if loadErr == nil && !strings.HasPrefix(err.Error(), m.Title()+": ") {
+		t.Errorf("does not begin with %q: %v", m.Title(), err)
+	}
+}
