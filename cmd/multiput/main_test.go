@@ -2,9 +2,13 @@ package main
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"io"
 	"os"
+	"strconv"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 
@@ -21,6 +25,10 @@ const killEnv = "SCRIPT_KILL_AT"
 // saidEnv names a file that gets a copy of everything that is printed, for the
 // search for secrets.
 const saidEnv = "SCRIPT_SAID"
+
+// receiptsEnv names a file to which the number of each part is appended whose
+// receipt is durable.
+const receiptsEnv = "SCRIPT_RECEIPTS"
 
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){"multiput": multiputUnderTest})
@@ -47,18 +55,20 @@ func multiputUnderTest() {
 // death kills the process at a chosen journal write.
 type death struct {
 	kind  string
-	left  int
+	left  atomic.Int64
 	after bool
 }
 
 func newDeath(at string) *death {
 	kind, n, _ := strings.Cut(at, "=")
 	after := strings.HasSuffix(n, "+")
-	left := 0
-	for _, c := range strings.TrimSuffix(n, "+") {
-		left = 10*left + int(c-'0')
+	left, err := strconv.Atoi(strings.TrimSuffix(n, "+"))
+	if err != nil {
+		panic(err)
 	}
-	return &death{kind, left, after}
+	d := &death{kind: kind, after: after}
+	d.left.Store(int64(left))
+	return d
 }
 
 // around makes a write of some kind, and dies before or after it if it is the
@@ -66,8 +76,7 @@ func newDeath(at string) *death {
 func (d *death) around(kind string, write func() error) error {
 	mine := false
 	if d.kind == kind || d.kind == "write" {
-		d.left--
-		mine = d.left == 0
+		mine = d.left.Add(-1) == 0
 	}
 	if mine && !d.after {
 		die()
@@ -77,6 +86,23 @@ func (d *death) around(kind string, write func() error) error {
 		die()
 	}
 	return err
+}
+
+// note tells the test, in the file that receiptsEnv names, that a receipt is
+// durable.
+func note(part int) {
+	path := os.Getenv(receiptsEnv)
+	if path == "" {
+		return
+	}
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err == nil {
+		_, err = fmt.Fprintln(f, part)
+		err = errors.Join(err, f.Close())
+	}
+	if err != nil {
+		panic(err)
+	}
 }
 
 func die() {
@@ -118,7 +144,13 @@ func (e *deadlyEntry) Receive(ctx context.Context, rs ...upload.Receipt) error {
 	if rs[0].Checkpointed {
 		kind = "checkpoint"
 	}
-	return e.around(kind, func() error { return e.Entry.Receive(ctx, rs...) })
+	return e.around(kind, func() error {
+		err := e.Entry.Receive(ctx, rs...)
+		if err == nil && kind == "receipt" {
+			note(rs[0].Part)
+		}
+		return err
+	})
 }
 
 func (e *deadlyEntry) Refresh(ctx context.Context, f upload.File, drop ...int) error {

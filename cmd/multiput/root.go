@@ -88,6 +88,7 @@ sends only what is missing.`,
 // command and those under it: flags, arguments, a group without a subcommand.
 func asUsage(c *cobra.Command) {
 	c.SetFlagErrorFunc(func(c *cobra.Command, err error) error { return &usageError{err, c.CommandPath()} })
+	c.SuggestionsMinimumDistance = 2
 	if c.HasSubCommands() && c.RunE == nil && c.Run == nil {
 		c.Args = cobra.ArbitraryArgs
 		c.RunE = func(c *cobra.Command, args []string) error {

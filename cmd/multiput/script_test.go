@@ -40,7 +40,7 @@ func TestScripts(t *testing.T) {
 				"MULTIPUT_JOURNAL="+filepath.Join(e.WorkDir, ".home", "journal.db"), "NO_PROXY=*", "USERPROFILE="+home, "LocalAppData="+home, "AppData="+home,
 				saidEnv+"="+filepath.Join(e.WorkDir, ".home", "said"),
 			)
-			s := &stage{t: t, dir: e.WorkDir}
+			s := &stage{t: t, dir: e.WorkDir, served: filepath.Join(".home", "served")}
 			e.Values[stageKey{}] = s
 			e.Defer(func() { s.leave() })
 			return os.MkdirAll(home, 0o700)
@@ -63,6 +63,7 @@ func TestScripts(t *testing.T) {
 type stage struct {
 	t      testing.TB
 	dir    string
+	served string // below dir: where the server keeps its objects
 	server *sandbox.Server
 	store  *s3store.Store // nil: the sandbox's own
 	key    string
@@ -85,7 +86,7 @@ func cmdServe(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	s.key = "key-" + sha(ts.Name())[:24]
 	s.server = &sandbox.Server{
-		API: args[0], Dir: filepath.Join(s.dir, ".home", "served"), Key: s.key,
+		API: args[0], Dir: filepath.Join(s.dir, s.served), Key: s.key,
 		StoreListen: "127.0.0.1:0", Faults: &sandbox.Faults{},
 	}
 	for _, a := range args[1:] {
@@ -254,7 +255,7 @@ func (s *stage) objects() ([][]byte, error) {
 		info fs.FileInfo
 	}
 	var files []file
-	for _, root := range []string{filepath.Join(s.dir, ".home", "served", "objects"), filepath.Join(s.dir, ".home", "state", "multiput", "sandbox", "objects")} {
+	for _, root := range []string{filepath.Join(s.dir, s.served, "objects"), filepath.Join(s.dir, ".home", "state", "multiput", "sandbox", "objects")} {
 		err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
 			if err != nil || d.IsDir() {
 				return ignoreMissing(err)
@@ -314,7 +315,7 @@ func (s *stage) leave() {
 		}
 	}
 	err := filepath.WalkDir(s.dir, func(path string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() || strings.Contains(path, filepath.Join(".home", "served")) {
+		if err != nil || d.IsDir() || strings.Contains(path, s.served) {
 			return err
 		}
 		b, err := os.ReadFile(path)

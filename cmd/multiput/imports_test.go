@@ -1,0 +1,113 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/multiput/multiput/"
+
+// knows is who may import whom, of our own packages, directly.
+var knows = map[string][]string{
+	"pkg/source":            nil,
+	"pkg/transport":         nil,
+	"pkg/upload":            {"pkg/source", "pkg/transport"},
+	"pkg/journal":           {"pkg/upload"},
+	"pkg/config":            nil,
+	"pkg/progress":          {"pkg/upload", "pkg/transport"},
+	"pkg/provider/manifest": {"pkg/upload", "pkg/transport"},
+	"pkg/provider":          {"pkg/provider/manifest"},
+	"pkg/sandbox":           nil,
+	"cmd/multiput": {
+		"pkg/config", "pkg/journal", "pkg/progress", "pkg/provider", "pkg/provider/manifest",
+		"pkg/sandbox", "pkg/transport", "pkg/upload",
+	},
+}
+
+// only says which packages may import a library.
+var only = map[string]string{
+	"go.etcd.io/bbolt":                  "pkg/journal",
+	"github.com/spf13/viper":            "pkg/config",
+	"github.com/schollz/progressbar/v3": "pkg/progress",
+	"github.com/spf13/cobra":            "cmd/multiput",
+	"github.com/aws/aws-sdk-go-v2":      "",
+	"github.com/minio/minio-go/v7":      "",
+}
+
+// TestImportLaw holds the walls between the rooms: upload and transport know
+// no provider, no store and no screen, and each big library has one room.
+func TestImportLaw(t *testing.T) {
+	seen := 0
+	for _, p := range list(t, "./...") {
+		name := strings.TrimPrefix(p.ImportPath, module)
+		allowed, ours := knows[name]
+		if !ours {
+			continue // support for tests; the binary's own list is below
+		}
+		seen++
+		for _, i := range p.Imports {
+			if own, ok := strings.CutPrefix(i, module); ok && !slices.Contains(allowed, own) {
+				t.Errorf("%s must not import %s", name, own)
+			}
+			for lib, room := range only {
+				if (i == lib || strings.HasPrefix(i, lib+"/")) && name != room {
+					t.Errorf("%s must not import %s: only %q may", name, i, room)
+				}
+			}
+		}
+	}
+	if seen != len(knows) {
+		t.Errorf("%d of the %d packages were found", seen, len(knows))
+	}
+}
+
+// TestBinaryHoldsNoTestSupport looks through everything that the program is
+// made of.
+func TestBinaryHoldsNoTestSupport(t *testing.T) {
+	for _, p := range list(t, "-deps", "./cmd/multiput") {
+		name, ours := strings.CutPrefix(p.ImportPath, module)
+		if _, known := knows[name]; ours && !known {
+			t.Errorf("the program contains %s", name)
+		}
+		if strings.HasPrefix(p.ImportPath, "github.com/minio/") || p.ImportPath == "testing" {
+			t.Errorf("the program contains %s", p.ImportPath)
+		}
+	}
+}
+
+type listed struct {
+	ImportPath string
+	Imports    []string
+}
+
+func list(t *testing.T, args ...string) []listed {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), "go", append([]string{"list", "-json=ImportPath,Imports"}, args...)...)
+	cmd.Dir = "../.."
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	var all []listed
+	for d := json.NewDecoder(out); ; {
+		var p listed
+		if err := d.Decode(&p); errors.Is(err, io.EOF) {
+			break
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, p)
+	}
+	if err := cmd.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
