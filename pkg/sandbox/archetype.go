@@ -294,7 +294,7 @@ func (s *Server) checkpointFile(id string) string {
 func (s *Server) addCheckpoints(id string, tokens []archetypeToken) error {
 	var b []byte
 	for _, t := range tokens {
-		b = append(b, toJSON(t)...)
+		b = append(append(b, toJSON(t)...), '\n')
 	}
 	f, err := os.OpenFile(s.checkpointFile(id), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {

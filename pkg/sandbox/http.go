@@ -432,7 +432,7 @@ func toJSON(v any) []byte {
 	if err := enc.Encode(v); err != nil {
 		panic(err) // the types are our own
 	}
-	return b.Bytes()
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n"))
 }
 
 func fromJSON(b []byte) (v any, err error) {

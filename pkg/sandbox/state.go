@@ -29,7 +29,7 @@ func writeJSON(path string, v any) error {
 	if err != nil {
 		return err
 	}
-	err = json.NewEncoder(f).Encode(v)
+	_, err = f.Write(toJSON(v))
 	if err = errors.Join(err, f.Close()); err == nil {
 		err = os.Rename(f.Name(), path)
 	}
