@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"hash/fnv"
 	"io"
+	"slices"
 )
 
 // bbolt trusts its file: most damage makes it panic, some makes it recurse
@@ -48,6 +49,11 @@ type meta struct {
 	freelist uint64
 	pages    uint64 // page numbers end before it
 	txid     uint64
+}
+
+// fits reports whether a file of a size has room for all pages.
+func (m meta) fits(size int64) bool {
+	return m.pages <= uint64(size/m.pageSize)
 }
 
 // What is wrong with a file that is not a journal in order.
@@ -94,7 +100,7 @@ func readMeta(r io.ReaderAt, off int64) (m meta, ok, marked bool, err error) {
 
 // findMeta gives the meta page that bbolt would go by: the valid one with the
 // higher transaction. found: there is one. marked: there is at least a trace of
-// bbolt's mark.
+// bbolt's magic number.
 func findMeta(r io.ReaderAt) (m meta, found, marked bool, err error) {
 	m, found, marked, err = readMeta(r, 0)
 	if err != nil {
@@ -142,17 +148,21 @@ func bboltLike(r io.ReaderAt) bool {
 	return false
 }
 
-// mark is what a journal, however broken, has somewhere: the first key and
-// value of its bucket "meta", as they lie in a page.
-var mark = []byte(keyFormat + formatName)
+// marks are what a journal, however broken, has somewhere: the first key and
+// value of its bucket "meta", as they lie in a page of their own, or the name
+// of the other bucket, which lies in another.
+var marks = [][]byte{[]byte(keyFormat + formatName), []byte(bucketUploads)}
 
-// hasMark looks for the mark in the first 64 MiB.
+// hasMark looks for a mark in the first 64 MiB.
 func hasMark(r io.ReaderAt) bool {
+	const overlap = 64 // more than the longest mark
 	buf := make([]byte, 64<<10)
-	for off := int64(0); off < 64<<20; off += int64(len(buf) - len(mark)) {
+	for off := int64(0); off < 64<<20; off += int64(len(buf) - overlap) {
 		n, err := r.ReadAt(buf, off)
-		if bytes.Contains(buf[:n], mark) {
-			return true
+		for _, mark := range marks {
+			if bytes.Contains(buf[:n], mark) {
+				return true
+			}
 		}
 		if err != nil {
 			return false
@@ -165,8 +175,8 @@ func hasMark(r io.ReaderAt) bool {
 // an error that is errDamaged, errForeign, errNewer or one of reading. With
 // deep, every value must also decode.
 //
-// A damaged file counts as a journal only if it carries both bbolt's mark and
-// ours.
+// A damaged file counts as a journal only if it looks like one of bbolt's and
+// bears a mark of ours.
 func examine(r io.ReaderAt, size int64, deep bool) error {
 	m, found, marked, err := findMeta(r)
 	if err != nil {
@@ -183,7 +193,7 @@ func examine(r io.ReaderAt, size int64, deep bool) error {
 	}
 	// Before anything else is read, and by far the most frequent: the file was
 	// cut off. A page number beyond what an offset can hold is nonsense too.
-	if m.pages < 4 || m.pages > uint64(size/m.pageSize) {
+	if m.pages < 4 || !m.fits(size) {
 		return oursOrNot(r, damagedf("it has %d bytes and should have at least %d pages of %d", size, m.pages, m.pageSize))
 	}
 	version, err := identify(r, m)
@@ -211,6 +221,58 @@ func oursOrNot(r io.ReaderAt, damage error) error {
 		return damage
 	}
 	return fmt.Errorf("%w, or damaged beyond recognition", errForeign)
+}
+
+// shape is what a bucket has: names and values do not tell that one of them is
+// missing.
+type shape struct {
+	head  []byte
+	names []string // a bucket's with a slash at its end
+}
+
+func (s *shape) add(key, value []byte, bucket bool) {
+	if len(s.names) > 16 {
+		return // a list of many, such as receipts
+	}
+	name := string(key)
+	if bucket {
+		name += "/"
+	} else if name == keyHead {
+		s.head = value
+	}
+	s.names = append(s.names, name)
+}
+
+// check compares with what the bucket at a path should have.
+func (s *shape) check(path []string) error {
+	var want []string
+	switch {
+	case len(path) == 0:
+		want = []string{bucketMeta + "/", bucketUploads + "/"}
+	case len(path) == 1 && path[0] == bucketMeta:
+		want = []string{keyFormat, bucketStill + "/", keyVersion}
+	case len(path) == 2 && path[0] == bucketUploads:
+		h, err := openHead(s.head)
+		if err != nil {
+			return fmt.Errorf("%w: %w", errDamaged, err)
+		}
+		if uploadKey(h.To, h.Path) != path[1] {
+			return damagedf("the record of %s has another's place", printable(h.Path))
+		}
+		if ended(h.State) {
+			want = []string{keyHead, keyOutcome, bucketPlan + "/", bucketReceipts + "/", keyUpdated}
+		} else {
+			want = []string{bucketGrants + "/", keyHead, bucketPlan + "/", bucketReceipts + "/", keyUpdated}
+		}
+	case len(path) == 3 && path[2] == bucketPlan:
+		want = []string{keyParts, keyUpload}
+	default:
+		return nil
+	}
+	if !slices.Equal(s.names, want) {
+		return damagedf("a bucket has %q and should have %q", s.names, want)
+	}
+	return nil
 }
 
 // identify finds the version of the journal, looking at the pages of the root
@@ -265,7 +327,7 @@ func newChecker(r io.ReaderAt, m meta) *checker {
 type page struct {
 	id    uint64
 	flags uint16
-	count int
+	count uint16
 	data  []byte // all of it, header included
 }
 
@@ -306,7 +368,8 @@ func (c *checker) read(id uint64) (*page, error) {
 }
 
 func (c *checker) readAt(b []byte, id uint64) error {
-	if _, err := c.r.ReadAt(b, int64(id)*c.m.pageSize); err != nil && !errors.Is(err, io.EOF) {
+	off := int64(id) * c.m.pageSize
+	if _, err := c.r.ReadAt(b, off); err != nil && !errors.Is(err, io.EOF) {
 		return err
 	} else if err != nil {
 		return damagedf("page %d is cut off", id)
@@ -319,7 +382,7 @@ func parse(data []byte) (p *page, overflow uint32) {
 	return &page{
 		id:    endian.Uint64(data),
 		flags: endian.Uint16(data[8:]),
-		count: int(endian.Uint16(data[10:])),
+		count: endian.Uint16(data[10:]),
 		data:  data,
 	}, endian.Uint32(data[12:])
 }
@@ -344,11 +407,15 @@ func (p *page) each(lo, hi []byte, fn func(element) error) error {
 	if branch && p.count == 0 {
 		return damagedf("page %d is empty", p.id)
 	}
-	if pageHeader+p.count*elementSize > len(p.data) {
+	elements := pageHeader + int(p.count)*elementSize
+	if elements > len(p.data) {
 		return damagedf("page %d is overfull", p.id)
 	}
+	// bbolt packs keys and values without a gap, in order. Less would not show
+	// an element that is missing.
+	next := int64(elements)
 	var before element
-	for i := range p.count {
+	for i := range int(p.count) {
 		at := pageHeader + i*elementSize
 		b := p.data[at : at+elementSize]
 		var e element
@@ -358,14 +425,14 @@ func (p *page) each(lo, hi []byte, fn func(element) error) error {
 		} else {
 			flags, pos, ksize, vsize = endian.Uint32(b), endian.Uint32(b[4:]), endian.Uint32(b[8:]), endian.Uint32(b[12:])
 		}
-		start := uint64(at) + uint64(pos)
-		end := start + uint64(ksize) + uint64(vsize)
-		if ksize == 0 || flags > bucketFlag || end > uint64(len(p.data)) ||
-			start < uint64(pageHeader+p.count*elementSize) {
-			return damagedf("page %d, element %d is out of bounds", p.id, i)
+		start := int64(at) + int64(pos)
+		mid := start + int64(ksize)
+		end := mid + int64(vsize)
+		if ksize == 0 || flags > bucketFlag || start != next || end > int64(len(p.data)) {
+			return damagedf("page %d, element %d is out of place", p.id, i)
 		}
-		e.key = p.data[start : start+uint64(ksize)]
-		e.value = p.data[start+uint64(ksize) : end]
+		next = end
+		e.key, e.value = p.data[start:mid], p.data[mid:end]
 		e.bucket = flags == bucketFlag
 		if i == 0 && lo != nil && bytes.Compare(e.key, lo) < 0 ||
 			i > 0 && bytes.Compare(e.key, before.key) <= 0 ||
@@ -435,22 +502,30 @@ func (c *checker) tree(root uint64, inline *page, path []string) error {
 	if len(path) > maxDepth {
 		return damagedf("its buckets nest without end")
 	}
+	var found shape
 	visit := func(e element) error {
-		if e.bucket {
-			if inline != nil {
-				return damagedf("a bucket lies within a page that can have none")
-			}
-			within := append(path[:len(path):len(path)], string(e.key))
-			return c.bucket(e.value, func(root uint64, inline *page) error {
-				return c.tree(root, inline, within)
-			})
+		found.add(e.key, e.value, e.bucket)
+		if !e.bucket {
+			return checkValue(path, e.key, e.value, c.deep)
 		}
-		return checkValue(path, e.key, e.value, c.deep)
+		if inline != nil {
+			return damagedf("a bucket lies within a page that can have none")
+		}
+		within := append(path[:len(path):len(path)], string(e.key))
+		return c.bucket(e.value, func(root uint64, inline *page) error {
+			return c.tree(root, inline, within)
+		})
 	}
+	var err error
 	if inline != nil {
-		return inline.each(nil, nil, visit)
+		err = inline.each(nil, nil, visit)
+	} else {
+		err = c.walk(root, 0, nil, nil, visit)
 	}
-	return c.walk(root, 0, nil, nil, visit)
+	if err != nil {
+		return err
+	}
+	return found.check(path)
 }
 
 // freelist checks the list of free pages.
@@ -463,7 +538,7 @@ func (c *checker) freelist() error {
 		return damagedf("page %d should list the free pages", p.id)
 	}
 	list, count := p.data[pageHeader:], uint64(p.count)
-	if count == 0xFFFF {
+	if p.count == 0xFFFF {
 		count = endian.Uint64(list)
 		list = list[8:]
 	}

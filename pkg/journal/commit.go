@@ -197,7 +197,7 @@ func (j *Journal) ready() (found bool, err error) {
 	if err != nil {
 		return false, j.broken("read", err)
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }()
 	info, err := f.Stat()
 	switch {
 	case err != nil:
@@ -209,7 +209,7 @@ func (j *Journal) ready() (found bool, err error) {
 	}
 	if j.sound != nil && os.SameFile(j.sound, info) {
 		m, ok, _, err := findMeta(f)
-		if err == nil && ok && m.freelist != noFreelist && m.pages <= uint64(info.Size()/m.pageSize) {
+		if err == nil && ok && m.freelist != noFreelist && m.fits(info.Size()) {
 			return true, nil
 		}
 	}
@@ -235,7 +235,7 @@ func (j *Journal) create() error {
 		if err := os.Remove(fresh); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
-		db, err := bbolt.Open(fresh, 0o600, options(true))
+		db, err := bbolt.Open(fresh, 0o600, j.options(true))
 		if err != nil {
 			return err
 		}
@@ -250,6 +250,9 @@ func (j *Journal) create() error {
 			if err := b.Put([]byte(keyVersion), []byte(schemaVersion)); err != nil {
 				return err
 			}
+			if _, err := b.CreateBucket([]byte(bucketStill)); err != nil {
+				return err
+			}
 			_, err = tx.CreateBucket([]byte(bucketUploads))
 			return err
 		})
@@ -262,7 +265,7 @@ func (j *Journal) create() error {
 		_ = os.Remove(fresh)
 		return j.broken("create", err)
 	}
-	syncDir(filepath.Dir(j.path))
+	j.syncDir()
 	info, err := os.Stat(j.path)
 	if err != nil {
 		return j.broken("create", err)
@@ -273,8 +276,11 @@ func (j *Journal) create() error {
 
 // syncDir makes a rename durable where directories can be synced. Where it
 // fails, a power cut may undo the rename, and nothing else.
-func syncDir(dir string) {
-	if d, err := os.Open(dir); err == nil {
+func (j *Journal) syncDir() {
+	if j.noSync {
+		return
+	}
+	if d, err := os.Open(filepath.Dir(j.path)); err == nil {
 		_ = d.Sync()
 		_ = d.Close()
 	}
@@ -287,12 +293,14 @@ const lockPoll = 100 * time.Millisecond
 // options are those of every opening. The list of free pages is stored, though
 // that is slower by a page: without it, bbolt looks for free pages in a
 // goroutine of its own, whose panic over a damaged file nothing can stop.
-func options(write bool) *bbolt.Options {
+func (j *Journal) options(write bool) *bbolt.Options {
 	return &bbolt.Options{
 		Timeout:      lockPoll,
 		ReadOnly:     !write,
 		FreelistType: bbolt.FreelistArrayType, // some hundred pages: quicker than a map
 		NoStatistics: true,
+		NoSync:       j.noSync,
+		NoGrowSync:   j.noSync,
 	}
 }
 
@@ -348,7 +356,7 @@ func (j *Journal) access(ctx context.Context, write bool, fn func(uploads *bbolt
 
 // open opens the file with bbolt. Unlike bbolt, it creates nothing.
 func (j *Journal) open(ctx context.Context, write bool) (*bbolt.DB, error) {
-	o := options(write)
+	o := j.options(write)
 	o.OpenFile = func(name string, flag int, mode os.FileMode) (*os.File, error) {
 		return os.OpenFile(name, flag&^os.O_CREATE, mode)
 	}
@@ -447,7 +455,7 @@ func (j *Journal) inspect() error {
 	if err != nil {
 		return err
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }()
 	info, err := f.Stat()
 	if err != nil {
 		return err
@@ -470,6 +478,6 @@ func (j *Journal) aside() (string, error) {
 	if err := os.Rename(j.path, name); err != nil {
 		return "", err
 	}
-	syncDir(filepath.Dir(j.path))
+	j.syncDir()
 	return name, nil
 }

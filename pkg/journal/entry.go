@@ -207,10 +207,10 @@ func (e *entry) Advance(ctx context.Context, s upload.State, o *upload.Outcome) 
 				return err
 			}
 		}
-		if ended(s) && b.Bucket([]byte(bucketGrants)) != nil {
-			return b.DeleteBucket([]byte(bucketGrants))
+		if !ended(s) || b.Bucket([]byte(bucketGrants)) == nil {
+			return nil
 		}
-		return nil
+		return b.DeleteBucket([]byte(bucketGrants))
 	})
 }
 

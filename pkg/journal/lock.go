@@ -23,15 +23,15 @@ import (
 // polling, as bbolt's own lock does, leaves twenty processes to chance. A
 // kernel wait cannot be called off, so one that is given up is left to a
 // goroutine, which releases the lock as soon as it gets it.
-func (j *Journal) lock(ctx context.Context) (release func(), err error) {
+func (j *Journal) lock(ctx context.Context) (release func(), _ error) {
 	path := j.path + ".lock"
 	l := flock.New(path, flock.SetPermissions(0o600))
-	release = func() { _ = l.Unlock() } // closing the file would do it too
+	unlock := func() { _ = l.Unlock() } // closing the file would do it too
 	switch ok, err := l.TryLock(); {
 	case err != nil:
 		return nil, j.broken("lock", err)
 	case ok:
-		return release, nil
+		return unlock, nil
 	}
 	if err := ctx.Err(); err != nil {
 		return nil, j.interrupted(err)
@@ -47,7 +47,7 @@ func (j *Journal) lock(ctx context.Context) (release func(), err error) {
 		case got <- err:
 		case <-quit:
 			if err == nil {
-				release()
+				unlock()
 			}
 		}
 	}()
@@ -58,7 +58,7 @@ func (j *Journal) lock(ctx context.Context) (release func(), err error) {
 		if err != nil {
 			return nil, j.broken("lock", err)
 		}
-		return release, nil
+		return unlock, nil
 	case <-ctx.Done():
 		close(quit)
 		return nil, j.interrupted(ctx.Err())
@@ -143,7 +143,7 @@ func readHolder(path string) string {
 	if err != nil {
 		return ""
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }()
 	b := make([]byte, holderSize)
 	n, _ := f.ReadAt(b, holderAt)
 	var h holder

@@ -24,24 +24,29 @@ import (
 //
 //	meta/format            "multiput journal"
 //	meta/version           "1"
-//	uploads/KEY/head       who, where, how far: small, written with each step
-//	uploads/KEY/updated    when it last changed: written with everything
-//	uploads/KEY/outcome    from Done on
-//	uploads/KEY/plan/upload, plan/parts   large, written once
-//	uploads/KEY/grants/N   by part number, 8 bytes big-endian, until Done
-//	uploads/KEY/receipts/N likewise
+//	meta/still             an empty bucket
+//	multiput uploads/KEY/  for each upload:
+//	    head               who, where, how far: small, written with each step
+//	    updated            when it last changed: written with everything
+//	    outcome            from Done on
+//	    plan/upload, plan/parts   large, written once
+//	    grants/N           by part number, 8 bytes big-endian, until Done
+//	    receipts/N         likewise
 //
 // The plan is in a bucket of its own so that its pages are not copied when a
-// receipt is added.
+// receipt is added. The bucket "still" makes bbolt give "meta" a page of its
+// own, which is among the first of the file and is never moved: by it a
+// journal is known whatever else is broken or cut off.
 const (
 	formatName    = "multiput journal"
 	schemaVersion = "1"
 
 	bucketMeta = "meta"
-	keyFormat  = "format" // the first key of its bucket: see mark
+	keyFormat  = "format" // the first key of its bucket: see marks
 	keyVersion = "version"
 
-	bucketUploads  = "uploads"
+	bucketStill    = "still"
+	bucketUploads  = "multiput uploads" // see marks
 	keyHead        = "head"
 	keyUpdated     = "updated"
 	keyOutcome     = "outcome"
@@ -242,16 +247,7 @@ func storable(t time.Time) time.Time {
 	return t
 }
 
-// put stores a value sealed.
-func put(b *bbolt.Bucket, key string, v any) error {
-	value, err := seal([]byte(key), v)
-	if err != nil {
-		return fmt.Errorf("encode %s: %w", key, err)
-	}
-	return b.Put([]byte(key), value)
-}
-
-// get reads what put stored.
+// get reads a value that a record must have.
 func get(b *bbolt.Bucket, key string, v any) error {
 	value := b.Get([]byte(key))
 	if value == nil {
@@ -294,6 +290,9 @@ func encode(r upload.Record) (e encoded, err error) {
 		return e, err
 	}
 	e.parts = sealParts(parts)
+	if ended(r.State) != (r.Outcome != nil) {
+		return e, fmt.Errorf("an upload that is %q, and outcome %v", r.State, r.Outcome)
+	}
 	if r.Outcome != nil {
 		if e.outcome, err = sealOutcome(*r.Outcome); err != nil {
 			return e, err
@@ -345,9 +344,11 @@ func (e encoded) store(uploads *bbolt.Bucket, key string) error {
 	if err != nil {
 		return err
 	}
-	grants, err := b.CreateBucket([]byte(bucketGrants))
-	if err != nil {
-		return err
+	var grants *bbolt.Bucket // none any more once it has an outcome
+	if e.outcome == nil {
+		if grants, err = b.CreateBucket([]byte(bucketGrants)); err != nil {
+			return err
+		}
 	}
 	receipts, err := b.CreateBucket([]byte(bucketReceipts))
 	if err != nil {
