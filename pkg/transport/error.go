@@ -34,7 +34,7 @@ func (e *Error) Error() string {
 	b.WriteString(e.Op)
 	switch {
 	case e.Status == 0:
-		fmt.Fprintf(&b, ": %s: %v", e.URL, e.Err)
+		fmt.Fprintf(&b, ": %s: %s", e.URL, why(e.Err))
 		return b.String()
 	case e.Message != "":
 		fmt.Fprintf(&b, ": %s (status %d", e.Message, e.Status)
@@ -49,9 +49,17 @@ func (e *Error) Error() string {
 	}
 	b.WriteString(")")
 	if e.Err != nil {
-		fmt.Fprintf(&b, ": %v", e.Err)
+		fmt.Fprintf(&b, ": %s", why(e.Err))
 	}
 	return b.String()
+}
+
+// why is an error as text: net/http quotes addresses and answers.
+func why(err error) string {
+	if err == nil {
+		return "no answer"
+	}
+	return Clean(err.Error())
 }
 
 func (e *Error) Unwrap() error { return e.Err }
@@ -87,7 +95,13 @@ func retryable(status int, h http.Header) bool {
 	case "false":
 		return false
 	}
-	return status == http.StatusRequestTimeout || status == http.StatusTooManyRequests || status >= 500
+	switch status {
+	case http.StatusRequestTimeout, http.StatusTooManyRequests:
+		return true
+	case http.StatusNotImplemented, http.StatusHTTPVersionNotSupported:
+		return false // a later try finds the same server
+	}
+	return status >= 500
 }
 
 // retryAfter reads retry-after-ms, and Retry-After in seconds or as a date.
@@ -95,7 +109,7 @@ func retryAfter(h http.Header, now time.Time) time.Duration {
 	if ms, err := strconv.ParseFloat(h.Get("Retry-After-Ms"), 64); err == nil && ms > 0 {
 		return clampSeconds(ms / 1000)
 	}
-	v := h.Get("Retry-After")
+	v := strings.TrimSpace(h.Get("Retry-After"))
 	if s, err := strconv.ParseFloat(v, 64); err == nil && s > 0 {
 		return clampSeconds(s)
 	}

@@ -2,16 +2,12 @@ package transport
 
 import (
 	"context"
-	"crypto/tls"
 	"fmt"
-	"io"
 	"net"
 	"net/http/httptrace"
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"golang.org/x/time/rate"
 )
 
 // The kernel takes megabytes of a body at once. Where it cannot be asked how
@@ -57,7 +53,6 @@ func (w *watch) trace() *httptrace.ClientTrace {
 			w.moved.Add(1)
 			w.conn.Store(&i.Conn)
 		},
-		Got1xxResponse: nil,
 		GotFirstResponseByte: func() {
 			w.moved.Add(1)
 		},
@@ -98,8 +93,12 @@ func (w *watch) run(stall time.Duration) {
 // outstanding is how many bytes the kernel has taken for c that the other side
 // has not acknowledged, where the kernel tells.
 func outstanding(c net.Conn) (int64, bool) {
-	if t, ok := c.(*tls.Conn); ok {
-		c = t.NetConn()
+	for {
+		over, ok := c.(interface{ NetConn() net.Conn })
+		if !ok {
+			break
+		}
+		c = over.NetConn()
 	}
 	t, ok := c.(*net.TCPConn)
 	if !ok {
@@ -115,81 +114,4 @@ func outstanding(c net.Conn) (int64, bool) {
 		return 0, false
 	}
 	return int64(n), true
-}
-
-// meteredBody is a request's body on its way out: counted, of exact length,
-// held to a rate, and remembering the error of its source.
-type meteredBody struct {
-	ctx   context.Context //nolint:containedctx // one exchange's, no longer
-	body  io.Reader
-	left  int64
-	limit *rate.Limiter
-	watch *watch
-
-	mu     sync.Mutex
-	closed bool
-	err    error
-}
-
-func (b *meteredBody) Read(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.closed {
-		return 0, net.ErrClosed
-	}
-	if b.left == 0 {
-		b.watch.bodyEnd.Store(true)
-		return 0, io.EOF
-	}
-	if int64(len(p)) > b.left {
-		p = p[:b.left]
-	}
-	if b.limit != nil {
-		p = p[:min(len(p), b.limit.Burst())]
-		b.watch.held.Add(1)
-		err := b.limit.WaitN(b.ctx, len(p))
-		b.watch.held.Add(-1)
-		if err != nil {
-			return 0, err
-		}
-	}
-	n, err := b.body.Read(p)
-	b.left -= int64(n)
-	b.watch.moved.Add(1)
-	if err == io.EOF && b.left > 0 {
-		err = io.ErrUnexpectedEOF
-	}
-	if err != nil && err != io.EOF {
-		b.err = err
-	}
-	if b.left == 0 {
-		b.watch.bodyEnd.Store(true)
-	}
-	return n, err
-}
-
-// Close is net/http's word that it is done with the body; end is ours.
-func (b *meteredBody) Close() error { return nil }
-
-// end stops the reading of the source, which net/http may go on with after it
-// has returned, and gives the bytes that were not taken and the source's error.
-func (b *meteredBody) end() (left int64, err error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.closed = true
-	return b.left, b.err
-}
-
-// watchedReader counts the bytes of a reply as movement.
-type watchedReader struct {
-	r io.Reader
-	w *watch
-}
-
-func (r *watchedReader) Read(p []byte) (int, error) {
-	n, err := r.r.Read(p)
-	if n > 0 {
-		r.w.moved.Add(1)
-	}
-	return n, err
 }

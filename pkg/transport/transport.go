@@ -14,11 +14,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptrace"
-	"net/netip"
-	"net/url"
 	"sync"
 	"time"
 
@@ -28,6 +25,10 @@ import (
 // MaxReply is the most bytes of a reply that are read; a longer one is an
 // error. The longest honest one is a plan of 10,000 parts with their URLs.
 const MaxReply = 64 << 20
+
+// maxBulkReply is that of a reply to a Bulk request. Many are under way at
+// once, and all an honest one holds is a receipt or a refusal.
+const maxBulkReply = 1 << 20
 
 // slowFactor is how much longer than Stall a Slow request may be answered in.
 const slowFactor = 5
@@ -90,12 +91,17 @@ func (c *Client) Do(ctx context.Context, r Request) (*Reply, error) {
 	if err != nil {
 		return nil, fail(err)
 	}
+	caller := ctx
 	ctx, watch := newWatch(ctx, c.Stall, r.Slow)
 	defer watch.stop()
 
-	body := &meteredBody{body: r.Body, left: r.Size, watch: watch, ctx: ctx}
+	body := &meteredBody{body: r.Body, watch: watch, ctx: ctx}
+	if r.Body != nil {
+		body.left = r.Size
+	}
+	most := int64(MaxReply)
 	if r.Bulk {
-		body.limit = c.Limit
+		body.limit, most = c.Limit, maxBulkReply
 	}
 	req, err := http.NewRequestWithContext(httptrace.WithClientTrace(ctx, watch.trace()), r.Method, u.String(), nil)
 	if err != nil {
@@ -120,14 +126,15 @@ func (c *Client) Do(ctx context.Context, r Request) (*Reply, error) {
 		client = c.bulk
 	}
 	start := time.Now()
-	reply, err := c.exchange(client, req, watch)
+	reply, err := exchange(client, req, watch, most)
 	stopped := context.Cause(ctx) // before watch.stop, which cancels it too
 	watch.stop()
 	left, bodyErr := body.end()
 	switch {
 	case bodyErr != nil && !errors.Is(bodyErr, context.Canceled):
+		c.tell("%s %s: %s", r.Method, Redact(r.URL), Clean(bodyErr.Error()))
 		return nil, bodyErr
-	case err == nil && left > 0 && reply.Status < 300:
+	case err == nil && left > 0 && reply.Status < 300 && r.Bulk:
 		err = fmt.Errorf("the server said yes before it had the last %d bytes", left)
 	case err == nil:
 		c.tell("%s %s: %d in %s", r.Method, Redact(r.URL), reply.Status, time.Since(start).Round(time.Millisecond))
@@ -136,29 +143,42 @@ func (c *Client) Do(ctx context.Context, r Request) (*Reply, error) {
 	case stopped != nil:
 		err = stopped
 	}
-	c.tell("%s %s: %v", r.Method, Redact(r.URL), plain(err))
-	failed := &Error{Op: r.Op, URL: Redact(r.URL), Err: plain(err), Retry: mayPass(err)}
-	failed.Unsent = watch.conn.Load() == nil
-	return nil, failed
+	c.tell("%s %s: %s", r.Method, Redact(r.URL), Clean(plain(err).Error()))
+	return nil, &Error{
+		Op: r.Op, URL: Redact(r.URL), Err: plain(err),
+		Retry:  caller.Err() == nil && mayPass(err),
+		Unsent: watch.conn.Load() == nil,
+	}
 }
 
-func (c *Client) exchange(client *http.Client, req *http.Request, w *watch) (*Reply, error) {
+// exchange sends a request and reads its answer whole. Of a refusal, what can
+// be read is enough: many a server hangs up on the body that it will not take,
+// and cuts its own words short.
+func exchange(client *http.Client, req *http.Request, w *watch, most int64) (*Reply, error) {
 	resp, err := client.Do(req)
 	if err != nil {
 		return nil, err
 	}
-	defer resp.Body.Close()
-	b, err := io.ReadAll(io.LimitReader(&watchedReader{resp.Body, w}, MaxReply+1))
-	if err != nil {
-		return nil, err
+	defer resp.Body.Close() //nolint:errcheck // it was read, or it does not matter any more
+	if resp.StatusCode < 300 && resp.ContentLength > most {
+		return nil, &tooLong{most}
 	}
-	if len(b) > MaxReply {
-		return nil, errTooLong
+	b, err := io.ReadAll(io.LimitReader(&watchedReader{resp.Body, w}, most+1))
+	if long := int64(len(b)) > most; long && resp.StatusCode < 300 {
+		return nil, &tooLong{most}
+	} else if long {
+		b = b[:most]
+	}
+	if err != nil && resp.StatusCode < 300 {
+		return nil, err
 	}
 	return &Reply{Status: resp.StatusCode, Header: resp.Header, Body: b, At: time.Now()}, nil
 }
 
-var errTooLong = fmt.Errorf("the reply is longer than %d MiB", MaxReply>>20)
+// tooLong is a reply with more bytes than an honest one has.
+type tooLong struct{ most int64 }
+
+func (e *tooLong) Error() string { return fmt.Sprintf("the reply is longer than %d MiB", e.most>>20) }
 
 func (c *Client) tell(format string, args ...any) {
 	if c.Trace != nil {
@@ -173,70 +193,13 @@ func mayPass(err error) bool {
 		verify *tls.CertificateVerificationError
 		header tls.RecordHeaderError
 		opaque x509.UnknownAuthorityError
-		dns    *net.DNSError
+		long   *tooLong
 	)
 	switch {
-	case errors.Is(err, context.Canceled), errors.Is(err, errTooLong):
+	case errors.Is(err, context.Canceled), errors.As(err, &long):
 		return false
 	case errors.As(err, &verify), errors.As(err, &header), errors.As(err, &opaque):
 		return false
-	case errors.As(err, &dns):
-		return true // a name that does not resolve is what no network looks like
 	}
-	return true
-}
-
-func (c *Client) dial() {
-	dialer := &net.Dialer{Timeout: 30 * time.Second, KeepAlive: 15 * time.Second}
-	tlsConfig := &tls.Config{RootCAs: c.RootCAs, MinVersion: tls.VersionTLS12}
-	refuse := func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-	transport := func(p *http.Protocols) *http.Transport {
-		return &http.Transport{
-			Proxy:               http.ProxyFromEnvironment,
-			DialContext:         dialer.DialContext,
-			TLSClientConfig:     tlsConfig,
-			TLSHandshakeTimeout: 30 * time.Second,
-			IdleConnTimeout:     60 * time.Second,
-			MaxIdleConnsPerHost: 256,
-			DisableCompression:  true, // it would add a header that no URL was signed for
-			Protocols:           p,
-			// Over TLS the default of 4 KiB costs a third of the rate.
-			WriteBufferSize: 256 << 10,
-		}
-	}
-	http1, both := new(http.Protocols), new(http.Protocols)
-	http1.SetHTTP1(true)
-	both.SetHTTP1(true)
-	both.SetHTTP2(true)
-	c.bulk = &http.Client{Transport: transport(http1), CheckRedirect: refuse}
-	c.api = &http.Client{Transport: transport(both), CheckRedirect: refuse}
-}
-
-// CheckURL parses an address and refuses one that bytes must not go to: only
-// https, except for the loopback.
-func CheckURL(raw string) (*url.URL, error) {
-	u, err := url.Parse(raw)
-	if err != nil {
-		return nil, errors.New("the address is not a URL") // the parser's error quotes it whole
-	}
-	switch {
-	case u.Host == "" || u.Hostname() == "":
-		return nil, fmt.Errorf("%q is not an absolute URL", Redact(raw))
-	case u.User != nil:
-		return nil, fmt.Errorf("%s: a URL with a user name or password is refused", Redact(raw))
-	case u.Scheme == "https", u.Scheme == "http" && Loopback(u.Hostname()):
-		return u, nil
-	case u.Scheme == "http":
-		return nil, fmt.Errorf("%s: plain http is refused, except to this machine", Redact(raw))
-	}
-	return nil, fmt.Errorf("%s: not an https URL", Redact(raw))
-}
-
-// Loopback reports whether host can only be this machine.
-func Loopback(host string) bool {
-	if host == "localhost" {
-		return true
-	}
-	ip, err := netip.ParseAddr(host)
-	return err == nil && ip.Unmap().IsLoopback()
+	return true // a name that does not resolve too: it is what no network looks like
 }

@@ -1,0 +1,87 @@
+package transport
+
+import (
+	"context"
+	"crypto/tls"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+)
+
+func (c *Client) dial() {
+	dialer := &net.Dialer{Timeout: 30 * time.Second, KeepAlive: 15 * time.Second}
+	dial := func(ctx context.Context, network, address string) (net.Conn, error) {
+		c, err := dialer.DialContext(ctx, network, address)
+		if err != nil {
+			return nil, err
+		}
+		return &lastWord{Conn: c, heard: make(chan struct{})}, nil
+	}
+	refuse := func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	transport := func(p *http.Protocols) *http.Transport {
+		return &http.Transport{
+			Proxy:       http.ProxyFromEnvironment,
+			DialContext: dial,
+			// One for each: net/http writes the protocols it offers into it.
+			TLSClientConfig:     &tls.Config{RootCAs: c.RootCAs, MinVersion: tls.VersionTLS12},
+			TLSHandshakeTimeout: 30 * time.Second,
+			IdleConnTimeout:     60 * time.Second,
+			MaxIdleConnsPerHost: 256,
+			DisableCompression:  true, // it would add a header that no URL was signed for
+			Protocols:           p,
+			// Over TLS the default of 4 KiB costs a third of the rate.
+			WriteBufferSize: 256 << 10,
+		}
+	}
+	http1, both := new(http.Protocols), new(http.Protocols)
+	http1.SetHTTP1(true)
+	both.SetHTTP1(true)
+	both.SetHTTP2(true)
+	c.bulk = &http.Client{Transport: transport(http1), CheckRedirect: refuse}
+	c.api = &http.Client{Transport: transport(both), CheckRedirect: refuse}
+}
+
+// lastWordWait is how long a failed write waits for what the server said.
+const lastWordWait = time.Second
+
+// lastWord is a connection whose failed writes wait until nothing more can be
+// read from it. A store that refuses a part answers and hangs up while the body
+// is still on its way; net/http would return the failed write or the answer,
+// whichever it sees first, and cut the answer short.
+type lastWord struct {
+	net.Conn
+	once  sync.Once
+	heard chan struct{} // closed when no more can be read
+}
+
+func (c *lastWord) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	if err != nil {
+		c.end()
+	}
+	return n, err
+}
+
+func (c *lastWord) Write(p []byte) (int, error) {
+	n, err := c.Conn.Write(p)
+	if err != nil {
+		timer := time.NewTimer(lastWordWait)
+		defer timer.Stop()
+		select {
+		case <-c.heard:
+		case <-timer.C:
+		}
+	}
+	return n, err
+}
+
+func (c *lastWord) Close() error {
+	c.end()
+	return c.Conn.Close()
+}
+
+func (c *lastWord) end() { c.once.Do(func() { close(c.heard) }) }
+
+// NetConn is the connection beneath.
+func (c *lastWord) NetConn() net.Conn { return c.Conn }
