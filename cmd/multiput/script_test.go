@@ -15,7 +15,9 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
@@ -55,6 +57,7 @@ func TestScripts(t *testing.T) {
 			"mkfile":    cmdMkFile,
 			"patchfile": cmdPatchFile,
 			"exits":     cmdExits,
+			"waitfor":   cmdWaitFor,
 		},
 	})
 }
@@ -68,6 +71,33 @@ type stage struct {
 	store  *s3store.Store // nil: the sandbox's own
 	key    string
 	stop   func() error
+
+	mu    sync.Mutex
+	began map[string]chan struct{} // by step: closed when the first request begins
+}
+
+// begun is closed when the first request of a step begins.
+func (s *stage) begun(step string) chan struct{} {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.began == nil {
+		s.began = make(map[string]chan struct{})
+	}
+	if s.began[step] == nil {
+		s.began[step] = make(chan struct{})
+	}
+	return s.began[step]
+}
+
+func (s *stage) note(r sandbox.Request) {
+	c := s.begun(r.Step)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	select {
+	case <-c:
+	default:
+		close(c)
+	}
 }
 
 type stageKey struct{}
@@ -87,7 +117,7 @@ func cmdServe(ts *testscript.TestScript, neg bool, args []string) {
 	s.key = "key-" + sha(ts.Name())[:24]
 	s.server = &sandbox.Server{
 		API: args[0], Dir: filepath.Join(s.dir, s.served), Key: s.key,
-		StoreListen: "127.0.0.1:0", Faults: &sandbox.Faults{},
+		StoreListen: "127.0.0.1:0", Faults: &sandbox.Faults{}, Before: s.note,
 	}
 	for _, a := range args[1:] {
 		name, value, _ := strings.Cut(a, "=")
@@ -127,6 +157,7 @@ func cmdServe(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Setenv(m.KeyEnv(), s.key)
 	ts.Setenv("MULTIPUT_"+strings.ToUpper(args[0])+"_BASE_URL", base)
 	ts.Setenv("BASE", base)
+	ts.Check(os.WriteFile(filepath.Join(s.dir, s.served, "key"), []byte(s.key), 0o600))
 	ts.Setenv("MULTIPUT_PROVIDER", args[0])
 }
 
@@ -226,6 +257,16 @@ func cmdPatchFile(ts *testscript.TestScript, _ bool, args []string) {
 	_, err = f.WriteAt([]byte(args[2]), off)
 	ts.Check(err)
 	ts.Check(f.Close())
+}
+
+// waitfor STEP: waits until a request of that step has begun, and holds it as
+// long as a fault says.
+func cmdWaitFor(ts *testscript.TestScript, _ bool, args []string) {
+	select {
+	case <-on(ts).begun(args[0]):
+	case <-time.After(30 * time.Second):
+		ts.Fatalf("no %s came", args[0])
+	}
 }
 
 // exits CODE PROGRAM ARG...: runs a program, which must end with that code.

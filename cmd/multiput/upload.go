@@ -213,7 +213,14 @@ func (a *app) observer(cfg config.Config) func(upload.Event) {
 		style = progress.None
 	case style != "auto" && style != "":
 	case a.json && !a.terminal:
-		style = progress.None // nothing but objects, for whoever reads them
+		// Nothing but objects, for whoever reads them, and of those the warnings.
+		all := progress.New(a.stderr, progress.JSON, cfg.Verbose)
+		return func(e upload.Event) {
+			switch e.(type) {
+			case upload.Warning, upload.Lost:
+				all(e)
+			}
+		}
 	case a.terminal:
 		style = progress.Bar
 	default:
