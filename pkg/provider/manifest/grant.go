@@ -31,7 +31,7 @@ func (p *speaker) Grant(ctx context.Context, u upload.Upload, parts []upload.Par
 	if err != nil {
 		return nil, err
 	}
-	s.parts = partsValue(parts)
+	s.parts = partsValue(distinct(parts))
 	a, err := p.ask(ctx, step{what: "get the addresses of parts", call: &p.m.grant.call, created: true}, s)
 	if err != nil {
 		return nil, err
@@ -41,6 +41,17 @@ func (p *speaker) Grant(ctx context.Context, u upload.Upload, parts []upload.Par
 		err = p.unusable(a, p.m.grant.grants.key, "there are none")
 	}
 	return gs, err
+}
+
+// distinct leaves out a part that came before: an API may answer it as often as
+// it is asked for it.
+func distinct(parts []upload.Part) []upload.Part {
+	seen := make(map[int]bool, len(parts))
+	return slices.DeleteFunc(slices.Clone(parts), func(part upload.Part) bool {
+		twice := seen[part.Number]
+		seen[part.Number] = true
+		return twice
+	})
 }
 
 // readGrants reads grants out of an answer. They are for parts of the plan, if

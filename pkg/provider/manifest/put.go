@@ -111,7 +111,7 @@ func unanswered(ctx context.Context, err error, g upload.Grant) error {
 func formBody(r *transport.Request, field, filename string) error {
 	var head bytes.Buffer
 	w := multipart.NewWriter(&head)
-	if _, err := w.CreateFormFile(field, filename); err != nil {
+	if _, err := w.CreateFormFile(field, strings.Map(printing, filename)); err != nil {
 		return fmt.Errorf("build the form: %w", err)
 	}
 	tail := "\r\n--" + w.Boundary() + "--\r\n"
@@ -120,4 +120,14 @@ func formBody(r *transport.Request, field, filename string) error {
 	r.Body = io.MultiReader(&head, io.LimitReader(r.Body, r.Size), strings.NewReader(tail))
 	r.Size = size
 	return nil
+}
+
+// printing replaces a character that the header of a form's part cannot carry;
+// the writer escapes quotes and line breaks. The API has the file's name from
+// create: here it only says that the field is a file.
+func printing(r rune) rune {
+	if r < ' ' && r != '\r' && r != '\n' || r == 0x7f {
+		return '_'
+	}
+	return r
 }
