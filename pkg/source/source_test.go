@@ -9,6 +9,9 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -96,20 +99,33 @@ func TestSame(t *testing.T) {
 		"shrunk":   func(p string) error { return os.Truncate(p, 1) },
 		"touched":  func(p string) error { return os.Chtimes(p, time.Time{}, time.Unix(1, 0)) },
 		"deleted":  os.Remove,
-		"replaced": func(p string) error { return replace(p) },
+		"replaced": replace,
+		"same size, other time": func(p string) error {
+			return os.WriteFile(p, bytes.Repeat([]byte{1}, 100), 0o600)
+		},
 	}
 	for name, change := range changes {
 		t.Run(name, func(t *testing.T) {
+			if runtime.GOOS == "windows" && (name == "deleted" || name == "replaced") {
+				t.Skip("Windows lets nobody delete or rename a file that is open")
+			}
 			path := write(t, make([]byte, 100))
 			f := open(t, path)
 			if err := f.Same(); err != nil {
 				t.Fatalf("before the change: %v", err)
 			}
+			// File systems differ in how finely they tell the time.
+			old := f.Info.ModTime.Add(-time.Minute)
+			if err := os.Chtimes(path, time.Time{}, old); err != nil {
+				t.Fatal(err)
+			}
+			f = open(t, path)
 			if err := change(path); err != nil {
 				t.Fatal(err)
 			}
-			if err := f.Same(); !errors.Is(err, ErrChanged) {
-				t.Errorf("error %v, want ErrChanged", err)
+			err := f.Same()
+			if !errors.Is(err, ErrChanged) || !strings.Contains(err.Error(), path) {
+				t.Errorf("error %v, want ErrChanged with the path", err)
 			}
 		})
 	}
@@ -172,4 +188,170 @@ func TestType(t *testing.T) {
 	if got := open(t, write(t, nil)).Type("empty"); got != "application/octet-stream" {
 		t.Errorf("empty: %s", got)
 	}
+}
+
+// Whatever happens under its name, what was opened is read.
+func TestSectionsReadWhatWasOpened(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("Windows lets nobody replace a file that is open")
+	}
+	path := write(t, bytes.Repeat([]byte("old"), 100))
+	f := open(t, path)
+	if err := replace(path); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := io.ReadAll(f.Section(0, 300, false)); err != nil || !bytes.Equal(got, bytes.Repeat([]byte("old"), 100)) {
+		t.Errorf("%q, %v", got, err)
+	}
+}
+
+// Parts are read by several goroutines at once.
+func TestSectionsAtOnce(t *testing.T) {
+	const n, size = 16, 10_000
+	content := make([]byte, n*size)
+	r := rand.New(rand.NewPCG(3, 4))
+	for i := range content {
+		content[i] = byte(r.Uint32())
+	}
+	f := open(t, write(t, content))
+	var readers sync.WaitGroup
+	for i := range n {
+		readers.Go(func() {
+			want := content[i*size : (i+1)*size]
+			s := f.Section(int64(i*size), size, true)
+			var got bytes.Buffer
+			buf := make([]byte, 7+i)
+			for {
+				n, err := s.Read(buf)
+				got.Write(buf[:n])
+				if err == io.EOF {
+					break
+				}
+				if err != nil {
+					t.Error(err)
+					return
+				}
+			}
+			d, complete := s.Digest()
+			sum := md5.Sum(want)
+			if !bytes.Equal(got.Bytes(), want) || !complete || d.CRC32C != crc32.Checksum(want, castagnoli) || !bytes.Equal(d.MD5, sum[:]) {
+				t.Errorf("section %d: other bytes or digests than the file's", i)
+			}
+		})
+	}
+	readers.Wait()
+}
+
+func TestEmptySection(t *testing.T) {
+	s := open(t, write(t, nil)).Section(0, 0, true)
+	got, err := io.ReadAll(s)
+	d, complete := s.Digest()
+	if sum := md5.Sum(nil); err != nil || len(got) != 0 || !complete || d.CRC32C != 0 || !bytes.Equal(d.MD5, sum[:]) {
+		t.Errorf("%q, %v, %+v, %t", got, err, d, complete)
+	}
+}
+
+// The bytes that were read before the end are given, and their digest is not
+// taken for the whole's.
+func TestTruncatedWhileRead(t *testing.T) {
+	path := write(t, make([]byte, 100))
+	f := open(t, path)
+	s := f.Section(10, 90, true)
+	buf := make([]byte, 20)
+	if n, err := s.Read(buf); n != 20 || err != nil {
+		t.Fatal(n, err)
+	}
+	if err := os.Truncate(path, 35); err != nil {
+		t.Fatal(err)
+	}
+	n, err := io.Copy(io.Discard, s)
+	if n != 5 || !errors.Is(err, ErrChanged) {
+		t.Errorf("%d bytes, %v; want 5 and ErrChanged", n, err)
+	}
+	if _, complete := s.Digest(); complete {
+		t.Error("called complete")
+	}
+	if _, err := f.Hash(0, 100, false, func() error { return nil }); !errors.Is(err, ErrChanged) {
+		t.Errorf("Hash: %v, want ErrChanged", err)
+	}
+}
+
+// Bytes that came later are not part of the file as it was.
+func TestGrownFile(t *testing.T) {
+	path := write(t, []byte("0123456789"))
+	f := open(t, path)
+	if err := os.WriteFile(path, []byte("0123456789abcdef"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := io.ReadAll(f.Section(5, 5, false)); err != nil || string(got) != "56789" {
+		t.Errorf("%q, %v", got, err)
+	}
+}
+
+func TestHashStops(t *testing.T) {
+	f := open(t, write(t, make([]byte, 1<<20)))
+	enough, asked := errors.New("enough"), 0
+	_, err := f.Hash(0, 1<<20, false, func() error {
+		if asked++; asked > 1 {
+			return enough
+		}
+		return nil
+	})
+	if !errors.Is(err, enough) || asked != 2 {
+		t.Errorf("asked %d times, %v", asked, err)
+	}
+}
+
+func TestUnreadable(t *testing.T) {
+	path := write(t, []byte("x"))
+	if err := os.Chmod(path, 0); err != nil {
+		t.Fatal(err)
+	}
+	if f, err := os.Open(path); err == nil {
+		_ = f.Close()
+		t.Skip("this user may read what nobody may: root, or a file system without modes")
+	}
+	if _, err := Open(path); !errors.Is(err, ErrNoInput) {
+		t.Errorf("error %v, want ErrNoInput", err)
+	}
+}
+
+// The directory of the file may go too, or turn into something else.
+func TestSameWithoutItsDirectory(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("Windows lets nobody rename the directory of a file that is open")
+	}
+	dir := filepath.Join(t.TempDir(), "dir")
+	path := filepath.Join(dir, "file")
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte("x"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	f := open(t, path)
+	if err := os.Rename(dir, dir+".away"); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Same(); !errors.Is(err, ErrChanged) {
+		t.Errorf("moved: %v, want ErrChanged", err)
+	}
+	if err := os.WriteFile(dir, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Same(); !errors.Is(err, ErrChanged) {
+		t.Errorf("no directory: %v, want ErrChanged", err)
+	}
+}
+
+func FuzzCombineCRC32C(f *testing.F) {
+	f.Add([]byte("123456789"), uint(4))
+	f.Add([]byte{}, uint(0))
+	f.Fuzz(func(t *testing.T, data []byte, cut uint) {
+		a, b := data[:int(cut%uint(len(data)+1))], data[int(cut%uint(len(data)+1)):]
+		got := CombineCRC32C(crc32.Checksum(a, castagnoli), crc32.Checksum(b, castagnoli), int64(len(b)))
+		if want := crc32.Checksum(data, castagnoli); got != want {
+			t.Errorf("%x | %x: %08x, want %08x", a, b, got, want)
+		}
+	})
 }
