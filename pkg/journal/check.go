@@ -84,8 +84,6 @@ func readMeta(r io.ReaderAt, off int64) (m meta, ok, marked bool, err error) {
 	if endian.Uint32(v) != bboltMagic {
 		return m, false, false, nil
 	}
-	sum := fnv.New64a()
-	_, _ = sum.Write(v[:metaSize-8])
 	m = meta{
 		pageSize: int64(endian.Uint32(v[8:])),
 		root:     endian.Uint64(v[16:]),
@@ -93,9 +91,16 @@ func readMeta(r io.ReaderAt, off int64) (m meta, ok, marked bool, err error) {
 		pages:    endian.Uint64(v[40:]),
 		txid:     endian.Uint64(v[48:]),
 	}
-	ok = endian.Uint32(v[4:]) == bboltVersion && endian.Uint64(v[metaSize-8:]) == sum.Sum64() &&
+	ok = endian.Uint32(v[4:]) == bboltVersion && endian.Uint64(v[metaSize-8:]) == metaSum(v[:metaSize-8]) &&
 		m.pageSize >= 1024 && m.pageSize&(m.pageSize-1) == 0
 	return m, ok, true, nil
+}
+
+// metaSum is the checksum of a meta page.
+func metaSum(b []byte) uint64 {
+	sum := fnv.New64a()
+	_, _ = sum.Write(b)
+	return sum.Sum64()
 }
 
 // findMeta gives the meta page that bbolt would go by: the valid one with the
