@@ -34,12 +34,12 @@ func newGrants(first []Grant) *grants {
 }
 
 // add keeps a grant. It is renewed a tenth of its life before its end, at most
-// ten seconds: the clocks differ a little, and the request takes time.
+// ten seconds: the clocks differ a little, and the request takes time. One that
+// comes expired says that a clock is wrong, not when it ends: the store decides.
 func (g *grants) add(x Grant) {
 	h := held{Grant: x}
-	if !x.Expires.IsZero() {
-		left := x.Expires.Sub(g.now())
-		h.until = x.Expires.Add(-min(10*time.Second, max(0, left/10)))
+	if left := x.Expires.Sub(g.now()); left > 0 {
+		h.until = x.Expires.Add(-min(10*time.Second, left/10))
 	}
 	g.have[x.Part] = h
 }

@@ -70,6 +70,7 @@ type Upload struct {
 	Regrant bool      `json:"regrant,omitempty"` // whether Provider.Grant can issue new grants
 
 	// Parts is the plan: every part that this client sends, by ascending offset.
+	// From Create, nil leaves the plan to the client.
 	Parts []Part `json:"parts"`
 	// Held are the ranges the provider had before this client came. They are
 	// not sent, and only a whole-file digest can vouch for them.

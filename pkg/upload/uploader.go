@@ -250,11 +250,14 @@ func (r *run) create(ctx context.Context) (*Record, error) {
 		up, grants, err = r.Provider.Create(ctx, r.file, Want{PartSize: r.PartSize})
 		return err
 	})
+	r.report.Upload = up.ID
 	if err != nil {
+		if up.ID != "" {
+			r.abandon(ctx, up) // it was made, but its plan is of no use
+		}
 		return nil, err
 	}
-	r.report.Upload = up.ID
-	if len(up.Parts) == 0 && len(up.Held) == 0 {
+	if up.Parts == nil {
 		up.Parts, err = Split(r.file.Size, r.PartSize, r.limits)
 	}
 	if err == nil {
@@ -266,6 +269,9 @@ func (r *run) create(ctx context.Context) (*Record, error) {
 	}
 	up.File = r.file
 	now := time.Now()
+	if !up.Expires.After(now) {
+		up.Expires = time.Time{} // over before it began: a clock or the API is wrong, and says nothing
+	}
 	rec := Record{Target: r.target, Path: r.file.Path, State: Sending, Started: now, Updated: now, Upload: up}
 	if !up.Regrant {
 		rec.Grants = grants
