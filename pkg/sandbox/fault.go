@@ -46,9 +46,11 @@ type fault struct {
 // The kinds of faults.
 const (
 	kindStatus     = "status"
+	kindStatusLate = "status-late"
 	kindReset      = "reset"
 	kindLostReply  = "lost-reply"
 	kindStall      = "stall"
+	kindStallLate  = "stall-late"
 	kindSlow       = "slow"
 	kindExpire     = "expire"
 	kindNoETag     = "no-etag"
@@ -79,9 +81,11 @@ var kinds = map[string]struct {
 	arg   func(f *fault, arg string, given bool) error
 }{
 	kindStatus:     {steps, argStatus},
+	kindStatusLate: {steps, argStatus},
 	kindReset:      {steps, argBytes},
 	kindLostReply:  {steps, argNone},
 	kindStall:      {steps, argBytes},
+	kindStallLate:  {steps, argNone},
 	kindSlow:       {putOnly, argRate},
 	kindExpire:     {putOnly, argExpire},
 	kindNoETag:     {putOnly, argNone},

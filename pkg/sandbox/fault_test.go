@@ -189,6 +189,10 @@ func TestFaultsOfPut(t *testing.T) {
 			}
 			done(200, md5)
 		},
+		"put:status-late=500": func(t *testing.T, _ *rig, link string, done func(int, string)) {
+			refused(t, 500, "InternalError", link, file)
+			done(200, md5)
+		},
 		"put:no-etag": func(t *testing.T, _ *rig, link string, done func(int, string)) {
 			if got := put(t, link, file); got != "" {
 				t.Error(got)
@@ -267,7 +271,7 @@ func TestTruncateStore(t *testing.T) {
 }
 
 func TestStall(t *testing.T) {
-	for _, spec := range []string{"put:stall", "put:stall=10", "create:stall"} {
+	for _, spec := range []string{"put:stall", "put:stall=10", "put:stall-late", "create:stall"} {
 		t.Run(spec, func(t *testing.T) {
 			arrived := make(chan struct{}, 8)
 			s := &sandbox.Server{API: "archetype", Before: func(sandbox.Request) { arrived <- struct{}{} }}
@@ -383,6 +387,19 @@ func TestRepliesThatChange(t *testing.T) {
 	}
 	r.wantObject([]byte("abc"))
 	r.post(201, fileaiPath+"/complete", body)
+}
+
+// It was done, and the answer says that it was not.
+func TestLateStatus(t *testing.T) {
+	r := run(t, &sandbox.Server{API: "archetype"}, "complete:status-late=404,code=upload_not_found")
+	plan := r.open(3)
+	body := completion(archetypePut(t, plan, []byte("abc")), "")
+	path := "/files/uploads/" + plan.text("upload_id") + "/complete"
+	if a := r.post(404, path, body); a.text("errors", 0, "code") != "upload_not_found" {
+		t.Error(a.raw)
+	}
+	r.wantObject([]byte("abc"))
+	r.post(200, path, body)
 }
 
 // A store that forgot: complete was done, and says that there is no upload.

@@ -193,7 +193,7 @@ func (s *Server) answer(w http.ResponseWriter, c *call, fail func(int, string, s
 	c.fault = s.Faults.take(c.rec.Step, c.rec.Part, c.r.ContentLength)
 	rp, done := c.instead(fail)
 	if !done {
-		rp = c.afterwards(act())
+		rp = c.afterwards(act(), fail)
 	}
 	if c.fault != nil {
 		c.rec.Fault = c.fault.spec
@@ -209,11 +209,7 @@ func (c *call) instead(fail func(int, string, string) reply) (rp reply, done boo
 	}
 	switch f.kind {
 	case kindStatus:
-		rp := fail(f.status, f.code, f.message)
-		for k, v := range f.header {
-			rp = rp.with(k, v[0])
-		}
-		return rp, true
+		return f.answer(fail), true
 	case kindErrorIn200:
 		rp := fail(500, "", "We encountered an internal error. Please try again.")
 		rp.status = 200
@@ -243,8 +239,17 @@ func (c *call) instead(fail func(int, string, string) reply) (rp reply, done boo
 	return reply{}, false
 }
 
+// answer is what the faults status and status-late answer.
+func (f *fault) answer(fail func(int, string, string) reply) reply {
+	rp := fail(f.status, f.code, f.message)
+	for name, values := range f.header {
+		rp = rp.with(name, values[0])
+	}
+	return rp
+}
+
 // afterwards does the faults that change the answer to what was done.
-func (c *call) afterwards(rp reply) reply {
+func (c *call) afterwards(rp reply, fail func(int, string, string) reply) reply {
 	f := c.fault
 	if f == nil {
 		return rp
@@ -252,6 +257,13 @@ func (c *call) afterwards(rp reply) reply {
 	ok := rp.status >= 200 && rp.status < 300
 	switch f.kind {
 	case kindLostReply:
+		rp.drop = true
+	case kindStatusLate:
+		late := f.answer(fail)
+		late.stored = rp.stored
+		return late
+	case kindStallLate:
+		c.hold()
 		rp.drop = true
 	case kindKillLate:
 		c.kill()

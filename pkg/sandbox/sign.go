@@ -24,32 +24,20 @@ func (d *disk) Presign(_ context.Context, base string, r Ref, part int, life tim
 		return "", time.Time{}, fmt.Errorf("sign for %s: %w", base, err)
 	}
 	at := d.now().UTC().Truncate(time.Second)
-	seconds := int64(max(life, time.Second) / time.Second)
+	life = max(life.Truncate(time.Second), time.Second)
 	u.Path = strings.TrimSuffix(u.Path, "/") + storePrefix + r.Key
-	q := url.Values{
-		"partNumber":          {strconv.Itoa(part)},
-		"uploadId":            {r.ID},
-		"X-Amz-Algorithm":     {algorithm},
-		"X-Amz-Date":          {at.Format(amzTime)},
-		"X-Amz-Expires":       {strconv.FormatInt(seconds, 10)},
-		"X-Amz-SignedHeaders": {"host"},
-	}
-	q.Set("X-Amz-Signature", d.sign(http.MethodPut, u.Path, u.Host, q))
-	u.RawQuery = q.Encode()
-	return u.String(), at.Add(time.Duration(seconds) * time.Second), nil
+	// Sorted, as url.Values are encoded.
+	u.RawQuery = fmt.Sprintf("X-Amz-Algorithm=%s&X-Amz-Date=%s&X-Amz-Expires=%d&X-Amz-SignedHeaders=host&partNumber=%d&uploadId=%s",
+		algorithm, at.Format(amzTime), int64(life/time.Second), part, r.ID)
+	u.RawQuery += "&X-Amz-Signature=" + d.sign(http.MethodPut, u.Path, u.Host, u.RawQuery)
+	return u.String(), at.Add(life), nil
 }
 
 // sign covers the method, the path, the host and all of the query but the
 // signature.
-func (d *disk) sign(method, path, host string, q url.Values) string {
-	rest := url.Values{}
-	for k, v := range q {
-		if k != "X-Amz-Signature" {
-			rest[k] = v
-		}
-	}
+func (d *disk) sign(method, path, host, query string) string {
 	mac := hmac.New(sha256.New, d.secret)
-	fmt.Fprintf(mac, "%s\n%s\n%s\n%s", method, path, rest.Encode(), host)
+	fmt.Fprintf(mac, "%s\n%s\n%s\n%s", method, path, query, host)
 	return hex.EncodeToString(mac.Sum(nil))
 }
 
@@ -71,8 +59,9 @@ func (d *disk) permit(r *http.Request) (ref Ref, part int, refusal *StoreError) 
 	if err1 != nil || err2 != nil || err3 != nil || q.Get("X-Amz-Algorithm") != algorithm {
 		return Ref{}, 0, &StoreError{400, "AuthorizationQueryParametersError", "Query-string authentication requires the X-Amz-Algorithm, X-Amz-Date, X-Amz-SignedHeaders, X-Amz-Expires and X-Amz-Signature parameters"}
 	}
-	want := d.sign(r.Method, r.URL.Path, r.Host, q)
-	if !hmac.Equal([]byte(want), []byte(q.Get("X-Amz-Signature"))) {
+	given := q.Get("X-Amz-Signature")
+	q.Del("X-Amz-Signature")
+	if want := d.sign(r.Method, r.URL.Path, r.Host, q.Encode()); !hmac.Equal([]byte(want), []byte(given)) {
 		return Ref{}, 0, &StoreError{403, "SignatureDoesNotMatch", "The request signature we calculated does not match the signature you provided. Check your key and signing method."}
 	}
 	if d.now().After(at.Add(time.Duration(seconds) * time.Second)) {
