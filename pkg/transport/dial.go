@@ -3,11 +3,17 @@ package transport
 import (
 	"context"
 	"crypto/tls"
+	"io"
 	"net"
 	"net/http"
 	"sync"
 	"time"
 )
+
+// idleWait is how long a connection is kept for the next exchange. It is below
+// what common servers allow (5 s): a request on a connection that the server has
+// just closed fails without anybody knowing whether it was acted on.
+const idleWait = 4 * time.Second
 
 func (c *Client) dial() {
 	dialer := &net.Dialer{Timeout: 30 * time.Second, KeepAlive: 15 * time.Second}
@@ -26,7 +32,7 @@ func (c *Client) dial() {
 			// One for each: net/http writes the protocols it offers into it.
 			TLSClientConfig:     &tls.Config{RootCAs: c.RootCAs, MinVersion: tls.VersionTLS12},
 			TLSHandshakeTimeout: 30 * time.Second,
-			IdleConnTimeout:     60 * time.Second,
+			IdleConnTimeout:     idleWait,
 			MaxIdleConnsPerHost: 256,
 			DisableCompression:  true, // it would add a header that no URL was signed for
 			Protocols:           p,
@@ -74,6 +80,20 @@ func (c *lastWord) Write(p []byte) (int, error) {
 		}
 	}
 	return n, err
+}
+
+// copyBuffer is how much of a body goes to the kernel at once. io.Copy's own
+// 32 KiB are half of what curl takes, and cost a tenth of the rate on loopback.
+const copyBuffer = 256 << 10
+
+var copyBuffers = sync.Pool{New: func() any { b := make([]byte, copyBuffer); return &b }}
+
+// ReadFrom is how net/http sends a body that it does not need to buffer.
+func (c *lastWord) ReadFrom(r io.Reader) (int64, error) {
+	buf := copyBuffers.Get().(*[]byte)
+	defer copyBuffers.Put(buf)
+	// Without its own ReadFrom, which would come back here.
+	return io.CopyBuffer(struct{ io.Writer }{c}, r, *buf)
 }
 
 func (c *lastWord) Close() error {
