@@ -12,9 +12,9 @@ import (
 )
 
 // The bounds of one expression's run. The steps suffice for plans of 10,000
-// parts a hundred times over; the time bounds what single steps may cost.
+// parts many times over; the time bounds what single steps may cost.
 const (
-	maxSteps = 20_000_000
+	maxSteps = 10_000_000
 	maxTime  = 5 * time.Second
 	maxExpr  = 16 << 10 // characters of one expression
 )

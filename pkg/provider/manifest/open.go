@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 
 	"github.com/multiput/multiput/pkg/transport"
@@ -41,7 +42,7 @@ func (m *Manifest) Open(s Settings) (Provider, error) {
 		s.Base = m.base
 	}
 	if s.Base == "" {
-		return nil, fmt.Errorf("%s: the address of the API is not known", m.title)
+		return nil, &BaseError{Provider: m.title, Reason: "it is not known"}
 	}
 	base, err := parseBase(s.Base)
 	if err != nil {
@@ -185,15 +186,18 @@ func (p *speaker) authorize(h http.Header, address string) error {
 	return nil
 }
 
-// hide prepares hidden: the secret and the secret options, as they are and as a
-// URL has them.
+// hide prepares hidden: the secret and the secret options, as they are and as
+// URLs, JSON and Go's %q have them.
 func (p *speaker) hide() {
 	var pairs []string
 	add := func(s string) {
-		for _, form := range []string{s, url.QueryEscape(s), url.PathEscape(s)} {
-			if form != "" {
-				pairs = append(pairs, form, hiddenText)
-			}
+		json, err := marshal(s)
+		if s == "" || err != nil {
+			return
+		}
+		inside := func(quoted string) string { return quoted[1 : len(quoted)-1] }
+		for _, form := range []string{s, url.QueryEscape(s), url.PathEscape(s), inside(string(json)), inside(strconv.Quote(s))} {
+			pairs = append(pairs, form, hiddenText)
 		}
 	}
 	add(p.secret)

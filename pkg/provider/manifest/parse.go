@@ -2,6 +2,7 @@ package manifest
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"io"
 	"net/http"
@@ -26,7 +27,9 @@ func Parse(name string, text []byte) (*Manifest, error) {
 		m.read(node{Node: root, problems: &problems})
 	}
 	if len(problems) > 0 {
-		slices.SortStableFunc(problems, func(a, b Problem) int { return a.Line - b.Line })
+		slices.SortFunc(problems, func(a, b Problem) int {
+			return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Key, b.Key), cmp.Compare(a.Text, b.Text))
+		})
 		return nil, &Error{File: name, Problems: problems}
 	}
 	return m, nil
@@ -62,20 +65,20 @@ var (
 )
 
 func (m *Manifest) read(n node) {
-	have := map[string]bool{}
-	need := func(keys ...string) {
+	lines := map[string]int{"": n.Line} // of the keys that are there
+	has := func(key string) bool { return lines[key] > 0 }
+	need := func(step string, keys ...string) {
 		for _, k := range keys {
-			if !have[k] {
-				node{n.Node, k, n.problems}.fail("is missing")
+			if k = strings.TrimPrefix(step+"."+k, "."); !has(k) {
+				node{n.Node, k, n.problems}.failAt(lines[step], "is missing")
 			}
 		}
 	}
 	// step reads a mapping and notes which keys it has.
 	step := func(read map[string]func(node)) func(node) {
 		return func(at node) {
-			have[at.key] = true
 			for k, f := range read {
-				read[k] = func(v node) { have[v.key] = true; f(v) }
+				read[k] = func(v node) { lines[v.key] = v.Line; f(v) }
 			}
 			at.fields(read)
 		}
@@ -149,46 +152,39 @@ func (m *Manifest) read(n node) {
 		return
 	}
 
-	need("version", "name", "create", "part", "complete")
-	for _, s := range []string{"create", "grant", "part", "checkpoint", "complete", "abort"} {
-		if have[s] {
-			need(s + ".send")
+	need("", "version", "name", "create", "part", "complete")
+	for step, keys := range map[string][]string{
+		"create": {"send", "upload"}, "grant": {"send", "grants"}, "part": {"send", "receipt"},
+		"checkpoint": {"send"}, "complete": {"send", "result"}, "abort": {"send"},
+	} {
+		if has(step) {
+			need(step, keys...)
 		}
-	}
-	if have["create"] {
-		need("create.upload")
-	}
-	if have["part"] {
-		need("part.receipt")
-	}
-	if have["complete"] {
-		need("complete.result")
 	}
 	if m.title == "" {
 		m.title = m.name
 	}
-	if !have["grant"] {
+	if !has("grant") {
 		m.grant = nil
-	} else {
-		need("grant.grants")
 	}
-	if !have["checkpoint"] {
+	if !has("checkpoint") {
 		m.checkpoint = nil
 	}
-	if !have["abort"] {
+	if !has("abort") {
 		m.abort = nil
 	}
-	m.agree(n, have)
+	m.agree(n, lines)
 }
 
 // agree reports keys that are sound each, and make no sense together.
-func (m *Manifest) agree(n node, have map[string]bool) {
-	wrong := func(key, text string) { node{n.Node, key, n.problems}.fail("%s", text) }
+func (m *Manifest) agree(n node, lines map[string]int) {
+	has := func(key string) bool { return lines[key] > 0 }
+	wrong := func(key, text string) { node{n.Node, key, n.problems}.failAt(lines[key], "%s", text) }
 	for key, c := range map[string]*call{
 		"create": &m.create.call, "grant": m.grantCall(), "checkpoint": m.checkpoint,
 		"complete": &m.complete.call, "abort": m.abort,
 	} {
-		if c == nil || !have[key+".send"] || c.method == "" {
+		if c == nil || !has(key+".send") || c.method == "" {
 			continue
 		}
 		if c.path == nil {
@@ -201,20 +197,20 @@ func (m *Manifest) agree(n node, have map[string]bool) {
 	if p := m.create.path; p != nil && len(p.fields) > 0 {
 		wrong("create.send", "has a {field} of $upload, which there is none of yet")
 	}
-	switch granted := have["create.grants"] || have["grant"]; {
+	switch granted := has("create.grants") || has("grant"); {
 	case m.part.path != nil && granted:
 		wrong("part.send", "has a path, and grants have another: only one of them can be meant")
-	case m.part.path == nil && !granted && have["part.send"]:
+	case m.part.path == nil && !granted && has("part.send"):
 		wrong("part.send", "has no path, and neither create.grants nor grant says where a part goes")
 	}
-	if have["create.part_size"] && !have["create.parts"] {
+	if has("create.part_size") && !has("create.parts") {
 		wrong("create.part_size", "needs create.parts, which gives the numbers of the parts")
 	}
-	if have["create.resumed"] && !have["create.parts"] {
+	if has("create.resumed") && !has("create.parts") {
 		wrong("create.resumed", "needs create.parts, which says what is left to send")
 	}
 	if m.auth != nil && m.headers[http.CanonicalHeaderKey(m.auth.header)] != "" {
-		wrong("headers."+m.auth.header, "is the header of auth")
+		wrong("headers", "has "+m.auth.header+", which is the header of auth")
 	}
 	if m.part.auth && m.auth == nil {
 		wrong("part.auth", "there is no auth to send")

@@ -91,8 +91,8 @@ func (p *speaker) refusal(ctx context.Context, a *answer, s *scope, r refusal) e
 		return &failure{upload.ErrGone, e}
 	case r.api && (a.Status == http.StatusUnauthorized || a.Status == http.StatusForbidden):
 		return &failure{upload.ErrDenied, e}
-	case e.Retry || a.Status >= 500:
-		return e
+	case e.Retry || a.Status >= 500 && a.Status != http.StatusNotImplemented && a.Status != http.StatusHTTPVersionNotSupported:
+		return e // neither a yes nor a no
 	}
 	return &failure{upload.ErrRefused, e}
 }

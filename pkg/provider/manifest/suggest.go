@@ -5,7 +5,8 @@ import "strings"
 // DidYouMean is `, did you mean "name"?` with the name that is closest to s, or
 // nothing if none is close.
 func DidYouMean(s string, names []string) string {
-	best, distance := "", max(1, len(s)/3)+1
+	const long = 15 // letters, from which on no more of them may differ
+	best, distance := "", max(1, min(len(s), long)/3)+1
 	for _, name := range names {
 		if d := edits(strings.ToLower(s), strings.ToLower(name)); d < distance {
 			best, distance = name, d

@@ -1,0 +1,252 @@
+package manifest
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// whole is a manifest with every key.
+const whole = `version: 1
+name: acme
+title: Acme
+docs: https://acme.example/docs
+base: https://acme.example/v1/
+auth: {header: X-Key, value: "Token {secret}", env: ACME_KEY}
+headers: {acme-version: "2026"}
+limits: {max_size: 5GB, part: {min: 5MiB, max: 64MiB, count: 100}}
+options:
+  kind: {type: string, required: true, help: what it is for, enum: [a, b]}
+  days: {type: int, default: 3, help: days to keep it}
+  ratio: {type: number, default: 0.5, help: a ratio}
+  open: {type: bool, default: false, help: for everyone}
+  extra: {type: json, default: {a: [1]}, help: more fields}
+  pass: {type: string, secret: true, help: a password}
+create:
+  send: POST /uploads
+  body: '{name: $file.name, size: $file.size}'
+  upload: '{id}'
+  size: .size
+  part_size: .part_size
+  parts: '.parts[] | {number}'
+  grants: '.parts[] | {number, url}'
+  expires: .expires
+  resumed: .resumed == true
+grant:
+  send: POST /uploads/{id}/grants
+  body: '{numbers: [$parts[].number]}'
+  grants: '.parts[] | {number, url}'
+part:
+  send: PUT
+  auth: false
+  headers: {X-Kind: block}
+  receipt: $header.etag
+checkpoint:
+  send: POST /uploads/{id}/checkpoint
+  body: '{receipts: [$receipts[].token]}'
+complete:
+  send: POST /uploads/{id}/complete?wait=true
+  body: '{receipts: [$receipts[].token]}
+    + {digest: $digests.crc32c}'
+  ok: .state == "done"
+  result: .location
+abort:
+  send: DELETE /uploads/{id}
+error:
+  message: .problem
+  code: .code
+  request_id: .request
+  gone: .code == "gone"
+`
+
+func TestParseWhole(t *testing.T) {
+	m, err := Parse("acme.yaml", []byte(whole))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if m.Name() != "acme" || m.Title() != "Acme" || m.Base() != "https://acme.example/v1" || m.KeyEnv() != "ACME_KEY" || !m.NeedsKey() || !m.Aborts() {
+		t.Errorf("read %s, %s, %s, %s", m.Name(), m.Title(), m.Base(), m.KeyEnv())
+	}
+	if l := m.Limits(); l.MaxSize != 5<<30 || l.MinPart != 5<<20 || l.MaxPart != 64<<20 || l.MaxParts != 100 {
+		t.Errorf("read the limits %+v", l)
+	}
+	var names []string
+	for _, o := range m.Options() {
+		names = append(names, o.Name)
+	}
+	if want := []string{"kind", "days", "ratio", "open", "extra", "pass"}; !slices.Equal(names, want) {
+		t.Errorf("read the options %v, want %v", names, want)
+	}
+}
+
+// edit is the whole manifest with one change.
+func edit(t testing.TB, old, new string) []byte {
+	t.Helper()
+	if strings.Count(whole, old) != 1 {
+		t.Fatalf("%q is not once in the manifest", old)
+	}
+	return []byte(strings.Replace(whole, old, new, 1))
+}
+
+func TestParseErrors(t *testing.T) {
+	for _, c := range []struct {
+		old, new string
+		line     int
+		key      string
+		text     string
+	}{
+		{"version: 1", "version: 2", 1, "version", "reads version 1"},
+		{"version: 1", "version: one", 1, "version", "is one (str); a whole number belongs here"},
+		{"version: 1\n", "", 1, "version", "is missing"},
+		{"name: acme\n", "name: Acme\n", 2, "name", "lower-case"},
+		{"title: Acme", "titel: Acme", 3, "titel", `unknown key, did you mean "title"?`},
+		{"title: Acme", "title: \"Ac\\nme\"", 3, "title", "not plain ASCII"},
+		{"title: Acme", "title: Acme\ntitle: Acne", 4, "title", "second time"},
+		{"base: https://acme.example/v1/", "base: http://acme.example", 5, "base", "plain http is refused"},
+		{"base: https://acme.example/v1/", "base: https://acme.example?key=1", 5, "base", "a query or a fragment is refused"},
+		{"base: https://acme.example/v1/", "base: https://u:p@acme.example", 5, "base", "user name"},
+		{"base: https://acme.example/v1/", "base: https://acme.example/a/../b", 5, "base", ".."},
+		{`value: "Token {secret}", `, "", 6, "auth", "{secret}"},
+		{`"Token {secret}"`, `"Token"`, 6, "auth", "{secret}"},
+		{"header: X-Key", "header: Content-Length", 6, "auth.header", "cannot be set"},
+		{"header: X-Key", "header: \"X Key\"", 6, "auth.header", "no name of a header"},
+		{"header: X-Key, ", "", 6, "auth", "has no header"},
+		{"env: ACME_KEY", "env: acme key", 6, "auth.env", "no name of an environment variable"},
+		{`{acme-version: "2026"}`, `{Host: x}`, 7, "headers.Host", "no header that can be set"},
+		{`{acme-version: "2026"}`, `{acme-version: 2026}`, 7, "headers.acme-version", "text belongs here"},
+		{`{acme-version: "2026"}`, `{x-key: abc}`, 7, "headers", "the header of auth"},
+		{"max_size: 5GB", "max_size: lots", 8, "limits.max_size", "not a size"},
+		{"max: 64MiB", "max: 64MB", 8, "limits.part.max", "two readings: write MiB"},
+		{"count: 100", "count: 0", 8, "limits.part.count", "at least 1"},
+		{"type: string, required", "type: str, required", 10, "options.kind.type", "the types are"},
+		{"{type: int, default: 3", "{default: 3", 11, "options.days", "has no type"},
+		{"default: 3", "default: three", 11, "options.days.default", "is no int"},
+		{"default: 0.5", "default: [1]", 12, "options.ratio.default", "is no number"},
+		{"enum: [a, b]", "enum: [a, 1]", 10, "options.kind.enum", "no list of values of type string"},
+		{"required: true", "required: true, default: c", 10, "options.kind.default", "is none of a, b"},
+		{"required: true", "required: true, default: a", 10, "options.kind.default", "of no use"},
+		{"default: {a: [1]}", "default: &a {a: *a}", 14, "options.extra.default", "alias"},
+		{"  kind: {", "  ki nd: {", 10, "options.ki nd", "no name of an option"},
+		{"send: POST /uploads\n", "send: POST uploads\n", 17, "create.send", "not a method and a path"},
+		{"send: POST /uploads\n", "send: SEND /uploads\n", 17, "create.send", "not a method and a path"},
+		{"send: POST /uploads\n", "send: POST /up/{id}\n", 17, "create.send", "none of yet"},
+		{"send: POST /uploads\n", "send: POST\n", 17, "create.send", "has no path"},
+		{"send: POST /uploads\n", "send: GET /uploads\n", 18, "create.body", "a GET has no body"},
+		{"  send: POST /uploads\n", "", 17, "create.send", "is missing"},
+		{"'{name: $file.name, size: $file.size}'", "'{name: $file.name'", 18, "create.body", "unexpected EOF"},
+		{"'{name: $file.name, size: $file.size}'", "|\n    {name: $file.name,\n     size: }\n", 20, "create.body", `unexpected token "}", at the end of "{name: $file.name, size: }"`},
+		{"'{name: $file.name, size: $file.size}'", "'{name: $flie.name}'", 18, "create.body", "no variable $flie"},
+		{"'{name: $file.name, size: $file.size}'", "'{name: nosuch}'", 18, "create.body", "function not defined: nosuch/0"},
+		{"'{name: $file.name, size: $file.size}'", "'input'", 18, "create.body", "not allowed"},
+		{"'{name: $file.name, size: $file.size}'", `'import "x" as x; {}'`, 18, "create.body", "cannot load module"},
+		{"'{name: $file.name, size: $file.size}'", "{name: x}", 18, "create.body", "a jq expression belongs here, in quotes"},
+		{"'{name: $file.name, size: $file.size}'", "''", 18, "create.body", "is empty"},
+		{"upload: '{id}'\n", "upload: true\n", 19, "create.upload", "a jq expression belongs here"},
+		{"  upload: '{id}'\n", "", 17, "create.upload", "is missing"},
+		{"  parts: '.parts[] | {number}'\n", "", 21, "create.part_size", "needs create.parts"},
+		{"  send: PUT\n", "  send: PUT /uploads/{id}/parts\n", 31, "part.send", "only one of them"},
+		{"  send: PUT\n", "  send: PUT /uploads/{i d}\n", 31, "part.send", "not a method and a path"},
+		{"  auth: false", "  auth: no way", 32, "part.auth", "true or false belongs here"},
+		{"  headers: {X-Kind: block}\n", "  heders: {X-Kind: block}\n", 33, "part.heders", `did you mean "headers"?`},
+		{"  receipt: $header.etag\n", "", 31, "part.receipt", "is missing"},
+		{"/complete?wait=true", "/../complete", 39, "complete.send", "has . or .."},
+		{"/complete?wait=true", "/complete#x", 39, "complete.send", "has a #"},
+		{"/complete?wait=true", "/complete/{", 39, "complete.send", "a brace"},
+		{"  result: .location\n", "", 39, "complete.result", "is missing"},
+		{"  send: DELETE /uploads/{id}", "  send: [DELETE]", 45, "abort.send", "is a list; text belongs here"},
+		{"error:\n", "error: *x\nmore:\n", 0, "", "is no YAML"},
+		{"  gone: .code", "  gones: .code", 50, "error.gones", `did you mean "gone"?`},
+	} {
+		t.Run(c.key+"/"+c.text, func(t *testing.T) {
+			m, err := Parse("acme.yaml", edit(t, c.old, c.new))
+			var e *Error
+			if !errors.As(err, &e) || m != nil {
+				t.Fatalf("got %v, %v", m, err)
+			}
+			if e.File != "acme.yaml" || !slices.ContainsFunc(e.Problems, func(p Problem) bool {
+				return p.Line == c.line && p.Key == c.key && strings.Contains(p.Text, c.text)
+			}) {
+				t.Errorf("says\n%v\nwant line %d: %s: …%s…", err, c.line, c.key, c.text)
+			}
+		})
+	}
+}
+
+func TestParseTellsAll(t *testing.T) {
+	_, err := Parse("x.yaml", []byte("version: 1\nname: x\ncreate: {send: POST /u, uplaod: .}\npart: {send: PUT, receipt: '.['}\n"))
+	want := []string{
+		`x.yaml:1: complete: is missing`,
+		`x.yaml:3: create.uplaod: unknown key, did you mean "upload"? (known: body, expires, grants, part_size, parts, resumed, send, size, upload)`,
+		`x.yaml:3: create.upload: is missing`,
+		`x.yaml:4: part.receipt: is no jq expression: unexpected EOF, at the end of ".["`,
+		`x.yaml:4: part.send: has no path, and neither create.grants nor grant says where a part goes`,
+	}
+	if err == nil || err.Error() != strings.Join(want, "\n") {
+		t.Errorf("says\n%v\nwant\n%s", err, strings.Join(want, "\n"))
+	}
+}
+
+func TestParseDocuments(t *testing.T) {
+	for text, want := range map[string]string{
+		"":                            "x: is empty",
+		"# nothing":                   "x: is empty",
+		"[1]":                         "a mapping belongs here",
+		"hello":                       "a mapping belongs here",
+		whole + "---\nversion: 1\n":   "more than one YAML document",
+		"a: b: c":                     "is no YAML",
+		strings.Repeat(" ", 300<<10):  "too long",
+		"version: 1\n? [a]\n: b\n":    "a key that is no word",
+		"version: 1\n<<: {name: x}\n": "unknown key",
+	} {
+		if _, err := Parse("x", []byte(text)); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%.40q: says %v, want %q", text, err, want)
+		}
+	}
+}
+
+func TestParseSize(t *testing.T) {
+	for _, c := range []struct {
+		text  string
+		upper bool
+		want  int64
+	}{
+		{"1000", false, 1000}, {"64MiB", false, 64 << 20}, {"64 MiB", false, 64 << 20}, {"1.5GiB", true, 3 << 29},
+		{"8GB", true, 8 << 30}, {"8GB", false, 0}, {"250gb", true, 250 << 30}, {"512 B", false, 512}, {"1TB", true, 1 << 40},
+		{"0", true, 0}, {"-1", true, 0}, {"1e3", true, 0}, {"", true, 0}, {"MiB", true, 0}, {"0.3B", true, 0},
+		{"999999999999999PiB", true, 0}, {"1XB", true, 0},
+	} {
+		if got, err := parseSize(c.text, c.upper); got != c.want || (err == nil) != (c.want > 0) {
+			t.Errorf("%q is %d, %v; want %d", c.text, got, err, c.want)
+		}
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	f.Add([]byte(whole))
+	paths, err := filepath.Glob("../builtin/*.yaml")
+	if err != nil || len(paths) < 4 {
+		f.Fatal(paths, err)
+	}
+	for _, path := range paths {
+		b, err := os.ReadFile(path)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(b)
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		m, err := Parse("fuzz.yaml", b)
+		var e *Error
+		switch {
+		case err == nil:
+			if m.Name() == "" || m.create.path == nil || m.create.upload == nil || m.part.receipt == nil || m.complete.result == nil {
+				t.Error("let a manifest pass that lacks what is needed")
+			}
+		case !errors.As(err, &e) || len(e.Problems) == 0:
+			t.Errorf("not an *Error with problems: %v", err)
+		}
+	})
+}

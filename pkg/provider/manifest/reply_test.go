@@ -1,0 +1,240 @@
+package manifest
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/multiput/multiput/pkg/transport"
+	"github.com/multiput/multiput/pkg/upload"
+)
+
+func TestUsualErrors(t *testing.T) {
+	for _, c := range []struct{ kind, body, want string }{
+		{"application/json", `{"error":{"message":"m"}}`, "m"},
+		{"application/json", `{"error":{"code":"c"},"message":"m"}`, "m"},
+		{"application/json", `{"errors":[{"message":"a"},{"x":1},"b"]}`, "a; b"},
+		{"application/json", `{"message":"m","error":"e"}`, "m"},
+		{"application/json", `{"detail":"m"}`, "m"},
+		{"application/json", `{"error":"m"}`, "m"},
+		{"application/json", `"m"`, "m"},
+		{"application/json", `{"message":{"deep":1},"detail":[1],"errors":"x"}`, ""},
+		{"application/json", `[1]`, ""},
+		{"text/plain", "m\r\n more\x1b[31m", "m more[31m"},
+		{"text/plain", "see https://x.example/a?sig=abc", "see https://x.example/a?sig=…"},
+		{"text/html", "<HTML><head><title>\n m </title>", "m"},
+		{"text/html", "<html><p>m</p>", ""},
+		{"text/html", "  <!DOCTYPE html><p>m</p>", ""},
+		{"application/xml", "<Error><Code>C</Code><Message>m</Message></Error>", "m"},
+		{"application/xml", "<other>m</other>", ""},
+		{"", "", ""},
+		{"", strings.Repeat("m", 2000), strings.Repeat("m", 1000) + "…"},
+	} {
+		p, _ := serve(t, mustParse(t, []byte(whole)), kind, func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Content-Type", c.kind)
+			w.WriteHeader(422)
+			_, _ = io.WriteString(w, c.body)
+		})
+		_, _, err := p.Create(t.Context(), file, upload.Want{})
+		var e *transport.Error
+		if !errors.As(err, &e) || e.Message != c.want || !errors.Is(err, upload.ErrRefused) {
+			t.Errorf("%.60s: %v", c.body, err)
+		}
+	}
+}
+
+func TestWhatStatusesMean(t *testing.T) {
+	m := mustParse(t, []byte(whole))
+	for _, c := range []struct {
+		status int
+		body   string
+		create error // what it means to create
+		later  error // and to a later step
+		retry  bool
+	}{
+		{400, "{}", upload.ErrRefused, upload.ErrRefused, false},
+		{401, "{}", upload.ErrDenied, upload.ErrDenied, false},
+		{403, "<html>", upload.ErrDenied, upload.ErrDenied, false},
+		{404, "{}", upload.ErrRefused, upload.ErrRefused, false},
+		{404, "<html>", upload.ErrRefused, upload.ErrRefused, false},
+		{404, `{"code":"gone"}`, upload.ErrRefused, upload.ErrGone, false},
+		{400, `{"code":"gone"}`, upload.ErrRefused, upload.ErrGone, false},
+		{500, `{"code":"gone"}`, nil, upload.ErrGone, false},
+		{404, "<Error><Code>NoSuchUpload</Code></Error>", upload.ErrRefused, upload.ErrGone, false},
+		{403, "<Error><Code>ExpiredToken</Code></Error>", upload.ErrDenied, upload.ErrDenied, false},
+		{408, "", nil, nil, true},
+		{429, "{}", nil, nil, true},
+		{500, "oops", nil, nil, true},
+		{501, "{}", upload.ErrRefused, upload.ErrRefused, false},
+		{503, "<html>", nil, nil, true},
+		{304, "", upload.ErrReply, upload.ErrReply, false},
+		{200, "<html>", upload.ErrReply, upload.ErrReply, false},
+		{200, "", upload.ErrReply, upload.ErrReply, false},
+		{200, "null", upload.ErrReply, upload.ErrReply, false},
+		{200, "<Error><Code>SlowDown</Code></Error>", nil, nil, true},
+		{200, "<Error><Code>InvalidPart</Code></Error>", upload.ErrRefused, upload.ErrRefused, false},
+		{200, `{"code":"gone","problem":"it is gone"}`, upload.ErrReply, upload.ErrGone, false},
+		{200, `{"state":"failed","problem":"no"}`, upload.ErrReply, upload.ErrRefused, false},
+		{200, `{"state":"done"}`, upload.ErrReply, upload.ErrReply, false},
+		{200, `{"state":"done","location":"a\nb"}`, upload.ErrReply, upload.ErrReply, false},
+		{200, `{"state":"true"}`, upload.ErrReply, upload.ErrReply, false},
+	} {
+		p, _ := serve(t, m, kind, answerWith(c.status, c.body))
+		_, _, createErr := p.Create(t.Context(), file, upload.Want{})
+		_, completeErr := p.Complete(t.Context(), created(), nil, upload.Digests{})
+		for step, pair := range map[string][2]error{"create": {createErr, c.create}, "complete": {completeErr, c.later}} {
+			err, want := pair[0], pair[1]
+			for _, sentinel := range []error{upload.ErrRefused, upload.ErrDenied, upload.ErrGone, upload.ErrReply, upload.ErrExpired} {
+				if errors.Is(err, sentinel) != (sentinel == want) {
+					t.Errorf("%s, status %d with %s: errors.Is(%v) is %v: %v", step, c.status, c.body, sentinel, sentinel != want, err)
+				}
+			}
+			var passing upload.Temporary
+			if retry := errors.As(err, &passing) && passing.Temporary(); retry != (c.retry || want == nil) {
+				t.Errorf("%s, status %d with %s: retry is %v: %v", step, c.status, c.body, retry, err)
+			}
+		}
+	}
+}
+
+func TestAbort(t *testing.T) {
+	m := mustParse(t, []byte(whole))
+	for status, bodies := range map[int]map[string]bool{
+		200: {"": true, "{}": true, " \n": true, "<html>a portal</html>": false},
+		204: {"": true}, 404: {`{"code":"gone"}`: true, "<html>": false, "{}": false}, 409: {"{}": false}, 500: {"": false},
+	} {
+		for body, ok := range bodies {
+			p, _ := serve(t, m, kind, answerWith(status, body))
+			if err := p.Abort(t.Context(), created()); (err == nil) != ok {
+				t.Errorf("status %d with %q: %v", status, body, err)
+			}
+		}
+	}
+}
+
+func TestBadRequestsAreNotSent(t *testing.T) {
+	for _, c := range []struct{ old, new, want string }{
+		{"'{name: $file.name, size: $file.size}'", "'$file.name'", "acme.yaml:18: create.body: yields"},
+		{"'{name: $file.name, size: $file.size}'", "'empty'", "acme.yaml:18: create.body: yields nothing"},
+		{"'{name: $file.name, size: $file.size}'", "'{a: ($file.name | .x)}'", "acme.yaml:18: create.body: expected an object"},
+		{"'{name: $file.name, size: $file.size}'", "'{a: ($options.pass | .x)}'", "acme.yaml:18: create.body: expected an object"},
+	} {
+		p, _ := serve(t, mustParse(t, edit(t, c.old, c.new)), map[string]string{"kind": "a", "pass": "hunter22"}, func(http.ResponseWriter, *http.Request) {
+			t.Error("a request was sent")
+		})
+		_, _, err := p.Create(t.Context(), file, upload.Want{})
+		var e *Error
+		if !errors.As(err, &e) || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "hunter22") {
+			t.Errorf("%s: %v", c.new, err)
+		}
+	}
+	p, _ := serve(t, mustParse(t, []byte(whole)), kind, func(http.ResponseWriter, *http.Request) { t.Error("a request was sent") })
+	for _, data := range []string{"", "{", "[]", "{}", `{"upload":{}}`, `{"upload":{"id":""}}`, `{"upload":{"id":".."}}`, `{"upload":{"id":[1]}}`} {
+		u := upload.Upload{ID: "u1", Data: []byte(data)}
+		if _, err := p.Complete(t.Context(), u, nil, upload.Digests{}); err == nil || !strings.HasPrefix(err.Error(), "Acme: ") {
+			t.Errorf("%q: %v", data, err)
+		}
+	}
+}
+
+// FuzzReply has an API and a store answer every step with arbitrary bytes, in
+// the manifests of all four APIs: nothing may panic, and nothing may pass that
+// is empty.
+func FuzzReply(f *testing.F) {
+	paths, err := filepath.Glob("../../../testdata/api/*/*.json")
+	if err != nil || len(paths) == 0 {
+		f.Fatal(paths, err)
+	}
+	for _, path := range paths {
+		b, err := os.ReadFile(path)
+		if err != nil {
+			f.Fatal(err)
+		}
+		v, err := decodeJSON(b)
+		if err != nil {
+			f.Fatal(err)
+		}
+		reply, _ := v.(map[string]any)["reply"].(map[string]any)
+		code, ok := reply["status"].(int)
+		if !ok {
+			continue // nothing is sent in this one
+		}
+		if text, ok := reply["text"].(string); ok {
+			f.Add(code, text)
+		} else if body, err := marshal(reply["body"]); err == nil {
+			f.Add(code, string(body))
+		}
+	}
+	var mu sync.Mutex
+	status, body := 200, ""
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		mu.Lock()
+		defer mu.Unlock()
+		w.Header()["Etag"] = []string{strings.Map(func(r rune) rune { return max(r, ' ') }, body[:min(len(body), 100)])}
+		w.WriteHeader(status)
+		_, _ = io.WriteString(w, body)
+	}))
+	f.Cleanup(server.Close)
+	var providers []Provider
+	manifests, err := filepath.Glob("../builtin/*.yaml")
+	if err != nil || len(manifests) < 4 {
+		f.Fatal(manifests, err)
+	}
+	for _, path := range manifests {
+		b, err := os.ReadFile(path)
+		if err != nil {
+			f.Fatal(err)
+		}
+		options := map[string]string{}
+		if strings.HasSuffix(path, "openai.yaml") {
+			options["purpose"] = "batch"
+		}
+		p, err := mustParse(f, b).Open(Settings{Base: server.URL, Key: key(secret), Options: options})
+		if err != nil {
+			f.Fatal(err)
+		}
+		providers = append(providers, p)
+	}
+	f.Fuzz(func(t *testing.T, code int, text string) {
+		if code < 200 || code > 599 || code == 204 || code == 304 {
+			return
+		}
+		mu.Lock()
+		status, body = code, text
+		mu.Unlock()
+		for _, p := range providers {
+			u, gs, err := p.Create(t.Context(), file, upload.Want{})
+			if err == nil && (code >= 300 || u.ID == "" || len(u.Data) == 0 || len(gs) == 0 && !u.Regrant && len(u.Parts) > 0) {
+				t.Errorf("%s became %+v with %+v", text, u, gs)
+			}
+			for _, g := range gs {
+				if _, err := transport.CheckURL(g.URL); err != nil {
+					t.Errorf("%s became %+v", text, g)
+				}
+			}
+			u = upload.Upload{ID: "u1", File: file, Parts: []upload.Part{{Number: 1, Size: 10}}, Data: []byte(`{"upload":{"id":"u1","key":"k","batch":"b"}}`)}
+			if _, err := p.Grant(t.Context(), u, u.Parts); err == nil && code >= 300 && p.Target(file).Provider != "openai" {
+				t.Errorf("status %d became grants", code)
+			}
+			r, err := p.Put(t.Context(), u, upload.Grant{Part: 1, URL: server.URL + "/p"}, u.Parts[0], strings.NewReader("0123456789"))
+			if err == nil && (code >= 300 || r.Token == "") {
+				t.Errorf("status %d with %s became %+v", code, text, r)
+			}
+			result, err := p.Complete(t.Context(), u, []upload.Receipt{{Part: 1, Token: "t"}}, upload.Digests{})
+			if err == nil && (code >= 300 || result.Value == "" || strings.ContainsAny(result.Value, "\r\n")) {
+				t.Errorf("status %d with %s became %+v", code, text, result)
+			}
+			if err := p.Abort(t.Context(), u); err != nil && fmt.Sprint(err) == "" {
+				t.Error("an error without a word")
+			}
+		}
+	})
+}
