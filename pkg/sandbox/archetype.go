@@ -124,7 +124,7 @@ func (s *Server) archetypeInitiate(c *call) reply {
 	}
 	c.rec.Upload = u.ID
 	var err error
-	if u.Ref, err = s.Store.Create(c.ctx, key("archetype", u.ID, name)); err == nil {
+	if u.Ref, err = s.Store.Create(c.r.Context(), key("archetype", u.ID, name)); err == nil {
 		err = s.save(u)
 	}
 	if err != nil {
@@ -189,7 +189,7 @@ type archetypePart struct {
 
 // archetypePart signs the i-th part, counted from 0.
 func (s *Server) archetypePart(c *call, u *upload, i int) (archetypePart, error) {
-	link, expires, err := s.Store.Presign(c.ctx, c.base, u.Ref, i+1, cmp.Or(s.URLLife, time.Hour))
+	link, expires, err := s.Store.Presign(c.r.Context(), c.base, u.Ref, i+1, cmp.Or(s.URLLife, time.Hour))
 	offset, size := u.span(i)
 	return archetypePart{u.Base + i, link, offset, size, expires.UTC().Format(time.RFC3339)}, err
 }
@@ -268,7 +268,7 @@ func (s *Server) archetypeCheckpoint(c *call) reply {
 	for _, t := range tokens {
 		numbers = append(numbers, t.Number-u.Base+1)
 	}
-	have, err := s.Store.Parts(c.ctx, u.Ref, numbers)
+	have, err := s.Store.Parts(c.r.Context(), u.Ref, numbers)
 	if err != nil {
 		return archetypeTrouble(err)
 	}
@@ -375,7 +375,7 @@ func (s *Server) archetypeComplete(c *call) reply {
 		parts = append(parts, Part{i + 1, token, size})
 	}
 	check := &crcCheck{want: sum}
-	object, err := s.Store.Complete(c.ctx, u.Ref, parts, check)
+	object, err := s.Store.Complete(c.r.Context(), u.Ref, parts, check)
 	if errors.Is(err, errDigest) {
 		u.State = stateCorrupt
 		if err := s.save(u); err != nil {
@@ -476,7 +476,7 @@ func (s *Server) archetypeAbort(c *call) reply {
 // abort gives an upload up. One that the store has lost is no error.
 func (s *Server) abort(c *call, u *upload) error {
 	var refused *StoreError
-	if err := s.Store.Abort(c.ctx, u.Ref); err != nil && !errors.As(err, &refused) {
+	if err := s.Store.Abort(c.r.Context(), u.Ref); err != nil && !errors.As(err, &refused) {
 		return err
 	}
 	u.State = stateAborted

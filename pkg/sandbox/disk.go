@@ -398,7 +398,7 @@ func appendPart(w, sums io.Writer, path string, i int, accept func(int, string, 
 	if err != nil {
 		return 0, err
 	}
-	defer f.Close() //nolint:errcheck // it was only read
+	defer f.Close()
 	if err := accept(i, etag, size); err != nil {
 		return 0, err
 	}
@@ -448,7 +448,10 @@ func (d *disk) Abort(_ context.Context, r Ref) error {
 	if err != nil {
 		return err
 	}
-	return os.RemoveAll(d.dir(r.ID))
+	if err := os.RemoveAll(d.dir(r.ID)); err == nil {
+		return nil
+	}
+	return os.RemoveAll(d.dir(r.ID)) // someone who looked for the lock may have been in the way
 }
 
 // forget is Complete for a store that discards.

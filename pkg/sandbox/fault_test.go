@@ -547,7 +547,7 @@ func TestKill(t *testing.T) {
 		select {} // it is here to be killed
 	}
 	sleeper := func() *exec.Cmd {
-		c := exec.Command(os.Args[0], "-test.run=^TestKill$")
+		c := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestKill$")
 		c.Env = append(os.Environ(), "SANDBOX_TEST_SLEEPER=1")
 		if err := c.Start(); err != nil {
 			t.Fatal(err)

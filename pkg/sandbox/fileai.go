@@ -112,7 +112,7 @@ func (s *Server) fileaiInitiate(c *call) reply {
 	u.PartSize = partSize(u.Size, want)
 	c.rec.Upload = u.ID
 	var err error
-	if u.Ref, err = s.Store.Create(c.ctx, key("fileai", u.ID, u.Name)); err == nil {
+	if u.Ref, err = s.Store.Create(c.r.Context(), key("fileai", u.ID, u.Name)); err == nil {
 		err = s.save(u)
 	}
 	if err == nil {
@@ -130,7 +130,7 @@ func (s *Server) fileaiInitiate(c *call) reply {
 	}
 	parts := []part{}
 	for i := range u.parts() {
-		link, _, err := s.Store.Presign(c.ctx, c.base, u.Ref, i+1, cmp.Or(s.URLLife, fileaiLife))
+		link, _, err := s.Store.Presign(c.r.Context(), c.base, u.Ref, i+1, cmp.Or(s.URLLife, fileaiLife))
 		if err != nil {
 			return fileaiTrouble(err)
 		}
@@ -186,7 +186,7 @@ func (s *Server) fileaiComplete(c *call) reply {
 	if err != nil {
 		return fileaiFail(422, "", "Invalid parts: "+err.Error())
 	}
-	object, err := s.Store.Complete(c.ctx, u.Ref, parts, nil)
+	object, err := s.Store.Complete(c.r.Context(), u.Ref, parts, nil)
 	if err != nil {
 		return fileaiTrouble(err)
 	}

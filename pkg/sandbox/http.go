@@ -2,7 +2,6 @@ package sandbox
 
 import (
 	"bytes"
-	"context"
 	"crypto/subtle"
 	"encoding/json"
 	"errors"
@@ -67,7 +66,6 @@ func (r reply) with(name, value string) reply {
 // call is one request under way.
 type call struct {
 	s     *Server
-	ctx   context.Context
 	r     *http.Request
 	rec   Request
 	body  *countedBody
@@ -93,7 +91,7 @@ func (b *countedBody) Read(p []byte) (int, error) {
 }
 
 func (s *Server) newCall(at string, r *http.Request) *call {
-	c := &call{s: s, ctx: r.Context(), r: r, base: s.StoreURL, body: &countedBody{ReadCloser: r.Body}}
+	c := &call{s: s, r: r, base: s.StoreURL, body: &countedBody{ReadCloser: r.Body}}
 	if c.base == "" && s.disk != nil {
 		c.base = "http://" + r.Host
 		if r.TLS != nil {
@@ -149,7 +147,7 @@ func (c *call) route(f *front) (func(*call) reply, reply) {
 			continue
 		}
 		c.rec.Step, c.rec.Upload = rt.step, id
-		return func(c *call) reply { return rt.act(c) }, reply{}
+		return rt.act, reply{}
 	}
 	if methods != nil {
 		return nil, f.fail(405, "", "no such method here").with("Allow", strings.Join(methods, ", "))
@@ -234,7 +232,7 @@ func (c *call) instead(fail func(int, string, string) reply) (rp reply, done boo
 		c.kill()
 		return reply{drop: true}, true
 	case kindSlow:
-		c.body.ReadCloser = &slowBody{ReadCloser: c.body.ReadCloser, rate: f.bytes, ctx: c.ctx, stop: c.s.stopping}
+		c.body.ReadCloser = &slowBody{ReadCloser: c.body.ReadCloser, rate: f.bytes, gone: c.r.Context().Done(), stop: c.s.stopping}
 	}
 	return reply{}, false
 }
@@ -323,7 +321,7 @@ func (c *call) read(n int64) {
 // body was not read to its end is not seen to leave.
 func (c *call) hold() {
 	select {
-	case <-c.ctx.Done():
+	case <-c.r.Context().Done():
 	case <-c.s.stopping:
 	}
 }
@@ -390,7 +388,7 @@ func reset(w http.ResponseWriter) {
 type slowBody struct {
 	io.ReadCloser
 	rate int64
-	ctx  context.Context
+	gone <-chan struct{}
 	stop <-chan struct{}
 }
 
@@ -401,8 +399,8 @@ func (b *slowBody) Read(p []byte) (int, error) {
 	select {
 	case <-t.C:
 		return n, err
-	case <-b.ctx.Done():
-		return n, b.ctx.Err()
+	case <-b.gone:
+		return n, errors.New("the client is gone")
 	case <-b.stop:
 		return n, errors.New("the sandbox stops")
 	}

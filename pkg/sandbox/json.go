@@ -103,12 +103,16 @@ func (o *object) complain(name, problem string, missing bool) {
 	}
 }
 
-// done complains about the fields that nobody asked for, and returns the
-// first complaint.
-func (o *object) done() *fieldError {
+// end complains about the fields that nobody asked for.
+func (o *object) end() {
 	for name := range o.fields {
 		o.complain(name, "is no field of this call", false)
 	}
+}
+
+// done ends the object and returns the first complaint about the request.
+func (o *object) done() *fieldError {
+	o.end()
 	return o.root.err
 }
 

@@ -154,7 +154,7 @@ func (s *Server) openaiCreate(c *call) reply {
 		if g.Expires = after.integer("seconds"); g.Expires == 0 {
 			after.complain("seconds", "is 0", false)
 		}
-		after.done()
+		after.end()
 	}
 	if bad := o.done(); bad != nil {
 		return openaiField(bad)
@@ -165,7 +165,7 @@ func (s *Server) openaiCreate(c *call) reply {
 	c.rec.Upload = u.ID
 	u.Given = toJSON(g)
 	var err error
-	if u.Ref, err = s.Store.Create(c.ctx, key("openai", u.ID, u.Name)); err == nil {
+	if u.Ref, err = s.Store.Create(c.r.Context(), key("openai", u.ID, u.Name)); err == nil {
 		if err = s.save(u); err == nil {
 			err = os.Mkdir(filepath.Join(s.dirOf(u.ID), "parts"), 0o700)
 		}
@@ -206,7 +206,7 @@ func (s *Server) openaiPart(c *call) reply {
 		return openaiFail(400, "", "data", "The field data is no file: it has no filename.")
 	}
 	data := &capReader{Reader: c.data(field), left: openaiPart}
-	blob, err := s.Store.(Joiner).Put(c.ctx, u.Ref, data)
+	blob, err := s.Store.(Joiner).Put(c.r.Context(), u.Ref, data)
 	switch {
 	case data.over:
 		return tooLarge
@@ -307,7 +307,7 @@ func (s *Server) openaiComplete(c *call) reply {
 	if sum != u.Size {
 		return openaiFail(400, "", "part_ids", fmt.Sprintf("The parts have %d bytes, and the upload was created with %d.", sum, u.Size))
 	}
-	object, err := s.Store.(Joiner).Join(c.ctx, u.Ref, blobs, &md5Check{Hash: md5.New(), want: want})
+	object, err := s.Store.(Joiner).Join(c.r.Context(), u.Ref, blobs, &md5Check{Hash: md5.New(), want: want})
 	if errors.Is(err, errDigest) {
 		return openaiFail(400, "", "md5", "The MD5 of the file is another.")
 	}

@@ -28,7 +28,7 @@ func (s *Server) serveRemote(w http.ResponseWriter, r *http.Request) {
 
 func (c *call) passOn() reply {
 	origin := strings.TrimSuffix(c.s.Store.(Remote).Origin(), "/")
-	req, err := http.NewRequestWithContext(c.ctx, c.r.Method, origin+c.r.URL.RequestURI(), c.data(c.r.Body))
+	req, err := http.NewRequestWithContext(c.r.Context(), c.r.Method, origin+c.r.URL.RequestURI(), c.data(c.r.Body))
 	if err != nil {
 		return c.storeError(err)
 	}
@@ -44,7 +44,7 @@ func (c *call) passOn() reply {
 	if err != nil {
 		return reply{drop: true, note: fmt.Sprintf("the store did not answer: %v", err)}
 	}
-	defer resp.Body.Close() //nolint:errcheck // it was only read
+	defer resp.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxRemote))
 	if err != nil {
 		return reply{drop: true, note: fmt.Sprintf("the store's answer broke off: %v", err)}

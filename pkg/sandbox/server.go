@@ -51,8 +51,9 @@ type Server struct {
 	Faults *Faults
 	// Kill is what the faults kill and kill-late do without a process id.
 	Kill func()
-	// Before is told of a request before anything is done about it, After when
-	// all is done but the answer. They may be called from several goroutines.
+	// Before is told of a step's request before anything is done about it, After
+	// of every request when all is done but the answer. They may be called from
+	// several goroutines.
 	Before, After func(Request)
 	// Log gets a line for each request, without key and signature.
 	Log io.Writer
@@ -198,7 +199,7 @@ func (s *Server) Start(ctx context.Context, listen string) (base string, stop fu
 	if err != nil {
 		return "", nil, err
 	}
-	l, err := listenAt(listen)
+	l, err := listenAt(ctx, listen)
 	if err != nil {
 		return "", nil, err
 	}
@@ -212,7 +213,7 @@ func (s *Server) Start(ctx context.Context, listen string) (base string, stop fu
 	}
 	listeners := []net.Listener{l}
 	if s.StoreListen != "" && store != nil {
-		sl, err := listenAt(s.StoreListen)
+		sl, err := listenAt(ctx, s.StoreListen)
 		if err != nil {
 			return "", nil, errors.Join(err, l.Close())
 		}
@@ -264,7 +265,7 @@ func (s *Server) Start(ctx context.Context, listen string) (base string, stop fu
 
 // listenAt listens at an address that names its host: nobody serves the whole
 // network by leaving something out.
-func listenAt(addr string) (net.Listener, error) {
+func listenAt(ctx context.Context, addr string) (net.Listener, error) {
 	addr = cmp.Or(addr, "127.0.0.1:0")
 	host, _, err := net.SplitHostPort(addr)
 	if err != nil {
@@ -273,7 +274,8 @@ func listenAt(addr string) (net.Listener, error) {
 	if host == "" {
 		return nil, fmt.Errorf("sandbox: listen at %q: name the host: 127.0.0.1 for this machine alone, 0.0.0.0 for every network", addr)
 	}
-	l, err := net.Listen("tcp", addr)
+	var lc net.ListenConfig
+	l, err := lc.Listen(ctx, "tcp", addr)
 	if err != nil {
 		return nil, fmt.Errorf("sandbox: %w", err)
 	}

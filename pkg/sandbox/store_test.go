@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"crypto/md5"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -34,7 +35,7 @@ func raw(t *testing.T, link, text string) (string, error) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	conn, err := net.Dial("tcp", u.Host)
+	conn, err := new(net.Dialer).DialContext(t.Context(), "tcp", u.Host)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -247,14 +248,18 @@ func TestStoreURL(t *testing.T) {
 // startProxy serves what h returns at an address that is known beforehand.
 func startProxy(t *testing.T, h func() http.Handler) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	srv := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { h().ServeHTTP(w, r) })}
 	done := make(chan error, 1)
 	go func() { done <- srv.Serve(l) }()
-	t.Cleanup(func() { _ = srv.Close(); <-done })
+	t.Cleanup(func() {
+		if err := errors.Join(srv.Close(), <-done); !errors.Is(err, http.ErrServerClosed) {
+			t.Error(err)
+		}
+	})
 	return "http://" + l.Addr().String()
 }
 
@@ -435,7 +440,12 @@ func TestStart(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := http.Get(base + "/"); err != nil {
+	get := func() error {
+		req, _ := http.NewRequestWithContext(t.Context(), "GET", base+"/", nil)
+		_, err := send(t, req)
+		return err
+	}
+	if err := get(); err != nil {
 		t.Error(err)
 	}
 	for range 2 {
@@ -443,7 +453,7 @@ func TestStart(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	if _, err := http.Get(base + "/"); err == nil {
+	if err := get(); err == nil {
 		t.Error("it still answers")
 	}
 }
@@ -473,7 +483,9 @@ func BenchmarkPut(b *testing.B) {
 				b.Fatal(err)
 			}
 			defer stop() //nolint:errcheck // the benchmark is over
-			resp, err := http.Post(base+"/get-upload-url", "application/json", strings.NewReader(picture(64<<20, "")))
+			req, _ := http.NewRequestWithContext(b.Context(), "POST", base+"/get-upload-url", strings.NewReader(picture(64<<20, "")))
+			req.Header.Set("Content-Type", "application/json")
+			resp, err := client.Do(req)
 			if err != nil {
 				b.Fatal(err)
 			}

@@ -60,7 +60,7 @@ func (s *Server) upscaylURLs(c *call) reply {
 		ID: newID(""), State: statePending, Made: s.Now().UnixMilli(), Base: 1,
 		Name: data.text("originalFileName"), Type: data.text("fileType"), Size: data.integer("fileSize"),
 	}
-	data.done()
+	data.end()
 	if bad := o.done(); bad != nil {
 		return upscaylField(bad)
 	}
@@ -72,7 +72,7 @@ func (s *Server) upscaylURLs(c *call) reply {
 	u.Other = newID("") + ext
 	c.rec.Upload = u.ID
 	var err error
-	if u.Ref, err = s.Store.Create(c.ctx, key("users", u.ID, u.Other)); err == nil {
+	if u.Ref, err = s.Store.Create(c.r.Context(), key("users", u.ID, u.Other)); err == nil {
 		err = s.save(u)
 	}
 	if err != nil {
@@ -85,7 +85,7 @@ func (s *Server) upscaylURLs(c *call) reply {
 	parts := []part{}
 	life := cmp.Or(s.URLLife, time.Hour)
 	for i := range u.parts() {
-		link, _, err := s.Store.Presign(c.ctx, c.base, u.Ref, i+1, life)
+		link, _, err := s.Store.Presign(c.r.Context(), c.base, u.Ref, i+1, life)
 		if err != nil {
 			return upscaylTrouble(err)
 		}
@@ -113,7 +113,7 @@ func (s *Server) upscaylComplete(c *call) reply {
 	data := o.object("data")
 	id, objectKey := data.text("uploadId"), data.text("key")
 	list := data.etags("PartNumber", "ETag")
-	data.done()
+	data.end()
 	if bad := o.done(); bad != nil {
 		return upscaylField(bad)
 	}
@@ -138,7 +138,7 @@ func (s *Server) upscaylComplete(c *call) reply {
 	if err != nil {
 		return upscaylFail(400, "", "Bad Request: Invalid parts: "+err.Error())
 	}
-	object, err := s.Store.Complete(c.ctx, u.Ref, parts, nil)
+	object, err := s.Store.Complete(c.r.Context(), u.Ref, parts, nil)
 	if err != nil {
 		return upscaylTrouble(err)
 	}

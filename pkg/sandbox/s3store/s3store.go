@@ -159,7 +159,7 @@ func (s *Store) inspect(ctx context.Context, key string, check sandbox.Check) (s
 	if err != nil {
 		return sandbox.Object{}, fmt.Errorf("look at the object: %w", err)
 	}
-	defer body.Close() //nolint:errcheck // it was only read
+	defer body.Close()
 	if check != nil {
 		if _, err := io.Copy(check, body); err != nil {
 			return sandbox.Object{}, fmt.Errorf("read the object: %w", err)
@@ -211,7 +211,7 @@ func (s *Store) Join(ctx context.Context, r sandbox.Ref, list []sandbox.Blob, ch
 		if err != nil {
 			return sandbox.Object{}, refusal(err)
 		}
-		defer body.Close() //nolint:errcheck // it is only read
+		defer body.Close()
 		size += b.Size
 		readers = append(readers, body)
 	}
@@ -256,7 +256,7 @@ func (s *Store) Object(ctx context.Context, key string) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", key, err)
 	}
-	defer body.Close() //nolint:errcheck // it is only read
+	defer body.Close()
 	return io.ReadAll(body)
 }
 
