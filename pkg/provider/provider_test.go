@@ -1,0 +1,178 @@
+package provider_test
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/multiput/multiput/pkg/provider"
+	"github.com/multiput/multiput/pkg/provider/manifest"
+	"github.com/multiput/multiput/pkg/upload"
+)
+
+const mine = `version: 1
+name: mine
+base: https://mine.example/v1
+auth: {header: X-Key, value: "{secret}", env: MINE_KEY}
+create: {send: POST /u, upload: '{id}'}
+part: {send: 'PUT /u/{id}', receipt: .id}
+complete: {send: 'POST /u/{id}/end', result: .id}
+`
+
+// write puts a manifest into a directory of its own.
+func write(t *testing.T, name, text string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), name)
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func TestBuiltIn(t *testing.T) {
+	if want := []string{"archetype", "fileai", "openai", "sandbox", "upscayl"}; !slices.Equal(provider.Names(), want) {
+		t.Errorf("there are %v, want %v", provider.Names(), want)
+	}
+	for _, c := range []struct {
+		name, env, base string
+		limits          upload.Limits
+		aborts          bool
+	}{
+		{"archetype", "ATAI_API_KEY", "https://api.u1.archetypeai.app/v0.5", upload.Limits{MaxSize: 250 << 30}, true},
+		{"fileai", "FILEAI_API_KEY", "https://api.orion.file.ai", upload.Limits{}, false},
+		{"openai", "OPENAI_API_KEY", "https://api.openai.com/v1", upload.Limits{MaxSize: 8 << 30, MaxPart: 64 << 20}, true},
+		{"upscayl", "UPSCAYL_API_KEY", "https://api.upscayl.org", upload.Limits{}, false},
+		{"sandbox", "", "", upload.Limits{MaxSize: 250 << 30}, true},
+	} {
+		m, err := provider.Load(c.name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if m.Name() != c.name || m.KeyEnv() != c.env || m.Base() != c.base || m.Limits() != c.limits || m.Aborts() != c.aborts || m.Title() == "" {
+			t.Errorf("%s is %s, %s, %s, %+v, aborts: %v", c.name, m.Name(), m.KeyEnv(), m.Base(), m.Limits(), m.Aborts())
+		}
+		for _, o := range m.Options() {
+			if o.Help == "" {
+				t.Errorf("%s: the option %s has no help", c.name, o.Name)
+			}
+		}
+	}
+}
+
+func TestSandbox(t *testing.T) {
+	m, err := provider.Load(provider.Sandbox)
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Authorization") != "Bearer "+testKey {
+			t.Errorf("sent the headers %v", r.Header)
+		}
+		fmt.Fprint(w, `{"file_uid":"f1","file_status":"Registered","file_attributes":{"path":"/data/objects/f1"}}`)
+	}))
+	defer server.Close()
+	if _, err := m.Open(manifest.Settings{Key: key(testKey)}); err == nil {
+		t.Error("opened without the address of a server")
+	}
+	p, err := m.Open(manifest.Settings{Base: server.URL, Key: key(testKey)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if target := p.Target(upload.File{Name: "a"}); target.Provider != "sandbox" || target.Base != "" {
+		t.Errorf("goes to %+v", target)
+	}
+	r, err := p.Complete(t.Context(), upload.Upload{ID: "u1", Data: []byte(`{"upload":{"id":"u1"}}`)}, nil, upload.Digests{})
+	if err != nil || r.Value != "/data/objects/f1" {
+		t.Errorf("the result is %q, %v", r.Value, err)
+	}
+}
+
+func TestUsersManifest(t *testing.T) {
+	path := write(t, "mine.yaml", mine)
+	for _, name := range []string{path, "mine"} {
+		m, err := provider.Load(name, t.TempDir(), filepath.Dir(path))
+		if err != nil || m.Name() != "mine" {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	t.Chdir(filepath.Dir(path))
+	if _, err := provider.Load("mine.yaml"); err != nil {
+		t.Errorf("a name that ends in .yaml is a path: %v", err)
+	}
+	var unknown *provider.UnknownError
+	if _, err := provider.Load("mine"); !errors.As(err, &unknown) {
+		t.Errorf("a bare name is not looked for where we are: %v", err)
+	}
+}
+
+func TestUnknown(t *testing.T) {
+	dir := filepath.Dir(write(t, "mine.yaml", mine))
+	_, err := provider.Load("opneai", dir)
+	var unknown *provider.UnknownError
+	const want = `there is no provider "opneai", did you mean "openai"? (there is: archetype, fileai, openai, sandbox, upscayl, mine)`
+	if !errors.As(err, &unknown) || err.Error() != want {
+		t.Errorf("says %v", err)
+	}
+	for _, name := range []string{"", "..", "OPENAI", "Mine ", "s3"} {
+		if _, err := provider.Load(name, dir); !errors.As(err, &unknown) {
+			t.Errorf("%q: %v", name, err)
+		}
+	}
+	for _, name := range []string{"nosuch.yaml", "./nosuch", "a/b"} {
+		if _, err := provider.Load(name, dir); !errors.Is(err, fs.ErrNotExist) || errors.As(err, &unknown) {
+			t.Errorf("%q: %v", name, err)
+		}
+	}
+	if _, err := provider.Load(dir + "/"); err == nil {
+		t.Error("a directory is a manifest")
+	}
+}
+
+// TestTrust holds what a user's manifest may not do.
+func TestTrust(t *testing.T) {
+	for _, c := range []struct{ file, old, new, want string }{
+		{"x.yaml", "name: mine", "name: openai", "name: openai is built in"},
+		{"x.yaml", "name: mine", "name: sandbox", "name: sandbox is built in"},
+		{"x.yaml", "env: MINE_KEY", "env: OPENAI_API_KEY", "auth.env: OPENAI_API_KEY holds the key of OpenAI"},
+		{"x.yaml", "env: MINE_KEY", "env: ATAI_API_KEY", "auth.env: ATAI_API_KEY holds the key of Archetype AI"},
+		{"x.yaml", "base: https://mine.example/v1\n", "", "base: is missing"},
+		{"other.yaml", "", "", "name: is mine, and the file is named for other"},
+		{"x.yaml", "complete:", "compleet:", `compleet: unknown key, did you mean "complete"?`},
+	} {
+		path := write(t, c.file, strings.Replace(mine, c.old, c.new, 1))
+		name := path
+		if c.file == "other.yaml" {
+			name = "other"
+		}
+		_, err := provider.Load(name, filepath.Dir(path))
+		var bad *manifest.Error
+		if !errors.As(err, &bad) || bad.File != path || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: %v", c.new, err)
+		}
+	}
+	// A user's file in the directory does not stand in for a built-in.
+	path := write(t, "openai.yaml", strings.Replace(mine, "name: mine", "name: openai", 1))
+	m, err := provider.Load("openai", filepath.Dir(path))
+	if err != nil || m.Base() != "https://api.openai.com/v1" {
+		t.Errorf("openai goes to %s, %v", m.Base(), err)
+	}
+}
+
+func BenchmarkLoad(b *testing.B) {
+	text, err := os.ReadFile("builtin/archetype.yaml")
+	if err != nil {
+		b.Fatal(err)
+	}
+	for b.Loop() {
+		if _, err := manifest.Parse("archetype.yaml", text); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
