@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -110,9 +111,10 @@ func TestFaultsThatCannotHappen(t *testing.T) {
 	}
 }
 
-// isReset reports that a connection ended without an answer.
+// isReset reports that a connection ended without an answer. (While it writes,
+// Go's client may see that it closed the connection itself, for that reason.)
 func isReset(err error) bool {
-	return errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
+	return errors.Is(err, net.ErrClosed) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
 }
 
 func TestFaultsOfPut(t *testing.T) {
