@@ -7,6 +7,7 @@ import (
 	"path"
 	"strconv"
 	"strings"
+	"sync"
 )
 
 // maxRemote is the most bytes of a store's answer that are passed on.
@@ -28,7 +29,8 @@ func (s *Server) serveRemote(w http.ResponseWriter, r *http.Request) {
 
 func (c *call) passOn() reply {
 	origin := strings.TrimSuffix(c.s.Store.(Remote).Origin(), "/")
-	req, err := http.NewRequestWithContext(c.r.Context(), c.r.Method, origin+c.r.URL.RequestURI(), c.data(c.r.Body))
+	body := &passedBody{Reader: c.data(c.r.Body), closed: make(chan struct{})}
+	req, err := http.NewRequestWithContext(c.r.Context(), c.r.Method, origin+c.r.URL.RequestURI(), body)
 	if err != nil {
 		return c.storeError(err)
 	}
@@ -41,21 +43,39 @@ func (c *call) passOn() reply {
 	req.Header.Del("Expect") // the body is on its way already
 	req.Header.Del("Connection")
 	resp, err := c.s.upstream.RoundTrip(req)
+	if req.Body == body {
+		// A store that refuses answers while the body is still read, and what
+		// is left of it is ours.
+		defer func() { <-body.closed }()
+	}
 	if err != nil {
 		return reply{drop: true, note: fmt.Sprintf("the store did not answer: %v", err)}
 	}
 	defer resp.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(resp.Body, maxRemote))
+	answer, err := io.ReadAll(io.LimitReader(resp.Body, maxRemote))
 	if err != nil {
 		return reply{drop: true, note: fmt.Sprintf("the store's answer broke off: %v", err)}
 	}
 	for _, name := range []string{"Connection", "Content-Length", "Transfer-Encoding", "Keep-Alive"} {
 		resp.Header.Del(name)
 	}
-	rp := reply{status: resp.StatusCode, header: resp.Header, body: body}
+	rp := reply{status: resp.StatusCode, header: resp.Header, body: answer}
 	rp.stored = c.rec.Step == StepPut && resp.StatusCode == http.StatusOK
 	if !rp.stored {
-		rp.note = string(body)
+		rp.note = string(answer)
 	}
 	return rp
+}
+
+// passedBody is a body on its way to the store. RoundTrip closes it when it
+// will read no more, which may be after it has returned.
+type passedBody struct {
+	io.Reader
+	once   sync.Once
+	closed chan struct{}
+}
+
+func (b *passedBody) Close() error {
+	b.once.Do(func() { close(b.closed) })
+	return nil
 }
