@@ -83,7 +83,9 @@ func (e *expr) list(ctx context.Context, in any, s *scope) ([]any, error) {
 // run collects what the expression yields; more than most values, if that is
 // not 0, are an error.
 func (e *expr) run(ctx context.Context, in any, s *scope, most int) (vs []any, err error) {
-	bounded, cancel := context.WithTimeout(ctx, maxTime)
+	// To be cancelled is not for the expression to notice: what has come is
+	// read, and what is to be sent finds out itself, in words of its own.
+	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), maxTime)
 	defer cancel()
 	defer func() {
 		if r := recover(); r != nil {
@@ -98,7 +100,7 @@ func (e *expr) run(ctx context.Context, in any, s *scope, most int) (vs []any, e
 			return vs, nil
 		}
 		if err, ok := v.(error); ok {
-			if bounded.Err() != nil && ctx.Err() == nil {
+			if bounded.Err() != nil {
 				err = errEndless
 			}
 			return nil, err
