@@ -176,3 +176,20 @@ func BenchmarkLoad(b *testing.B) {
 		}
 	}
 }
+
+// TestDocumentedManifest loads the example of the reference, as a user would.
+func TestDocumentedManifest(t *testing.T) {
+	text, err := os.ReadFile("../../docs/manifest.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(text), "```yaml\n")
+	example, _, found := strings.Cut(rest, "```")
+	if !found {
+		t.Fatal("the reference has no example")
+	}
+	m, err := provider.Load(write(t, "acme.yaml", example))
+	if err != nil || m.Name() != "acme" || m.KeyEnv() != "ACME_API_KEY" {
+		t.Errorf("read %v, %v", m, err)
+	}
+}

@@ -37,7 +37,7 @@ func (p *speaker) Create(ctx context.Context, f upload.File, w upload.Want) (upl
 			resumed, err = truth(v)
 		}
 		if err != nil {
-			return u, nil, p.unusable(a, c.resumed.key, "%v", err)
+			return upload.Upload{}, nil, p.unusable(a, c.resumed.key, "%v", err) // it may be one that was taken over
 		}
 	}
 	if resumed && u.Digest != upload.DigestCRC32C {
