@@ -243,7 +243,7 @@ func (s *shape) add(key, value []byte, bucket bool) {
 	if bucket {
 		name += "/"
 	} else if name == keyHead {
-		s.head = value
+		s.head = bytes.Clone(value)
 	}
 	s.names = append(s.names, name)
 }
@@ -321,6 +321,7 @@ type checker struct {
 	deep bool
 	seen []uint64 // bits of the pages that something refers to
 	free []uint64 // bits of the pages that the freelist lists
+	idle [][]byte // memory of pages that are done with
 }
 
 func newChecker(r io.ReaderAt, m meta) *checker {
@@ -341,7 +342,12 @@ func (c *checker) read(id uint64) (*page, error) {
 	if id < 2 || id >= c.m.pages {
 		return nil, damagedf("it refers to page %d of %d", id, c.m.pages)
 	}
-	data := make([]byte, c.m.pageSize)
+	var data []byte
+	if n := len(c.idle); n > 0 {
+		data, c.idle = c.idle[n-1], c.idle[:n-1]
+	} else {
+		data = make([]byte, c.m.pageSize)
+	}
 	if err := c.readAt(data, id); err != nil {
 		return nil, err
 	}
@@ -370,6 +376,13 @@ func (c *checker) read(id uint64) (*page, error) {
 		p, _ = parse(data)
 	}
 	return p, nil
+}
+
+// done gives a page's memory back.
+func (c *checker) done(p *page) {
+	if int64(len(p.data)) == c.m.pageSize {
+		c.idle = append(c.idle, p.data)
+	}
 }
 
 func (c *checker) readAt(b []byte, id uint64) error {
@@ -468,6 +481,7 @@ func (c *checker) walk(id uint64, depth int, lo, hi []byte, fn func(element) err
 	if err != nil {
 		return err
 	}
+	defer c.done(p)
 	return p.each(lo, hi, func(e element) error {
 		if p.flags == leafPage {
 			return fn(e)
