@@ -87,9 +87,11 @@ func (a *app) upload(ctx context.Context, cfg config.Config, o uploadOptions, fi
 		if file == "-" {
 			return usagef("standard input cannot be uploaded yet: name a file")
 		}
-		u.Observe = a.observer(cfg)
+		observe, end := a.observer(cfg)
+		u.Observe = observe
 		u.Deliver = func(ctx context.Context, r upload.Report) error { return out.print(ctx, file, r) }
 		report, err := u.Upload(ctx, upload.File{Path: file, Name: o.name, Type: cfg.ContentType})
+		end()
 		if err != nil {
 			code = worse(code, a.tell(failure{err: err, file: file, report: report, keyEnv: m.KeyEnv(), base: o.base}))
 		}
@@ -206,7 +208,7 @@ func (a *app) tracer(cfg config.Config) func(string) {
 }
 
 // observer shows progress as the user wants it, or as suits where it goes.
-func (a *app) observer(cfg config.Config) func(upload.Event) {
+func (a *app) observer(cfg config.Config) (observe func(upload.Event), end func()) {
 	style := progress.Style(cfg.Progress)
 	switch {
 	case cfg.Quiet:
@@ -214,13 +216,13 @@ func (a *app) observer(cfg config.Config) func(upload.Event) {
 	case style != "auto" && style != "":
 	case a.json && !a.terminal:
 		// Nothing but objects, for whoever reads them, and of those the warnings.
-		all := progress.New(a.stderr, progress.JSON, cfg.Verbose)
+		all, end := progress.New(a.stderr, progress.JSON, cfg.Verbose)
 		return func(e upload.Event) {
 			switch e.(type) {
 			case upload.Warning, upload.Lost:
 				all(e)
 			}
-		}
+		}, end
 	case a.terminal:
 		style = progress.Bar
 	default:

@@ -30,18 +30,21 @@ const (
 	None  Style = "none"  // nothing, warnings included
 )
 
-// New gives the observer of one upload, which writes to w. verbose adds what
-// is tried again and why.
-func New(w io.Writer, s Style, verbose bool) func(upload.Event) {
+// New gives the observer of one upload, which writes to w, and what ends it,
+// well or not: after that the next line may be written. verbose adds what is
+// tried again and why.
+func New(w io.Writer, s Style, verbose bool) (observe func(upload.Event), end func()) {
+	nothing := func() {}
 	switch s {
 	case Bar:
-		return (&bar{talk: talk{w: w, verbose: verbose}}).observe
+		b := &bar{talk: talk{w: w, verbose: verbose}}
+		return b.observe, b.end
 	case Plain:
-		return (&plain{talk: talk{w: w, verbose: verbose}}).observe
+		return (&plain{talk: talk{w: w, verbose: verbose}}).observe, nothing
 	case JSON:
-		return (&lines{w: w}).observe
+		return (&lines{w: w}).observe, nothing
 	}
-	return func(upload.Event) {}
+	return func(upload.Event) {}, nothing
 }
 
 // talk is what people are told whatever the style.
@@ -179,11 +182,19 @@ func (b *bar) observe(e upload.Event) {
 	case upload.Ended:
 		if b.bar != nil {
 			b.bar.Clear() //nolint:errcheck // see the package doc
+			b.bar = nil
 		}
 		if b.name == "" {
 			b.name = transport.Clean(e.Report.File.Name)
 		}
 		fmt.Fprintln(b.w, b.summary(e.Report))
+	}
+}
+
+// end leaves a bar that did not come to its end as it is.
+func (b *bar) end() {
+	if b.bar != nil {
+		fmt.Fprintln(b.w)
 	}
 }
 
