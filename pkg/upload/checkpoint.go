@@ -1,38 +1,48 @@
 package upload
 
 import (
+	"cmp"
 	"context"
 	"errors"
-	"maps"
 	"slices"
 	"sync"
 )
 
+// maxCheckpoint is the most receipts that are handed over in one request.
+const maxCheckpoint = 1000
+
 // checkpoints hands receipts to the provider as they come, in one goroutine,
 // so that another machine can go on from there.
 type checkpoints struct {
-	run      *run
-	to       Checkpointer // nil: this provider takes none
-	rec      *Record
+	run *run
+	to  Checkpointer // nil: this provider takes none
+	rec *Record
+
 	cancel   context.CancelFunc
+	wake     chan struct{} // holds a token when there may be something to tell
+	ending   chan struct{} // closed when nothing more is to be told
+	endOnce  sync.Once
 	finished chan struct{} // closed when the goroutine is done
 
+	// noting is held while what the provider knows is written down, and while
+	// receipts are taken back: the one must not bring back what the other drops.
+	noting sync.Mutex
+
 	mu      sync.Mutex
-	wake    *sync.Cond
 	waiting map[int]Receipt // by part: not known to the provider, as far as we know
 	asked   map[int]bool    // of those, the ones it may have been told of
-	ending  bool
-	refused bool // it takes no more
+	refused bool            // it takes no more
+	broken  error           // why the upload cannot go on
 }
 
 func (r *run) newCheckpoints(ctx context.Context, rec *Record) *checkpoints {
-	c := &checkpoints{run: r, rec: rec, waiting: make(map[int]Receipt), asked: make(map[int]bool)}
-	c.wake = sync.NewCond(&c.mu)
+	c := &checkpoints{run: r, rec: rec}
 	to, ok := r.Provider.(Checkpointer)
 	if !ok {
 		return c
 	}
 	c.to = to
+	c.waiting, c.asked = make(map[int]Receipt), make(map[int]bool)
 	for n, receipt := range rec.Receipts {
 		if !receipt.Checkpointed {
 			c.waiting[n] = receipt
@@ -41,84 +51,106 @@ func (r *run) newCheckpoints(ctx context.Context, rec *Record) *checkpoints {
 		}
 	}
 	ctx, c.cancel = context.WithCancel(ctx)
-	c.finished = make(chan struct{})
+	c.wake, c.ending, c.finished = make(chan struct{}, 1), make(chan struct{}), make(chan struct{})
+	c.wake <- struct{}{}
 	go c.loop(ctx)
 	return c
 }
 
-// add queues a receipt that is on disk.
-func (c *checkpoints) add(r Receipt) {
+// add queues a receipt that is on disk. Its error is what telling the provider
+// found out: that the upload cannot go on.
+func (c *checkpoints) add(r Receipt) error {
 	if c.to == nil {
-		return
+		return nil
 	}
 	c.mu.Lock()
-	defer c.mu.Unlock()
 	c.waiting[r.Part] = r
-	c.wake.Signal()
+	err := c.broken
+	c.mu.Unlock()
+	select {
+	case c.wake <- struct{}{}:
+	default: // a token is there
+	}
+	return err
 }
 
-// forget takes back the receipts of parts that are sent again.
-func (c *checkpoints) forget(parts []int) {
+// revise lets f take receipts back, and forgets those that it names: their
+// parts are sent again.
+func (c *checkpoints) revise(f func() ([]int, error)) ([]int, error) {
+	c.noting.Lock()
+	defer c.noting.Unlock()
+	parts, err := f()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, n := range parts {
 		delete(c.waiting, n)
+		delete(c.asked, n)
 	}
+	return parts, err
 }
 
-// stop ends the goroutine and waits for it.
+// stop ends the goroutine, with what it is about, and waits for it.
 func (c *checkpoints) stop() {
 	if c.to == nil {
 		return
 	}
 	c.cancel()
-	c.end()
-}
-
-func (c *checkpoints) end() {
-	c.mu.Lock()
-	c.ending = true
-	c.wake.Signal()
-	c.mu.Unlock()
 	<-c.finished
 }
 
+// loop tells the provider of what is ready, until it is stopped or told that
+// it is the end. After a failure it waits for the next receipt.
 func (c *checkpoints) loop(ctx context.Context) {
 	defer close(c.finished)
 	for {
-		c.mu.Lock()
-		batch := c.ready()
-		for len(batch) == 0 && !c.ending {
-			c.wake.Wait()
-			batch = c.ready()
-		}
-		over := c.ending || c.refused
-		c.mu.Unlock()
-		if over || ctx.Err() != nil {
+		select {
+		case <-ctx.Done():
 			return
+		case <-c.ending:
+			return
+		case <-c.wake:
 		}
-		if err := c.tell(ctx, batch); err != nil && ctx.Err() == nil {
-			c.run.warn("the provider did not take a checkpoint: %v", err)
-			// Wait for the next receipt before trying again.
-			c.mu.Lock()
-			if !c.ending && !c.refused {
-				c.wake.Wait()
+		for batch := c.ready(); len(batch) > 0; batch = c.ready() {
+			err := c.tell(ctx, batch)
+			if ctx.Err() != nil || c.over() {
+				return
 			}
-			c.mu.Unlock()
+			if err != nil {
+				c.run.warn("the provider did not take a checkpoint: %v", err)
+				break
+			}
 		}
 	}
 }
 
-// ready are the waiting receipts that the verifier holds for good. c.mu is
-// held.
+// over reports whether there is nothing left to do for the goroutine.
+func (c *checkpoints) over() bool {
+	select {
+	case <-c.ending:
+		return true
+	default:
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.refused || c.broken != nil
+}
+
+// ready are the waiting receipts that the verifier holds for good.
 func (c *checkpoints) ready() []Receipt {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	var rs []Receipt
-	for _, n := range slices.Sorted(maps.Keys(c.waiting)) {
-		if c.run.verify.settled(c.waiting[n]) {
-			rs = append(rs, c.waiting[n])
+	for _, r := range c.waiting {
+		if c.run.verify.settled(r) {
+			rs = append(rs, r)
 		}
 	}
-	return rs
+	return inOrder(rs)
+}
+
+func inOrder(rs []Receipt) []Receipt {
+	slices.SortFunc(rs, func(a, b Receipt) int { return cmp.Compare(a.Part, b.Part) })
+	return rs[:min(len(rs), maxCheckpoint)]
 }
 
 // tell hands receipts to the provider and notes in the journal that it did.
@@ -131,23 +163,46 @@ func (c *checkpoints) tell(ctx context.Context, rs []Receipt) error {
 	err := c.run.retry(ctx, "checkpoint", func(ctx context.Context) error {
 		return c.to.Checkpoint(ctx, c.rec.Upload, rs)
 	})
-	if err != nil {
+	if err == nil {
+		err = c.note(ctx, rs)
+	}
+	if err != nil && ctx.Err() == nil {
 		c.mu.Lock()
 		defer c.mu.Unlock()
-		// Refused for good: complete takes them instead.
-		c.refused = errors.Is(err, ErrRefused)
+		switch {
+		case errors.Is(err, ErrGone), errors.Is(err, ErrJournal):
+			c.broken = err
+		case !errors.Is(err, ErrUnfinished):
+			c.refused = true // complete takes them instead
+		}
+	}
+	return err
+}
+
+// note writes down what the provider knows, except for what was taken back
+// meanwhile.
+func (c *checkpoints) note(ctx context.Context, rs []Receipt) error {
+	c.noting.Lock()
+	defer c.noting.Unlock()
+	var known []Receipt
+	c.mu.Lock()
+	for _, r := range rs {
+		if w, ok := c.waiting[r.Part]; ok && w.Token == r.Token {
+			r.Checkpointed = true
+			known = append(known, r)
+		}
+	}
+	c.mu.Unlock()
+	if len(known) == 0 {
+		return nil
+	}
+	if err := c.run.entry.Receive(context.WithoutCancel(ctx), known...); err != nil {
 		return err
 	}
-	for i := range rs {
-		rs[i].Checkpointed = true
-	}
-	if err := c.run.entry.Receive(context.WithoutCancel(ctx), rs...); err != nil {
-		return err
-	}
-	c.run.store(c.rec, rs...)
+	c.run.store(c.rec, known...)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for _, r := range rs {
+	for _, r := range known {
 		delete(c.waiting, r.Part)
 		delete(c.asked, r.Part)
 	}
@@ -161,22 +216,35 @@ func (c *checkpoints) settle(ctx context.Context) error {
 	if c.to == nil {
 		return nil
 	}
-	c.end()
-	c.mu.Lock()
-	var doubtful []Receipt
-	for n := range c.asked {
-		if r, ok := c.waiting[n]; ok {
-			doubtful = append(doubtful, r)
+	c.endOnce.Do(func() { close(c.ending) })
+	<-c.finished
+	for {
+		doubtful, err := c.doubtful()
+		if err != nil || len(doubtful) == 0 {
+			return c.run.lost(err)
+		}
+		err = c.tell(ctx, doubtful)
+		if errors.Is(err, ErrRefused) || errors.Is(err, ErrReply) {
+			return nil // the provider sorts it out: complete lists them
+		}
+		if err != nil {
+			return c.run.lost(err)
 		}
 	}
-	refused := c.refused
-	c.mu.Unlock()
-	if len(doubtful) == 0 || refused {
-		return nil
+}
+
+// doubtful are the receipts that the provider may or may not have.
+func (c *checkpoints) doubtful() ([]Receipt, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.refused || c.broken != nil {
+		return nil, c.broken
 	}
-	slices.SortFunc(doubtful, func(a, b Receipt) int { return a.Part - b.Part })
-	if err := c.tell(ctx, doubtful); err != nil && !errors.Is(err, ErrRefused) {
-		return c.run.lost(err)
+	var rs []Receipt
+	for n := range c.asked {
+		if r, ok := c.waiting[n]; ok {
+			rs = append(rs, r)
+		}
 	}
-	return nil
+	return inOrder(rs), nil
 }

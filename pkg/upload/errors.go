@@ -43,6 +43,9 @@ var (
 	// ErrUndelivered: the file is uploaded, but its result could not be handed
 	// over.
 	ErrUndelivered = errors.New("result not delivered")
+	// ErrUnsent: nothing was sent, so that nothing can have happened. A
+	// Provider says so of a failure before the request.
+	ErrUnsent = errors.New("nothing was sent")
 	// ErrUnfinished: not finished and nothing lost; running again continues.
 	ErrUnfinished = errors.New("not finished")
 )

@@ -1,110 +1,168 @@
 package upload
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"slices"
+	"sync"
 	"time"
 )
 
-// grants hands out leave to send parts. It fetches it just in time: for the
-// part asked for and the next ones in the queue, once for all that wait.
+// grants hands out the parts to send, and leave to send them. It fetches leave
+// just in time: for the part that needs it, all others that wait for theirs,
+// and the next ones, in one request.
 type grants struct {
 	fetch   func(ctx context.Context, parts []Part) ([]Grant, error)
-	regrant bool
-	window  int
-	next    func(n int) []Part // the parts that will be asked for next
-	now     func() time.Time
+	regrant bool // whether fetch can be asked
+	window  int  // the most parts to ask for at once
 
-	turn chan struct{} // holds one token: whoever has it may change have
-	have map[int]held
+	turn chan struct{} // holds one token: whoever has it may fetch
+
+	mu      sync.Mutex
+	queue   []Part       // not begun yet, in order
+	waiting map[int]Part // begun, and without leave
+	have    map[int]held
 }
 
 type held struct {
 	Grant
-	until time.Time // when it counts as expired; zero: never
+	until time.Time // when it counts as expired; zero: the store decides
 }
 
-func newGrants(first []Grant) *grants {
-	g := &grants{turn: make(chan struct{}, 1), have: make(map[int]held), now: time.Now}
+func (h held) valid() bool { return h.until.IsZero() || time.Now().Before(h.until) }
+
+// same reports whether two grants are one.
+func same(a, b Grant) bool { return a.Part == b.Part && a.URL == b.URL && a.Expires.Equal(b.Expires) }
+
+func newGrants(parts []Part, first []Grant) *grants {
+	g := &grants{turn: make(chan struct{}, 1), queue: parts, waiting: make(map[int]Part), have: make(map[int]held)}
 	g.turn <- struct{}{}
-	for _, x := range first {
-		g.add(x)
-	}
+	g.keep(first)
 	return g
 }
 
-// add keeps a grant. It is renewed a tenth of its life before its end, at most
-// ten seconds: the clocks differ a little, and the request takes time. One that
-// comes expired says that a clock is wrong, not when it ends: the store decides.
-func (g *grants) add(x Grant) {
-	h := held{Grant: x}
-	if left := x.Expires.Sub(g.now()); left > 0 {
-		h.until = x.Expires.Add(-min(10*time.Second, left/10))
+// keep stores grants. One is renewed a tenth of its life before its end, at
+// most ten seconds: the clocks differ a little, and the request takes time.
+// One that is past its end when it comes says that the clocks differ a lot:
+// then the store decides.
+func (g *grants) keep(gs []Grant) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for _, x := range gs {
+		h := held{Grant: x}
+		if left := time.Until(x.Expires); !x.Expires.IsZero() && left > 0 {
+			h.until = x.Expires.Add(-min(10*time.Second, left/10))
+		}
+		g.have[x.Part] = h
 	}
-	g.have[x.Part] = h
 }
 
-// take gives a grant for p, and whether it is a new one.
-func (g *grants) take(ctx context.Context, p Part) (Grant, bool, error) {
+// next gives the next part to send; false when none is left.
+func (g *grants) next() (Part, bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if len(g.queue) == 0 {
+		return Part{}, false
+	}
+	p := g.queue[0]
+	g.queue = g.queue[1:]
+	g.waiting[p.Number] = p
+	return p, true
+}
+
+// take gives a grant for p.
+func (g *grants) take(ctx context.Context, p Part) (Grant, error) {
+	if ctx.Err() != nil {
+		return Grant{}, context.Cause(ctx)
+	}
+	if x, ok := g.at(p); ok {
+		return x, nil
+	}
+	if !g.regrant {
+		return Grant{}, fmt.Errorf("part %d: %w, and this provider issues no new ones", p.Number, ErrExpired)
+	}
 	select {
 	case <-g.turn:
 	case <-ctx.Done():
-		return Grant{}, false, ctx.Err()
+		return Grant{}, context.Cause(ctx)
 	}
 	defer func() { g.turn <- struct{}{} }()
+	if x, ok := g.at(p); ok { // whoever had the turn before asked for it too
+		return x, nil
+	}
+	// Alone, where among others the provider left it out.
+	for _, ask := range [][]Part{g.wanted(p), {p}} {
+		got, err := g.fetch(ctx, ask)
+		if err != nil {
+			return Grant{}, err
+		}
+		g.keep(got)
+		if x, ok := g.at(p); ok {
+			return x, nil
+		}
+	}
+	return Grant{}, fmt.Errorf("part %d: the provider granted other parts than this one: %w", p.Number, ErrReply)
+}
 
+// at is the grant at hand for p, if it is one to try. One that cannot be
+// renewed is tried to the end: the store's clock decides, not ours.
+func (g *grants) at(p Part) (Grant, bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
 	h, ok := g.have[p.Number]
-	switch {
-	case ok && (!g.regrant || h.until.IsZero() || g.now().Before(h.until)):
-		// One that cannot be renewed is tried to the end: the server's clock
-		// decides, not ours.
-		return h.Grant, false, nil
-	case !g.regrant:
-		return Grant{}, false, fmt.Errorf("part %d: %w, and this provider issues no new ones", p.Number, ErrExpired)
+	if !ok || g.regrant && !h.valid() {
+		g.waiting[p.Number] = p
+		return Grant{}, false
 	}
+	delete(g.waiting, p.Number)
+	return h.Grant, true
+}
+
+// wanted are the parts to ask for: p, those that wait as it does, those that
+// will be sent next.
+func (g *grants) wanted(p Part) []Part {
+	g.mu.Lock()
+	defer g.mu.Unlock()
 	ask := []Part{p}
-	for _, n := range g.next(g.window) {
-		if h, ok := g.have[n.Number]; ok && (h.until.IsZero() || g.now().Before(h.until)) {
-			continue
-		}
-		if n.Number != p.Number && len(ask) < g.window {
-			ask = append(ask, n)
+	for n, w := range g.waiting {
+		if n != p.Number {
+			ask = append(ask, w)
 		}
 	}
-	got, err := g.fetch(ctx, ask)
-	if err != nil {
-		return Grant{}, false, err
+	slices.SortFunc(ask[1:], func(a, b Part) int { return cmp.Compare(a.Offset, b.Offset) })
+	for _, q := range g.queue {
+		if len(ask) >= g.window {
+			break
+		}
+		if h, ok := g.have[q.Number]; !ok || !h.valid() {
+			ask = append(ask, q)
+		}
 	}
-	for _, x := range got {
-		g.add(x)
-	}
-	h, ok = g.have[p.Number]
-	if !ok {
-		return Grant{}, false, fmt.Errorf("part %d: the provider granted other parts than this one: %w", p.Number, ErrReply)
-	}
-	return h.Grant, true, nil
+	return ask
 }
 
 // refuse forgets a grant that the store refused, unless a newer one came.
 func (g *grants) refuse(x Grant) {
-	<-g.turn
-	defer func() { g.turn <- struct{}{} }()
-	if g.have[x.Part].URL == x.URL {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if same(g.have[x.Part].Grant, x) {
 		delete(g.have, x.Part)
 	}
 }
 
 // used forgets the grant of a part that is stored.
 func (g *grants) used(part int) {
-	<-g.turn
-	defer func() { g.turn <- struct{}{} }()
+	g.mu.Lock()
+	defer g.mu.Unlock()
 	delete(g.have, part)
 }
 
 // maxExpired is how often in a row a part's grant may be refused as expired.
 const maxExpired = 4
 
-// clockError explains grants that are refused as soon as they are issued.
+// clockError explains grants that are refused as soon as they are issued. To
+// ask for more of them would help nobody.
 func clockError(err error) error {
-	return fmt.Errorf("new grants are refused as expired (do the clocks of this machine and of the provider agree?): %w: %w", ErrUnfinished, err)
+	return &exhausted{fmt.Errorf("new grants are refused as expired (do the clocks of this machine and of the provider agree?): %w", err)}
 }

@@ -11,41 +11,34 @@ import (
 // bytes. It is what OpenAI's own client uses.
 const DefaultPartSize int64 = 64 << 20
 
+// maxPlanned is the most parts that we plan where the provider has no limit:
+// each costs a request, and a place in the journal.
+const maxPlanned = 100_000
+
 // Split plans the parts of a file for a provider that leaves it to the client:
 // numbered from 1, all of one size but the last. want is in bytes, 0 for the
 // default. An empty file is one empty part.
 func Split(size, want int64, l Limits) ([]Part, error) {
+	if size < 0 {
+		return nil, fmt.Errorf("a file of %d bytes: %w", size, ErrLimit)
+	}
 	if err := checkPartSize(want, l); err != nil {
 		return nil, err
 	}
+	most := int64(maxPlanned)
+	if l.MaxParts > 0 {
+		most = int64(l.MaxParts)
+	}
 	ps := want
 	if ps == 0 {
-		ps = DefaultPartSize
-		if l.MaxPart > 0 {
-			ps = min(ps, l.MaxPart)
-		}
-		ps = max(ps, l.MinPart)
-		if most := int64(l.MaxParts); most > 0 {
-			// Fewer and larger parts, in whole MiB, when the count is limited.
-			const mib = 1 << 20
-			least := (size + most - 1) / most
-			if least > ps {
-				ps = (least + mib - 1) / mib * mib
-			}
-		}
-		if l.MaxPart > 0 && ps > l.MaxPart {
-			return nil, fmt.Errorf("%d parts of %d bytes do not hold a file of %d bytes: %w", l.MaxParts, l.MaxPart, size, ErrLimit)
+		var err error
+		if ps, err = partSize(size, most, l); err != nil {
+			return nil, err
 		}
 	}
-	count := max(1, (size-1)/ps+1)
-	if size == 0 {
-		count = 1
-	}
-	if l.MaxParts > 0 && count > int64(l.MaxParts) {
-		return nil, fmt.Errorf("parts of %d bytes make %d parts, and the provider takes %d: %w", ps, count, l.MaxParts, ErrPartSize)
-	}
-	if count > math.MaxInt32 {
-		return nil, fmt.Errorf("parts of %d bytes make %d parts: %w", ps, count, ErrPartSize)
+	count := max(1, divUp(size, ps))
+	if count > most {
+		return nil, fmt.Errorf("parts of %d bytes make %d parts of a file of %d, and at most %d will do: %w", ps, count, size, most, ErrPartSize)
 	}
 	parts := make([]Part, count)
 	for i := range parts {
@@ -53,6 +46,36 @@ func Split(size, want int64, l Limits) ([]Part, error) {
 		parts[i] = Part{Number: i + 1, Offset: off, Size: min(ps, size-off)}
 	}
 	return parts, nil
+}
+
+// partSize is that of a file's parts where nobody asked for one: the default
+// as far as the limits let it, and larger where there would be too many.
+func partSize(size, most int64, l Limits) (int64, error) {
+	largest := int64(math.MaxInt64)
+	if l.MaxPart > 0 {
+		largest = l.MaxPart
+	}
+	least := divUp(size, most)
+	if least > largest {
+		return 0, fmt.Errorf("%d parts of %d bytes do not hold a file of %d bytes: %w", most, largest, size, ErrLimit)
+	}
+	ps := max(DefaultPartSize, l.MinPart)
+	if least > ps {
+		const mib = 1 << 20
+		ps = least
+		if up := mib - least%mib; up < mib && least <= math.MaxInt64-up {
+			ps += up // in whole MiB, for the eye
+		}
+	}
+	return min(ps, largest), nil
+}
+
+// divUp is a/b, rounded up, without wrapping.
+func divUp(a, b int64) int64 {
+	if a <= 0 {
+		return 0
+	}
+	return (a-1)/b + 1
 }
 
 func checkPartSize(want int64, l Limits) error {
@@ -75,40 +98,46 @@ func Tile(size int64, parts []Part, held []Range) error {
 	bad := func(format string, args ...any) error { return &PlanError{Reason: fmt.Sprintf(format, args...)} }
 	type piece struct {
 		Range
-		what string
+		part *Part // nil: a range the provider has
 	}
 	pieces := make([]piece, 0, len(parts)+len(held))
 	numbers := make(map[int]bool, len(parts))
-	for _, p := range parts {
+	slices.SortStableFunc(parts, func(a, b Part) int {
+		return cmp.Or(cmp.Compare(a.Offset, b.Offset), cmp.Compare(a.Size, b.Size))
+	})
+	for i, p := range parts {
 		if numbers[p.Number] {
 			return bad("it names part %d twice", p.Number)
 		}
 		numbers[p.Number] = true
-		pieces = append(pieces, piece{Range{p.Offset, p.Size}, fmt.Sprintf("part %d", p.Number)})
+		pieces = append(pieces, piece{Range{p.Offset, p.Size}, &parts[i]})
 	}
 	for _, h := range held {
-		pieces = append(pieces, piece{h, "a range it already has"})
+		pieces = append(pieces, piece{Range: h})
+	}
+	what := func(p piece) string {
+		if p.part == nil {
+			return "a range it already has"
+		}
+		return fmt.Sprintf("part %d", p.part.Number)
 	}
 	slices.SortStableFunc(pieces, func(a, b piece) int {
-		return cmp.Or(cmp.Compare(a.Offset, b.Offset), cmp.Compare(a.Size, b.Size))
-	})
-	slices.SortStableFunc(parts, func(a, b Part) int {
 		return cmp.Or(cmp.Compare(a.Offset, b.Offset), cmp.Compare(a.Size, b.Size))
 	})
 	var end int64
 	for _, p := range pieces {
 		switch {
 		case p.Offset < 0 || p.Size < 0:
-			return bad("%s is %d bytes at byte %d", p.what, p.Size, p.Offset)
+			return bad("%s is %d bytes at byte %d", what(p), p.Size, p.Offset)
 		case p.Size == 0 && (size > 0 || len(pieces) > 1):
-			return bad("%s is empty", p.what)
+			return bad("%s is empty", what(p))
 		case p.Offset > end:
 			return bad("nothing covers bytes %d to %d", end, p.Offset-1)
 		case p.Offset < end:
-			return bad("%s begins at byte %d, where another goes on to byte %d", p.what, p.Offset, end-1)
+			return bad("%s begins at byte %d, where another goes on to byte %d", what(p), p.Offset, end-1)
 		case p.Size > size-p.Offset:
 			// Compared this way round, huge numbers cannot wrap.
-			return bad("%s goes on beyond the end of the file, which has %d bytes", p.what, size)
+			return bad("%s goes on beyond the end of the file, which has %d bytes", what(p), size)
 		}
 		end = p.Offset + p.Size
 	}

@@ -3,6 +3,7 @@ package upload
 import (
 	"bytes"
 	"encoding/hex"
+	"fmt"
 	"strings"
 	"sync"
 )
@@ -25,9 +26,11 @@ const (
 	Unverified     = "unverified"
 )
 
-// opaqueAfter is how many ETags in a row must differ from the MD5 of their
-// parts, with none equal, before the store is taken to answer with something
-// else.
+// errUnproven: verification was required, and there is nothing to verify by.
+var errUnproven = fmt.Errorf("the provider's receipts are no checksums of the parts, and it takes none of the file: %w", ErrUnverified)
+
+// opaqueAfter is how many parts must have ETags that differ from their MD5,
+// with none equal, before the store is taken to answer with something else.
 const opaqueAfter = 4
 
 // verifier compares receipts with what was sent. A store's ETags are MD5s or
@@ -35,8 +38,8 @@ const opaqueAfter = 4
 // included.
 type verifier struct {
 	mu     sync.Mutex
-	md5    bool // one ETag was its part's MD5
-	others int  // ETags that were not
+	md5    bool         // one ETag was its part's MD5
+	others map[int]bool // the parts whose ETag was not
 }
 
 type verdict int
@@ -47,17 +50,25 @@ const (
 	mismatch                // it is not, and others are
 )
 
+// judge compares a receipt with what was sent. One whose part was not hashed
+// says nothing.
 func (v *verifier) judge(r Receipt) verdict {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	switch {
+	case r.MD5 == nil:
+		return open
 	case matches(r):
 		v.md5 = true
+		delete(v.others, r.Part)
 		return proven
 	case v.md5:
 		return mismatch
 	}
-	v.others++
+	if v.others == nil {
+		v.others = make(map[int]bool)
+	}
+	v.others[r.Part] = true
 	return open
 }
 
@@ -71,7 +82,7 @@ func (v *verifier) settled(r Receipt) bool {
 	if v.md5 {
 		return matches(r)
 	}
-	return v.others >= opaqueAfter || !looksLikeMD5(r)
+	return len(v.others) >= opaqueAfter || !looksLikeMD5(r)
 }
 
 // byMD5 reports whether this store's ETags are MD5s.
@@ -79,6 +90,48 @@ func (v *verifier) byMD5() bool {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	return v.md5
+}
+
+// hopeless reports whether this store's ETags are known to be something else.
+func (v *verifier) hopeless() bool {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return !v.md5 && len(v.others) >= opaqueAfter
+}
+
+// judgeAll lets the verifier see all receipts, those of an earlier run
+// included, and gives the parts that are not what was sent. Two rounds: the
+// first match condemns those before it.
+func (r *run) judgeAll(rec *Record) (bad []int) {
+	for range 2 {
+		bad = nil
+		for _, p := range rec.Upload.Parts {
+			if receipt, ok := rec.Receipts[p.Number]; ok && r.verify.judge(receipt) == mismatch {
+				bad = append(bad, p.Number)
+			}
+		}
+	}
+	return bad
+}
+
+// verification is what an upload whose parts are all stored is verified by,
+// once the provider confirms it.
+func (r *run) verification(rec *Record) string {
+	switch rec.Upload.Digest {
+	case DigestCRC32C:
+		return VerifiedCRC32C
+	case DigestMD5:
+		return VerifiedMD5
+	}
+	if len(rec.Upload.Held) > 0 {
+		return Unverified // what we did not send has no receipts
+	}
+	for _, p := range rec.Upload.Parts {
+		if !matches(rec.Receipts[p.Number]) {
+			return Unverified
+		}
+	}
+	return VerifiedETag
 }
 
 func etag(r Receipt) string {
@@ -90,11 +143,23 @@ func etag(r Receipt) string {
 }
 
 func looksLikeMD5(r Receipt) bool {
-	_, err := hex.DecodeString(etag(r))
-	return err == nil && len(etag(r)) == 32
+	_, ok := digestOf(r)
+	return ok
 }
 
 func matches(r Receipt) bool {
-	sum, err := hex.DecodeString(etag(r))
-	return err == nil && r.MD5 != nil && bytes.Equal(sum, r.MD5)
+	sum, ok := digestOf(r)
+	return ok && r.MD5 != nil && bytes.Equal(sum[:], r.MD5)
+}
+
+// digestOf reads an ETag that could be an MD5.
+func digestOf(r Receipt) (sum [16]byte, ok bool) {
+	t := etag(r)
+	if len(t) != hex.EncodedLen(len(sum)) {
+		return sum, false
+	}
+	var text [32]byte
+	copy(text[:], t)
+	_, err := hex.Decode(sum[:], text[:])
+	return sum, err == nil
 }

@@ -1,0 +1,88 @@
+package upload
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// create opens a new upload and puts it into the journal, with a plan that
+// tiles the file.
+func (r *run) create(ctx context.Context) (*Record, error) {
+	var (
+		up     Upload
+		grants []Grant
+	)
+	err := r.retry(ctx, "create upload", func(ctx context.Context) (err error) {
+		up, grants, err = r.Provider.Create(ctx, r.file, Want{PartSize: r.PartSize})
+		if err != nil && up.ID != "" {
+			r.abandon(ctx, up) // it was opened, and is of no use
+		}
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	r.report.Upload = up.ID
+	up.File = r.file
+	if err = r.plan(&up, grants); err != nil {
+		r.abandon(ctx, up)
+		return nil, err
+	}
+	now := time.Now()
+	rec := Record{Target: r.target, Path: r.file.Path, State: Sending, Started: now, Updated: now, Upload: up}
+	if !up.Regrant {
+		rec.Grants = grants
+	}
+	if err := r.entry.Begin(ctx, rec); err != nil {
+		r.abandon(ctx, up)
+		return nil, err
+	}
+	rec.Grants = grants
+	rec.Receipts = make(map[int]Receipt)
+	return &rec, nil
+}
+
+// plan checks the provider's plan, or makes one where it has none.
+func (r *run) plan(up *Upload, grants []Grant) (err error) {
+	if len(up.Parts) == 0 && len(up.Held) == 0 {
+		if up.Parts, err = Split(r.file.Size, r.PartSize, r.limits); err != nil {
+			return err
+		}
+	}
+	if err := Tile(r.file.Size, up.Parts, up.Held); err != nil {
+		return err
+	}
+	if len(up.Held) > 0 && up.Digest == "" {
+		return fmt.Errorf("the provider already has parts of this file, and takes no checksum that could prove them: %w", ErrUnverified)
+	}
+	if up.Regrant {
+		return nil
+	}
+	granted := make(map[int]bool, len(grants))
+	for _, g := range grants {
+		granted[g.Part] = true
+	}
+	for _, p := range up.Parts {
+		if !granted[p.Number] {
+			return fmt.Errorf("there is no grant for part %d, and this provider issues no other: %w", p.Number, ErrReply)
+		}
+	}
+	return nil
+}
+
+// abandon gives an upload up at the provider, as well as that can be done: its
+// failure is no reason to fail. One that was there before this client came may
+// be another's, and is left alone.
+func (r *run) abandon(ctx context.Context, up Upload) {
+	if len(up.Held) > 0 {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*grace)
+	defer cancel()
+	err := r.Provider.Abort(ctx, up)
+	if err != nil && !errors.Is(err, ErrGone) && !errors.Is(err, errors.ErrUnsupported) {
+		r.warn("the provider could not be told to drop upload %s: %v", up.ID, err)
+	}
+}

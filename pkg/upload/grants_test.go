@@ -1,0 +1,404 @@
+package upload_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/multiput/multiput/pkg/upload"
+)
+
+// Leave is asked for just in time: a window of twice the concurrency, each part
+// once.
+func TestGrantsAreAskedForInWindows(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := newRig(t, 100_000)
+		r.concurrency = 4
+		r.cloud.takes = time.Second
+		r.ok()
+		asked := make(map[int]int)
+		for _, call := range r.cloud.grants {
+			if len(call) > 8 {
+				t.Errorf("%d parts in one call", len(call))
+			}
+			for _, p := range call {
+				asked[p]++
+			}
+		}
+		if n := len(r.cloud.grants); n > 15 || len(asked) != 100 {
+			t.Errorf("%d calls for %d parts: %v", n, len(asked), r.cloud.grants)
+		}
+		for p, n := range asked {
+			if n != 1 {
+				t.Errorf("part %d was asked for %d times", p, n)
+			}
+		}
+	})
+}
+
+// All parts that wait are served by one request, however long it takes.
+func TestOneRequestServesAllThatWait(t *testing.T) {
+	for range 20 { // whoever comes first
+		bubble(t, func(t *testing.T) {
+			r := newRig(t, 8000)
+			r.concurrency = 8
+			r.cloud.onGrant = func(int, []upload.Part) error {
+				r.cloud.mu.Unlock()
+				defer r.cloud.mu.Lock()
+				time.Sleep(time.Second) //nolint:forbidigo // of the bubble
+				return nil
+			}
+			r.ok()
+			if len(r.cloud.grants) != 1 {
+				t.Errorf("asked %v", r.cloud.grants)
+			}
+		})
+	}
+}
+
+// A part that has leave goes while another waits for its own.
+func TestLeaveAtHandIsNotHeldUp(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := newRig(t, 10_000)
+		r.concurrency = 2
+		r.provider = allButThird{r.cloud}
+		r.cloud.onGrant = func(int, []upload.Part) error {
+			r.cloud.mu.Unlock()
+			defer r.cloud.mu.Lock()
+			time.Sleep(time.Minute) //nolint:forbidigo // of the bubble
+			if n := len(r.cloud.counts("u1")); n != 9 {
+				t.Errorf("%d parts were stored meanwhile, want 9", n)
+			}
+			return nil
+		}
+		r.ok()
+		if len(r.cloud.grants) != 1 {
+			t.Errorf("asked %v", r.cloud.grants)
+		}
+	})
+}
+
+// allButThird gives leave for all parts but the third at once.
+type allButThird struct{ *cloud }
+
+func (a allButThird) Create(ctx context.Context, f upload.File, w upload.Want) (upload.Upload, []upload.Grant, error) {
+	a.cloud.granted = true
+	u, gs, err := a.cloud.Create(ctx, f, w)
+	return u, slices.Delete(gs, 2, 3), err
+}
+
+// Leave is renewed before its end: no part is sent with leave that is over.
+func TestLeaveIsRenewedEarly(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := newRig(t, 30_000)
+		r.concurrency = 3
+		r.cloud.life = 100 * time.Second
+		r.cloud.takes = 95 * time.Second // ten seconds before the end is soon enough, five is not
+		r.ok()
+		for p, n := range r.cloud.uploads["u1"].tries {
+			if n != 1 {
+				t.Errorf("part %d was tried %d times", p, n)
+			}
+		}
+		if len(r.cloud.grants) != 10 {
+			t.Errorf("%d calls: %v", len(r.cloud.grants), r.cloud.grants)
+		}
+	})
+}
+
+// Leave that the store calls expired is asked for again, at once.
+func TestRefusedLeaveIsRenewed(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := newRig(t, 10_000)
+		first := make(map[int]int)
+		r.cloud.refuseGrant = func(p upload.Part, serial int) bool {
+			if first[p.Number] == 0 {
+				first[p.Number] = serial
+			}
+			return first[p.Number] == serial
+		}
+		start := time.Now()
+		r.ok()
+		r.once("u1")
+		for p, n := range r.cloud.uploads["u1"].tries {
+			if n != 2 {
+				t.Errorf("part %d was tried %d times", p, n)
+			}
+		}
+		if d := time.Since(start); d != 0 {
+			t.Errorf("it waited %s", d)
+		}
+	})
+}
+
+// expiredAndTemporary is what a provider may say of leave that is over.
+type expiredAndTemporary struct{}
+
+func (expiredAndTemporary) Error() string             { return "expired" }
+func (expiredAndTemporary) Unwrap() error             { return upload.ErrExpired }
+func (expiredAndTemporary) Temporary() bool           { return true }
+func (expiredAndTemporary) RetryAfter() time.Duration { return 0 }
+
+// Leave that is refused as soon as it is given is not asked for for ever, and
+// the stored parts are not given up: it is a matter of clocks.
+func TestFreshLeaveThatIsRefused(t *testing.T) {
+	for name, refusal := range map[string]error{"plain": fmt.Errorf("x: %w", upload.ErrExpired), "temporary": expiredAndTemporary{}} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				r := newRig(t, 10_000)
+				r.concurrency = 1
+				r.cloud.onPut = func(_ int, p upload.Part) error {
+					if p.Number == 4 {
+						return refusal
+					}
+					return nil
+				}
+				start := time.Now()
+				rep, err := r.run(t.Context())
+				if !errors.Is(err, upload.ErrUnfinished) || !errors.Is(err, upload.ErrExpired) {
+					t.Errorf("error %v", err)
+				}
+				if n := r.cloud.uploads["u1"].tries[4]; n != 4 || len(r.cloud.grants) > 8 || time.Since(start) != 0 {
+					t.Errorf("%d tries, %d calls, in %s", n, len(r.cloud.grants), time.Since(start))
+				}
+				if rep.PartsStored != 3 || r.cloud.creates != 1 || len(r.cloud.aborted) != 0 {
+					t.Errorf("%+v, %d uploads", rep, r.cloud.creates)
+				}
+				r.cloud.onPut = nil
+				r.ok()
+				r.once("u1")
+			})
+		})
+	}
+}
+
+// By our clock every grant is over when it comes; by the store's it is not.
+// Then the store's counts, and nothing is asked for twice.
+func TestSkewedClock(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := newRig(t, 20_000)
+		r.provider = past{r.cloud}
+		r.ok()
+		r.once("u1")
+		if n := len(r.cloud.grants); n > 6 {
+			t.Errorf("%d calls: %v", n, r.cloud.grants)
+		}
+	})
+}
+
+// past says that its grants ended an hour ago.
+type past struct{ *cloud }
+
+func (p past) Grant(ctx context.Context, u upload.Upload, parts []upload.Part) ([]upload.Grant, error) {
+	gs, err := p.cloud.Grant(ctx, u, parts)
+	for i := range gs {
+		gs[i].Expires = time.Now().Add(-time.Hour)
+	}
+	return gs, err
+}
+
+func TestGrantsOnceAreKept(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := newRig(t, 10_000)
+		r.cloud.regrant = false
+		r.cloud.life = time.Hour
+		r.half(5)
+		if n := len(r.journal.of("u1").Grants); n != 10 {
+			t.Errorf("%d grants in the journal", n)
+		}
+		r.ok()
+		r.once("u1")
+		if len(r.cloud.grants) != 0 || r.cloud.creates != 1 {
+			t.Errorf("asked for leave: %v; %d uploads", r.cloud.grants, r.cloud.creates)
+		}
+		if rec := r.journal.of("u1"); len(rec.Grants) != 0 {
+			t.Errorf("%d grants are left in the journal", len(rec.Grants))
+		}
+	})
+}
+
+// What is issued again is not written down: it is a bearer token.
+func TestGrantsThatAreIssuedAgainAreNotKept(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := newRig(t, 10_000)
+		r.cloud.granted = true
+		r.half(5)
+		if n := len(r.journal.of("u1").Grants); n != 0 {
+			t.Errorf("%d grants in the journal", n)
+		}
+	})
+}
+
+// With no leave to be had, a new upload is the way, once.
+func TestGrantsOnceExpire(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := newRig(t, 10_000)
+		r.cloud.regrant = false
+		r.cloud.life = time.Hour
+		r.half(5)
+		time.Sleep(2 * time.Hour) //nolint:forbidigo // of the bubble
+		rep := r.ok()
+		if rep.Upload != "u2" || rep.PartsReused != 0 || !slices.Equal(r.cloud.aborted, []string{"u1"}) {
+			t.Errorf("%+v, aborted %v", rep, r.cloud.aborted)
+		}
+	})
+	bubble(t, func(t *testing.T) {
+		r := newRig(t, 10_000)
+		r.cloud.regrant = false
+		r.cloud.life = 10 * time.Second
+		r.cloud.takes = 9 * time.Second // the second part of each sender starts, the third does not
+		rep, err := r.run(t.Context())
+		if !errors.Is(err, upload.ErrExpired) || errors.Is(err, upload.ErrUnfinished) || r.cloud.creates != 2 || len(r.cloud.aborted) != 1 {
+			t.Errorf("error %v, %d uploads, aborted %v", err, r.cloud.creates, r.cloud.aborted)
+		}
+		if rep.Upload != "u2" || rep.PartsStored != len(r.journal.of("u2").Receipts) {
+			t.Errorf("%+v", rep)
+		}
+	})
+}
+
+// The clock of the store says when leave that cannot be renewed is over.
+func TestGrantsOnceAreTriedToTheEnd(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := newRig(t, 10_000)
+		r.cloud.regrant = false
+		r.half(5)
+		for _, rec := range r.journal.records {
+			for i := range rec.Grants {
+				rec.Grants[i].Expires = time.Now().Add(-time.Hour)
+			}
+		}
+		r.ok()
+		r.once("u1")
+	})
+}
+
+func TestCancelledWhileWaitingForLeave(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := newRig(t, 10_000)
+		r.provider = silentGrants{r.cloud}
+		why := errors.New("ctrl-c")
+		ctx, cancel := context.WithCancelCause(t.Context())
+		go func() {
+			synctest.Wait() // all wait now: one for the answer, the others for it
+			cancel(why)
+		}()
+		start := time.Now()
+		rep, err := r.run(ctx)
+		if !errors.Is(err, why) || rep.PartsStored != 0 || time.Since(start) != 0 {
+			t.Errorf("%+v, %v, after %s", rep, err, time.Since(start))
+		}
+	})
+}
+
+// silentGrants answers only when nobody waits any more.
+type silentGrants struct{ *cloud }
+
+func (s silentGrants) Grant(ctx context.Context, _ upload.Upload, _ []upload.Part) ([]upload.Grant, error) {
+	<-ctx.Done()
+	return nil, context.Cause(ctx)
+}
+
+// One layer of retries: asking for leave is tried as often as anything else,
+// not as often as that for each try of a part.
+func TestGrantFails(t *testing.T) {
+	for name, test := range map[string]struct {
+		err   error
+		calls int
+		want  error
+	}{
+		"passing":  {trouble(503), 6, upload.ErrUnfinished},
+		"for good": {upload.ErrRefused, 1, upload.ErrRefused},
+		"denied":   {upload.ErrDenied, 1, upload.ErrDenied},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				r := newRig(t, 10_000)
+				r.cloud.onGrant = func(int, []upload.Part) error { return test.err }
+				_, err := r.run(t.Context())
+				if !errors.Is(err, test.want) || len(r.cloud.grants) != test.calls {
+					t.Errorf("error %v after %d calls", err, len(r.cloud.grants))
+				}
+				r.cloud.onGrant = nil
+				r.ok()
+				if r.cloud.creates != 1 {
+					t.Errorf("%d uploads", r.cloud.creates)
+				}
+			})
+		})
+	}
+	t.Run("a while", func(t *testing.T) {
+		bubble(t, func(t *testing.T) {
+			r := newRig(t, 10_000)
+			r.cloud.onGrant = func(n int, _ []upload.Part) error {
+				if n < 4 {
+					return trouble(503)
+				}
+				return nil
+			}
+			r.ok()
+			if n := len(told[upload.Retrying](r)); n != 3 {
+				t.Errorf("told of %d retries", n)
+			}
+		})
+	})
+	t.Run("gone", func(t *testing.T) {
+		bubble(t, func(t *testing.T) {
+			r := newRig(t, 10_000)
+			r.cloud.onGrant = func(n int, _ []upload.Part) error {
+				if n == 1 {
+					return fmt.Errorf("no such upload: %w", upload.ErrGone)
+				}
+				return nil
+			}
+			if rep := r.ok(); rep.Upload != "u2" || len(r.cloud.aborted) != 0 {
+				t.Errorf("%+v, aborted %v", rep, r.cloud.aborted)
+			}
+		})
+	})
+}
+
+// A provider may grant fewer parts than it was asked for, in any order.
+func TestPartialGrants(t *testing.T) {
+	for name, test := range map[string]struct {
+		keep func(gs []upload.Grant) []upload.Grant
+		want error
+	}{
+		"reversed":        {func(gs []upload.Grant) []upload.Grant { slices.Reverse(gs); return gs }, nil},
+		"the first alone": {func(gs []upload.Grant) []upload.Grant { return gs[:1] }, nil},
+		"the last alone":  {func(gs []upload.Grant) []upload.Grant { return gs[len(gs)-1:] }, nil},
+		"others":          {func(gs []upload.Grant) []upload.Grant { gs[0].Part = 99; return gs[:1] }, upload.ErrReply},
+		"none":            {func(gs []upload.Grant) []upload.Grant { return nil }, upload.ErrReply},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				r := newRig(t, 10_000)
+				r.provider = partial{r.cloud, test.keep}
+				rep, err := r.run(t.Context())
+				if !errors.Is(err, test.want) {
+					t.Fatalf("error %v, want %v", err, test.want)
+				}
+				if err == nil {
+					r.check(rep)
+					r.once("u1")
+				} else if len(r.cloud.grants) > 6 {
+					t.Errorf("%d calls", len(r.cloud.grants))
+				}
+			})
+		})
+	}
+}
+
+type partial struct {
+	*cloud
+	keep func([]upload.Grant) []upload.Grant
+}
+
+func (p partial) Grant(ctx context.Context, u upload.Upload, parts []upload.Part) ([]upload.Grant, error) {
+	gs, err := p.cloud.Grant(ctx, u, parts)
+	return p.keep(gs), err
+}

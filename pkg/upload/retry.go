@@ -1,0 +1,46 @@
+package upload
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/multiput/multiput/pkg/transport"
+)
+
+// retry tries an operation under the policy. What the policy could not bring
+// to an end is unfinished, not failed.
+func (r *run) retry(ctx context.Context, op string, send func(context.Context) error) error {
+	return unfinished(r.attempts(ctx, op, send))
+}
+
+// attempts is retry with the last error as it is.
+func (r *run) attempts(ctx context.Context, op string, send func(context.Context) error) error {
+	return transport.Retry(ctx, r.Retry, func(err error, wait time.Duration) {
+		r.observe(Retrying{Op: op, Err: err, Wait: wait})
+	}, send)
+}
+
+// exhausted is an error that passes, but not within our patience. It wraps
+// ErrUnfinished, and does not count as temporary any more: one operation may
+// wait for another, and trying both again multiplies.
+type exhausted struct{ err error }
+
+func (e *exhausted) Error() string             { return ErrUnfinished.Error() + ": " + e.err.Error() }
+func (e *exhausted) Unwrap() []error           { return []error{ErrUnfinished, e.err} }
+func (e *exhausted) Temporary() bool           { return false }
+func (e *exhausted) RetryAfter() time.Duration { return 0 }
+
+// passes reports whether the same attempt may succeed later.
+func passes(err error) bool {
+	var t Temporary
+	return errors.As(err, &t) && t.Temporary()
+}
+
+// unfinished marks an error that passes as one after which to run again.
+func unfinished(err error) error {
+	if passes(err) {
+		return &exhausted{err}
+	}
+	return err
+}
