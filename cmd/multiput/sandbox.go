@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -58,6 +59,7 @@ type sandboxOptions struct {
 	partSize                      string
 	urlLife                       time.Duration
 	faults                        []string
+	quiet                         bool
 }
 
 func (a *app) sandboxCmd() *cobra.Command {
@@ -82,7 +84,12 @@ provider's variables set. Faults happen on demand: see docs/sandbox.md.`,
 			}
 			return nil
 		},
-		RunE: func(c *cobra.Command, args []string) error { return a.sandbox(c.Context(), o, args) },
+		RunE: func(c *cobra.Command, args []string) (err error) {
+			if o.quiet, err = c.Flags().GetBool("quiet"); err != nil {
+				return err
+			}
+			return a.sandbox(c.Context(), o, args)
+		},
 	}
 	f := c.Flags()
 	f.StringVar(&o.api, "api", "archetype", "the `NAME` of the API: "+strings.Join(sandbox.APIs(), ", "))
@@ -119,9 +126,20 @@ func (a *app) sandbox(ctx context.Context, o sandboxOptions, command []string) e
 	if err != nil {
 		return err
 	}
+	child := new(atomic.Pointer[os.Process])
 	s := &sandbox.Server{
 		API: o.api, Dir: o.dir, Key: key, StoreListen: o.storeListen,
-		PartSize: size, URLLife: o.urlLife, Faults: faults, Log: a.stderr,
+		PartSize: size, URLLife: o.urlLife, Faults: faults,
+	}
+	if !o.quiet {
+		s.Log = a.stderr
+	}
+	if len(command) > 0 {
+		s.Kill = func() {
+			if p := child.Load(); p != nil {
+				p.Kill() //nolint:errcheck // it may have ended
+			}
+		}
 	}
 	base, stop, err := a.listen(ctx, s, o)
 	if err != nil {
@@ -130,7 +148,7 @@ func (a *app) sandbox(ctx context.Context, o sandboxOptions, command []string) e
 	defer stop() //nolint:errcheck // it ends with the process
 	env := []string{m.KeyEnv() + "=" + key, "MULTIPUT_" + strings.ToUpper(o.api) + "_BASE_URL=" + base}
 	if len(command) > 0 {
-		return a.against(ctx, faults, env, command)
+		return a.against(ctx, child, faults, env, command)
 	}
 	fmt.Fprintf(a.stderr, "%s's API, until Ctrl-C. In another terminal:\n  export %s\n", m.Title(), strings.Join(env, " "))
 	if _, err := fmt.Fprintln(a.stdout, base); err != nil {
@@ -192,13 +210,14 @@ type ownExit struct{ code int }
 func (e *ownExit) Error() string { return fmt.Sprintf("exit status %d", e.code) }
 
 // against runs a command with the sandbox's variables set, and ends as it ends.
-func (a *app) against(ctx context.Context, faults *sandbox.Faults, env, command []string) error {
+func (a *app) against(ctx context.Context, child *atomic.Pointer[os.Process], faults *sandbox.Faults, env, command []string) error {
 	cmd := exec.Command(command[0], command[1:]...) //nolint:gosec,noctx // the user's own; it gets the terminal's signals itself
 	cmd.Env = append(os.Environ(), env...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = a.stdin, a.stdout, a.stderr
 	if err := cmd.Start(); err != nil {
 		return usagef("%w", err)
 	}
+	child.Store(cmd.Process)
 	unhook := context.AfterFunc(ctx, func() {
 		var i interrupted
 		if errors.As(context.Cause(ctx), &i) {
