@@ -335,7 +335,7 @@ func (p *twisted) Abort(ctx context.Context, u upload.Upload) error {
 
 // notes is a test that is no testing.T: it only writes down what happened.
 type notes struct {
-	ctx context.Context //nolint:containedctx // a test has one
+	ctx context.Context
 
 	mu     sync.Mutex
 	lines  []string
