@@ -31,28 +31,11 @@ type step struct {
 }
 
 // ask sends one request to the API. Its answer is a success, as far as the
-// status says, and JSON.
+// status says, and JSON. An error before the request wraps upload.ErrUnsent.
 func (p *speaker) ask(ctx context.Context, st step, s *scope) (*answer, error) {
-	op := p.m.title + ": " + st.what
-	address, err := p.address(st.call, s)
+	r, err := p.request(ctx, st, s)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w: %w", op, upload.ErrReply, err)
-	}
-	r := transport.Request{Op: op, Method: st.method, URL: address, Header: http.Header{}, Slow: st.slow}
-	if st.body != nil {
-		b, err := p.body(ctx, st.body, s)
-		if err != nil {
-			return nil, err
-		}
-		r.Body, r.Size = bytes.NewReader(b), int64(len(b))
-		r.Header.Set("Content-Type", "application/json")
-	}
-	r.Header.Set("Accept", "application/json")
-	for k, v := range p.m.headers {
-		r.Header.Set(k, v)
-	}
-	if err := p.authorize(r.Header, address); err != nil {
-		return nil, fmt.Errorf("%s: %w", op, err)
+		return nil, &unsent{err}
 	}
 	a, err := p.exchange(ctx, r, s)
 	if err != nil {
@@ -71,8 +54,37 @@ func (p *speaker) ask(ctx context.Context, st step, s *scope) (*answer, error) {
 		a.kind = "broken JSON"
 	}
 	return nil, p.unusable(a, "", "%s answered with status %d and %s, not with JSON: is this the API's address?",
-		transport.Redact(address), a.Status, a.kind)
+		transport.Redact(r.URL), a.Status, a.kind)
 }
+
+// request builds a request to the API.
+func (p *speaker) request(ctx context.Context, st step, s *scope) (r transport.Request, err error) {
+	r = transport.Request{Op: p.m.title + ": " + st.what, Method: st.method, Header: http.Header{}, Slow: st.slow}
+	if r.URL, err = p.address(st.call, s); err != nil {
+		return r, fmt.Errorf("%s: %w: %w", r.Op, upload.ErrReply, err)
+	}
+	if st.body != nil {
+		b, err := p.body(ctx, st.body, s)
+		if err != nil {
+			return r, err
+		}
+		r.Body, r.Size = bytes.NewReader(b), int64(len(b))
+		r.Header.Set("Content-Type", "application/json")
+	}
+	r.Header.Set("Accept", "application/json")
+	for k, v := range p.m.headers {
+		r.Header.Set(k, v)
+	}
+	if err := p.authorize(r.Header, r.URL); err != nil {
+		return r, fmt.Errorf("%s: %w", r.Op, err)
+	}
+	return r, nil
+}
+
+// unsent is an error that was found before anything was sent.
+type unsent struct{ error }
+
+func (e *unsent) Unwrap() []error { return []error{upload.ErrUnsent, e.error} }
 
 // address is where a call goes.
 func (p *speaker) address(c *call, s *scope) (string, error) {

@@ -15,18 +15,17 @@ import (
 //
 //   - an error that wraps upload.ErrRefused, ErrDenied or ErrGone is a clear
 //     no of the provider, also where it came with a status that says yes;
-//   - one that wraps upload.ErrUnverified was found before anything was sent,
-//     and so was an *Error;
+//   - one that wraps upload.ErrUnsent was found before anything was sent;
 //   - any other leaves the outcome open: no answer came, or one of 5xx, 408 or
 //     429, or one that cannot be read, or one that says neither yes nor no
 //     (which wraps upload.ErrReply).
 func (p *speaker) Complete(ctx context.Context, u upload.Upload, rs []upload.Receipt, d upload.Digests) (upload.Result, error) {
 	s, err := p.scope(u)
-	if err != nil {
-		return upload.Result{}, err
+	if err == nil && len(u.Held) > 0 && d.CRC32C == nil {
+		err = fmt.Errorf("%s: %w: the upload was taken over, and there is no CRC32C of the whole file", p.m.title, upload.ErrUnverified)
 	}
-	if len(u.Held) > 0 && d.CRC32C == nil {
-		return upload.Result{}, fmt.Errorf("%s: %w: the upload was taken over, and there is no CRC32C of the whole file", p.m.title, upload.ErrUnverified)
+	if err != nil {
+		return upload.Result{}, &unsent{err}
 	}
 	s.parts, s.receipts, s.digests = partsValue(u.Parts), receiptsValue(u.Parts, rs), digestsValue(u.Digest, d)
 	c := &p.m.complete

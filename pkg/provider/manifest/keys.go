@@ -4,9 +4,20 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+
+	"github.com/multiput/multiput/pkg/transport"
 )
 
-// plainText reads text of one line that can be shown and sent.
+// shownText reads text of one line that can be shown.
+func (n node) shownText() string {
+	s := n.text()
+	if transport.Clean(s) != s {
+		n.fail("has characters that cannot be shown, or more of them than fit")
+	}
+	return s
+}
+
+// plainText reads text of one line that can be sent.
 func (n node) plainText() string {
 	s := n.text()
 	if !valueText.MatchString(s) {

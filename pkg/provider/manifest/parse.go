@@ -109,7 +109,7 @@ func (m *Manifest) read(n node) {
 				v.fail("is %q; a name is of lower-case letters, digits and -", m.name)
 			}
 		},
-		"title":   func(v node) { m.title = v.plainText() },
+		"title":   func(v node) { m.title = v.shownText() },
 		"docs":    func(v node) { m.docs = v.plainText() },
 		"base":    func(v node) { m.base = v.base() },
 		"auth":    func(v node) { m.auth = v.auth() },

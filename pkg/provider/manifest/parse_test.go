@@ -103,7 +103,7 @@ func TestParseErrors(t *testing.T) {
 		{"version: 1\n", "", 1, "version", "is missing"},
 		{"name: acme\n", "name: Acme\n", 2, "name", "lower-case"},
 		{"title: Acme", "titel: Acme", 3, "titel", `unknown key, did you mean "title"?`},
-		{"title: Acme", "title: \"Ac\\nme\"", 3, "title", "not plain ASCII"},
+		{"title: Acme", "title: \"Ac\\nme\"", 3, "title", "cannot be shown"},
 		{"title: Acme", "title: Acme\ntitle: Acne", 4, "title", "second time"},
 		{"base: https://acme.example/v1/", "base: http://acme.example", 5, "base", "plain http is refused"},
 		{"base: https://acme.example/v1/", "base: https://acme.example?key=1", 5, "base", "a query or a fragment is refused"},
