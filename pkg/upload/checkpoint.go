@@ -112,27 +112,34 @@ func (c *checkpoints) loop(ctx context.Context) {
 		}
 		for batch := c.ready(); len(batch) > 0; batch = c.ready() {
 			err := c.tell(ctx, batch)
-			if ctx.Err() != nil || c.over() {
+			if ctx.Err() != nil {
+				return
+			}
+			broken, over := c.over()
+			if err != nil && !broken {
+				c.run.warn("the provider did not take a checkpoint: %v", err)
+			}
+			if over {
 				return
 			}
 			if err != nil {
-				c.run.warn("the provider did not take a checkpoint: %v", err)
 				break
 			}
 		}
 	}
 }
 
-// over reports whether there is nothing left to do for the goroutine.
-func (c *checkpoints) over() bool {
-	select {
-	case <-c.ending:
-		return true
-	default:
-	}
+// over reports whether the upload cannot go on, which its senders say, and
+// whether there is nothing left to do here.
+func (c *checkpoints) over() (broken, over bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.refused || c.broken != nil
+	select {
+	case <-c.ending:
+		over = true
+	default:
+	}
+	return c.broken != nil, over || c.refused || c.broken != nil
 }
 
 // ready are the waiting receipts that the verifier holds for good.

@@ -31,6 +31,9 @@ func (r *run) create(ctx context.Context) (*Record, error) {
 		return nil, err
 	}
 	now := time.Now()
+	if !up.Expires.After(now) {
+		up.Expires = time.Time{} // over before it began: a clock or the API is wrong, and says nothing
+	}
 	rec := Record{Target: r.target, Path: r.file.Path, State: Sending, Started: now, Updated: now, Upload: up}
 	if !up.Regrant {
 		rec.Grants = grants
@@ -46,7 +49,7 @@ func (r *run) create(ctx context.Context) (*Record, error) {
 
 // plan checks the provider's plan, or makes one where it has none.
 func (r *run) plan(up *Upload, grants []Grant) (err error) {
-	if len(up.Parts) == 0 && len(up.Held) == 0 {
+	if up.Parts == nil {
 		if up.Parts, err = Split(r.file.Size, r.PartSize, r.limits); err != nil {
 			return err
 		}
@@ -76,7 +79,7 @@ func (r *run) plan(up *Upload, grants []Grant) (err error) {
 // failure is no reason to fail. One that was there before this client came may
 // be another's, and is left alone.
 func (r *run) abandon(ctx context.Context, up Upload) {
-	if len(up.Held) > 0 {
+	if up.TakenOver {
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*grace)

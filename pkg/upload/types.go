@@ -69,6 +69,10 @@ type Upload struct {
 	Digest  string    `json:"digest,omitempty"`  // the whole-file digest that complete takes: DigestCRC32C, DigestMD5 or none
 	Regrant bool      `json:"regrant,omitempty"` // whether Provider.Grant can issue new grants
 
+	// TakenOver says that the upload was there before this client came: it may
+	// be another's, and is not aborted without being asked to.
+	TakenOver bool `json:"taken_over,omitempty"`
+
 	// Parts is the plan: every part that this client sends, by ascending offset.
 	// From Create, nil leaves the plan to the client.
 	Parts []Part `json:"parts"`
