@@ -49,7 +49,7 @@ func (r *run) create(ctx context.Context) (*Record, error) {
 
 // plan checks the provider's plan, or makes one where it has none.
 func (r *run) plan(up *Upload, grants []Grant) (err error) {
-	if up.Parts == nil {
+	if up.Parts == nil && len(up.Held) == 0 {
 		if up.Parts, err = Split(r.file.Size, r.PartSize, r.limits); err != nil {
 			return err
 		}
@@ -79,7 +79,7 @@ func (r *run) plan(up *Upload, grants []Grant) (err error) {
 // failure is no reason to fail. One that was there before this client came may
 // be another's, and is left alone.
 func (r *run) abandon(ctx context.Context, up Upload) {
-	if up.TakenOver {
+	if up.TakenOver || len(up.Held) > 0 {
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*grace)

@@ -44,6 +44,7 @@ func (p *speaker) Create(ctx context.Context, f upload.File, w upload.Want) (upl
 		return upload.Upload{}, nil, fmt.Errorf("%s: %w: the upload that was taken over (%s) is not checked with crc32c, so its parts may be of another file; it is left as it is",
 			a.op, upload.ErrUnverified, transport.Clean(u.ID))
 	}
+	u.TakenOver = resumed
 	gs, err := p.readPlan(ctx, a, s, &u, resumed)
 	if err != nil && resumed {
 		u = upload.Upload{}
