@@ -89,7 +89,12 @@ var classes = []class{
 	{wraps(upload.ErrDoubt), exitDoubt, "protocol", func(f failure) string {
 		return fmt.Sprintf("look at the provider for %s (upload %s); run the same command again to ask once more, or with --restart to upload it anew", f.report.File.Name, f.report.Upload)
 	}},
-	{wraps(upload.ErrUnverified), exitData, "data", say("--checksum auto accepts an upload that nothing can verify")},
+	{wraps(upload.ErrUnverified), exitData, "data", func(f failure) string {
+		if f.report.Parts == 0 {
+			return "without --set resume=true it is uploaded as a new file" // refused at create: it was a taking over
+		}
+		return "--checksum auto accepts an upload that nothing can verify"
+	}},
 	{wraps(upload.ErrChanged), exitData, "data", say("run the same command again when the file is at rest: only what differs is sent")},
 	{wraps(upload.ErrChecksum), exitData, "data", say("something between here and the store alters the data; run the same command again to send the damaged parts once more")},
 	{typed[*usageError], exitUsage, "usage", func(f failure) string {
@@ -99,6 +104,7 @@ var classes = []class{
 	}},
 	{typed[*config.UsageError], exitUsage, "usage", say("")},
 	{typed[*manifest.OptionError], exitUsage, "usage", say("set an option with --set KEY=VALUE")},
+	{typed[*manifest.BaseError], exitUsage, "usage", say("")},
 	{typed[*provider.UnknownError], exitUsage, "usage", say("-p takes a provider's name or the path of a manifest")},
 	{wraps(upload.ErrPartSize), exitUsage, "usage", say("choose another --part-size, or none")},
 	{wraps(upload.ErrNoInput), exitNoInput, "noinput", say("")},

@@ -15,7 +15,7 @@ type Provider interface {
 	// Create opens an upload of f. It returns the plan and the grants that the
 	// API gave with it, if any.
 	Create(ctx context.Context, f File, w Want) (Upload, []Grant, error)
-	// Grant asks for leave to send the given parts. The grants come in any
+	// Grant asks for leave to send the given parts, each of them once. The grants come in any
 	// order and may cover fewer parts; none at all is an error.
 	Grant(ctx context.Context, u Upload, parts []Part) ([]Grant, error)
 	// Put sends one part, whose bytes are body, and returns the receipt with
