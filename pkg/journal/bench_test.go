@@ -1,4 +1,4 @@
-package journal_test
+package journal
 
 import (
 	"context"
@@ -8,7 +8,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/multiput/multiput/pkg/journal"
 	"github.com/multiput/multiput/pkg/upload"
 )
 
@@ -35,7 +34,7 @@ func receiptOf(n int) upload.Receipt {
 	return upload.Receipt{Part: n, Token: fmt.Sprintf("%q", fmt.Sprintf("%032x", n)), CRC32C: uint32(n) * 2654435761, MD5: make([]byte, 16)}
 }
 
-func begin(tb testing.TB, j *journal.Journal) upload.Entry {
+func begin(tb testing.TB, j *Journal) upload.Entry {
 	tb.Helper()
 	e, err := j.Open(context.Background(), upload.Target{Provider: "sandbox", Name: "big.bin"}, "/data/big.bin")
 	if err != nil {
@@ -74,16 +73,19 @@ func receiveAll(tb testing.TB, e upload.Entry, workers int) {
 func BenchmarkReceive(b *testing.B) {
 	for _, workers := range []int{1, 8, 32} {
 		b.Run(fmt.Sprintf("senders=%d", workers), func(b *testing.B) {
+			commits := 0
 			for b.Loop() {
 				b.StopTimer()
-				j := &journal.Journal{Path: filepath.Join(b.TempDir(), "journal.db")}
+				j := &Journal{Path: filepath.Join(b.TempDir(), "journal.db")}
 				e := begin(b, j)
 				b.StartTimer()
 				receiveAll(b, e, workers)
 				b.StopTimer()
+				commits += j.commits - 1
 				_ = e.Close()
 				b.StartTimer()
 			}
+			b.ReportMetric(many*float64(b.N)/float64(commits), "receipts/commit")
 			b.ReportMetric(float64(b.Elapsed().Microseconds())/float64(b.N)/many, "µs/receipt")
 		})
 	}
@@ -93,7 +95,7 @@ func BenchmarkReceive(b *testing.B) {
 // a process does that resumes: the journal is examined first.
 func BenchmarkLoad(b *testing.B) {
 	path := filepath.Join(b.TempDir(), "journal.db")
-	e := begin(b, &journal.Journal{Path: path})
+	e := begin(b, &Journal{Path: path})
 	var rs []upload.Receipt
 	for n := 1; n < many; n++ {
 		rs = append(rs, receiptOf(n))
@@ -103,7 +105,7 @@ func BenchmarkLoad(b *testing.B) {
 	}
 	_ = e.Close()
 	for b.Loop() {
-		j := &journal.Journal{Path: path}
+		j := &Journal{Path: path}
 		e, err := j.Open(context.Background(), upload.Target{Provider: "sandbox", Name: "big.bin"}, "/data/big.bin")
 		if err != nil {
 			b.Fatal(err)
