@@ -23,7 +23,7 @@ func TestPipesAndSockets(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close() //nolint:errcheck // the test is over
+	defer l.Close()
 	for path, kind := range map[string]string{pipe: "pipe", filepath.Join(dir, "s"): "socket"} {
 		if _, err := Open(path); !errors.Is(err, ErrNoInput) || !strings.Contains(err.Error(), kind) {
 			t.Errorf("%s: error %v, want ErrNoInput and the word", kind, err)

@@ -159,7 +159,7 @@ func exchange(client *http.Client, req *http.Request, w *watch, most int64) (*Re
 	if err != nil {
 		return nil, err
 	}
-	defer resp.Body.Close() //nolint:errcheck // it was read, or it does not matter any more
+	defer resp.Body.Close()
 	if resp.StatusCode < 300 && resp.ContentLength > most {
 		return nil, &tooLong{most}
 	}

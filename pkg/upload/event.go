@@ -14,8 +14,9 @@ type Planned struct {
 	StoredBytes int64 // bytes that need not be sent
 }
 
-// Sent says that bytes of a part were handed to the network. A part that is
-// sent again takes its bytes back first: Bytes is negative.
+// Sent says that bytes of a part were handed to the network. An attempt that
+// failed takes its bytes back: Bytes is negative. So does [Lost], all of its
+// part's.
 type Sent struct {
 	Part  Part
 	Bytes int64

@@ -49,7 +49,7 @@ func TestOneRequestServesAllThatWait(t *testing.T) {
 			r.cloud.onGrant = func(int, []upload.Part) error {
 				r.cloud.mu.Unlock()
 				defer r.cloud.mu.Lock()
-				time.Sleep(time.Second) //nolint:forbidigo // of the bubble
+				pass(time.Second)
 				return nil
 			}
 			r.ok()
@@ -69,7 +69,7 @@ func TestLeaveAtHandIsNotHeldUp(t *testing.T) {
 		r.cloud.onGrant = func(int, []upload.Part) error {
 			r.cloud.mu.Unlock()
 			defer r.cloud.mu.Lock()
-			time.Sleep(time.Minute) //nolint:forbidigo // of the bubble
+			pass(time.Minute)
 			if n := len(r.cloud.counts("u1")); n != 9 {
 				t.Errorf("%d parts were stored meanwhile, want 9", n)
 			}
@@ -240,7 +240,7 @@ func TestGrantsOnceExpire(t *testing.T) {
 		r.cloud.regrant = false
 		r.cloud.life = time.Hour
 		r.half(5)
-		time.Sleep(2 * time.Hour) //nolint:forbidigo // of the bubble
+		pass(2 * time.Hour)
 		rep := r.ok()
 		if rep.Upload != "u2" || rep.PartsReused != 0 || !slices.Equal(r.cloud.aborted, []string{"u1"}) {
 			t.Errorf("%+v, aborted %v", rep, r.cloud.aborted)

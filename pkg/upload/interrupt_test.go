@@ -14,7 +14,7 @@ var errCtrlC = errors.New("ctrl-c")
 
 // interrupted runs an upload that is interrupted after some time, and gives how
 // long it took to stop.
-func (r *rig) interrupted(after time.Duration) (upload.Report, error, time.Duration) { //nolint:revive // the time belongs last
+func (r *rig) interrupted(after time.Duration) (upload.Report, time.Duration, error) {
 	ctx, cancel := context.WithCancelCause(r.t.Context())
 	defer cancel(nil)
 	var at time.Time
@@ -23,7 +23,7 @@ func (r *rig) interrupted(after time.Duration) (upload.Report, error, time.Durat
 		cancel(errCtrlC)
 	})
 	rep, err := r.run(ctx)
-	return rep, err, time.Since(at)
+	return rep, time.Since(at), err
 }
 
 // TestInterrupt: no part is begun any more; those on their way may still bring
@@ -52,7 +52,7 @@ func TestInterrupt(t *testing.T) {
 				if test.set != nil {
 					test.set(r)
 				}
-				rep, err, took := r.interrupted(test.after)
+				rep, took, err := r.interrupted(test.after)
 				if !errors.Is(err, errCtrlC) || took > test.stops {
 					t.Errorf("error %v, after %s", err, took)
 				}
@@ -121,7 +121,7 @@ func TestInterruptedInComplete(t *testing.T) {
 				r := newRig(t, 3000)
 				r.cloud.already = true
 				r.provider = slowComplete{r.cloud, takes}
-				rep, err, took := r.interrupted(500 * time.Millisecond)
+				rep, took, err := r.interrupted(500 * time.Millisecond)
 				if done {
 					if err != nil || len(r.delivered) != 1 {
 						t.Fatalf("error %v, delivered %d times", err, len(r.delivered))
@@ -165,7 +165,7 @@ func TestFailureWaitsForTheOthers(t *testing.T) {
 			}
 			r.cloud.mu.Unlock()
 			defer r.cloud.mu.Lock()
-			time.Sleep(time.Second / 2) //nolint:forbidigo // of the bubble
+			pass(time.Second / 2)
 			return upload.ErrRefused
 		}
 		rep, err := r.run(t.Context())

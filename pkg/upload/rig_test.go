@@ -49,6 +49,9 @@ func bubble(t *testing.T, f func(t *testing.T)) {
 	synctest.Test(t, f)
 }
 
+// pass lets time go by, in the bubble's.
+func pass(d time.Duration) { <-time.After(d) }
+
 func newRig(t *testing.T, size int) *rig {
 	t.Helper()
 	p := new(process)
