@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -62,7 +63,8 @@ func measure(b *testing.B, env []string, name string, args ...string) measured {
 // bench is multiput against a sandbox that keeps nothing.
 type bench struct {
 	*rehearsal
-	bin string
+	bin   string
+	onPut atomic.Pointer[chan time.Time] // is told when a part arrives
 }
 
 func newBench(b *testing.B, api string, partSize int64) *bench {
@@ -72,7 +74,13 @@ func newBench(b *testing.B, api string, partSize int64) *bench {
 		b.Fatal(err)
 	}
 	dir := b.TempDir()
+	r := &bench{bin: bin}
 	s := &sandbox.Server{API: api, Dir: filepath.Join(dir, "served"), Key: "key", PartSize: partSize, Discard: true, Integrity: "none"}
+	s.Before = func(q sandbox.Request) {
+		if c := r.onPut.Load(); c != nil && q.Step == sandbox.StepPut {
+			*c <- time.Now()
+		}
+	}
 	base, stop, err := s.Start(b.Context(), "")
 	if err != nil {
 		b.Fatal(err)
@@ -82,10 +90,11 @@ func newBench(b *testing.B, api string, partSize int64) *bench {
 	if err != nil {
 		b.Fatal(err)
 	}
-	return &bench{&rehearsal{dir, s, append(os.Environ(),
+	r.rehearsal = &rehearsal{dir, s, append(os.Environ(),
 		"XDG_STATE_HOME="+dir, "XDG_CONFIG_HOME="+dir, "NO_PROXY=*",
 		m.KeyEnv()+"="+s.Key, "MULTIPUT_"+strings.ToUpper(api)+"_BASE_URL="+base,
-	)}, bin}
+	)}
+	return r
 }
 
 // sparse makes a file without blocks: reading it costs no disk.
@@ -230,6 +239,35 @@ func BenchmarkManyParts(b *testing.B) {
 			}
 		})
 	}
+}
+
+// BenchmarkResume is the time from the start of the process to the first byte
+// of the one part that is missing of 10,000.
+func BenchmarkResume(b *testing.B) {
+	const part = 16 << 10
+	r := newBench(b, "fileai", part)
+	file := r.sparse(b, 10000*part)
+	var first time.Duration
+	for b.Loop() {
+		b.StopTimer()
+		// The test binary stands for a multiput that is killed.
+		cmd := exec.CommandContext(b.Context(), "multiput", "upload", file, "-p", "fileai", "-q", "--restart")
+		cmd.Env = append(r.env, killEnv+"=receipt=9999+")
+		if err := cmd.Run(); err == nil {
+			b.Fatal("it was not killed")
+		}
+		start := time.Now()
+		arrived := make(chan time.Time, 2)
+		r.onPut.Store(&arrived)
+		b.StartTimer()
+		measure(b, r.env, r.bin, "upload", file, "-p", "fileai", "-q")
+		first += (<-arrived).Sub(start)
+		if len(arrived) > 0 {
+			b.Fatal("more than the missing part was sent")
+		}
+		r.onPut.Store(nil)
+	}
+	b.ReportMetric(float64(first.Milliseconds())/float64(b.N), "ms-to-first-part")
 }
 
 // BenchmarkStart is what a process costs before it does anything.

@@ -13,6 +13,7 @@ import (
 )
 
 func main() {
+	frugal()
 	ctx, stop := signals(context.Background(), os.Exit)
 	defer stop()
 	a := app{
