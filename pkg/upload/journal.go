@@ -5,7 +5,7 @@ import "context"
 // Journal remembers uploads across crashes. All methods are durable when they
 // return nil, and may be called from several goroutines and processes.
 type Journal interface {
-	// Open takes the lock of the upload with this target and path, creating
+	// Open takes the lock of the upload with this target and path, recording
 	// nothing, and returns its entry. Where another process or goroutine holds
 	// the lock, the error is a *BusyError (which wraps ErrBusy).
 	Open(ctx context.Context, t Target, path string) (Entry, error)
@@ -21,16 +21,18 @@ type Entry interface {
 	Load(ctx context.Context) (*Record, error)
 	// Begin replaces whatever was recorded by r, its receipts included.
 	Begin(ctx context.Context, r Record) error
-	// Adopt makes the record that is stored under another path this entry's,
-	// taking over its lock (ErrBusy if held) and leaving nothing behind.
+	// Adopt makes the record that Moved listed under another path this entry's,
+	// with the File that r has now, and leaves nothing behind. ErrBusy: another
+	// process has it, or took it meanwhile. Load afterwards.
 	Adopt(ctx context.Context, r Record) error
 	// Receive adds or replaces receipts. Calls that overlap share one commit.
 	Receive(ctx context.Context, rs ...Receipt) error
 	// Refresh records that the file is as f now, and forgets the receipts of
 	// the given parts: they are to be sent again.
 	Refresh(ctx context.Context, f File, drop ...int) error
-	// Advance moves the record to a later state; o is stored with Done. From
-	// Done on, stored grants are forgotten.
+	// Advance moves the record to another state: the next one, or from
+	// Completing back to Sending after a clear refusal. o is stored with Done.
+	// From Done on, stored grants are forgotten.
 	Advance(ctx context.Context, s State, o *Outcome) error
 	// Close gives the lock back. The record stays.
 	Close() error
