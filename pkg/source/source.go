@@ -12,11 +12,8 @@ import (
 	"hash/crc32"
 	"io"
 	"io/fs"
-	"mime"
-	"net/http"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
 )
 
@@ -128,48 +125,6 @@ func (f *File) Same() error {
 		return fmt.Errorf("%s: %w: it was modified at %s", f.Path, ErrChanged, held.ModTime().Format(time.RFC3339))
 	}
 	return nil
-}
-
-// Type guesses the media type: by the name's extension, else by the first
-// bytes. It never fails: what cannot be told is application/octet-stream.
-func (f *File) Type(name string) string {
-	if t := known[strings.ToLower(filepath.Ext(name))]; t != "" {
-		return t
-	}
-	t := mime.TypeByExtension(filepath.Ext(name))
-	if t == "" {
-		head := make([]byte, 512)
-		n, err := f.f.ReadAt(head, 0)
-		if err != nil && err != io.EOF {
-			n = 0
-		}
-		t = "application/octet-stream"
-		if n > 0 {
-			t = http.DetectContentType(head[:n])
-		}
-	}
-	if media, _, err := mime.ParseMediaType(t); err == nil {
-		return media
-	}
-	return "application/octet-stream"
-}
-
-// known are the types that must not depend on the machine's own table, which
-// differs between systems and knows little of what is uploaded here.
-var known = map[string]string{
-	".csv":     "text/csv",
-	".gz":      "application/gzip",
-	".json":    "application/json",
-	".jsonl":   "text/jsonl",
-	".md":      "text/markdown",
-	".mov":     "video/quicktime",
-	".mp4":     "video/mp4",
-	".ndjson":  "application/x-ndjson",
-	".parquet": "application/vnd.apache.parquet",
-	".pdf":     "application/pdf",
-	".tar":     "application/x-tar",
-	".txt":     "text/plain",
-	".zip":     "application/zip",
 }
 
 // Digest is what a run of bytes hashes to.
