@@ -90,7 +90,7 @@ func newBench(b *testing.B, api string, partSize int64) *bench {
 	if err != nil {
 		b.Fatal(err)
 	}
-	r.rehearsal = &rehearsal{dir, s, append(os.Environ(),
+	r.rehearsal = &rehearsal{dir: dir, server: s, env: append(os.Environ(),
 		"XDG_STATE_HOME="+dir, "XDG_CONFIG_HOME="+dir, "NO_PROXY=*",
 		m.KeyEnv()+"="+s.Key, "MULTIPUT_"+strings.ToUpper(api)+"_BASE_URL="+base,
 	)}

@@ -16,7 +16,7 @@ import (
 	"github.com/multiput/multiput/pkg/upload"
 )
 
-// The exit codes tell a script what to do next; docs/exit-codes.md is their
+// The exit codes tell a script what to do next; docs/scripts.md is their
 // reference.
 const (
 	exitFailed   = 1
@@ -52,11 +52,12 @@ func worse(a, b int) int {
 
 // failure is what went wrong, with what is known of where.
 type failure struct {
-	err    error
-	file   string // as the user named it; may be empty
-	report upload.Report
-	keyEnv string // the variable of the provider's key
-	base   string // the address that replaced the provider's own; may be empty
+	err     error
+	file    string // as the user named it; may be empty
+	report  upload.Report
+	keyEnv  string // the variable of the provider's key
+	keyFrom string // where else the key came from; empty: from keyEnv
+	base    string // the address that replaced the provider's own; may be empty
 }
 
 // class is one row of the table that maps errors to exit codes and hints. The
@@ -85,6 +86,7 @@ const again = "run the same command again to continue"
 
 var classes = []class{
 	{typed[interrupted], exitSignaled, "interrupted", say("")},
+	{typed[*jqError], exitOutput, "ioerr", say("the file is uploaded; run the same command again with an expression that fits its result")},
 	{wraps(upload.ErrUndelivered), exitOutput, "ioerr", say("the file is uploaded; run the same command again to have the result printed")},
 	{wraps(upload.ErrDoubt), exitDoubt, "protocol", func(f failure) string {
 		return fmt.Sprintf("look at the provider for %s (upload %s); run the same command again to ask once more, or with --restart to upload it anew", f.report.File.Name, f.report.Upload)
@@ -112,6 +114,9 @@ var classes = []class{
 	{typed[*manifest.Error], exitConfig, "config", say("")},
 	{wraps(upload.ErrBusy), exitAgain, "tempfail", say("wait for it to end, then run the same command again")},
 	{wraps(upload.ErrDenied), exitDenied, "noperm", func(f failure) string {
+		if f.keyFrom != "" {
+			return "is the key from " + f.keyFrom + " a valid one?"
+		}
 		if f.keyEnv == "" {
 			return ""
 		}
@@ -124,14 +129,23 @@ var classes = []class{
 		return ""
 	}},
 	{typed[*tls.CertificateVerificationError], exitFailed, "failed", say("a certificate authority of your own is trusted with --cacert FILE")},
-	{wraps(upload.ErrReply), exitFailed, "failed", baseHint},
-	{wraps(upload.ErrRefused, upload.ErrLimit, upload.ErrGone), exitFailed, "failed", baseHint},
 	{wraps(upload.ErrUnfinished), exitAgain, "tempfail", say(again)},
+	{wraps(upload.ErrReply), exitFailed, "failed", baseHint},
+	{wraps(upload.ErrRefused, upload.ErrLimit, upload.ErrGone), exitFailed, "failed", refusedHint},
 	{wraps(upload.ErrJournal), exitJournal, "cantcreat", say("--journal PATH names another journal")},
 	{func(error) bool { return true }, exitFailed, "failed", baseHint},
 }
 
 func isPlan(err error) bool { return typed[*upload.PlanError](err) }
+
+// refusedHint leads out of an upload that the provider will not complete: its
+// parts are stored, and every run would end as this one.
+func refusedHint(f failure) string {
+	if f.report.Parts > 0 && f.report.PartsStored == f.report.Parts {
+		return "if it is refused again, --restart uploads the file anew"
+	}
+	return baseHint(f)
+}
 
 func baseHint(f failure) string {
 	var t *transport.Error

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -72,8 +73,8 @@ func killAt(t *testing.T, api, at string, args []string) bool {
 		return true
 	}
 	durable := lines(t, receipts)
-	first := r.putsOf(durable)
-	requests := len(r.server.Requests())
+	// What was under way comes to its end before the second run is counted.
+	r.restart(t)
 
 	out, code := r.multiput(t, nil, command...)
 	if code != 0 {
@@ -82,18 +83,20 @@ func killAt(t *testing.T, api, at string, args []string) bool {
 	if len(strings.Fields(out)) != 1 {
 		t.Errorf("%s: stdout is %q, want one line", at, out)
 	}
-	for part, n := range r.putsOf(durable) {
-		if n != first[part] {
-			t.Errorf("%s: part %d had a durable receipt and was stored %d times more", at, part, n-first[part])
+	for _, part := range durable {
+		if n := r.server.Puts(part); n > 0 && api != "openai" {
+			t.Errorf("%s: part %d had a durable receipt and was stored %d times more", at, part, n)
 		}
 	}
-	if total := r.puts(); total > 5+3 {
-		t.Errorf("%s: %d parts were stored, want at most the file's 5 and the 3 under way", at, total)
+	// OpenAI's parts have no numbers: that none of them is sent twice shows in
+	// how many are sent.
+	if more := r.puts(); more > 5-len(durable) {
+		t.Errorf("%s: %d parts were sent the second time, and %d of 5 had durable receipts", at, more, len(durable))
 	}
 	if told != "" && told != out {
 		t.Errorf("%s: the result was %q and is %q", at, told, out)
 	}
-	if told != "" && len(r.server.Requests()) != requests {
+	if told != "" && len(r.server.Requests()) > 0 {
 		t.Errorf("%s: an upload that was done sent requests", at)
 	}
 	r.cmpObject(t, file)
@@ -121,7 +124,27 @@ func lines(t *testing.T, path string) []int {
 type rehearsal struct {
 	dir    string
 	server *sandbox.Server
+	listen string // its address
+	stop   func() error
 	env    []string
+}
+
+// restart ends the server, once it has answered what it has begun, and starts
+// another in its place, whose log is empty.
+func (r *rehearsal) restart(t *testing.T) {
+	t.Helper()
+	if err := r.stop(); err != nil {
+		t.Fatal(err)
+	}
+	old := r.server
+	r.server = &sandbox.Server{
+		API: old.API, Dir: old.Dir, Key: old.Key, StoreListen: strings.TrimPrefix(old.StoreURL, "http://"),
+		PartSize: old.PartSize, Faults: &sandbox.Faults{},
+	}
+	var err error
+	if _, r.stop, err = r.server.Start(t.Context(), r.listen); err != nil {
+		t.Fatal(err)
+	}
 }
 
 func newRehearsal(t *testing.T, api string, partSize int64) *rehearsal {
@@ -135,20 +158,25 @@ func newRehearsal(t *testing.T, api string, partSize int64) *rehearsal {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		if err := stop(); err != nil {
-			t.Error(err)
-		}
-	})
 	m, err := provider.Load(api)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &rehearsal{dir, s, []string{
+	u, err := url.Parse(base)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &rehearsal{dir: dir, server: s, listen: u.Host, stop: stop, env: []string{
 		"PATH=" + os.Getenv("PATH"), "HOME=" + dir, "XDG_STATE_HOME=" + dir, "XDG_CONFIG_HOME=" + dir, "NO_PROXY=*",
 		"SystemRoot=" + os.Getenv("SystemRoot"), "USERPROFILE=" + dir, "LocalAppData=" + dir, "AppData=" + dir,
 		m.KeyEnv() + "=" + s.Key, "MULTIPUT_" + strings.ToUpper(api) + "_BASE_URL=" + base,
 	}}
+	t.Cleanup(func() {
+		if err := r.stop(); err != nil {
+			t.Error(err)
+		}
+	})
+	return r
 }
 
 // multiput runs it to its end and gives its stdout and exit code, -1 if it was
@@ -184,14 +212,6 @@ func (r *rehearsal) file(t *testing.T, size int64) string {
 		t.Fatal(err)
 	}
 	return path
-}
-
-func (r *rehearsal) putsOf(parts []int) map[int]int {
-	m := make(map[int]int)
-	for _, p := range parts {
-		m[p] = r.server.Puts(p)
-	}
-	return m
 }
 
 func (r *rehearsal) puts() int {

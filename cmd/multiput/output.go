@@ -93,7 +93,7 @@ func (o *output) selected(ctx context.Context, b []byte) error {
 			break
 		}
 		if err, failed := v.(error); failed {
-			return fmt.Errorf("--jq: %w", err)
+			return &jqError{err}
 		}
 		if s, raw := v.(string); raw {
 			out.WriteString(s + "\n")
@@ -108,6 +108,12 @@ func (o *output) selected(ctx context.Context, b []byte) error {
 	_, err := io.WriteString(o.w, out.String())
 	return err
 }
+
+// jqError is an expression that failed on a result.
+type jqError struct{ err error }
+
+func (e *jqError) Error() string { return "--jq: " + e.err.Error() }
+func (e *jqError) Unwrap() error { return e.err }
 
 // exact turns JSON numbers into the types that gojq computes with, without
 // rounding.

@@ -40,6 +40,8 @@ func usagef(format string, args ...any) error {
 func (a *app) run(ctx context.Context, args []string) int {
 	root := a.root()
 	root.SetArgs(args)
+	// Known before the command line is: what is wrong with it is an object too.
+	a.json = config.WantsJSON(args)
 	cmd, err := root.ExecuteContextC(ctx)
 	if err == nil {
 		return 0

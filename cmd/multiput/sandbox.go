@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -232,8 +233,8 @@ func (a *app) against(ctx context.Context, child *atomic.Pointer[os.Process], fa
 	var exit *exec.ExitError
 	if errors.As(err, &exit) {
 		code := exit.ExitCode()
-		if code < 0 { // it died of a signal
-			code = exitFailed
+		if s, ok := exit.Sys().(syscall.WaitStatus); ok && s.Signaled() {
+			code = exitSignaled + int(s.Signal())
 		}
 		return &ownExit{code}
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -73,19 +74,26 @@ func (a *app) upload(ctx context.Context, cfg config.Config, o uploadOptions, fi
 	if o.name != "" && len(files) > 1 {
 		return usagef("--name names one file, and there are %d", len(files))
 	}
+	if slices.Contains(files, "-") {
+		return usagef("standard input cannot be uploaded yet: name a file")
+	}
 	out, err := newOutput(a.stdout, cfg.JSON, cfg.JQ)
 	if err != nil {
 		return err
 	}
 	u, m, stop, err := a.uploader(ctx, cfg, o)
+	if err != nil && m != nil {
+		return &severalError{a.tell(failure{err: err, keyEnv: m.KeyEnv(), keyFrom: cfg.KeySource()})}
+	}
 	if err != nil {
 		return err
 	}
 	defer stop()
 	code := 0
 	for _, file := range files {
-		if file == "-" {
-			return usagef("standard input cannot be uploaded yet: name a file")
+		if ctx.Err() != nil {
+			code = worse(code, a.tell(failure{err: fmt.Errorf("%s: %w", file, context.Cause(ctx)), file: file}))
+			break
 		}
 		observe, end := a.observer(cfg)
 		u.Observe = observe
@@ -93,10 +101,7 @@ func (a *app) upload(ctx context.Context, cfg config.Config, o uploadOptions, fi
 		report, err := u.Upload(ctx, upload.File{Path: file, Name: o.name, Type: cfg.ContentType})
 		end()
 		if err != nil {
-			code = worse(code, a.tell(failure{err: err, file: file, report: report, keyEnv: m.KeyEnv(), base: o.base}))
-		}
-		if ctx.Err() != nil {
-			break
+			code = worse(code, a.tell(failure{err: err, file: file, report: report, keyEnv: m.KeyEnv(), keyFrom: cfg.KeySource(), base: o.base}))
 		}
 	}
 	if code != 0 {
@@ -117,6 +122,9 @@ func (a *app) uploader(ctx context.Context, cfg config.Config, o uploadOptions) 
 		return nil, nil, stop, err
 	}
 	if m, err = provider.Load(cfg.Provider, config.ProviderDir()); err != nil {
+		return nil, nil, stop, err
+	}
+	if err := knownBases(cfg); err != nil {
 		return nil, nil, stop, err
 	}
 	client, err := newClient(cfg, a.tracer(cfg))
@@ -155,6 +163,18 @@ func (a *app) uploader(ctx context.Context, cfg config.Config, o uploadOptions) 
 		Concurrency: cfg.Concurrency, PartSize: cfg.PartSize, Retry: policy,
 		Checksum: checksums[cfg.Checksum], Restart: o.restart,
 	}, m, stop, nil
+}
+
+// knownBases refuses an address for a provider that there is not: with a
+// misspelt name, the key and the file would go where they were not meant to.
+func knownBases(cfg config.Config) error {
+	for _, name := range cfg.BaseNames() {
+		var unknown *provider.UnknownError
+		if _, err := provider.Load(name, config.ProviderDir()); errors.As(err, &unknown) {
+			return &config.Error{Where: "base-url", Err: unknown}
+		}
+	}
+	return nil
 }
 
 var checksums = map[string]upload.Checksum{"auto": upload.ChecksumAuto, "require": upload.ChecksumRequire, "off": upload.ChecksumOff}
@@ -201,7 +221,7 @@ func newClient(cfg config.Config, trace func(string)) (*transport.Client, error)
 }
 
 func (a *app) tracer(cfg config.Config) func(string) {
-	if !cfg.Verbose {
+	if !cfg.Verbose || cfg.Quiet {
 		return nil
 	}
 	return func(line string) { fmt.Fprintln(a.stderr, line) }

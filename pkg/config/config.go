@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -115,6 +116,9 @@ func Load(flags *pflag.FlagSet) (Config, error) {
 			return Config{}, &Error{Where: path, Err: err}
 		}
 	}
+	if v.IsSet("base-url") && len(v.GetStringMapString("base-url")) == 0 {
+		return Config{}, &Error{Where: path, Err: errors.New("base-url needs a provider below it, such as base-url: {openai: URL}")}
+	}
 	base := v.GetStringMapString("base-url")
 	v.SetEnvPrefix("MULTIPUT")
 	v.SetEnvKeyReplacer(strings.NewReplacer("-", "_"))
@@ -145,7 +149,7 @@ func read(v *viper.Viper, path string, named bool) error {
 	}
 	for _, key := range v.AllKeys() {
 		top, _, nested := strings.Cut(key, ".")
-		if !slices.Contains(habits, key) && !(nested && top == "base-url") {
+		if !slices.Contains(habits, key) && key != "base-url" && !(nested && top == "base-url") {
 			return fmt.Errorf("unknown key %q (known: %s, base-url)", key, strings.Join(habits, ", "))
 		}
 	}
@@ -217,6 +221,12 @@ func decode(v *viper.Viper, flags *pflag.FlagSet, path string, base map[string]s
 	if first != nil {
 		return Config{}, first
 	}
+	// Of two sources of a key, the one that was said more explicitly counts.
+	if level(flags, "api-key-file") > level(flags, "api-key-command") {
+		c.APIKeyCommand = ""
+	} else if level(flags, "api-key-file") < level(flags, "api-key-command") {
+		c.APIKeyFile = ""
+	}
 	if c.Journal == "" {
 		dir, err := StateDir()
 		if err != nil {
@@ -225,6 +235,17 @@ func decode(v *viper.Viper, flags *pflag.FlagSet, path string, base map[string]s
 		c.Journal = filepath.Join(dir, "journal.db")
 	}
 	return c, nil
+}
+
+// level is how explicitly a key is set: by a flag, a variable, or less.
+func level(flags *pflag.FlagSet, key string) int {
+	switch f := flags.Lookup(key); {
+	case f != nil && f.Changed:
+		return 2
+	case os.Getenv("MULTIPUT_"+strings.ToUpper(strings.ReplaceAll(key, "-", "_"))) != "":
+		return 1
+	}
+	return 0
 }
 
 func orFalse(s string) string {
@@ -259,6 +280,24 @@ func ParseSize(s string) (int64, error) {
 	}
 	return int64(n), nil
 }
+
+// WantsJSON reports whether a command line that was not read yet, or the
+// environment, asks for JSON.
+func WantsJSON(args []string) bool {
+	for _, a := range args {
+		if a == "--" {
+			break
+		}
+		if a == "--json" || a == "--json=true" || a == "--jq" || strings.HasPrefix(a, "--jq=") {
+			return true
+		}
+	}
+	on, err := strconv.ParseBool(os.Getenv("MULTIPUT_JSON"))
+	return err == nil && on
+}
+
+// BaseNames are the providers for which the config file has an address.
+func (c Config) BaseNames() []string { return slices.Sorted(maps.Keys(c.base)) }
 
 // Base is the address that replaces the one of a provider's manifest: from
 // MULTIPUT_NAME_BASE_URL, or base-url.NAME of the config file. Empty: none.

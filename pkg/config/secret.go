@@ -36,6 +36,18 @@ func (s Secret) MarshalText() ([]byte, error) { return []byte(redacted), nil }
 // maxSecret is the longest secret that is read, in bytes.
 const maxSecret = 64 << 10
 
+// KeySource is where the secret comes from, if not from the provider's own
+// variable.
+func (c Config) KeySource() string {
+	switch {
+	case c.APIKeyFile != "":
+		return c.APIKeyFile
+	case c.APIKeyCommand != "":
+		return "the API key command"
+	}
+	return ""
+}
+
 // Key finds the secret of a provider: from --api-key-file, from
 // --api-key-command, or from the environment variable env. Without any it is
 // empty. talk is where the command's standard error goes.
