@@ -111,6 +111,31 @@ func TestCheckpointInDoubtIsRepeated(t *testing.T) {
 			}
 		})
 	})
+	t.Run("killed at the last", func(t *testing.T) {
+		for range 30 { // the telling and the end come in either order
+			bubble(t, func(t *testing.T) {
+				r := newRig(t, 5000)
+				r.checkpoints()
+				r.concurrency = 1
+				r.cloud.takes = time.Second
+				r.cloud.loseCheckpoint = func(n int) error {
+					if n == 5 {
+						r.journal.killed.Store(true)
+						return errKilled
+					}
+					return nil
+				}
+				if _, err := r.run(t.Context()); err == nil {
+					t.Fatal("it was killed")
+				}
+				r.journal.restart()
+				if rec := r.journal.of("u1"); len(rec.Receipts) != 5 || rec.Receipts[5].Checkpointed {
+					t.Fatalf("the journal has %+v", rec.Receipts)
+				}
+				r.ok()
+			})
+		}
+	})
 	t.Run("answer lost", func(t *testing.T) {
 		bubble(t, func(t *testing.T) {
 			r := newRig(t, 5000)
@@ -277,6 +302,47 @@ func TestCheckpointsEnd(t *testing.T) {
 					t.Errorf("error %v, want %v", err, why)
 				}
 				r.provider, r.cloud.onCheckpoint, r.cloud.onPut, r.observe, r.journal.fail = checkpointing{r.cloud}, nil, nil, nil, nil
+				r.ok()
+				r.once("u1")
+			})
+		})
+	}
+}
+
+// Between the last part and complete, doubtful receipts are told again. What
+// happens meanwhile is not overlooked.
+func TestWhileDoubtIsSettled(t *testing.T) {
+	for name, test := range map[string]struct {
+		happens func(r *rig, cancel func(error))
+		want    error
+	}{
+		"the file changes": {func(r *rig, _ func(error)) { r.write(r.content, 1) }, upload.ErrChanged},
+		"an interrupt":     {func(_ *rig, cancel func(error)) { cancel(errCtrlC) }, errCtrlC},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				r := newRig(t, 5000)
+				r.checkpoints()
+				ctx, cancel := context.WithCancelCause(t.Context())
+				happened := false
+				r.cloud.onCheckpoint = func(_ int, rs []upload.Receipt) error {
+					if len(told[upload.Warning](r)) == 0 {
+						return silence() // until it is given up; the next telling is at the end
+					}
+					if !happened {
+						happened = true
+						r.cloud.mu.Unlock()
+						test.happens(r, cancel)
+						r.cloud.mu.Lock()
+					}
+					return nil
+				}
+				r.cloud.takes = time.Hour // and that of all parts at once
+				r.concurrency = 5
+				_, err := r.run(ctx)
+				if !happened || !errors.Is(err, test.want) || errors.Is(err, upload.ErrJournal) || r.cloud.completes != 0 || r.journal.state("u1") != upload.Sending {
+					t.Errorf("error %v, %d completes, state %q", err, r.cloud.completes, r.journal.state("u1"))
+				}
 				r.ok()
 				r.once("u1")
 			})

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -58,6 +60,37 @@ func TestOneRequestServesAllThatWait(t *testing.T) {
 			}
 		})
 	}
+}
+
+// So are parts that are all refused at the same moment: the first asks for
+// itself, and the next for all others.
+func TestOneRequestServesAllThatAreRefused(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := newRig(t, 8000)
+		r.concurrency = 8
+		r.provider = lateRefusals{r.cloud}
+		r.cloud.onGrant = func(int, []upload.Part) error {
+			r.cloud.mu.Unlock()
+			defer r.cloud.mu.Lock()
+			pass(time.Second)
+			return nil
+		}
+		r.ok()
+		if len(r.cloud.grants) > 3 {
+			t.Errorf("asked %v", r.cloud.grants)
+		}
+	})
+}
+
+// lateRefusals refuses the first grant of each part, after a while.
+type lateRefusals struct{ *cloud }
+
+func (l lateRefusals) Put(ctx context.Context, u upload.Upload, g upload.Grant, p upload.Part, body io.Reader) (upload.Receipt, error) {
+	if strings.HasSuffix(g.URL, fmt.Sprintf("/%d/%d", p.Number, p.Number)) {
+		pass(time.Minute)
+		return upload.Receipt{}, upload.ErrExpired
+	}
+	return l.cloud.Put(ctx, u, g, p, body)
 }
 
 // A part that has leave goes while another waits for its own.
