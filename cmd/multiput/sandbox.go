@@ -221,7 +221,9 @@ func (a *app) against(ctx context.Context, child *atomic.Pointer[os.Process], fa
 	child.Store(cmd.Process)
 	unhook := context.AfterFunc(ctx, func() {
 		var i interrupted
-		if errors.As(context.Cause(ctx), &i) {
+		// A terminal sends Ctrl-C to the command too, and the second one would
+		// make it leave at once.
+		if errors.As(context.Cause(ctx), &i) && (i.signal != syscall.SIGINT || !a.terminal) {
 			cmd.Process.Signal(i.signal) //nolint:errcheck // it may have ended
 		}
 	})

@@ -149,11 +149,14 @@ func (p *plain) tenths() int64 {
 	return p.stored * 10 / p.size
 }
 
-// bar draws one line.
+// bar draws one line. How far it is, is what is stored; the bytes, the rate and
+// the time left in front of it count what is on its way too, so that it moves.
 type bar struct {
 	talk
 	tally
-	bar *progressbar.ProgressBar
+	bar    *progressbar.ProgressBar
+	flying int64 // bytes that were handed to the network and are not stored yet
+	drawn  time.Time
 }
 
 func (b *bar) observe(e upload.Event) {
@@ -166,19 +169,25 @@ func (b *bar) observe(e upload.Event) {
 	}
 	switch e := e.(type) {
 	case upload.Planned:
+		b.flying = 0
 		b.bar = progressbar.NewOptions64(max(1, b.size),
 			progressbar.OptionSetWriter(b.w),
-			progressbar.OptionSetDescription(b.name),
-			progressbar.OptionShowBytes(true),
-			progressbar.OptionSetPredictTime(true),
-			progressbar.OptionThrottle(100*time.Millisecond),
+			progressbar.OptionSetPredictTime(false),
+			progressbar.OptionSetElapsedTime(false),
 			progressbar.OptionClearOnFinish(),
-			progressbar.OptionUseIECUnits(false),
-			progressbar.OptionFullWidth(),
+			progressbar.OptionSetWidth(20),
 		)
-		b.bar.Set64(b.stored) //nolint:errcheck // see the package doc
-	case upload.Stored, upload.Lost:
-		b.bar.Set64(b.stored) //nolint:errcheck // see the package doc
+		b.draw()
+	case upload.Sent:
+		b.flying += e.Bytes
+		if time.Since(b.drawn) > 100*time.Millisecond {
+			b.draw()
+		}
+	case upload.Stored:
+		b.flying -= e.Part.Size
+		b.draw()
+	case upload.Lost:
+		b.draw()
 	case upload.Ended:
 		if b.bar != nil {
 			b.bar.Clear() //nolint:errcheck // see the package doc
@@ -191,9 +200,30 @@ func (b *bar) observe(e upload.Event) {
 	}
 }
 
+// maxName is how many characters of a file's name stand before its bar.
+const maxName = 20
+
+func (b *bar) draw() {
+	b.drawn = time.Now()
+	name := []rune(b.name)
+	if len(name) > maxName {
+		name = append(name[:maxName-1], '…')
+	}
+	gone := min(b.size, b.stored+max(0, b.flying))
+	s := fmt.Sprintf("%s %s/%s", string(name), humanize.Bytes(uint64(gone)), humanize.Bytes(uint64(b.size))) //nolint:gosec // not negative
+	if since := time.Since(b.started); since > time.Second && gone > b.reused {
+		rate := float64(gone-b.reused) / since.Seconds()
+		left := time.Duration(float64(b.size-gone) / rate * float64(time.Second))
+		s += fmt.Sprintf(" %s/s %s", humanize.Bytes(uint64(rate)), left.Round(time.Second))
+	}
+	b.bar.Describe(s)
+	b.bar.Set64(min(b.stored, b.size)) //nolint:errcheck // see the package doc
+}
+
 // end leaves a bar that did not come to its end as it is.
 func (b *bar) end() {
 	if b.bar != nil {
+		b.draw()
 		fmt.Fprintln(b.w)
 	}
 }
@@ -202,7 +232,7 @@ func (b *bar) end() {
 type lines struct{ w io.Writer }
 
 func (l *lines) observe(e upload.Event) {
-	o := map[string]any{}
+	var o map[string]any
 	switch e := e.(type) {
 	case upload.Planned:
 		o = map[string]any{"event": "planned", "file": e.File.Path, "upload": e.Upload, "size": e.File.Size, "parts": e.Parts, "parts_stored": e.Stored, "bytes_stored": e.StoredBytes}

@@ -14,7 +14,7 @@ import (
 // Complete ends the upload. What its error says of the outcome:
 //
 //   - an error that wraps upload.ErrRefused, ErrDenied or ErrGone is a clear
-//     no of the provider, also where it came with a status that says yes;
+//     no of the provider;
 //   - one that wraps upload.ErrUnsent was found before anything was sent;
 //   - any other leaves the outcome open: no answer came, or one of 5xx, 408 or
 //     429, or one that cannot be read, or one that says neither yes nor no
@@ -40,8 +40,13 @@ func (p *speaker) Complete(ctx context.Context, u upload.Upload, rs []upload.Rec
 		}
 		// Anything but a clear yes is none: null is what a missing field is.
 		if v != true {
-			if _, message, _ := p.told(ctx, a, s); message != "" || p.gone(ctx, a, s) {
+			if p.gone(ctx, a, s) {
 				return upload.Result{}, p.refusal(ctx, a, s, refusal{api: true, created: true})
+			}
+			// A store may say yes early and find out later that it fails
+			// ("internal error, please try again"): neither a yes nor a no.
+			if _, message, _ := p.told(ctx, a, s); message != "" {
+				return upload.Result{}, p.unusable(a, c.ok.key, "the status %d says yes, and the answer an error: %s", a.Status, message)
 			}
 			return upload.Result{}, p.unusable(a, c.ok.key, "the answer is not the one that confirms the upload: %s", p.quote(a))
 		}

@@ -87,7 +87,7 @@ func (t *template) expand(up map[string]any) (string, error) {
 	return b.String(), nil
 }
 
-// climbs reports whether a path has a segment that stands for another one.
+// climbs reports whether a path has an element that stands for another one.
 func climbs(path string) bool {
 	return slices.ContainsFunc(strings.FieldsFunc(path, func(r rune) bool { return r == '/' || r == '\\' }), func(s string) bool {
 		s = strings.ReplaceAll(strings.ToLower(s), "%2e", ".")
