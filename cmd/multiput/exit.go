@@ -99,6 +99,7 @@ var classes = []class{
 	}},
 	{wraps(upload.ErrChanged), exitData, "data", say("run the same command again when the file is at rest: only what differs is sent")},
 	{wraps(upload.ErrChecksum), exitData, "data", say("something between here and the store alters the data; run the same command again to send the damaged parts once more")},
+	{typed[*config.Error], exitConfig, "config", say("")},
 	{typed[*usageError], exitUsage, "usage", func(f failure) string {
 		var u *usageError
 		errors.As(f.err, &u)
@@ -106,12 +107,11 @@ var classes = []class{
 	}},
 	{typed[*config.UsageError], exitUsage, "usage", say("")},
 	{typed[*manifest.OptionError], exitUsage, "usage", say("set an option with --set KEY=VALUE")},
-	{typed[*manifest.BaseError], exitUsage, "usage", say("")},
 	{typed[*provider.UnknownError], exitUsage, "usage", say("-p takes a provider's name or the path of a manifest")},
 	{wraps(upload.ErrPartSize), exitUsage, "usage", say("choose another --part-size, or none")},
 	{wraps(upload.ErrNoInput), exitNoInput, "noinput", say("")},
-	{typed[*config.Error], exitConfig, "config", say("")},
 	{typed[*manifest.Error], exitConfig, "config", say("")},
+	{typed[*manifest.BaseError], exitUsage, "usage", say("")},
 	{wraps(upload.ErrBusy), exitAgain, "tempfail", say("wait for it to end, then run the same command again")},
 	{wraps(upload.ErrDenied), exitDenied, "noperm", func(f failure) string {
 		if f.keyFrom != "" {

@@ -104,6 +104,14 @@ func asUsage(c *cobra.Command) {
 			return &usageError{errors.New(msg), c.CommandPath()}
 		}
 	}
+	if c.Name() == "help" {
+		c.Args = func(c *cobra.Command, args []string) error {
+			if found, _, err := c.Root().Find(args); err != nil || len(args) > 0 && found == c.Root() {
+				return fmt.Errorf("unknown command %q", strings.Join(args, " "))
+			}
+			return nil
+		}
+	}
 	if check := c.Args; check != nil {
 		c.Args = func(c *cobra.Command, args []string) error {
 			if err := check(c, args); err != nil {

@@ -112,6 +112,9 @@ func (a *app) sandbox(ctx context.Context, o sandboxOptions, command []string) e
 	if err != nil {
 		return usagef("--fault: %w", err)
 	}
+	if o.urlLife < 0 {
+		return usagef("--url-life: a time below zero")
+	}
 	size, err := config.ParseSize(o.partSize)
 	if err != nil {
 		return usagef("--part-size: %w", err)

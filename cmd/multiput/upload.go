@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"slices"
 	"strings"
@@ -122,6 +123,10 @@ func (a *app) uploader(ctx context.Context, cfg config.Config, o uploadOptions) 
 		return nil, nil, stop, err
 	}
 	if m, err = provider.Load(cfg.Provider, config.ProviderDir()); err != nil {
+		var unread *fs.PathError
+		if errors.As(err, &unread) {
+			err = &config.Error{Where: unread.Path, Err: unread.Err}
+		}
 		return nil, nil, stop, err
 	}
 	if err := knownBases(cfg); err != nil {
@@ -147,14 +152,18 @@ func (a *app) uploader(ctx context.Context, cfg config.Config, o uploadOptions) 
 		}
 		key, err := cfg.Key(ctx, m.KeyEnv(), a.stderr)
 		if err != nil {
-			return nil, nil, stop, fmt.Errorf("%w: %w", upload.ErrDenied, err)
+			return nil, m, stop, fmt.Errorf("%w: %w", upload.ErrDenied, err)
 		}
 		s.Key = key
 	}
 	p, err := m.Open(s)
+	var wrong *manifest.BaseError
+	if errors.As(err, &wrong) && o.base == "" {
+		err = &config.Error{Where: "base-url of " + m.Name() + ", or its variable", Err: err}
+	}
 	if err != nil {
 		stop()
-		return nil, nil, func() {}, err
+		return nil, m, func() {}, err
 	}
 	policy := transport.DefaultPolicy
 	policy.Retries = cfg.Retries
