@@ -187,9 +187,6 @@ func (e *memoryEntry) Begin(ctx context.Context, r upload.Record) error {
 	return e.write(ctx, "begin", func() error {
 		c := clone(r)
 		c.Target, c.Path, c.Updated = e.target, e.path, time.Now()
-		if c.Upload.Regrant {
-			c.Grants = nil
-		}
 		e.records[e.key] = c
 		return nil
 	})

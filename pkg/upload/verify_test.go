@@ -259,6 +259,22 @@ func TestOffAndOn(t *testing.T) {
 			}
 		})
 	})
+	t.Run("off, edited with its time set back, then on", func(t *testing.T) {
+		bubble(t, func(t *testing.T) {
+			r := newRig(t, 10_000)
+			r.checksum = off
+			r.half(5)
+			r.write(flipped(r.content, 0), 0)
+			r.checksum = auto
+			// Seen by comparing, or by what else the system knows of the file.
+			rep, err := r.run(t.Context())
+			if err == nil {
+				r.check(rep)
+			} else if !errors.Is(err, upload.ErrChanged) || r.cloud.completes != 0 {
+				t.Errorf("error %v", err)
+			}
+		})
+	})
 	t.Run("off, damaged, checkpointed, then on", func(t *testing.T) {
 		bubble(t, func(t *testing.T) {
 			r := newRig(t, 10_000)
