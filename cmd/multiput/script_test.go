@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"math/rand/v2"
@@ -77,10 +78,10 @@ type stage struct {
 	stop   func() error
 
 	mu    sync.Mutex
-	began map[string]chan struct{} // by step: closed when the first request begins
+	began map[string]chan struct{} // by step, and by put and part: holds one when a request begins
 }
 
-// begun is closed when the first request of a step begins.
+// begun gives something when a request of a step begins.
 func (s *stage) begun(step string) chan struct{} {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -88,19 +89,17 @@ func (s *stage) begun(step string) chan struct{} {
 		s.began = make(map[string]chan struct{})
 	}
 	if s.began[step] == nil {
-		s.began[step] = make(chan struct{})
+		s.began[step] = make(chan struct{}, 1)
 	}
 	return s.began[step]
 }
 
 func (s *stage) note(r sandbox.Request) {
-	c := s.begun(r.Step)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	select {
-	case <-c:
-	default:
-		close(c)
+	for _, what := range []string{r.Step, fmt.Sprintf("%s %d", r.Step, r.Part)} {
+		select {
+		case s.begun(what) <- struct{}{}:
+		default: // nobody waited for the one before
+		}
 	}
 }
 
@@ -168,7 +167,11 @@ func cmdServe(ts *testscript.TestScript, neg bool, args []string) {
 
 // fault SPEC...: lets faults happen from now on. Each must fire.
 func cmdFault(ts *testscript.TestScript, _ bool, args []string) {
-	ts.Check(on(ts).server.Faults.Add(args...))
+	s := on(ts)
+	s.mu.Lock()
+	s.began = nil
+	s.mu.Unlock()
+	ts.Check(s.server.Faults.Add(args...))
 }
 
 // killat KIND=N[+]: kills multiput at that journal write; killat never ends it.
@@ -264,11 +267,11 @@ func cmdPatchFile(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(f.Close())
 }
 
-// waitfor STEP: waits until a request of that step has begun, and holds it as
-// long as a fault says.
+// waitfor STEP [PART]: waits until a request of that step, a put of that part,
+// has begun since the last fault was declared.
 func cmdWaitFor(ts *testscript.TestScript, _ bool, args []string) {
 	select {
-	case <-on(ts).begun(args[0]):
+	case <-on(ts).begun(strings.Join(args, " ")):
 	case <-time.After(30 * time.Second):
 		ts.Fatalf("no %s came", args[0])
 	}

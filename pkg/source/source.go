@@ -29,6 +29,10 @@ var (
 type Info struct {
 	Size    int64 // bytes
 	ModTime time.Time
+	// ID differs whenever the file was written to, renamed or replaced, also
+	// where its size and time were set back; it may differ when neither was.
+	// Empty where the system does not tell.
+	ID string
 }
 
 // File is an open regular file. Its methods may be called from several
@@ -83,7 +87,7 @@ func noInput(path string, err error) error {
 	return fmt.Errorf("%s: %w: %w", path, ErrNoInput, err)
 }
 
-func info(fi fs.FileInfo) Info { return Info{Size: fi.Size(), ModTime: fi.ModTime()} }
+func info(fi fs.FileInfo) Info { return Info{Size: fi.Size(), ModTime: fi.ModTime(), ID: id(fi)} }
 
 func irregular(m fs.FileMode) string {
 	switch {
@@ -125,6 +129,14 @@ func (f *File) Same() error {
 		return fmt.Errorf("%s: %w: it was modified at %s", f.Path, ErrChanged, held.ModTime().Format(time.RFC3339))
 	}
 	return nil
+}
+
+// Touched reports whether something was done to the file since it was opened
+// that its size and modification time do not show: perhaps it was written to and
+// its time set back. Only reading it tells.
+func (f *File) Touched() bool {
+	fi, err := f.f.Stat()
+	return err != nil || id(fi) != f.Info.ID
 }
 
 // Digest is what a run of bytes hashes to.

@@ -69,7 +69,7 @@ func (r *run) resume(ctx context.Context, rec *Record) (*Record, error) {
 		return fresh("restarting as asked")
 	case was.Size != r.file.Size:
 		return fresh(fmt.Sprintf("the file had %d bytes and has %d", was.Size, r.file.Size))
-	case !was.ModTime.Equal(r.file.ModTime):
+	case !was.ModTime.Equal(r.file.ModTime) || was.ID != r.file.ID:
 		differ, err := r.differing(ctx, *rec)
 		if err != nil {
 			return nil, err

@@ -41,7 +41,7 @@ func (r *run) send(ctx context.Context, rec *Record) error {
 			}
 		}
 		if len(pending) == 0 {
-			if err := r.src.Same(); err != nil {
+			if err := r.unchanged(ctx, rec); err != nil {
 				return err
 			}
 			return check.settle(ctx)
@@ -51,6 +51,23 @@ func (r *run) send(ctx context.Context, rec *Record) error {
 		}
 	}
 	return fmt.Errorf("parts arrive damaged again and again: %w", ErrChecksum)
+}
+
+// unchanged makes certain, when all parts are stored, that they are of one
+// version of the file. Where something was done to it that its time does not
+// show, the stored parts are compared with it.
+func (r *run) unchanged(ctx context.Context, rec *Record) error {
+	if err := r.src.Same(); err != nil {
+		return err
+	}
+	if !r.src.Touched() {
+		return nil
+	}
+	differ, err := r.differing(ctx, *rec)
+	if err == nil && len(differ) > 0 {
+		err = fmt.Errorf("%s: %w: %d of its stored parts are of an older version", r.file.Path, ErrChanged, len(differ))
+	}
+	return err
 }
 
 // condemn forgets the receipts of parts that are not what was sent.

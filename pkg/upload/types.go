@@ -12,6 +12,7 @@ type File struct {
 	Type    string    `json:"type"` // media type, without parameters
 	Size    int64     `json:"size"` // bytes
 	ModTime time.Time `json:"mtime"`
+	ID      string    `json:"id,omitempty"` // see source.Info
 }
 
 // Want is what the client would like of the plan. A provider that plans on its

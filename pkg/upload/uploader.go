@@ -83,7 +83,7 @@ func (r *run) upload(ctx context.Context, f File) error {
 	if f.Type == "" {
 		f.Type = src.Type(f.Name)
 	}
-	f.Path, f.Size, f.ModTime = src.Path, src.Info.Size, src.Info.ModTime
+	f.Path, f.Size, f.ModTime, f.ID = src.Path, src.Info.Size, src.Info.ModTime, src.Info.ID
 	r.src, r.file, r.report.File = src, f, f
 
 	if l, ok := r.Provider.(Limiter); ok {
@@ -113,12 +113,26 @@ func (r *run) upload(ctx context.Context, f File) error {
 	if err != nil {
 		return err
 	}
-	if err = r.finish(ctx, rec); !errors.Is(err, errStartOver) || ctx.Err() != nil {
-		return err
+	if err = r.finish(ctx, rec); errors.Is(err, errStartOver) && ctx.Err() == nil {
+		r.warn("%v: starting over", err)
+		if !errors.Is(err, ErrGone) {
+			r.abandon(ctx, *r.current)
+		}
+		err = r.finish(ctx, nil)
 	}
-	r.warn("%v: starting over", err)
-	if !errors.Is(err, ErrGone) {
-		r.abandon(ctx, *r.current)
+	if errors.Is(err, ErrChanged) {
+		err = errors.Join(err, r.distrust(ctx))
 	}
-	return r.finish(ctx, nil)
+	return err
+}
+
+// distrust makes the next run compare every stored part with the file, whatever
+// its time says by then: what this run saw must not be forgotten.
+func (r *run) distrust(ctx context.Context) error {
+	if r.current == nil {
+		return nil
+	}
+	f := r.file
+	f.ModTime, f.ID = time.Time{}, ""
+	return r.entry.Refresh(context.WithoutCancel(ctx), f)
 }
