@@ -5,7 +5,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
 	"slices"
+	"strings"
 
 	"crypto/tls"
 
@@ -149,7 +151,9 @@ func refusedHint(f failure) string {
 
 func baseHint(f failure) string {
 	var t *transport.Error
-	if f.base != "" && f.report.Upload == "" && errors.As(f.err, &t) {
+	// A refusal in the API's own words is no sign of a wrong address.
+	lost := errors.Is(f.err, upload.ErrReply) || errors.As(f.err, &t) && t.Status == http.StatusNotFound
+	if f.base != "" && f.report.Upload == "" && lost {
 		return fmt.Sprintf("is %s the address of the API?", transport.Redact(f.base))
 	}
 	return ""
@@ -166,7 +170,7 @@ func (a *app) tell(f failure) int {
 	} else if errors.Is(f.err, context.Canceled) {
 		code = exitAgain
 	}
-	if f.file != "" && code < exitSignaled && !errors.Is(f.err, upload.ErrNoInput) {
+	if f.file != "" && !strings.HasPrefix(message, f.report.File.Path+" ") && !strings.HasPrefix(message, f.report.File.Path+":") && code < exitSignaled && !errors.Is(f.err, upload.ErrNoInput) {
 		message = transport.Clean(f.file) + ": " + message
 	}
 	if a.json {

@@ -101,6 +101,9 @@ func GlobalFlags(f *pflag.FlagSet) {
 // wrong is an *Error or, in a flag, a *UsageError.
 func Load(flags *pflag.FlagSet) (Config, error) {
 	v := viper.New()
+	if err := notEmpty(flags); err != nil {
+		return Config{}, err
+	}
 	path, named := os.Getenv("MULTIPUT_CONFIG"), true
 	if f := flags.Lookup("config"); f != nil && f.Changed {
 		path = f.Value.String()
@@ -135,6 +138,17 @@ func Load(flags *pflag.FlagSet) (Config, error) {
 	return decode(v, flags, path, base)
 }
 
+// notEmpty refuses a flag that was given nothing: --base-url "$STAGING" without
+// that variable must not mean the real API.
+func notEmpty(flags *pflag.FlagSet) (err error) {
+	flags.Visit(func(f *pflag.Flag) {
+		if f.Value.Type() == "string" && strings.TrimSpace(f.Value.String()) == "" && err == nil {
+			err = &UsageError{Err: fmt.Errorf("--%s is empty", f.Name)}
+		}
+	})
+	return err
+}
+
 func read(v *viper.Viper, path string, named bool) error {
 	v.SetConfigFile(path)
 	v.SetConfigType("yaml")
@@ -151,6 +165,16 @@ func read(v *viper.Viper, path string, named bool) error {
 		top, _, nested := strings.Cut(key, ".")
 		if !slices.Contains(habits, key) && key != "base-url" && !(nested && top == "base-url") {
 			return fmt.Errorf("unknown key %q (known: %s, base-url)", key, strings.Join(habits, ", "))
+		}
+	}
+	for _, key := range habits {
+		if !v.InConfig(key) {
+			continue
+		}
+		switch v.Get(key).(type) {
+		case nil, string, bool, int, int64, uint64, float64:
+		default:
+			return fmt.Errorf("%s is a list or has keys below it, and should be one value", key)
 		}
 	}
 	return nil

@@ -83,6 +83,8 @@ func TestWrongValuesSayWhere(t *testing.T) {
 		"flag":           {setting{args: []string{"--part-size", "8XB"}}, "--part-size", true},
 		"variable":       {setting{env: map[string]string{"MULTIPUT_PART_SIZE": "8XB"}}, "MULTIPUT_PART_SIZE", false},
 		"file":           {setting{file: "part-size: 8XB"}, "config.yaml: part-size", false},
+		"empty flag":     {setting{args: []string{"--api-key-file", ""}}, "--api-key-file", true},
+		"list":           {setting{file: "concurrency: [1]"}, "concurrency", false},
 		"unknown key":    {setting{file: "part_size: 8MiB"}, "part_size", false},
 		"no YAML":        {setting{file: "\t: ["}, "config.yaml", false},
 		"no file":        {setting{args: []string{"--config", "none.yaml"}}, "no such file", false},

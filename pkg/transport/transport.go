@@ -92,6 +92,12 @@ func (c *Client) Do(ctx context.Context, r Request) (*Reply, error) {
 		return nil, fail(err)
 	}
 	caller := ctx
+	if !r.Bulk && c.Stall > 0 {
+		// An answer that drips keeps moving; it is not to do so for ever.
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeoutCause(ctx, 2*slowFactor*c.Stall, ErrStalled)
+		defer cancel()
+	}
 	ctx, watch := newWatch(ctx, c.Stall, r.Slow)
 	defer watch.stop()
 

@@ -30,6 +30,9 @@ func (p *speaker) Create(ctx context.Context, f upload.File, w upload.Want) (upl
 	if err := p.readUpload(ctx, a, s, &u); err != nil {
 		return upload.Upload{}, nil, err
 	}
+	if err := p.reachable(a, s); err != nil {
+		return upload.Upload{}, nil, err
+	}
 	resumed := false
 	if c.resumed != nil {
 		v, err := c.resumed.one(ctx, a.value, s)
@@ -50,6 +53,24 @@ func (p *speaker) Create(ctx context.Context, f upload.File, w upload.Want) (upl
 		u = upload.Upload{}
 	}
 	return u, gs, err
+}
+
+// reachable makes certain that every later call has an address. Found out only
+// at the last of them, it would have cost the whole transfer.
+func (p *speaker) reachable(a *answer, s *scope) error {
+	calls := []*call{&p.m.part.call, p.m.checkpoint, &p.m.complete.call, p.m.abort}
+	if p.m.grant != nil {
+		calls = append(calls, &p.m.grant.call)
+	}
+	for _, c := range calls {
+		if c == nil || c.path == nil {
+			continue
+		}
+		if _, err := p.address(c, s); err != nil {
+			return p.unusable(a, "", "%v", err)
+		}
+	}
+	return nil
 }
 
 // readPlan reads what create's answer says of the parts.
