@@ -213,8 +213,8 @@ func discard(b *testing.B, part int64) string {
 		answer(b, w, map[string]any{"file_uid": "f", "file_name": "n", "num_bytes": 0, "file_status": "Registered", "file_attributes": map[string]any{}})
 	})
 	s := &http.Server{ReadHeaderTimeout: time.Minute, Handler: mux}
-	go s.Serve(l)                   //nolint:errcheck // ends with the benchmark
-	b.Cleanup(func() { s.Close() }) //nolint:errcheck // a benchmark
+	go s.Serve(l) //nolint:errcheck // ends with the benchmark
+	b.Cleanup(func() { s.Close() })
 	return origin
 }
 

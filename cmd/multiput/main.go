@@ -18,7 +18,7 @@ func main() {
 	defer stop()
 	a := app{
 		stdout: os.Stdout, stderr: os.Stderr, stdin: os.Stdin,
-		terminal: term.IsTerminal(int(os.Stderr.Fd())) && os.Getenv("TERM") != "dumb", //nolint:gosec // a descriptor fits
+		terminal: term.IsTerminal(int(os.Stderr.Fd())) && os.Getenv("TERM") != "dumb",
 		journal:  openJournal,
 	}
 	os.Exit(a.run(ctx, os.Args[1:]))

@@ -95,7 +95,7 @@ func (t *tally) observe(e upload.Event) {
 }
 
 func (t *tally) summary(r upload.Report) string {
-	s := fmt.Sprintf("%s: %s in %s", t.name, humanize.Bytes(uint64(r.File.Size)), r.Elapsed.Round(10*time.Millisecond)) //nolint:gosec // a size is not negative
+	s := fmt.Sprintf("%s: %s in %s", t.name, humanize.Bytes(uint64(r.File.Size)), r.Elapsed.Round(10*time.Millisecond))
 	if secs := r.Elapsed.Seconds(); secs > 0 && r.BytesSent > 0 {
 		s += fmt.Sprintf(" (%s/s)", humanize.Bytes(uint64(float64(r.BytesSent)/secs)))
 	}
@@ -123,7 +123,7 @@ func (p *plain) observe(e upload.Event) {
 	}
 	switch e := e.(type) {
 	case upload.Planned:
-		s := fmt.Sprintf("%s: %s in %d parts", p.name, humanize.Bytes(uint64(p.size)), p.parts) //nolint:gosec // a size is not negative
+		s := fmt.Sprintf("%s: %s in %d parts", p.name, humanize.Bytes(uint64(p.size)), p.parts)
 		if p.storedParts > 0 {
 			s += fmt.Sprintf(", %d already stored", p.storedParts)
 		}
@@ -210,7 +210,7 @@ func (b *bar) draw() {
 		name = append(name[:maxName-1], '…')
 	}
 	gone := min(b.size, b.stored+max(0, b.flying))
-	s := fmt.Sprintf("%s %s/%s", string(name), humanize.Bytes(uint64(gone)), humanize.Bytes(uint64(b.size))) //nolint:gosec // not negative
+	s := fmt.Sprintf("%s %s/%s", string(name), humanize.Bytes(uint64(gone)), humanize.Bytes(uint64(b.size)))
 	if since := time.Since(b.started); since > time.Second && gone > b.reused {
 		rate := float64(gone-b.reused) / since.Seconds()
 		left := time.Duration(float64(b.size-gone) / rate * float64(time.Second))
