@@ -106,6 +106,28 @@ func TestSlowAnswerIsNotStalled(t *testing.T) {
 	}
 }
 
+// But not for ever.
+func TestAnswerThatDripsForEver(t *testing.T) {
+	const stall = 50 * time.Millisecond
+	url := sockets(t, func(c *net.TCPConn) {
+		if _, err := head(bufio.NewReader(c)); err != nil {
+			return
+		}
+		_, _ = fmt.Fprint(c, "HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n")
+		tick := time.NewTicker(stall / 10)
+		defer tick.Stop()
+		for range tick.C {
+			if _, err := c.Write([]byte(".")); err != nil {
+				return
+			}
+		}
+	})
+	for _, bulk := range []bool{false, true} {
+		_, err := (&transport.Client{Stall: stall}).Do(t.Context(), transport.Request{Op: "ask", Method: "GET", URL: url, Bulk: bulk})
+		stalled(t, err)
+	}
+}
+
 // The rate limit's waits are ours, not the server's.
 func TestRateLimitIsNotStalled(t *testing.T) {
 	url := serve(t, func(w http.ResponseWriter, r *http.Request) {

@@ -132,7 +132,7 @@ func (c *Client) Do(ctx context.Context, r Request) (*Reply, error) {
 		client = c.bulk
 	}
 	start := time.Now()
-	reply, err := exchange(client, req, watch, most)
+	reply, err := exchange(client, req, watch, most, 2*slowFactor*c.Stall)
 	stopped := context.Cause(ctx) // before watch.stop, which cancels it too
 	watch.stop()
 	left, bodyErr := body.end()
@@ -159,13 +159,18 @@ func (c *Client) Do(ctx context.Context, r Request) (*Reply, error) {
 
 // exchange sends a request and reads its answer whole. Of a refusal, what can
 // be read is enough: many a server hangs up on the body that it will not take,
-// and cuts its own words short.
-func exchange(client *http.Client, req *http.Request, w *watch, most int64) (*Reply, error) {
+// and cuts its own words short. An answer that has begun is to end within a
+// time, however it drips; 0: whenever it does.
+func exchange(client *http.Client, req *http.Request, w *watch, most int64, within time.Duration) (*Reply, error) {
 	resp, err := client.Do(req)
 	if err != nil {
 		return nil, err
 	}
 	defer resp.Body.Close()
+	if within > 0 {
+		timer := time.AfterFunc(within, func() { w.cancel(fmt.Errorf("%w (%s)", ErrStalled, within)) })
+		defer timer.Stop()
+	}
 	if resp.StatusCode < 300 && resp.ContentLength > most {
 		return nil, &tooLong{most}
 	}

@@ -3,6 +3,7 @@ package upload
 import (
 	"context"
 	"fmt"
+	"maps"
 
 	"golang.org/x/sync/errgroup"
 )
@@ -63,7 +64,11 @@ func (r *run) unchanged(ctx context.Context, rec *Record) error {
 	if !r.src.Touched() {
 		return nil
 	}
-	differ, err := r.differing(ctx, *rec)
+	r.storing.Lock() // a checkpoint may be storing
+	now := *rec
+	now.Receipts = maps.Clone(rec.Receipts)
+	r.storing.Unlock()
+	differ, err := r.differing(ctx, now)
 	if err == nil && len(differ) > 0 {
 		err = fmt.Errorf("%s: %w: %d of its stored parts are of an older version", r.file.Path, ErrChanged, len(differ))
 	}
