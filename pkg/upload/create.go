@@ -57,6 +57,9 @@ func (r *run) plan(up *Upload, grants []Grant) (err error) {
 	if err := Tile(r.file.Size, up.Parts, up.Held); err != nil {
 		return err
 	}
+	if r.PartSize > 0 && len(up.Parts) > 1 && up.Parts[0].Size != r.PartSize {
+		r.warn("the provider chose parts of %d bytes, not of %d", up.Parts[0].Size, r.PartSize)
+	}
 	if len(up.Held) > 0 && up.Digest == "" {
 		return fmt.Errorf("the provider already has parts of this file, and takes no checksum that could prove them: %w", ErrUnverified)
 	}
