@@ -140,6 +140,6 @@ type Target struct {
 	Provider string          `json:"provider"`
 	Base     string          `json:"base"`              // the address of the API; empty for the sandbox, whose address changes
 	Name     string          `json:"name"`              // the name the provider stores the file under
-	Type     string          `json:"type"`              // media type
+	Type     string          `json:"type"`              // media type, if one was asked for
 	Options  json.RawMessage `json:"options,omitempty"` // the options that were set, canonical JSON, without the secret ones
 }

@@ -80,6 +80,9 @@ func (r *run) upload(ctx context.Context, f File) error {
 	if f.Name == "" {
 		f.Name = filepath.Base(f.Path)
 	}
+	// Only a type that was asked for tells uploads apart: a guess may be made
+	// from the first bytes, and these may change.
+	asked := f.Type
 	if f.Type == "" {
 		f.Type = src.Type(f.Name)
 	}
@@ -96,7 +99,7 @@ func (r *run) upload(ctx context.Context, f File) error {
 		return err
 	}
 	target := r.Target
-	target.Name, target.Type = f.Name, f.Type
+	target.Name, target.Type = f.Name, asked
 	if r.entry, err = r.Journal.Open(ctx, target, f.Path); err != nil {
 		return err
 	}
