@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"net"
 	"net/url"
 	"os"
 	"os/exec"
@@ -14,6 +15,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/multiput/multiput/pkg/provider"
 	"github.com/multiput/multiput/pkg/sandbox"
@@ -141,20 +143,47 @@ func (r *rehearsal) restart(t *testing.T) {
 		API: old.API, Dir: old.Dir, Key: old.Key, StoreListen: strings.TrimPrefix(old.StoreURL, "http://"),
 		PartSize: old.PartSize, Faults: &sandbox.Faults{},
 	}
+	// A process that another test is just starting holds a copy of the old
+	// socket until it is a program of its own.
 	var err error
-	if _, r.stop, err = r.server.Start(t.Context(), r.listen); err != nil {
-		t.Fatal(err)
+	for range 500 {
+		var stop func() error
+		if _, stop, err = r.server.Start(t.Context(), r.listen); err == nil {
+			r.stop = stop
+			return
+		}
+		<-time.After(10 * time.Millisecond)
 	}
+	t.Fatal(err)
+}
+
+// freeAddr is an address that a server can come back to: below the ports that
+// systems give to clients, one of which might take it in between.
+func freeAddr(t *testing.T) string {
+	t.Helper()
+	for range 100 {
+		addr := fmt.Sprintf("127.0.0.1:%d", 15000+rand.IntN(15000))
+		l, err := net.Listen("tcp", addr)
+		if err != nil {
+			continue
+		}
+		if err := l.Close(); err != nil {
+			t.Fatal(err)
+		}
+		return addr
+	}
+	t.Fatal("no port is free")
+	return ""
 }
 
 func newRehearsal(t *testing.T, api string, partSize int64) *rehearsal {
 	t.Helper()
 	dir := t.TempDir()
 	s := &sandbox.Server{
-		API: api, Dir: filepath.Join(dir, "served"), Key: "key-of-" + api, StoreListen: "127.0.0.1:0",
+		API: api, Dir: filepath.Join(dir, "served"), Key: "key-of-" + api, StoreListen: freeAddr(t),
 		PartSize: partSize, Faults: &sandbox.Faults{},
 	}
-	base, stop, err := s.Start(t.Context(), "")
+	base, stop, err := s.Start(t.Context(), freeAddr(t))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -106,10 +106,14 @@ func TestKilledAgainAndAgain(t *testing.T) {
 					t.Errorf("%d lives, %d uploads", lives, r.cloud.creates)
 				}
 				r.check(r.delivered[len(r.delivered)-1])
-				for part, n := range r.cloud.counts("u1") {
-					if n > 2 {
-						t.Errorf("part %d was stored %d times", part, n)
-					}
+				// One part may be under way at several kills in a row; each costs
+				// at most what was under way.
+				again := 0
+				for _, n := range r.cloud.counts("u1") {
+					again += n - 1
+				}
+				if again > (lives-1)*r.concurrency {
+					t.Errorf("%d parts were sent again in %d lives", again, lives)
 				}
 			})
 		})
