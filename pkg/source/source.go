@@ -148,9 +148,10 @@ type Digest struct {
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // Section reads one run of bytes once, hashing what it reads. It is for one
-// goroutine at a time.
+// goroutine at a time, and is to be closed.
 type Section struct {
 	file *File
+	own  *os.File // nil: the file's
 	off  int64
 	left int64
 	crc  uint32
@@ -165,11 +166,34 @@ type hashState interface {
 // Section gives the bytes [off, off+size). CRC32C is always computed, MD5 if
 // wanted.
 func (f *File) Section(off, size int64, wantMD5 bool) *Section {
-	s := &Section{file: f, off: off, left: size}
+	s := &Section{file: f, off: off, left: size, own: f.again()}
 	if wantMD5 {
 		s.md5 = md5.New()
 	}
 	return s
+}
+
+// again opens the file once more. The system reads ahead for each handle, and
+// several readers of one handle, each at a place of its own, look to it like one
+// that jumps. Nil if that cannot be had: the shared handle does as well, slowly.
+func (f *File) again() *os.File {
+	own, err := os.Open(f.Path)
+	if err != nil {
+		return nil
+	}
+	if fi, err := own.Stat(); err != nil || !os.SameFile(fi, f.fi) {
+		own.Close() // another file took its place: whoever asks Same is told
+		return nil
+	}
+	return own
+}
+
+// Close gives up what the section holds.
+func (s *Section) Close() error {
+	if s.own == nil {
+		return nil
+	}
+	return s.own.Close()
 }
 
 // Read reads on. A file that ends early is an error that wraps ErrChanged.
@@ -180,7 +204,11 @@ func (s *Section) Read(p []byte) (int, error) {
 	if int64(len(p)) > s.left {
 		p = p[:s.left]
 	}
-	n, err := s.file.f.ReadAt(p, s.off)
+	f := s.own
+	if f == nil {
+		f = s.file.f
+	}
+	n, err := f.ReadAt(p, s.off)
 	s.crc = crc32.Update(s.crc, castagnoli, p[:n])
 	if s.md5 != nil {
 		s.md5.Write(p[:n]) //nolint:errcheck // a hash never fails
@@ -212,6 +240,7 @@ func (s *Section) Digest() (d Digest, complete bool) {
 // reads when stop returns an error.
 func (f *File) Hash(off, size int64, wantMD5 bool, stop func() error) (Digest, error) {
 	s := f.Section(off, size, wantMD5)
+	defer s.Close()
 	buf := make([]byte, 256<<10)
 	for s.left > 0 {
 		if err := stop(); err != nil {

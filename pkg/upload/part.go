@@ -36,6 +36,7 @@ func (r *run) sendPart(ctx, sending context.Context, up Upload, p Part, g *grant
 // attempt sends a part once.
 func (r *run) attempt(ctx context.Context, up Upload, g Grant, p Part) (Receipt, error) {
 	section := r.src.Section(p.Offset, p.Size, r.Checksum != ChecksumOff)
+	defer section.Close()
 	body := &sentReader{run: r, part: p, r: section}
 	receipt, err := r.Provider.Put(ctx, up, g, p, body)
 	if err == nil {
