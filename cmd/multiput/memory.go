@@ -5,13 +5,14 @@ import (
 	"runtime/debug"
 )
 
-// frugal makes the collector thrifty, unless the user has ideas of their own.
-// File bytes pass through small buffers; what takes memory is the moment in
-// which a plan of 10,000 parts with their URLs is read, and waiting with its
-// garbage until the heap has doubled would cost more than collecting it.
+// frugal tells the collector when to work, unless the user has ideas of their
+// own. File bytes pass through small buffers, so that a small upload ends before
+// there is anything worth collecting; what takes memory is the moment in which a
+// plan of 10,000 parts with their URLs is read, and its garbage must not wait
+// until the heap has doubled.
 func frugal() {
 	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(40)
+		debug.SetGCPercent(400)
 	}
 	if os.Getenv("GOMEMLIMIT") == "" {
 		debug.SetMemoryLimit(32 << 20)
