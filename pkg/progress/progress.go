@@ -99,7 +99,7 @@ func (t *tally) summary(r upload.Report) string {
 	if secs := r.Elapsed.Seconds(); secs > 0 && r.BytesSent > 0 {
 		s += fmt.Sprintf(" (%s/s)", humanize.Bytes(uint64(float64(r.BytesSent)/secs)))
 	}
-	s += fmt.Sprintf(", %d parts", r.Parts)
+	s += ", " + parts(r.Parts)
 	if r.PartsReused > 0 {
 		s += fmt.Sprintf(", %d of them stored before", r.PartsReused)
 	}
@@ -107,6 +107,13 @@ func (t *tally) summary(r upload.Report) string {
 		return s + ", unverified"
 	}
 	return s + ", verified by " + r.Verification
+}
+
+func parts(n int) string {
+	if n == 1 {
+		return "1 part"
+	}
+	return fmt.Sprintf("%d parts", n)
 }
 
 // plain is a line at the start, one for every tenth, one at the end.
@@ -123,7 +130,7 @@ func (p *plain) observe(e upload.Event) {
 	}
 	switch e := e.(type) {
 	case upload.Planned:
-		s := fmt.Sprintf("%s: %s in %d parts", p.name, humanize.Bytes(uint64(p.size)), p.parts)
+		s := fmt.Sprintf("%s: %s in %s", p.name, humanize.Bytes(uint64(p.size)), parts(p.parts))
 		if p.storedParts > 0 {
 			s += fmt.Sprintf(", %d already stored", p.storedParts)
 		}
