@@ -229,3 +229,77 @@ func TestErrorText(t *testing.T) {
 		}
 	}
 }
+
+// unreached is an exchange that found nobody.
+func unreached() error {
+	return &transport.Error{Op: "x", Err: errors.New("no route to host"), Retry: true, Unsent: true}
+}
+
+// While nobody can be reached, tries do not count; when the patience is at its
+// end, so is the operation.
+func TestRetryIsPatientWithoutANetwork(t *testing.T) {
+	p := policy
+	p.Retries, p.Patience = 2, 10*time.Minute
+	synctest.Test(t, func(t *testing.T) {
+		start, tries := time.Now(), 0
+		err := transport.Retry(t.Context(), p, nil, func(context.Context) error {
+			if tries++; time.Since(start) < 9*time.Minute {
+				return unreached()
+			}
+			return nil
+		})
+		if err != nil || tries < 10 {
+			t.Errorf("%d tries: %v", tries, err)
+		}
+	})
+	synctest.Test(t, func(t *testing.T) {
+		start := time.Now()
+		err := transport.Retry(t.Context(), p, nil, func(context.Context) error { return unreached() })
+		if took := time.Since(start); !transport.Unreached(err) || took < p.Patience || took > p.Patience+2*p.Cap {
+			t.Errorf("after %s: %v", took, err)
+		}
+	})
+	// What is answered counts, whatever came between.
+	synctest.Test(t, func(t *testing.T) {
+		tries, answers := 0, 0
+		err := transport.Retry(t.Context(), p, nil, func(context.Context) error {
+			if tries++; tries%3 > 0 {
+				return unreached()
+			}
+			answers++
+			return passing{}
+		})
+		if answers != p.Retries+1 || !errors.As(err, new(passing)) {
+			t.Errorf("%d answers: %v", answers, err)
+		}
+	})
+}
+
+// Operations that share a budget end when it is spent, and what succeeds earns
+// some of it back.
+func TestRetryBudget(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := policy
+		p.Budget = &transport.Budget{Most: 10}
+		tries := 0
+		fail := func(context.Context) error { tries++; return passing{} }
+		for range 4 {
+			if err := transport.Retry(t.Context(), p, nil, fail); !errors.As(err, new(passing)) {
+				t.Fatal(err)
+			}
+		}
+		// 1+8, 1+2, and then only the first of each.
+		if tries != 14 {
+			t.Errorf("%d tries", tries)
+		}
+		for range 2 {
+			if err := transport.Retry(t.Context(), p, nil, func(context.Context) error { return nil }); err != nil {
+				t.Fatal(err)
+			}
+		}
+		tries = 0
+		if err := transport.Retry(t.Context(), p, nil, fail); !errors.As(err, new(passing)) || tries != 7 {
+			t.Errorf("%d tries after two successes: %v", tries, err)
+		}
+	})
+}
