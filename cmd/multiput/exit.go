@@ -124,6 +124,7 @@ var classes = []class{
 		}
 		return fmt.Sprintf("put a valid API key into %s, or name a file with --api-key-file", f.keyEnv)
 	}},
+	{wraps(upload.ErrTooSlow), exitFailed, "failed", say("a faster connection, a higher --limit-rate or a smaller file would do; the same command tries it anew")},
 	{isPlan, exitFailed, "failed", func(f failure) string {
 		if f.report.Provider == "fileai" {
 			return "what this API means by a megabyte is not documented: try --set megabyte=1000000 (or 1048576, the default)"

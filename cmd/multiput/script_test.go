@@ -341,7 +341,7 @@ func ignoreMissing(err error) error {
 // anywhere.
 func (s *stage) leave() {
 	t := s.t
-	if s.server == nil {
+	if s.stop == nil { // it served nothing, or skipped where the store was to start
 		return
 	}
 	if err := s.stop(); err != nil {

@@ -169,7 +169,7 @@ func (a *app) uploader(ctx context.Context, cfg config.Config, o uploadOptions) 
 	policy.Retries = cfg.Retries
 	return &upload.Uploader{
 		Provider: p, Target: p.Target(upload.File{}), Journal: a.journal(cfg.Journal),
-		Concurrency: cfg.Concurrency, PartSize: cfg.PartSize, Retry: policy,
+		Concurrency: cfg.Concurrency, PartSize: cfg.PartSize, Retry: policy, Rate: cfg.LimitRate,
 		Checksum: checksums[cfg.Checksum], Restart: o.restart,
 	}, m, stop, nil
 }

@@ -38,6 +38,11 @@ type cloud struct {
 	already  bool                               // a second complete gives the same answer
 	etag     func(part int, data []byte) string // nil: the MD5, quoted
 	takes    time.Duration                      // how long a part is on its way
+	rate     int64                              // bytes per second of one part; 0: no limit
+	crawls   func(n int, p upload.Part) bool    // whether this try of a part never ends, though bytes move
+	wants    bool                               // its plan heeds Want.PartSize
+	ends     bool                               // it refuses an upload after its end
+	skew     time.Duration                      // how far this machine's clock is ahead of its
 
 	// Where it goes wrong. Each is asked before it acts; lose, after it.
 	onCreate, onComplete, onAbort func(n int) error
@@ -59,6 +64,7 @@ type cloud struct {
 	uploads     map[string]*cloudUpload
 	objects     [][]byte
 	creates     int
+	wanted      []int64 // the part sizes that creates asked for
 	completes   int
 	checkpoints [][]int
 	grants      [][]int // the parts of each call
@@ -68,6 +74,7 @@ type cloud struct {
 }
 
 type cloudUpload struct {
+	made         time.Time
 	size         int64
 	parts        []upload.Part
 	data         map[int][]byte
@@ -121,7 +128,13 @@ func ask(hook func(int) error, n int) error {
 	return hook(n)
 }
 
-func (c *cloud) Limits() upload.Limits { return c.limits }
+func (c *cloud) Limits() upload.Limits {
+	l := c.limits
+	l.Wants = c.wants
+	return l
+}
+
+func (c *cloud) Skew() (time.Duration, bool) { return c.skew, c.skew != 0 }
 
 func (c *cloud) alive(ctx context.Context) error {
 	if c.killed.Load() {
@@ -149,14 +162,19 @@ func (c *cloud) Create(ctx context.Context, f upload.File, w upload.Want) (uploa
 		Held: c.held, Data: json.RawMessage(`{"k":1}`),
 	}
 	cu := &cloudUpload{
+		made: time.Now(),
 		size: f.Size, data: make(map[int][]byte), tokens: make(map[int]string), checkpointed: make(map[int]string),
 		tries: make(map[int]int), puts: make(map[int]int), serials: make(map[int]int), ends: make(map[int]time.Time),
 	}
 	c.uploads[up.ID] = cu
-	if c.partSize > 0 {
+	if ps := c.partSize; ps > 0 {
+		if c.wants && w.PartSize > 0 {
+			ps = w.PartSize
+		}
+		c.wanted = append(c.wanted, w.PartSize)
 		n := c.first
-		for off := int64(0); off < f.Size || off == 0; off += c.partSize {
-			size := min(c.partSize, f.Size-off)
+		for off := int64(0); off < f.Size || off == 0; off += ps {
+			size := min(ps, f.Size-off)
 			if !slices.ContainsFunc(c.held, func(h upload.Range) bool { return h.Offset <= off && off < h.Offset+h.Size }) {
 				up.Parts = append(up.Parts, upload.Part{Number: n, Offset: off, Size: size})
 			}
@@ -239,8 +257,15 @@ func (c *cloud) Put(ctx context.Context, u upload.Upload, g upload.Grant, p uplo
 	if err != nil {
 		return upload.Receipt{}, err
 	}
-	if c.takes > 0 {
-		timer := time.NewTimer(c.takes)
+	takes := c.takes
+	if c.rate > 0 {
+		takes += time.Duration(float64(p.Size) / float64(c.rate) * float64(time.Second))
+	}
+	if c.crawls != nil && c.crawls(n, p) {
+		takes = 100 * time.Hour
+	}
+	if takes > 0 {
+		timer := time.NewTimer(takes)
 		defer timer.Stop()
 		select {
 		case <-timer.C:
@@ -268,6 +293,9 @@ func (c *cloud) begin(u upload.Upload, g upload.Grant, p upload.Part) (int, erro
 	var part, serial int
 	if _, err := fmt.Sscanf(g.URL, "https://store/"+u.ID+"/%d/%d", &part, &serial); err != nil || part != p.Number {
 		return 0, fmt.Errorf("grant %q is not for part %d of %s: %w", g.URL, p.Number, u.ID, upload.ErrRefused)
+	}
+	if c.ends && cu.made.Before(c.expires) && time.Now().After(c.expires) {
+		return 0, fmt.Errorf("the upload has ended: %w", upload.ErrRefused)
 	}
 	if end, ok := cu.ends[serial]; ok && !time.Now().Before(end) || c.refuseGrant != nil && c.refuseGrant(p, serial) {
 		return 0, fmt.Errorf("request has expired: %w", upload.ErrExpired)

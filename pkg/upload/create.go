@@ -1,6 +1,7 @@
 package upload
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -10,25 +11,16 @@ import (
 // create opens a new upload and puts it into the journal, with a plan that
 // tiles the file.
 func (r *run) create(ctx context.Context) (*Record, error) {
-	var (
-		up     Upload
-		grants []Grant
-	)
-	err := r.retry(ctx, "create upload", func(ctx context.Context) (err error) {
-		up, grants, err = r.Provider.Create(ctx, r.file, Want{PartSize: r.PartSize})
-		if err != nil && up.ID != "" {
-			r.abandon(ctx, up) // it was opened, and is of no use
-		}
-		return err
-	})
+	r.foresee(r.limits.GrantLife, 0)
+	up, grants, err := r.open(ctx)
 	if err != nil {
 		return nil, err
 	}
-	r.report.Upload = up.ID
-	up.File = r.file
-	if err = r.plan(&up, grants); err != nil {
+	if end := ends(grants, up.Parts); !up.Regrant && !end.IsZero() && r.foresee(time.Until(end), r.tail(up.Parts)) {
 		r.abandon(ctx, up)
-		return nil, err
+		if up, grants, err = r.open(ctx); err != nil {
+			return nil, err
+		}
 	}
 	now := time.Now()
 	if !up.Expires.After(now) {
@@ -44,7 +36,55 @@ func (r *run) create(ctx context.Context) (*Record, error) {
 	}
 	rec.Grants = grants
 	rec.Receipts = make(map[int]Receipt)
+	r.learn(&rec)
 	return &rec, nil
+}
+
+// open has the provider open an upload, whose plan tiles the file.
+func (r *run) open(ctx context.Context) (up Upload, grants []Grant, err error) {
+	err = r.retry(ctx, "create upload", func(ctx context.Context) (err error) {
+		up, grants, err = r.Provider.Create(ctx, r.file, Want{PartSize: cmp.Or(r.PartSize, r.want)})
+		if err != nil && up.ID != "" {
+			r.abandon(ctx, up) // it was opened, and is of no use
+		}
+		return err
+	})
+	if err != nil {
+		return Upload{}, nil, err
+	}
+	r.lookAtClock()
+	r.report.Upload = up.ID
+	up.File = r.file
+	if err = r.plan(&up, grants); err != nil {
+		r.abandon(ctx, up)
+		return Upload{}, nil, err
+	}
+	return up, grants, nil
+}
+
+// maxSkew is the difference between two clocks that is not worth a word.
+const maxSkew = 30 * time.Second
+
+// lookAtClock tells of a clock that is wrong, once. The times of grants are read
+// as the provider means them; what else goes wrong with such a clock (TLS, the
+// times of a signature) shows as errors that do not name it.
+func (r *run) lookAtClock() {
+	c, ok := r.Provider.(Clock)
+	if !ok {
+		return
+	}
+	skew, ok := c.Skew()
+	if !ok || skew.Abs() < maxSkew || r.skewed.Swap(true) {
+		return
+	}
+	r.warn("%s; the provider's times are read accordingly", clocks(skew))
+}
+
+func clocks(skew time.Duration) string {
+	if skew > 0 {
+		return fmt.Sprintf("this machine's clock is %s ahead of the provider's", inTime(skew))
+	}
+	return fmt.Sprintf("this machine's clock is %s behind the provider's", inTime(-skew))
 }
 
 // plan checks the provider's plan, or makes one where it has none.

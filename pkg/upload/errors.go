@@ -23,6 +23,8 @@ var (
 	ErrReply = errors.New("unusable reply")
 	// ErrLimit: the file or its parts are outside the provider's limits.
 	ErrLimit = errors.New("outside the provider's limits")
+	// ErrTooSlow: the upload cannot end in the time that the provider gives it.
+	ErrTooSlow = errors.New("too slow for the provider's time limit")
 	// ErrPartSize: the wanted part size is outside the provider's limits.
 	ErrPartSize = errors.New("part size outside the provider's limits")
 	// ErrChanged: the file changed while it was sent.

@@ -163,6 +163,12 @@ const maxExpired = 4
 
 // clockError explains grants that are refused as soon as they are issued. To
 // ask for more of them would help nobody.
-func clockError(err error) error {
-	return &exhausted{fmt.Errorf("new grants are refused as expired (do the clocks of this machine and of the provider agree?): %w", err)}
+func (r *run) clockError(err error) error {
+	why := "do the clocks of the provider and of its store agree?"
+	if c, ok := r.Provider.(Clock); ok {
+		if skew, ok := c.Skew(); ok && skew.Abs() >= maxSkew {
+			why = clocks(skew)
+		}
+	}
+	return &exhausted{fmt.Errorf("new grants are refused as expired (%s): %w", why, err)}
 }

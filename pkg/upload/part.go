@@ -10,7 +10,7 @@ import (
 
 // sendPart stores one part and proves it, as often as the policy allows. ctx
 // ends the trying, sending the attempt under way.
-func (r *run) sendPart(ctx, sending context.Context, up Upload, p Part, g *grants) (Receipt, error) {
+func (r *run) sendPart(ctx, sending context.Context, up Upload, p Part, g *grants, s *siblings) (Receipt, error) {
 	var receipt Receipt
 	op := fmt.Sprintf("part %d", p.Number)
 	err := r.retry(ctx, op, func(context.Context) error {
@@ -19,13 +19,16 @@ func (r *run) sendPart(ctx, sending context.Context, up Upload, p Part, g *grant
 			if err != nil {
 				return err
 			}
-			receipt, err = r.attempt(sending, up, grant, p)
-			if !errors.Is(err, ErrExpired) {
+			err = s.fly(sending, p, func(ctx context.Context) (err error) {
+				receipt, err = r.attempt(ctx, up, grant, p)
+				return err
+			})
+			if !errors.Is(err, ErrExpired) || ctx.Err() != nil {
 				return err
 			}
 			g.refuse(grant)
 			if refused == maxExpired && up.Regrant {
-				return clockError(err)
+				return r.clockError(err)
 			}
 			r.observe(Retrying{Op: op, Err: err})
 		}
@@ -37,7 +40,7 @@ func (r *run) sendPart(ctx, sending context.Context, up Upload, p Part, g *grant
 func (r *run) attempt(ctx context.Context, up Upload, g Grant, p Part) (Receipt, error) {
 	section := r.src.Section(p.Offset, p.Size, r.Checksum != ChecksumOff)
 	defer section.Close()
-	body := &sentReader{run: r, part: p, r: section}
+	body := &sentReader{run: r, part: p, r: section, began: time.Now()}
 	receipt, err := r.Provider.Put(ctx, up, g, p, body)
 	if err == nil {
 		d, complete := section.Digest()
@@ -51,11 +54,16 @@ func (r *run) attempt(ctx context.Context, up Upload, g Grant, p Part) (Receipt,
 	}
 	body.flush()
 	if err != nil {
+		if errors.Is(err, ErrChecksum) {
+			r.warn("%v; it is sent again", err)
+		}
 		if body.total > 0 {
 			r.observe(Sent{Part: p, Bytes: -body.total})
 		}
+		r.pace.undo(body.sure)
 		return Receipt{}, err
 	}
+	r.pace.move(p.Size-body.sure, body.began)
 	return receipt, nil
 }
 
@@ -73,8 +81,10 @@ type sentReader struct {
 	*run
 	part  Part
 	r     io.Reader
+	began time.Time
 	total int64 // told of
 	more  int64 // to tell of
+	sure  int64 // bytes of total that are beyond the kernel's buffers
 	last  time.Time
 }
 
@@ -94,5 +104,9 @@ func (s *sentReader) flush() {
 		s.observe(Sent{Part: s.part, Bytes: s.more})
 		s.total += s.more
 		s.more = 0
+		if sure := s.total - unsure; sure > s.sure {
+			s.run.pace.move(sure-s.sure, s.began)
+			s.sure = sure
+		}
 	}
 }

@@ -3,6 +3,7 @@ package upload
 import (
 	"context"
 	"io"
+	"time"
 )
 
 // Provider speaks one upload API. Every method is one attempt: retrying is the
@@ -39,10 +40,23 @@ type Limiter interface {
 	Limits() Limits
 }
 
+// Clock is a Provider that has seen what time it is at the API.
+type Clock interface {
+	// Skew is how far this machine's clock is ahead of the API's; false as long
+	// as nothing is known.
+	Skew() (time.Duration, bool)
+}
+
 // Limits are a provider's. Zero means not known.
 type Limits struct {
 	MaxSize  int64 // bytes of a file
 	MinPart  int64 // bytes of a part that is not the last
 	MaxPart  int64 // bytes of a part
 	MaxParts int   // parts of an upload
+
+	// GrantLife is how long a grant is good for where the provider says so
+	// beforehand.
+	GrantLife time.Duration
+	// Wants says that the provider's own plan heeds Want.PartSize.
+	Wants bool
 }

@@ -56,6 +56,9 @@ func (r *run) resume(ctx context.Context, rec *Record) (*Record, error) {
 	if rec.State == Delivered {
 		return nil, nil
 	}
+	if r.earlier == 0 {
+		r.earlier = rateOf(rec)
+	}
 	fresh := func(why string) (*Record, error) {
 		if rec.State != Done {
 			r.warn("%s: starting over", why)
@@ -93,9 +96,9 @@ func (r *run) resume(ctx context.Context, rec *Record) (*Record, error) {
 		}
 		rec.Upload.File = r.file
 	}
-	if rec.State == Sending && !rec.Upload.Expires.IsZero() && time.Now().After(rec.Upload.Expires) {
-		return fresh(fmt.Sprintf("the upload expired at %s", rec.Upload.Expires.Format(time.RFC3339)))
-	}
+	// This machine's clock alone gives nothing up, as clocks jump: the provider
+	// has to say so too.
+	r.overdue = rec.State == Sending && !rec.Upload.Expires.IsZero() && time.Now().After(rec.Upload.Expires)
 	if rec.State == Done {
 		return rec, nil
 	}

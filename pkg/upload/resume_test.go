@@ -72,7 +72,8 @@ func TestResume(t *testing.T) {
 		{name: "restart", change: func(r *rig) { r.restart = true }, anew: true, warns: "as asked"},
 		{name: "restart, checkpointed", set: (*rig).checkpoints, change: func(r *rig) { r.restart = true }, anew: true},
 		{name: "not expired", set: func(r *rig) { r.cloud.expires = time.Now().Add(time.Hour) }},
-		{name: "expired", set: func(r *rig) { r.cloud.expires = time.Now().Add(time.Hour) }, change: func(*rig) { <-time.After(2 * time.Hour) }, anew: true, warns: "the upload expired at"},
+		{name: "expired", set: func(r *rig) { r.cloud.ends, r.cloud.expires = true, time.Now().Add(time.Hour) }, change: func(*rig) { <-time.After(2 * time.Hour) }, anew: true, warns: "the upload expired at"},
+		{name: "expired by our clock alone", set: func(r *rig) { r.cloud.expires = time.Now().Add(time.Hour) }, change: func(*rig) { <-time.After(2 * time.Hour) }},
 		{name: "expired when it began", set: func(r *rig) { r.cloud.expires = time.Now().Add(-time.Second) }},
 		{name: "gone", change: func(r *rig) { r.cloud.uploads["u1"].gone = true }, anew: true, warns: "is gone"},
 		{name: "a journal whose plan is not one", change: func(r *rig) {

@@ -16,9 +16,25 @@ func (r *run) retry(ctx context.Context, op string, send func(context.Context) e
 
 // attempts is retry with the last error as it is.
 func (r *run) attempts(ctx context.Context, op string, send func(context.Context) error) error {
-	return transport.Retry(ctx, r.Retry, func(err error, wait time.Duration) {
+	policy := r.Retry
+	policy.Budget = r.budget
+	if policy.Retries == 0 || !r.reached.Load() {
+		// Perhaps there is nothing at that address: to wait for it helps nobody.
+		policy.Patience = 0
+	}
+	return transport.Retry(ctx, policy, func(err error, wait time.Duration) {
 		r.observe(Retrying{Op: op, Err: err, Wait: wait})
-	}, send)
+		if now := time.Now().Unix(); transport.Unreached(err) && policy.Patience > 0 && now-r.outage.Load() > int64(policy.Patience.Seconds()) {
+			r.outage.Store(now)
+			r.warn("the provider cannot be reached (%v): trying on for up to %s", err, policy.Patience)
+		}
+	}, func(ctx context.Context) error {
+		err := send(ctx)
+		if !transport.Unreached(err) && ctx.Err() == nil {
+			r.reached.Store(true)
+		}
+		return err
+	})
 }
 
 // exhausted is an error that passes, but not within our patience. It wraps

@@ -33,6 +33,7 @@ type rig struct {
 	concurrency int
 	partSize    int64
 	retry       transport.Policy
+	limitRate   int64
 	checksum    upload.Checksum
 	restart     bool
 	deliver     func(upload.Report) error
@@ -161,7 +162,7 @@ func (r *rig) run(ctx context.Context) (upload.Report, error) {
 	r.mu.Unlock()
 	u := &upload.Uploader{
 		Provider: r.provider, Journal: r.journal, Target: upload.Target{Provider: "cloud", Base: "https://cloud"},
-		Concurrency: r.concurrency, PartSize: r.partSize, Retry: r.retry, Checksum: r.checksum, Restart: r.restart,
+		Concurrency: r.concurrency, PartSize: r.partSize, Retry: r.retry, Rate: r.limitRate, Checksum: r.checksum, Restart: r.restart,
 		Observe: r.seen,
 		Deliver: func(_ context.Context, rep upload.Report) error {
 			if s := r.journal.state(rep.Upload); s != upload.Done && !r.journal.killed.Load() {

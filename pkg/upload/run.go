@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/multiput/multiput/pkg/source"
+	"github.com/multiput/multiput/pkg/transport"
 )
 
 // run is one call of Upload.
@@ -28,6 +29,19 @@ type run struct {
 	report  Report
 	verify  verifier
 
+	pace       pace
+	earlier    float64       // the rate of an earlier run, in bytes per second; 0: not known
+	want       int64         // the size of parts that we plan for; 0: none in particular
+	grantLife  time.Duration // of those of the upload created last that cannot be renewed; 0: not known
+	uploadLife time.Duration // of the upload created last; 0: not known
+	restarted  bool          // an upload of this call's was given up for another
+	overdue    bool          // by this machine's clock the upload has ended
+
+	budget  *transport.Budget
+	reached atomic.Bool  // the provider was, in this call
+	outage  atomic.Int64 // when it was said that it cannot be, in Unix seconds
+	skewed  atomic.Bool  // a difference between the clocks was told of
+
 	watching sync.Mutex // one event at a time
 }
 
@@ -37,6 +51,9 @@ var errStartOver = errors.New("the upload cannot be continued")
 // lost turns the errors by which the provider says that an upload cannot go on
 // into the one that starts over.
 func (r *run) lost(err error) error {
+	if r.overdue && errors.Is(err, ErrRefused) {
+		return fmt.Errorf("the upload expired at %s: %w: %w", r.current.Expires.Format(time.RFC3339), errStartOver, err)
+	}
 	if errors.Is(err, ErrGone) || (errors.Is(err, ErrExpired) && !errors.Is(err, ErrUnfinished)) {
 		return fmt.Errorf("%w: %w", errStartOver, err)
 	}
@@ -94,6 +111,14 @@ func (r *run) deliver(ctx context.Context, rec *Record) error {
 		}
 	}
 	return r.entry.Advance(ctx, Delivered, nil)
+}
+
+// concurrency is how many parts are sent at once.
+func (r *run) concurrency() int {
+	if r.Concurrency <= 0 {
+		return DefaultConcurrency
+	}
+	return r.Concurrency
 }
 
 func (r *run) warn(format string, args ...any) {

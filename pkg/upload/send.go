@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"slices"
 
 	"golang.org/x/sync/errgroup"
 )
@@ -46,6 +47,17 @@ func (r *run) send(ctx context.Context, rec *Record) error {
 				return err
 			}
 			return check.settle(ctx)
+		}
+		if r.overdue {
+			// The smallest, to find out what the provider says of it.
+			i := slices.IndexFunc(pending, func(p Part) bool {
+				return !slices.ContainsFunc(pending, func(q Part) bool { return q.Size < p.Size })
+			})
+			if err := r.sendAll(ctx, rec, pending[i:i+1:i+1], check); err != nil {
+				return err
+			}
+			r.overdue = false
+			pending = slices.Delete(pending, i, i+1)
 		}
 		if err := r.sendAll(ctx, rec, pending, check); err != nil {
 			return err
@@ -109,11 +121,9 @@ func (r *run) pending(rec *Record) (parts []Part, stored int64) {
 // sendAll sends parts concurrently, each with its receipt on disk before its
 // sender takes the next.
 func (r *run) sendAll(ctx context.Context, rec *Record, pending []Part, check *checkpoints) error {
-	n := r.Concurrency
-	if n <= 0 {
-		n = DefaultConcurrency
-	}
-	n = min(n, len(pending))
+	n := min(r.concurrency(), len(pending))
+	left, flights := r.newDeadline(rec, pending), newSiblings(len(pending))
+	left.before()
 	g := newGrants(pending, rec.Grants)
 	g.regrant, g.window = rec.Upload.Regrant, 2*n
 	g.fetch = func(ctx context.Context, parts []Part) (got []Grant, err error) {
@@ -121,6 +131,7 @@ func (r *run) sendAll(ctx context.Context, rec *Record, pending []Part, check *c
 			got, err = r.Provider.Grant(ctx, rec.Upload, parts)
 			return err
 		})
+		r.lookAtClock()
 		return got, err
 	}
 
@@ -134,7 +145,7 @@ func (r *run) sendAll(ctx context.Context, rec *Record, pending []Part, check *c
 				if !more {
 					return nil
 				}
-				receipt, err := r.sendPart(ctx, sending, rec.Upload, p, g)
+				receipt, err := r.sendPart(ctx, sending, rec.Upload, p, g, flights)
 				if err != nil {
 					return err
 				}
@@ -143,6 +154,9 @@ func (r *run) sendAll(ctx context.Context, rec *Record, pending []Part, check *c
 				}
 				g.used(p.Number)
 				if err := check.add(receipt); err != nil {
+					return err
+				}
+				if err := left.stored(); err != nil {
 					return err
 				}
 			}

@@ -23,7 +23,8 @@ type Uploader struct {
 
 	Concurrency int              // parts at once; 0: DefaultConcurrency
 	PartSize    int64            // bytes; 0: whatever suits
-	Retry       transport.Policy // for each operation
+	Retry       transport.Policy // for each operation; its Patience counts once the provider was reached
+	Rate        int64            // bytes per second that the network is held to; 0: not known
 	Checksum    Checksum
 	Restart     bool // give up what the journal remembers, and begin again
 
@@ -60,6 +61,7 @@ type Report struct {
 // The Report is valid with an error too.
 func (u *Uploader) Upload(ctx context.Context, f File) (Report, error) {
 	r := &run{Uploader: u, started: time.Now()}
+	r.budget = &transport.Budget{Most: u.Retry.Retries * (r.concurrency() + 2)}
 	r.report.Provider = u.Target.Provider
 	err := r.upload(ctx, f)
 	r.report.BytesSent = r.sent.Load()
@@ -116,12 +118,23 @@ func (r *run) upload(ctx context.Context, f File) error {
 	if err != nil {
 		return err
 	}
-	if err = r.finish(ctx, rec); errors.Is(err, errStartOver) && ctx.Err() == nil {
+	ours := rec == nil // whether the upload is one that this call created
+	for err = r.finish(ctx, rec); errors.Is(err, errStartOver) && ctx.Err() == nil; err = r.finish(ctx, nil) {
+		if errors.Is(err, ErrExpired) || errors.Is(err, ErrGone) {
+			if why := r.again(r.current.Parts); why != nil {
+				r.abandon(ctx, *r.current) // of no use, and it may cost somebody something
+				return fmt.Errorf("%w (%w)", why, err)
+			}
+		}
+		if r.restarted {
+			break
+		}
 		r.warn("%v: starting over", err)
 		if !errors.Is(err, ErrGone) {
 			r.abandon(ctx, *r.current)
 		}
-		err = r.finish(ctx, nil)
+		r.restarted, ours = ours, true
+		r.overdue = false
 	}
 	if errors.Is(err, ErrChanged) {
 		err = errors.Join(err, r.distrust(ctx))

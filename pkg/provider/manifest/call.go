@@ -41,6 +41,10 @@ func (p *speaker) ask(ctx context.Context, st step, s *scope) (*answer, error) {
 	if err != nil {
 		return nil, err
 	}
+	if date, err := http.ParseTime(a.Header.Get("Date")); err == nil {
+		skew := a.At.Round(0).Sub(date)
+		p.skew.Store(&skew)
+	}
 	if a.Status >= 300 {
 		return nil, p.refusal(ctx, a, s, refusal{api: true, created: st.created})
 	}

@@ -37,6 +37,7 @@ func (s *scope) values() []any {
 type expr struct {
 	key  string // where the manifest has it, such as create.body
 	line int
+	text string
 	code *gojq.Code
 }
 

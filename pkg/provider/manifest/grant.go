@@ -82,7 +82,7 @@ func (p *speaker) readGrants(ctx context.Context, e *expr, a *answer, s *scope, 
 			return nil, p.unusable(a, e.key, "part %d is not in the plan", number)
 		}
 		seen[number] = true
-		g, err := readGrant(a, number, m)
+		g, err := p.readGrant(a, number, m)
 		if err != nil {
 			return nil, p.unusable(a, e.key, "part %d: %v", number, err)
 		}
@@ -91,7 +91,9 @@ func (p *speaker) readGrants(ctx context.Context, e *expr, a *answer, s *scope, 
 	return gs, nil
 }
 
-func readGrant(a *answer, number int, m map[string]any) (upload.Grant, error) {
+// readGrant reads one grant. Of all that is said of its end, the first counts:
+// by the manifest, by the reply and by the URL itself.
+func (p *speaker) readGrant(a *answer, number int, m map[string]any) (upload.Grant, error) {
 	g := upload.Grant{Part: number}
 	var ok bool
 	if g.URL, ok = m["url"].(string); !ok || g.URL == "" {
@@ -111,19 +113,24 @@ func readGrant(a *answer, number int, m map[string]any) (upload.Grant, error) {
 	if err != nil {
 		return g, fmt.Errorf("expires %s %w", show(m["expires"]), err)
 	}
+	life := p.m.limits.GrantLife
 	if v := m["expires_in"]; v != nil {
 		const most = 366 * 24 * 3600
 		s, ok := toInt64(v)
 		if !ok || s <= 0 || s > most {
 			return g, fmt.Errorf("expires_in is %s, which is no number of seconds that makes sense", show(v))
 		}
-		g.Expires = a.At.Add(time.Duration(s) * time.Second)
+		life = time.Duration(s) * time.Second
 	}
-	if g.Expires.IsZero() {
-		if end.IsZero() {
-			end = urlExpiry(g.URL)
+	ends := []time.Time{a.local(end), a.local(urlExpiry(g.URL))}
+	if life > 0 {
+		// By the wall: a machine that sleeps does not make a grant live longer.
+		ends = append(ends, a.At.Round(0).Add(life))
+	}
+	for _, end := range ends {
+		if !end.IsZero() && (g.Expires.IsZero() || end.Before(g.Expires)) {
+			g.Expires = end
 		}
-		g.Expires = a.local(end)
 	}
 	return g, nil
 }
@@ -137,10 +144,20 @@ func (a *answer) local(t time.Time) time.Time {
 	if t.IsZero() || err != nil {
 		return t
 	}
-	if skew := a.At.Sub(date); skew.Abs() > maxSkew {
+	if skew := a.At.Round(0).Sub(date); skew.Abs() > maxSkew {
 		return t.Add(skew)
 	}
 	return t
+}
+
+// Skew is how far this machine's clock is ahead of the API's, by the Date of
+// its last reply.
+func (p *speaker) Skew() (time.Duration, bool) {
+	skew := p.skew.Load()
+	if skew == nil {
+		return 0, false
+	}
+	return *skew, true
 }
 
 // readHeaders reads the headers of a grant: an object, or a list of objects

@@ -8,6 +8,8 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"sync/atomic"
+	"time"
 
 	"github.com/multiput/multiput/pkg/transport"
 	"github.com/multiput/multiput/pkg/upload"
@@ -147,9 +149,11 @@ type speaker struct {
 	secret       string
 	hidden       *strings.Replacer // of all that must not be shown
 	client       *transport.Client
+	skew         atomic.Pointer[time.Duration] // of the last reply of the API
 }
 
 var (
+	_ upload.Clock        = (*speaker)(nil)
 	_ Provider            = (*speaker)(nil)
 	_ Provider            = (*checkpointing)(nil)
 	_ upload.Checkpointer = (*checkpointing)(nil)

@@ -115,7 +115,8 @@ func (m *Manifest) read(n node) {
 		"auth":    func(v node) { m.auth = v.auth() },
 		"headers": func(v node) { m.headers = v.headers() },
 		"limits": step(map[string]func(node){
-			"max_size": func(v node) { m.limits.MaxSize = v.size(true) },
+			"max_size":   func(v node) { m.limits.MaxSize = v.size(true) },
+			"grant_life": func(v node) { m.limits.GrantLife = v.duration() },
 			"part": step(map[string]func(node){
 				"min":   func(v node) { m.limits.MinPart = v.size(false) },
 				"max":   func(v node) { m.limits.MaxPart = v.size(false) },
@@ -173,6 +174,8 @@ func (m *Manifest) read(n node) {
 	if !has("abort") {
 		m.abort = nil
 	}
+	// Only an expression that asks for the size of parts can heed the wish.
+	m.limits.Wants = m.create.body != nil && strings.Contains(m.create.body.text, "$want")
 	m.agree(n, lines)
 }
 

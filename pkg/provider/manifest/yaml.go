@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/itchyny/gojq"
 	"go.yaml.in/yaml/v3"
@@ -113,6 +114,15 @@ func (n node) integer() int {
 	return i
 }
 
+// duration reads a time such as 15m or 900s.
+func (n node) duration() time.Duration {
+	d, err := time.ParseDuration(n.Value)
+	if n.Kind != yaml.ScalarNode || err != nil || d <= 0 {
+		n.fail("is %s; a duration such as 15m belongs here", n.kind())
+	}
+	return d
+}
+
 // size reads bytes, as a number or as text with a unit.
 func (n node) size(upper bool) int64 {
 	if n.Kind != yaml.ScalarNode {
@@ -150,7 +160,7 @@ func (n node) expr() *expr {
 		n.failAt(line, "is no jq expression: %v%s", err, near)
 		return nil
 	}
-	return &expr{key: n.key, line: n.Line, code: code}
+	return &expr{key: n.key, line: n.Line, text: n.Value, code: code}
 }
 
 // value reads any value of the JSON kind.

@@ -1,0 +1,151 @@
+package upload_test
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/multiput/multiput/pkg/upload"
+)
+
+// A part that never ends while all others do is sent again on its own account.
+func TestACrawlingPartIsSentAgain(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := newRig(t, 10_000)
+		r.cloud.takes = time.Second
+		r.cloud.crawls = func(n int, p upload.Part) bool { return p.Number == 3 && n == 1 }
+		start := time.Now()
+		r.ok()
+		if took := time.Since(start); took > 15*time.Second {
+			t.Errorf("it took %s", took)
+		}
+		if n := r.cloud.counts("u1")[3]; n != 1 {
+			t.Errorf("part 3 was stored %d times", n)
+		}
+		said := false
+		for _, e := range told[upload.Retrying](r) {
+			said = said || strings.Contains(e.Err.Error(), "part 3 crawls")
+		}
+		if !said {
+			t.Error("it was not said")
+		}
+	})
+}
+
+// The last part has no sibling that begins after it.
+func TestTheLastPartCrawls(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := newRig(t, 10_000)
+		r.cloud.takes = time.Second
+		r.cloud.crawls = func(n int, p upload.Part) bool { return p.Number >= 9 && n == 1 }
+		start := time.Now()
+		r.ok()
+		if took := time.Since(start); took > 2*time.Minute {
+			t.Errorf("it took %s", took)
+		}
+	})
+}
+
+// Where all are slow, none is given up.
+func TestAllAreSlow(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := newRig(t, 10_000)
+		r.cloud.takes = 10 * time.Minute
+		r.ok()
+		r.once("u1")
+		if n := len(told[upload.Retrying](r)); n != 0 {
+			t.Errorf("%d tries were repeated", n)
+		}
+	})
+}
+
+// A network that becomes a hundred times slower in the middle costs at most
+// what was under way then.
+func TestAllBecomeSlow(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := newRig(t, 30_000)
+		r.cloud.takes = time.Second
+		r.cloud.onPut = func(_ int, p upload.Part) error {
+			if p.Number == 15 {
+				r.cloud.takes = 2 * time.Minute
+			}
+			return nil
+		}
+		r.ok()
+		if n := len(told[upload.Retrying](r)); n > 3*r.concurrency {
+			t.Errorf("%d tries were repeated", n)
+		}
+	})
+}
+
+// A part that crawls whatever is tried is left to crawl: it may be the only way.
+func TestAPartThatAlwaysCrawls(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := newRig(t, 10_000)
+		r.cloud.takes = time.Second
+		tries := 0
+		r.cloud.crawls = func(n int, p upload.Part) bool {
+			if p.Number == 3 {
+				tries = max(tries, n)
+			}
+			return p.Number == 3
+		}
+		start := time.Now()
+		r.ok()
+		if took := time.Since(start); tries != 3 || took < 100*time.Hour {
+			t.Errorf("%d tries, %s", tries, took)
+		}
+	})
+}
+
+// The network is gone for ten minutes, in the middle: it is waited for.
+func TestTheNetworkIsGoneForMinutes(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := newRig(t, 10_000)
+		r.cloud.takes = time.Second
+		r.retry.Patience = 15 * time.Minute
+		start := time.Now()
+		r.cloud.onPut = func(int, upload.Part) error {
+			if d := time.Since(start); d > 2*time.Second && d < 10*time.Minute {
+				return unreachable()
+			}
+			return nil
+		}
+		r.ok()
+		if w := warnings(r); strings.Count(w, "cannot be reached") != 1 {
+			t.Errorf("warnings %q", w)
+		}
+	})
+	// From the first: perhaps the address is wrong.
+	bubble(t, func(t *testing.T) {
+		r := newRig(t, 10_000)
+		r.retry.Patience = 15 * time.Minute
+		r.cloud.onCreate = func(int) error { return unreachable() }
+		start := time.Now()
+		_, err := r.run(t.Context())
+		if took := time.Since(start); !errors.Is(err, upload.ErrUnfinished) || took > 2*time.Minute {
+			t.Errorf("after %s: %v", took, err)
+		}
+	})
+}
+
+// What is hopeless ends before every part has used up its own tries.
+func TestTheBudgetEnds(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := newRig(t, 100_000)
+		r.retry.Retries = 9
+		tries := 0
+		r.cloud.onPut = func(n int, _ upload.Part) error {
+			tries++
+			if n < 9 { // each part would make it in the end
+				return trouble(503)
+			}
+			return nil
+		}
+		_, err := r.run(t.Context())
+		if !errors.Is(err, upload.ErrUnfinished) || tries > 200 {
+			t.Errorf("%d tries: %v", tries, err)
+		}
+	})
+}
