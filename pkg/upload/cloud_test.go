@@ -257,10 +257,12 @@ func (c *cloud) Put(ctx context.Context, u upload.Upload, g upload.Grant, p uplo
 	if err != nil {
 		return upload.Receipt{}, err
 	}
+	c.mu.Lock()
 	takes := c.takes
 	if c.rate > 0 {
 		takes += time.Duration(float64(p.Size) / float64(c.rate) * float64(time.Second))
 	}
+	c.mu.Unlock()
 	if c.crawls != nil && c.crawls(n, p) {
 		takes = 100 * time.Hour
 	}
