@@ -17,7 +17,8 @@ type grants struct {
 	regrant bool // whether fetch can be asked
 	window  int  // the most parts to ask for at once
 
-	turn chan struct{} // holds one token: whoever has it may fetch
+	turn   chan struct{} // holds one token: whoever has it may fetch
+	failed error         // what the last fetch came to, which ends them all; for whoever has the turn
 
 	mu      sync.Mutex
 	queue   []Part       // not begun yet, in order
@@ -91,10 +92,14 @@ func (g *grants) take(ctx context.Context, p Part) (Grant, error) {
 	if x, ok := g.at(p); ok { // whoever had the turn before asked for it too
 		return x, nil
 	}
+	if g.failed != nil {
+		return Grant{}, g.failed
+	}
 	// Alone, where among others the provider left it out.
 	for _, ask := range [][]Part{g.wanted(p), {p}} {
 		got, err := g.fetch(ctx, ask)
 		if err != nil {
+			g.failed = err
 			return Grant{}, err
 		}
 		g.keep(got)
