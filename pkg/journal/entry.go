@@ -74,7 +74,7 @@ func (e *entry) Begin(ctx context.Context, r upload.Record) error {
 	})
 }
 
-// prune forgets the uploads that were delivered before a moment.
+// prune forgets the uploads that were delivered, or spoiled, before a moment.
 func prune(uploads *bbolt.Bucket, except string, before time.Time) error {
 	var old [][]byte
 	err := uploads.ForEachBucket(func(key []byte) error {
@@ -87,7 +87,7 @@ func prune(uploads *bbolt.Bucket, except string, before time.Time) error {
 			return nil
 		}
 		h, err := openHead(b.Get([]byte(keyHead)))
-		if err == nil && h.State == upload.Delivered {
+		if err == nil && (h.State == upload.Delivered || h.State == upload.Spoiled) {
 			old = append(old, append([]byte(nil), key...))
 		}
 		return err
@@ -217,16 +217,18 @@ func (e *entry) Advance(ctx context.Context, s upload.State, o *upload.Outcome) 
 // step reports whether a record may go from one state to another.
 func step(from, to upload.State) error {
 	switch to {
-	case upload.Sending, upload.Completing:
-		if !ended(from) {
+	case upload.Sending, upload.Completing, upload.Spoiled:
+		if !ended(from) && from != upload.Spoiled {
 			return nil
 		}
 	case upload.Done:
-		if from != upload.Delivered {
+		if from != upload.Delivered && from != upload.Spoiled {
 			return nil
 		}
 	case upload.Delivered:
-		return nil
+		if from != upload.Spoiled {
+			return nil
+		}
 	}
 	return fmt.Errorf("an upload that is %q cannot become %q", from, to)
 }

@@ -44,14 +44,18 @@ func (r *run) complete(ctx context.Context, rec *Record) error {
 		rec.State = Completing
 	}
 	r.observe(Ending{})
-	result, doubt, err := r.sendComplete(ctx, rec.Upload, receipts, d, doubt)
+	result, doubt, err := r.end(ctx, rec.Upload, receipts, d, doubt)
 	switch {
 	case err == nil:
 		return r.done(ctx, rec, result, verified)
-	case doubt && !errors.Is(err, ErrDenied):
-		return fmt.Errorf("complete was sent, and no clear answer came: %w: %w", ErrDoubt, err)
+	case errors.Is(err, ErrChecksum):
+		return r.spoiled(ctx, rec, err)
+	case errors.Is(err, ErrCompleted):
+		return fmt.Errorf("the provider says that it was completed, and nothing that its result could be read from: %w: %w", ErrDoubt, err)
+	case doubt && (errors.Is(err, ErrDenied) || errors.Is(err, ErrUnfinished)):
+		return err // with other credentials, or later, it can be asked again
 	case doubt:
-		return err // with other credentials it can be asked again
+		return fmt.Errorf("complete was sent, and no clear answer came: %w: %w", ErrDoubt, err)
 	}
 	// It was clearly not completed: the next run may try with what is stored.
 	if back := r.entry.Advance(context.WithoutCancel(ctx), Sending, nil); back != nil {
@@ -61,19 +65,72 @@ func (r *run) complete(ctx context.Context, rec *Record) error {
 	return r.lost(unfinished(err))
 }
 
-// sendComplete sends complete until there is a clear answer or the policy is
-// used up. It is in doubt once a request may have been acted on without an
-// answer that says so.
-func (r *run) sendComplete(ctx context.Context, up Upload, rs []Receipt, d Digests, doubt bool) (Result, bool, error) {
-	var result Result
+// end sends complete until there is a clear answer or the policy is used up. It
+// is in doubt once a request may have been acted on without an answer that says
+// so. Then the provider is asked, where it can be: before complete is sent
+// again, and at last. An error in doubt leaves the outcome open.
+func (r *run) end(ctx context.Context, up Upload, rs []Receipt, d Digests, doubt bool) (result Result, _ bool, err error) {
 	answering, stop := afterGrace(ctx)
 	defer stop()
-	err := r.attempts(ctx, "complete", func(context.Context) (err error) {
+	prober, _ := r.Provider.(Prober)
+	err = r.attempts(ctx, "complete", func(context.Context) (err error) {
+		if doubt && prober != nil {
+			var answer Answer
+			if answer, result, err = prober.Probe(answering, up); answer == Completed || mustWait(err) {
+				return err
+			}
+			if ctx.Err() != nil {
+				return context.Cause(ctx)
+			}
+		}
 		result, err = r.Provider.Complete(answering, up, rs, d)
 		doubt = doubt || err != nil && !clearly(err)
 		return err
 	})
-	return result, doubt, err
+	if err == nil || !doubt || prober == nil || ctx.Err() != nil || errors.Is(err, ErrChecksum) || errors.Is(err, ErrDenied) {
+		return result, doubt, err
+	}
+	answer := Unknown
+	ask := func(context.Context) (err error) {
+		answer, result, err = prober.Probe(answering, up)
+		return err
+	}
+	var asked error
+	if passes(err) {
+		asked = ask(ctx) // the policy is used up
+	} else {
+		asked = r.attempts(ctx, "ask whether it was completed", ask)
+	}
+	switch {
+	case answer == Completed:
+		return result, true, asked
+	case errors.Is(err, ErrCompleted): // whatever it says now
+		return Result{}, true, err
+	case errors.Is(asked, ErrDenied):
+		return Result{}, true, asked
+	case answer != NotCompleted:
+		return Result{}, true, err
+	case clearly(err) && !passes(err):
+		return Result{}, false, err
+	}
+	return Result{}, true, fmt.Errorf("%w: the provider says that it was not completed; the last try of complete: %w", ErrUnfinished, err)
+}
+
+// mustWait reports whether a failed question says that no other request would
+// do better now. Any other failure of it is no reason not to send complete.
+func mustWait(err error) bool {
+	return errors.Is(err, ErrDenied) || passes(err) && clearly(err)
+}
+
+// spoiled gives up an upload of which the provider says that it is not the
+// file. The next run begins a new one.
+func (r *run) spoiled(ctx context.Context, rec *Record, why error) error {
+	if err := r.entry.Advance(context.WithoutCancel(ctx), Spoiled, nil); err != nil {
+		return errors.Join(why, err)
+	}
+	rec.State = Spoiled
+	r.abandon(ctx, rec.Upload)
+	return fmt.Errorf("what the provider put together is not the file: %w", why)
 }
 
 // done makes the provider's confirmation durable.
@@ -90,7 +147,7 @@ func (r *run) done(ctx context.Context, rec *Record, result Result, verified str
 // was completed: a refusal, a request that never left, a wish to come later
 // that was made before any work.
 func clearly(err error) bool {
-	for _, no := range []error{ErrRefused, ErrGone, ErrDenied, ErrUnverified, ErrUnsent} {
+	for _, no := range []error{ErrRefused, ErrGone, ErrDenied, ErrChecksum, ErrUnverified, ErrUnsent} {
 		if errors.Is(err, no) {
 			return true
 		}

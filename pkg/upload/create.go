@@ -128,7 +128,11 @@ func (r *run) abandon(ctx context.Context, up Upload) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*grace)
 	defer cancel()
 	err := r.Provider.Abort(ctx, up)
-	if err != nil && !errors.Is(err, ErrGone) && !errors.Is(err, errors.ErrUnsupported) {
+	switch {
+	case err == nil, errors.Is(err, ErrGone), errors.Is(err, errors.ErrUnsupported):
+	case errors.Is(err, ErrCompleted):
+		r.warn("the provider says that upload %s was completed: the file may be there twice when this one is", up.ID)
+	default:
 		r.warn("the provider could not be told to drop upload %s: %v", up.ID, err)
 	}
 }

@@ -14,6 +14,10 @@ var (
 	ErrExpired = errors.New("the grant has expired")
 	// ErrGone: the provider clearly no longer knows the upload.
 	ErrGone = errors.New("the upload is gone")
+	// ErrCompleted: the provider says that the upload was completed. Of Complete
+	// and Probe: and nothing that its result could be read from. Of Abort: it is
+	// too late.
+	ErrCompleted = errors.New("the upload was completed")
 	// ErrDenied: the credentials are missing or were refused.
 	ErrDenied = errors.New("not authorized")
 	// ErrRefused: the provider refused for good.

@@ -23,9 +23,11 @@ type Provider interface {
 	// its Part, Token and ETag; the digests are the engine's.
 	Put(ctx context.Context, u Upload, g Grant, p Part, body io.Reader) (Receipt, error)
 	// Complete ends the upload with the receipts of all parts, in the order of
-	// the plan.
+	// the plan. Where the provider says that it was completed before, that is
+	// no error: the result is of then.
 	Complete(ctx context.Context, u Upload, rs []Receipt, d Digests) (Result, error)
-	// Abort gives the upload up. One that is already gone is no error.
+	// Abort gives the upload up. One that is already gone is no error; one that
+	// was completed is ErrCompleted.
 	Abort(ctx context.Context, u Upload) error
 }
 
@@ -34,6 +36,24 @@ type Provider interface {
 type Checkpointer interface {
 	Checkpoint(ctx context.Context, u Upload, rs []Receipt) error
 }
+
+// Prober is a Provider that can be asked whether an upload was completed.
+type Prober interface {
+	// Probe asks. A result comes with Completed alone; where it cannot be read
+	// the error is ErrCompleted.
+	Probe(ctx context.Context, u Upload) (Answer, Result, error)
+}
+
+// Answer is what a provider says when it is asked whether an upload was
+// completed.
+type Answer int
+
+// The answers there are.
+const (
+	Unknown      Answer = iota // what it says tells neither
+	Completed                  // it clearly was
+	NotCompleted               // it clearly was not
+)
 
 // Limiter is a Provider that knows what it will not take.
 type Limiter interface {

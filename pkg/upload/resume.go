@@ -26,7 +26,7 @@ func (r *run) moved(ctx context.Context) (*Record, error) {
 		return nil, err
 	}
 	for _, c := range candidates {
-		if c.Path == r.file.Path || len(c.Receipts) == 0 || c.State != Sending && len(c.Upload.Held) > 0 {
+		if c.Path == r.file.Path || c.State == Spoiled || len(c.Receipts) == 0 || c.State != Sending && len(c.Upload.Held) > 0 {
 			continue
 		}
 		if _, err := os.Lstat(c.Path); !errors.Is(err, os.ErrNotExist) {
@@ -53,7 +53,7 @@ func (r *run) moved(ctx context.Context) (*Record, error) {
 // resume decides what of a record still holds for the file as it is now. A nil
 // record means a new upload.
 func (r *run) resume(ctx context.Context, rec *Record) (*Record, error) {
-	if rec.State == Delivered {
+	if rec.State == Delivered || rec.State == Spoiled {
 		return nil, nil
 	}
 	if r.earlier == 0 {

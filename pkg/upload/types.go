@@ -113,6 +113,10 @@ const (
 	Completing State = "completing" // complete may have been sent
 	Done       State = "done"       // the provider confirmed; the result is stored
 	Delivered  State = "delivered"  // the result reached whoever asked
+
+	// Spoiled: instead of Done, the provider found that what it put together is
+	// not the file. Nothing of it can be used again.
+	Spoiled State = "spoiled"
 )
 
 // Record is what the journal remembers of one upload.
