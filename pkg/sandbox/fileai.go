@@ -225,8 +225,8 @@ func (u *upload) whole(list []Part) ([]Part, error) {
 	return out, nil
 }
 
-// fileaiStatus tells of a document batch. Which words the real API uses is not
-// documented; the shape is.
+// fileaiStatus tells of a document batch. What the real API says of one that is
+// not complete is not documented; what it says later is.
 func (s *Server) fileaiStatus(c *call) reply {
 	if n, _ := io.ReadFull(c.r.Body, make([]byte, 1)); n > 0 {
 		return fileaiFail(400, "", "this call has no body")
@@ -247,15 +247,14 @@ func (s *Server) fileaiStatus(c *call) reply {
 		return fileaiTrouble(err)
 	}
 	c.rec.Upload = u.ID
-	status, files := "pending", []any{}
+	statuses, files := []any{}, []any{}
 	if u.State == stateCompleted {
-		status = "completed"
-		files = append(files, map[string]any{"fileName": u.Name, "fileType": u.Type, "key": u.Ref.Key})
+		statuses = append(statuses, map[string]any{
+			"status": "completed", "step": "processing_started", "timestamp": s.Now().UTC().Format(time.RFC3339),
+		})
+		files = append(files, map[string]any{
+			"fileId": u.ID, "fileName": u.Name, "fileSize": u.Size, "status": "processed",
+		})
 	}
-	return ok(200, map[string]any{
-		"statuses": []any{map[string]any{
-			"status": status, "step": "upload", "timestamp": s.Now().UTC().Format(time.RFC3339),
-		}},
-		"files": files,
-	})
+	return ok(200, map[string]any{"statuses": statuses, "files": files})
 }

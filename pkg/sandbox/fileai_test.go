@@ -62,7 +62,7 @@ func walkFileAI(r *rig, file []byte) answer {
 		t.Errorf("the parts have %d bytes, want %d", at, len(file))
 	}
 	status := "/prod/v1/uploads/" + plan.text("uploadId")
-	if a, err := r.try("GET", status, ""); err != nil || a.status != 200 || len(a.list("files")) != 0 {
+	if a, err := r.try("GET", status, ""); err != nil || a.status != 200 || len(a.list("files"))+len(a.list("statuses")) != 0 {
 		t.Errorf("status: %d %s %v", a.status, a.raw, err)
 	}
 	done := r.post(201, fileaiPath+"/complete", fileaiDone(plan, fileaiPut(t, plan, file)))
@@ -76,6 +76,10 @@ func walkFileAI(r *rig, file []byte) answer {
 	}
 	wantKeys(t, a.json, "statuses", "files")
 	wantKeys(t, a.at("statuses", 0), "status", "step", "timestamp")
+	wantKeys(t, a.at("files", 0), "fileId", "fileName", "fileSize", "status")
+	if a.text("statuses", 0, "status") != "completed" || a.text("statuses", 0, "step") != "processing_started" || a.text("files", 0, "status") != "processed" {
+		t.Errorf("status after complete: %s", a.raw)
+	}
 	return done
 }
 
