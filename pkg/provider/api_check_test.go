@@ -80,7 +80,7 @@ func checkResult(t *testing.T, r upload.Result, x exchange) {
 
 var sentinels = map[string]error{
 	"expired": upload.ErrExpired, "gone": upload.ErrGone, "denied": upload.ErrDenied, "refused": upload.ErrRefused,
-	"reply": upload.ErrReply, "unverified": upload.ErrUnverified, "unsupported": errors.ErrUnsupported,
+	"completed": upload.ErrCompleted, "checksum": upload.ErrChecksum, "reply": upload.ErrReply, "unverified": upload.ErrUnverified, "unsupported": errors.ErrUnsupported,
 }
 
 func checkError(t *testing.T, err error, x exchange) {

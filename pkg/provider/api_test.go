@@ -62,6 +62,7 @@ type exchange struct {
 		Upload  map[string]any
 		Grants  []map[string]any
 		Receipt *upload.Receipt
+		Answer  string
 		Value   string
 		Reply   any
 		Error   *struct {
@@ -292,6 +293,18 @@ func playOne(t *testing.T, name string, x exchange) {
 		if err == nil {
 			checkResult(t, r, x)
 		}
+	case "probe":
+		var (
+			answer upload.Answer
+			r      upload.Result
+		)
+		answer, r, err = p.(upload.Prober).Probe(ctx, u)
+		if want := answers[x.Expect.Answer]; answer != want {
+			t.Errorf("answer %v, want %v", answer, want)
+		}
+		if err == nil {
+			checkResult(t, r, x)
+		}
 	case "abort":
 		err = p.Abort(ctx, u)
 	default:
@@ -301,6 +314,10 @@ func playOne(t *testing.T, name string, x exchange) {
 	if want := x.Request != nil; (play.hits == 1) != want || play.hits > 1 {
 		t.Errorf("sent %d requests", play.hits)
 	}
+}
+
+var answers = map[string]upload.Answer{
+	"": upload.Unknown, "completed": upload.Completed, "not completed": upload.NotCompleted,
 }
 
 func planned(t *testing.T, u upload.Upload, number int) upload.Part {

@@ -62,13 +62,13 @@ var contenders = []contender{
 	{
 		name: "fileai", provider: "fileai",
 		server: func(s *sandbox.Server) { s.API = "fileai" },
-		can:    contract.Subject{Empty: true},
+		can:    contract.Subject{Empty: true, Probes: true},
 	},
 	{
 		name: "fileai, a million bytes to the megabyte", provider: "fileai",
 		server:  func(s *sandbox.Server) { s.API, s.Megabyte = "fileai", 1_000_000 },
 		options: map[string]string{"megabyte": "1000000"},
-		can:     contract.Subject{Empty: true},
+		can:     contract.Subject{Empty: true, Probes: true},
 		local:   true,
 		only:    []string{"empty file", "one byte", "one part", "one part and a byte", "several parts"},
 	},

@@ -44,6 +44,12 @@ func (t *trial) stepsOf(p upload.Provider, u upload.Upload, leave map[int]upload
 			return c.Checkpoint(ctx, u, rs)
 		}})
 	}
+	if a, ok := p.(upload.Prober); ok {
+		steps = append(steps, step{"probe", func(ctx context.Context) error {
+			_, _, err := a.Probe(ctx, u)
+			return err
+		}})
+	}
 	if t.Aborts {
 		steps = append(steps, step{"abort", func(ctx context.Context) error { return p.Abort(ctx, u) }})
 	}

@@ -120,6 +120,60 @@ var wrongs = []wrong{
 	}, "where the key went"},
 }
 
+// TestSuiteBitesProbes holds the same of a provider that can be asked how an
+// upload ended.
+func TestSuiteBitesProbes(t *testing.T) {
+	const found = "asked how it ended"
+	for name, twist := range map[string]func(*askable){
+		"": func(*askable) {},
+		"it is always said to be completed": func(p *askable) {
+			p.answered = func(_ upload.Answer, r upload.Result) (upload.Answer, upload.Result) {
+				return upload.Completed, r
+			}
+		},
+		"it is never said to be completed": func(p *askable) {
+			p.answered = func(upload.Answer, upload.Result) (upload.Answer, upload.Result) {
+				return upload.Unknown, upload.Result{}
+			}
+		},
+		"the result is another": func(p *askable) {
+			p.answered = func(a upload.Answer, r upload.Result) (upload.Answer, upload.Result) {
+				r.Value += "x"
+				return a, r
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := subjectOf(t, "fileai", func(p manifest.Provider) upload.Provider {
+				a := &askable{Provider: p, prober: p.(upload.Prober)}
+				twist(a)
+				return a
+			})
+			s.Only = []string{found}
+			n := &notes{ctx: t.Context()}
+			contract.Run(n, s)
+			if failed := slices.Contains(n.failed, found); failed != (name != "") {
+				t.Errorf("failed: %t\n%s", failed, strings.Join(n.lines, "\n"))
+			}
+		})
+	}
+}
+
+// askable is a provider whose answers are twisted.
+type askable struct {
+	upload.Provider
+	prober   upload.Prober
+	answered func(upload.Answer, upload.Result) (upload.Answer, upload.Result)
+}
+
+func (p *askable) Probe(ctx context.Context, u upload.Upload) (upload.Answer, upload.Result, error) {
+	a, r, err := p.prober.Probe(ctx, u)
+	if err == nil && p.answered != nil {
+		a, r = p.answered(a, r)
+	}
+	return a, r, err
+}
+
 // TestSuiteBites holds that each case finds what it is there for, and finds
 // nothing in a provider that is right.
 func TestSuiteBites(t *testing.T) {
@@ -162,11 +216,26 @@ func (s secret) Reveal() string { return string(s) }
 // subject is Archetype's provider on the sandbox, twisted.
 func subject(t *testing.T, twist func(*twisted)) contract.Subject {
 	t.Helper()
+	s := subjectOf(t, "archetype", func(p manifest.Provider) upload.Provider {
+		if twist == nil {
+			return p
+		}
+		tw := &twisted{Provider: p}
+		twist(tw)
+		return tw
+	})
+	s.Regrants, s.Checkpoints, s.Aborts, s.Digest = true, true, true, upload.DigestCRC32C
+	return s
+}
+
+// subjectOf is the provider of an API on the sandbox, within another.
+func subjectOf(t *testing.T, api string, within func(manifest.Provider) upload.Provider) contract.Subject {
+	t.Helper()
 	wire := &contract.Recorder{}
 	var past atomic.Bool
 	front, back := httptest.NewUnstartedServer(nil), httptest.NewUnstartedServer(nil)
 	server := &sandbox.Server{
-		API: "archetype", Dir: t.TempDir(), Key: goodKey, PartSize: 4096,
+		API: api, Dir: t.TempDir(), Key: goodKey, PartSize: 4096,
 		StoreURL: "http://" + back.Listener.Addr().String(),
 		Now: func() time.Time {
 			if past.Load() {
@@ -175,22 +244,22 @@ func subject(t *testing.T, twist func(*twisted)) contract.Subject {
 			return time.Now()
 		},
 	}
-	m, err := provider.Load("archetype")
+	m, err := provider.Load(api)
 	if err != nil {
 		t.Fatal(err)
 	}
-	api, store, err := server.Handlers()
+	calls, store, err := server.Handlers()
 	if err != nil {
 		t.Fatal(err)
 	}
-	front.Config.Handler, back.Config.Handler = wire.Handler(contract.API, api), wire.Handler(contract.Store, store)
+	front.Config.Handler, back.Config.Handler = wire.Handler(contract.API, calls), wire.Handler(contract.Store, store)
 	for _, s := range []*httptest.Server{front, back} {
 		s.Start()
 		t.Cleanup(s.Close)
 	}
 	return contract.Subject{
 		Key: goodKey, BadKey: badKey, PartSize: server.PartSize, Wire: wire,
-		Empty: true, Regrants: true, Checkpoints: true, Aborts: true, Digest: upload.DigestCRC32C,
+		Empty: true, Probes: api == "fileai",
 		Backdate: func() func() {
 			past.Store(true)
 			return func() { past.Store(false) }
@@ -199,12 +268,10 @@ func subject(t *testing.T, twist func(*twisted)) contract.Subject {
 			p, err := m.Open(manifest.Settings{
 				Base: front.URL + sandbox.Base(server.API), Key: secret(o.Key), Options: o.Options,
 			})
-			if err != nil || twist == nil {
-				return p, err
+			if err != nil {
+				return nil, err
 			}
-			tw := &twisted{Provider: p}
-			twist(tw)
-			return tw, nil
+			return within(p), nil
 		},
 		Object: func(_ context.Context, u upload.Upload, _ upload.Result) (string, []byte, error) {
 			list, err := server.Finished()

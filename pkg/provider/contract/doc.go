@@ -50,6 +50,7 @@ type Subject struct {
 	Regrants    bool   // it issues grants again
 	Checkpoints bool   // it takes receipts early
 	Aborts      bool   // it has a call that gives an upload up
+	Probes      bool   // it can be asked whether an upload was completed
 	Digest      string // the whole-file digest that its complete takes; empty: none
 	// TakeOver are the options with which create goes on with an upload of the
 	// same name that is under way; nil: it cannot.

@@ -82,16 +82,22 @@ func (t *trial) otherDigest() {
 	rs := t.putAll(p, u, gs, u.Parts, body)
 	other := bytes.Clone(body)
 	other[500] ^= 1
+	// Not every API says why it says no.
+	no := func(what string, err error) {
+		if !errors.Is(err, upload.ErrChecksum) {
+			t.refused(what, err)
+		}
+	}
 	if _, err := t.tryComplete(p, u, rs, digests(u, other)); err == nil {
 		t.Fatalf("complete with the digest of another file: no error")
 	} else {
-		t.refused("complete with the digest of another file", err)
+		no("complete with the digest of another file", err)
 	}
 	// Some APIs mark the upload as corrupt then, others let it be repaired.
 	if result, err := t.tryComplete(p, u, rs, digests(u, body)); err == nil {
 		t.object(u, result, body)
 	} else {
-		t.refused("complete after that with the right digest", err)
+		no("complete after that with the right digest", err)
 	}
 }
 
@@ -111,6 +117,51 @@ func (t *trial) completedTwice() {
 		t.Errorf("complete again: %q, and the first time %q", again.Value, first.Value)
 	}
 	t.object(u, first, body)
+}
+
+// probe asks whether an upload was completed: one that was, one that was not,
+// and one that never was.
+func (t *trial) probe() {
+	if !t.Probes {
+		t.Logf("nothing to try: the provider is no Prober, as open checks each time")
+		return
+	}
+	f, body := file("asked for.bin", t.PartSize+1)
+	p := t.open()
+	u, gs := t.create(p, f)
+	t.notSaidCompleted("before a part is stored", u)
+	rs := t.putAll(p, u, gs, u.Parts, body)
+	t.notSaidCompleted("before complete", u)
+	t.notSaidCompleted("of an unknown upload", t.stranger(u))
+	first := t.complete(p, u, rs, body)
+	for range 2 { // to ask changes nothing
+		answer, result, err := t.tryProbe(t.open(), kept(t, u))
+		if err != nil || answer != upload.Completed || result.Value != first.Value {
+			t.Errorf("asked after complete: %v, %q, %v; want that it was completed, as %q", answer, result.Value, err, first.Value)
+		}
+		t.result(result)
+	}
+	t.object(u, first, body)
+	_, _, err := t.tryProbe(t.openWith(Opening{Key: t.BadKey}), u)
+	t.denied("probe", err)
+}
+
+func (t *trial) tryProbe(p upload.Provider, u upload.Upload) (answer upload.Answer, r upload.Result, err error) {
+	t.Helper()
+	err = t.try(func() (err error) {
+		answer, r, err = p.(upload.Prober).Probe(t.Context(), u)
+		return err
+	})
+	return answer, r, err
+}
+
+// notSaidCompleted holds that an upload that was not completed is not said to
+// have been.
+func (t *trial) notSaidCompleted(when string, u upload.Upload) {
+	t.Helper()
+	if answer, r, err := t.tryProbe(t.open(), kept(t, u)); err != nil || answer == upload.Completed || r.Value != "" {
+		t.Errorf("asked %s: %v, %q, %v; want that it was not completed or cannot be told", when, answer, r.Value, err)
+	}
 }
 
 // abort gives an upload up, twice; nothing goes to it any more.
@@ -180,7 +231,7 @@ func (t *trial) abortCompleted() {
 	p := t.open()
 	u, gs := t.create(p, f)
 	result := t.complete(p, u, t.putAll(p, u, gs, u.Parts, body), body)
-	if err := t.tryAbort(p, u); err != nil {
+	if err := t.tryAbort(p, u); err != nil && !errors.Is(err, upload.ErrCompleted) {
 		t.refused("abort after complete", err)
 	}
 	t.object(u, result, body)

@@ -27,6 +27,7 @@ var cases = []contractCase{
 	{"checkpoints", (*trial).checkpoints},
 	{"taking over", (*trial).takeOver},
 	{"completed twice", (*trial).completedTwice},
+	{"asked how it ended", (*trial).probe},
 	{"abort", (*trial).abort},
 	{"abort after complete", (*trial).abortCompleted},
 	{"an unknown upload", (*trial).unknownUpload},

@@ -40,6 +40,9 @@ func (t *trial) openWith(o Opening) upload.Provider {
 	if _, ok := p.(upload.Checkpointer); ok != t.Checkpoints {
 		t.Fatalf("the provider is a Checkpointer: %t, want %t", ok, t.Checkpoints)
 	}
+	if _, ok := p.(upload.Prober); ok != t.Probes {
+		t.Fatalf("the provider is a Prober: %t, want %t", ok, t.Probes)
+	}
 	return p
 }
 

@@ -15,6 +15,7 @@ import (
 type answer struct {
 	*transport.Reply
 	op     string
+	from   string // the address, redacted
 	isJSON bool
 	value  any    // of the JSON; nil otherwise
 	text   string // the body, where it is no JSON
@@ -33,6 +34,15 @@ type step struct {
 // ask sends one request to the API. Its answer is a success, as far as the
 // status says, and JSON. An error before the request wraps upload.ErrUnsent.
 func (p *speaker) ask(ctx context.Context, st step, s *scope) (*answer, error) {
+	a, err := p.send(ctx, st, s)
+	if err == nil {
+		err = p.succeeded(ctx, st, a, s)
+	}
+	return a, err
+}
+
+// send sends one request to the API and reads its answer, whatever it says.
+func (p *speaker) send(ctx context.Context, st step, s *scope) (*answer, error) {
 	r, err := p.request(ctx, st, s)
 	if err != nil {
 		return nil, &unsent{err}
@@ -41,24 +51,30 @@ func (p *speaker) ask(ctx context.Context, st step, s *scope) (*answer, error) {
 	if err != nil {
 		return nil, err
 	}
+	a.from = transport.Redact(r.URL)
 	if date, err := http.ParseTime(a.Header.Get("Date")); err == nil {
 		skew := a.At.Round(0).Sub(date)
 		p.skew.Store(&skew)
 	}
+	return a, nil
+}
+
+// succeeded reports whether an answer is a success, as far as the status says,
+// and JSON; its error says what else it is.
+func (p *speaker) succeeded(ctx context.Context, st step, a *answer, s *scope) error {
 	if a.Status >= 300 {
-		return nil, p.refusal(ctx, a, s, refusal{api: true, created: st.created})
+		return p.refusal(ctx, a, s, refusal{api: true, created: st.created})
 	}
 	if a.isJSON || st.empty && strings.TrimSpace(a.text) == "" {
-		return a, nil
+		return nil
 	}
 	if x := readXML(a.Body); x != nil {
-		return nil, p.refusal(ctx, a, s, refusal{api: true, created: st.created}) // an error, whatever the status
+		return p.refusal(ctx, a, s, refusal{api: true, created: st.created}) // an error, whatever the status
 	}
 	if strings.HasSuffix(a.kind, "json") {
 		a.kind = "broken JSON"
 	}
-	return nil, p.unusable(a, "", "%s answered with status %d and %s, not with JSON: is this the API's address?",
-		transport.Redact(r.URL), a.Status, a.kind)
+	return p.unusable(a, "", "%s answered with status %d and %s, not with JSON: is this the API's address?", a.from, a.Status, a.kind)
 }
 
 // request builds a request to the API.

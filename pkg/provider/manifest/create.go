@@ -58,11 +58,9 @@ func (p *speaker) Create(ctx context.Context, f upload.File, w upload.Want) (upl
 // reachable makes certain that every later call has an address. Found out only
 // at the last of them, it would have cost the whole transfer.
 func (p *speaker) reachable(a *answer, s *scope) error {
-	calls := []*call{&p.m.part.call, p.m.checkpoint, &p.m.complete.call, p.m.abort}
-	if p.m.grant != nil {
-		calls = append(calls, &p.m.grant.call)
-	}
-	for _, c := range calls {
+	for _, c := range []*call{
+		p.m.grantCall(), &p.m.part.call, p.m.checkpoint, &p.m.complete.call, p.m.probeCall(), p.m.abort,
+	} {
 		if c == nil || c.path == nil {
 			continue
 		}

@@ -33,10 +33,14 @@ type Manifest struct {
 	checkpoint *call
 	complete   struct {
 		call
-		ok, result *expr
+		ok, result, already *expr
+	}
+	probe *struct {
+		call
+		done, result *expr
 	}
 	abort   *call
-	failure struct{ message, code, requestID, gone *expr }
+	failure struct{ message, code, requestID, gone, mismatch *expr }
 }
 
 // auth is how the secret is sent.

@@ -27,7 +27,8 @@ type Settings struct {
 }
 
 // Provider is an API that can be spoken to. Where the API takes checkpoints,
-// it is an upload.Checkpointer too.
+// it is an upload.Checkpointer too; where it can be asked how an upload ended,
+// an upload.Prober.
 type Provider interface {
 	upload.Provider
 	upload.Limiter
@@ -72,8 +73,13 @@ func (m *Manifest) Open(s Settings) (Provider, error) {
 	if p.client == nil {
 		p.client = &transport.Client{}
 	}
-	if m.checkpoint != nil {
+	switch {
+	case m.checkpoint != nil && m.probe != nil:
+		return &checkpointingProbing{checkpointing{p}}, nil
+	case m.checkpoint != nil:
 		return &checkpointing{p}, nil
+	case m.probe != nil:
+		return &probing{p}, nil
 	}
 	return p, nil
 }
@@ -157,6 +163,11 @@ var (
 	_ Provider            = (*speaker)(nil)
 	_ Provider            = (*checkpointing)(nil)
 	_ upload.Checkpointer = (*checkpointing)(nil)
+	_ Provider            = (*probing)(nil)
+	_ upload.Prober       = (*probing)(nil)
+	_ Provider            = (*checkpointingProbing)(nil)
+	_ upload.Checkpointer = (*checkpointingProbing)(nil)
+	_ upload.Prober       = (*checkpointingProbing)(nil)
 )
 
 // Limits are the manifest's.

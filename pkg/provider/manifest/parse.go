@@ -98,6 +98,10 @@ func (m *Manifest) read(n node) {
 		call
 		grants *expr
 	}{}, &call{}, &call{}
+	m.probe = &struct {
+		call
+		done, result *expr
+	}{}
 	step(map[string]func(node){
 		"version": func(v node) {
 			if version = v.integer(); version != 1 {
@@ -141,12 +145,16 @@ func (m *Manifest) read(n node) {
 		}),
 		"checkpoint": step(request(m.checkpoint, nil)),
 		"complete": step(request(&m.complete.call, map[string]func(node){
-			"ok": jq(&m.complete.ok), "result": jq(&m.complete.result),
+			"ok": jq(&m.complete.ok), "result": jq(&m.complete.result), "already": jq(&m.complete.already),
+		})),
+		"probe": step(request(&m.probe.call, map[string]func(node){
+			"done": jq(&m.probe.done), "result": jq(&m.probe.result),
 		})),
 		"abort": step(request(m.abort, nil)),
 		"error": step(map[string]func(node){
 			"message": jq(&m.failure.message), "code": jq(&m.failure.code),
 			"request_id": jq(&m.failure.requestID), "gone": jq(&m.failure.gone),
+			"mismatch": jq(&m.failure.mismatch),
 		}),
 	})(n)
 	if n.Kind != yaml.MappingNode {
@@ -156,7 +164,7 @@ func (m *Manifest) read(n node) {
 	need("", "version", "name", "create", "part", "complete")
 	for step, keys := range map[string][]string{
 		"create": {"send", "upload"}, "grant": {"send", "grants"}, "part": {"send", "receipt"},
-		"checkpoint": {"send"}, "complete": {"send", "result"}, "abort": {"send"},
+		"checkpoint": {"send"}, "complete": {"send", "result"}, "probe": {"send", "done"}, "abort": {"send"},
 	} {
 		if has(step) {
 			need(step, keys...)
@@ -170,6 +178,9 @@ func (m *Manifest) read(n node) {
 	}
 	if !has("checkpoint") {
 		m.checkpoint = nil
+	}
+	if !has("probe") {
+		m.probe = nil
 	}
 	if !has("abort") {
 		m.abort = nil
@@ -185,7 +196,7 @@ func (m *Manifest) agree(n node, lines map[string]int) {
 	wrong := func(key, text string) { node{n.Node, key, n.problems}.failAt(lines[key], "%s", text) }
 	for key, c := range map[string]*call{
 		"create": &m.create.call, "grant": m.grantCall(), "checkpoint": m.checkpoint,
-		"complete": &m.complete.call, "abort": m.abort,
+		"complete": &m.complete.call, "probe": m.probeCall(), "abort": m.abort,
 	} {
 		if c == nil || !has(key+".send") || c.method == "" {
 			continue
@@ -225,4 +236,11 @@ func (m *Manifest) grantCall() *call {
 		return nil
 	}
 	return &m.grant.call
+}
+
+func (m *Manifest) probeCall() *call {
+	if m.probe == nil {
+		return nil
+	}
+	return &m.probe.call
 }

@@ -97,6 +97,17 @@ func (p *speaker) refusal(ctx context.Context, a *answer, s *scope, r refusal) e
 	return &failure{upload.ErrRefused, e}
 }
 
+// refused is an exchange whose answer is a no for good.
+func (p *speaker) refused(ctx context.Context, a *answer, s *scope) *transport.Error {
+	code, message, id := p.told(ctx, a, s)
+	if message == "" {
+		message = p.quote(a)
+	}
+	e := p.clean(a.Error(code, message, id))
+	e.Retry = false
+	return e
+}
+
 // clean takes the secrets out of an error, once all else is taken out that
 // might have split them.
 func (p *speaker) clean(e *transport.Error) *transport.Error {
@@ -109,10 +120,15 @@ func (p *speaker) clean(e *transport.Error) *transport.Error {
 // gone reports whether the API says, in so many words, that it no longer knows
 // the upload.
 func (p *speaker) gone(ctx context.Context, a *answer, s *scope) bool {
-	if !a.isJSON || p.m.failure.gone == nil {
+	return p.says(ctx, p.m.failure.gone, a, s)
+}
+
+// says reports whether an expression is exactly true of an answer.
+func (p *speaker) says(ctx context.Context, e *expr, a *answer, s *scope) bool {
+	if !a.isJSON || e == nil {
 		return false
 	}
-	v, err := p.m.failure.gone.one(ctx, a.value, s)
+	v, err := e.one(ctx, a.value, s)
 	return err == nil && v == true
 }
 

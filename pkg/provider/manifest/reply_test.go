@@ -82,8 +82,8 @@ func TestWhatStatusesMean(t *testing.T) {
 		{200, "<Error><Code>InvalidPart</Code></Error>", upload.ErrRefused, upload.ErrRefused, false},
 		{200, `{"code":"gone","problem":"it is gone"}`, upload.ErrReply, upload.ErrGone, false},
 		{200, `{"state":"failed","problem":"no"}`, upload.ErrReply, upload.ErrReply, false},
-		{200, `{"state":"done"}`, upload.ErrReply, upload.ErrReply, false},
-		{200, `{"state":"done","location":"a\nb"}`, upload.ErrReply, upload.ErrReply, false},
+		{200, `{"state":"done"}`, upload.ErrReply, upload.ErrCompleted, false},
+		{200, `{"state":"done","location":"a\nb"}`, upload.ErrReply, upload.ErrCompleted, false},
 		{200, `{"state":"true"}`, upload.ErrReply, upload.ErrReply, false},
 	} {
 		p, _ := serve(t, m, kind, answerWith(c.status, c.body))
