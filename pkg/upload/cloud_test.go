@@ -53,10 +53,11 @@ type cloud struct {
 	losePut                       func(n int, p upload.Part) error
 	loseComplete, loseCheckpoint  func(n int) error
 	refuseGrant                   func(p upload.Part, serial int) bool // as expired
+	onProbe                       func(n int) (upload.Answer, error)   // nil: the truth
 
-	// spy is asked of each PUT and complete, before anything else.
-	spyPut      func(id string, p upload.Part)
-	spyComplete func(id string)
+	// spy is asked of each PUT, complete and probe, before anything else.
+	spyPut                func(id string, p upload.Part)
+	spyComplete, spyProbe func(id string)
 
 	mu          sync.Mutex
 	ids         int
@@ -66,6 +67,7 @@ type cloud struct {
 	creates     int
 	wanted      []int64 // the part sizes that creates asked for
 	completes   int
+	probes      int
 	checkpoints [][]int
 	grants      [][]int // the parts of each call
 	aborted     []string
@@ -473,6 +475,33 @@ func (c checkpointing) Checkpoint(ctx context.Context, u upload.Upload, rs []upl
 		cu.checkpointed[r.Part] = r.Token
 	}
 	return ask(c.loseCheckpoint, n)
+}
+
+// askable is a cloud that can be asked how an upload ended.
+type askable struct{ *cloud }
+
+func (c askable) Probe(ctx context.Context, u upload.Upload) (upload.Answer, upload.Result, error) {
+	if err := c.alive(ctx); err != nil {
+		return upload.Unknown, upload.Result{}, err
+	}
+	if c.spyProbe != nil {
+		c.spyProbe(u.ID)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.probes++
+	cu := c.uploads[u.ID]
+	answer, err := upload.NotCompleted, error(nil)
+	if cu.done {
+		answer = upload.Completed
+	}
+	if c.onProbe != nil {
+		answer, err = c.onProbe(c.probes)
+	}
+	if err != nil || answer != upload.Completed {
+		return answer, upload.Result{}, err
+	}
+	return answer, cu.result, nil
 }
 
 // counts are how often each part of an upload was stored.

@@ -76,8 +76,16 @@ func newRig(t *testing.T, size int) *rig {
 			t.Errorf("complete is sent in state %q", s)
 		}
 	}
+	r.cloud.spyProbe = func(id string) {
+		if s := r.journal.state(id); s != upload.Completing {
+			t.Errorf("asked how it ended in state %q", s)
+		}
+	}
 	return r
 }
+
+// askable makes the cloud one that can be asked how an upload ended.
+func (r *rig) askable() { r.provider = askable{r.cloud} }
 
 // checkpoints makes the cloud one that takes them, and does not want to be told
 // again of what it took.

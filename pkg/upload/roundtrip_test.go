@@ -19,6 +19,7 @@ var kinds = map[string]func(r *rig){
 	"crc32c":                func(r *rig) { r.cloud.digest = upload.DigestCRC32C; r.checkpoints() },
 	"md5":                   func(r *rig) { r.cloud.digest = upload.DigestMD5 },
 	"opaque receipts":       func(r *rig) { r.cloud.etag = tokenETag },
+	"asked at the end":      func(r *rig) { r.askable() },
 	"one at a time":         func(r *rig) { r.concurrency = 1 },
 	"without checksums":     func(r *rig) { r.checksum = upload.ChecksumOff },
 }

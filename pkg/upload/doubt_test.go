@@ -1,0 +1,361 @@
+package upload_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/multiput/multiput/pkg/upload"
+)
+
+var (
+	errActed = errors.New("acted on")
+	gone     = fmt.Errorf("no such upload: %w", upload.ErrGone)
+	refused  = fmt.Errorf("no such part: %w", upload.ErrRefused)
+	denied   = fmt.Errorf("key: %w", upload.ErrDenied)
+	mismatch = fmt.Errorf("md5: %w", upload.ErrChecksum)
+	nameless = fmt.Errorf("no id: %w", upload.ErrCompleted)
+)
+
+// completes makes complete answer in turn, the last answer for ever; nil is the
+// cloud's own. What wraps errActed is acted on first.
+func (c *cloud) completesWith(answers ...error) {
+	answer := func(n int) error { return answers[min(n, len(answers))-1] }
+	c.onComplete = func(n int) error {
+		if err := answer(n); !errors.Is(err, errActed) {
+			return err
+		}
+		return nil
+	}
+	c.loseComplete = func(n int) error {
+		if err := answer(n); errors.Is(err, errActed) {
+			return err
+		}
+		return nil
+	}
+}
+
+// lost is an answer that got lost when all was done.
+var lost = fmt.Errorf("%w: %w", errActed, silence())
+
+// reply is what a probe is answered with.
+type reply struct {
+	upload.Answer
+	error
+}
+
+var (
+	unknown = reply{upload.Unknown, nil}
+	yes     = reply{upload.Completed, nil}
+	no      = reply{upload.NotCompleted, nil}
+)
+
+func fails(err error) reply { return reply{upload.Unknown, err} }
+
+// probesWith makes the probe answer in turn, the last answer for ever. Without
+// any, it is the truth.
+func (c *cloud) probesWith(answers ...reply) {
+	if len(answers) == 0 {
+		c.onProbe = nil
+		return
+	}
+	c.onProbe = func(n int) (upload.Answer, error) {
+		a := answers[min(n, len(answers))-1]
+		return a.Answer, a.error
+	}
+}
+
+// TestAskedHowItEnded: complete was not clearly answered, and the provider can
+// be asked.
+func TestAskedHowItEnded(t *testing.T) {
+	nonsense := upload.ErrReply
+	for name, test := range map[string]struct {
+		complete          []error
+		probe             []reply // none: the truth
+		completes, probes int
+		want              error
+		state             upload.State // of the first upload, after it
+		anew              bool
+	}{
+		"a clear yes":                         {[]error{nil}, nil, 1, 0, nil, upload.Delivered, false},
+		"a clear no":                          {[]error{refused}, nil, 1, 0, upload.ErrRefused, upload.Sending, false},
+		"lost":                                {[]error{lost}, nil, 1, 1, nil, upload.Delivered, false},
+		"lost, and gone":                      {[]error{lost, gone}, nil, 1, 1, nil, upload.Delivered, false},
+		"lost, gone, and it cannot be told":   {[]error{lost, gone}, []reply{unknown}, 2, 2, upload.ErrDoubt, upload.Completing, false},
+		"lost, gone, and then it can be told": {[]error{lost, gone}, []reply{unknown, yes}, 2, 2, nil, upload.Delivered, false},
+		"never came":                          {[]error{silence(), nil}, nil, 2, 1, nil, upload.Delivered, false},
+		"never comes":                         {[]error{silence()}, nil, 6, 6, upload.ErrUnfinished, upload.Completing, false},
+		"never comes, which cannot be told":   {[]error{silence()}, []reply{unknown}, 6, 6, upload.ErrDoubt, upload.Completing, false},
+		"then busy":                           {[]error{silence(), answered(429)}, nil, 6, 6, upload.ErrUnfinished, upload.Completing, false},
+		"then refused":                        {[]error{silence(), refused}, nil, 2, 2, upload.ErrRefused, upload.Sending, false},
+		"then refused, which cannot be told":  {[]error{silence(), refused}, []reply{unknown}, 2, 2, upload.ErrDoubt, upload.Completing, false},
+		"then refused, and it was a yes":      {[]error{silence(), refused}, []reply{no, no}, 2, 2, upload.ErrRefused, upload.Sending, false},
+		"then gone":                           {[]error{silence(), gone, nil}, nil, 3, 2, nil, "", true},
+		"an error in a 200":                   {[]error{nonsense}, []reply{unknown}, 1, 1, upload.ErrDoubt, upload.Completing, false},
+		"an error in a 200, and no":           {[]error{nonsense}, nil, 1, 1, upload.ErrUnfinished, upload.Completing, false},
+		"an error in a 200, and yes":          {[]error{fmt.Errorf("%w: %w", errActed, nonsense)}, nil, 1, 1, nil, upload.Delivered, false},
+		"the probe fails":                     {[]error{nonsense}, []reply{fails(trouble(500))}, 1, 6, upload.ErrDoubt, upload.Completing, false},
+		"the probe fails for good":            {[]error{nonsense}, []reply{fails(upload.ErrReply)}, 1, 1, upload.ErrDoubt, upload.Completing, false},
+		"the probe fails once":                {[]error{fmt.Errorf("%w: %w", errActed, nonsense)}, []reply{fails(trouble(500)), yes}, 1, 2, nil, upload.Delivered, false},
+		"the probe is no way":                 {[]error{trouble(500), nil}, []reply{fails(trouble(500))}, 2, 1, nil, upload.Delivered, false},
+		"the probe is to come later":          {[]error{silence()}, []reply{fails(answered(429))}, 1, 6, upload.ErrDoubt, upload.Completing, false},
+		"no network any more":                 {[]error{silence()}, []reply{fails(unreachable())}, 1, 6, upload.ErrDoubt, upload.Completing, false},
+		"no leave to probe":                   {[]error{silence()}, []reply{fails(denied)}, 1, 1, upload.ErrDenied, upload.Completing, false},
+		"no leave to probe at last":           {[]error{nonsense}, []reply{fails(denied)}, 1, 1, upload.ErrDenied, upload.Completing, false},
+		"no leave to complete":                {[]error{silence(), denied}, []reply{unknown}, 2, 1, upload.ErrDenied, upload.Completing, false},
+		"nameless, and the probe has it":      {[]error{fmt.Errorf("%w: %w", errActed, nameless)}, nil, 1, 1, nil, upload.Delivered, false},
+		"nameless, and the probe has not":     {[]error{nameless}, []reply{unknown}, 1, 1, upload.ErrDoubt, upload.Completing, false},
+		"nameless, and the probe says no":     {[]error{nameless}, []reply{no}, 1, 1, upload.ErrDoubt, upload.Completing, false},
+		"nameless to the probe":               {[]error{lost}, []reply{{upload.Completed, nameless}}, 1, 2, upload.ErrDoubt, upload.Completing, false},
+		"another checksum":                    {[]error{mismatch}, nil, 1, 0, upload.ErrChecksum, upload.Spoiled, false},
+		"another checksum after silence":      {[]error{silence(), mismatch}, []reply{unknown}, 2, 1, upload.ErrChecksum, upload.Spoiled, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				r := newRig(t, 3000)
+				r.askable()
+				r.cloud.completesWith(test.complete...)
+				r.cloud.probesWith(test.probe...)
+				rep, err := r.run(t.Context())
+				if !errors.Is(err, test.want) || r.cloud.completes != test.completes || r.cloud.probes != test.probes {
+					t.Fatalf("error %v after %d completes and %d probes; want %v after %d and %d",
+						err, r.cloud.completes, r.cloud.probes, test.want, test.completes, test.probes)
+				}
+				for _, e := range []error{upload.ErrDoubt, upload.ErrUnfinished} {
+					if errors.Is(err, e) && !errors.Is(test.want, e) {
+						t.Errorf("error %v wraps %v too", err, e)
+					}
+				}
+				if s := r.journal.state("u1"); s != test.state || (r.cloud.creates == 2) != test.anew {
+					t.Errorf("the journal says %q, %d uploads", s, r.cloud.creates)
+				}
+				if says := strings.Contains(name, "nameless"); err != nil && strings.Contains(err.Error(), "says that it was completed") != says {
+					t.Errorf("error %v", err)
+				}
+				if err == nil {
+					r.check(rep)
+				}
+				r.once("u1")
+			})
+		})
+	}
+}
+
+// TestAskedByTheNextRun: a run that finds an upload in doubt asks before it
+// sends anything.
+func TestAskedByTheNextRun(t *testing.T) {
+	for name, test := range map[string]struct {
+		acted             bool    // on the complete of the first run
+		complete          []error // of the second run
+		probe             []reply
+		completes, probes int // of the second run
+		want              error
+	}{
+		"it was completed":     {true, []error{gone}, nil, 0, 1, nil},
+		"it was not":           {false, []error{nil}, nil, 1, 1, nil},
+		"it cannot be told":    {true, []error{gone}, []reply{unknown}, 1, 2, upload.ErrDoubt},
+		"complete may be sent": {false, []error{nil}, []reply{unknown}, 1, 1, nil},
+		"not, and refused":     {false, []error{refused}, nil, 1, 2, upload.ErrRefused},
+		"nobody answers":       {false, []error{silence()}, []reply{fails(trouble(503))}, 6, 7, upload.ErrDoubt},
+		"no leave":             {true, []error{gone}, []reply{fails(denied)}, 0, 1, upload.ErrDenied},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				r := newRig(t, 3000)
+				r.askable()
+				die := func(int) error { r.journal.killed.Store(true); return errKilled }
+				if test.acted {
+					r.cloud.loseComplete = die
+				} else {
+					r.cloud.onComplete = die
+				}
+				if _, err := r.run(t.Context()); err == nil {
+					t.Fatal("it was killed")
+				}
+				for range 2 { // again and again, it stays what it is
+					r.journal.restart()
+					if test.want == upload.ErrRefused && r.journal.state("u1") == upload.Sending {
+						break // that was final
+					}
+					r.cloud.completes, r.cloud.probes = 0, 0
+					r.cloud.completesWith(test.complete...)
+					r.cloud.probesWith(test.probe...)
+					rep, err := r.run(t.Context())
+					if !errors.Is(err, test.want) || r.cloud.completes != test.completes || r.cloud.probes != test.probes {
+						t.Fatalf("error %v after %d completes and %d probes; want %v after %d and %d",
+							err, r.cloud.completes, r.cloud.probes, test.want, test.completes, test.probes)
+					}
+					if err == nil {
+						r.check(rep)
+						break
+					}
+					if s := r.journal.state("u1"); (s == upload.Completing) == errors.Is(err, upload.ErrRefused) {
+						t.Errorf("the journal says %q after %v", s, err)
+					}
+				}
+				r.once("u1")
+				if r.cloud.creates != 1 || len(r.cloud.objects) > 1 {
+					t.Errorf("%d uploads, %d objects", r.cloud.creates, len(r.cloud.objects))
+				}
+			})
+		})
+	}
+}
+
+// A provider that cannot be asked, and says that it was completed before
+// without saying as what: that is what is told.
+func TestCompletedBeforeAndNameless(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := newRig(t, 3000)
+		r.cloud.completesWith(lost, nameless)
+		for n := range 2 {
+			_, err := r.run(t.Context())
+			if !errors.Is(err, upload.ErrDoubt) || !errors.Is(err, upload.ErrCompleted) || !strings.Contains(err.Error(), "says that it was completed") {
+				t.Errorf("error %v", err)
+			}
+			if r.cloud.completes != 2+n || r.journal.state("u1") != upload.Completing {
+				t.Errorf("%d completes, the journal says %q", r.cloud.completes, r.journal.state("u1"))
+			}
+		}
+	})
+}
+
+// TestSpoiled: the provider refused the checksum of the whole. What it has is
+// given up, and the next run begins anew and asks nothing of it.
+func TestSpoiled(t *testing.T) {
+	for name, abort := range map[string]error{"aborted": nil, "no abort": errors.ErrUnsupported, "abort fails": trouble(500)} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				r := newRig(t, 3000)
+				r.askable()
+				r.cloud.completesWith(mismatch, nil)
+				r.cloud.onAbort = func(int) error { return abort }
+				_, err := r.run(t.Context())
+				if !errors.Is(err, upload.ErrChecksum) || !slices.Equal(r.cloud.aborted, []string{"u1"}) {
+					t.Fatalf("error %v, aborted %v", err, r.cloud.aborted)
+				}
+				r.cloud.spyComplete = func(id string) {
+					if id != "u2" {
+						t.Errorf("complete of %s is sent", id)
+					}
+				}
+				if rep := r.ok(); rep.Upload != "u2" || rep.PartsReused != 0 || r.cloud.completes != 2 || len(r.cloud.aborted) != 1 {
+					t.Errorf("%+v, %d completes, aborted %v", rep, r.cloud.completes, r.cloud.aborted)
+				}
+			})
+		})
+	}
+}
+
+// A process that dies while it gives a spoiled upload up loses nothing that was
+// not lost: the next one hears the same, or begins anew.
+func TestKilledWhileSpoiled(t *testing.T) {
+	for _, after := range []bool{false, true} {
+		t.Run(fmt.Sprintf("after %t", after), func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				r := newRig(t, 3000)
+				r.cloud.onComplete = func(int) error {
+					if r.cloud.ids == 1 {
+						return mismatch
+					}
+					return nil
+				}
+				if !r.killed(6, after) { // begin, three receipts, completing, spoiled
+					t.Fatal("it was not killed")
+				}
+				if s := r.journal.state("u1"); (s == upload.Spoiled) != after {
+					t.Fatalf("the journal says %q", s)
+				}
+				if !after {
+					if _, err := r.run(t.Context()); !errors.Is(err, upload.ErrChecksum) {
+						t.Fatalf("error %v", err)
+					}
+				}
+				if rep := r.ok(); rep.Upload != "u2" {
+					t.Errorf("%+v", rep)
+				}
+			})
+		})
+	}
+}
+
+// A spoiled upload is none that a moved file is found by.
+func TestSpoiledAndMoved(t *testing.T) {
+	skipOnWindows(t)
+	bubble(t, func(t *testing.T) {
+		r := newRig(t, 3000)
+		r.cloud.completesWith(mismatch, nil)
+		if _, err := r.run(t.Context()); !errors.Is(err, upload.ErrChecksum) {
+			t.Fatal(err)
+		}
+		to := filepath.Join(t.TempDir(), "file.bin")
+		if err := os.Rename(r.path, to); err != nil {
+			t.Fatal(err)
+		}
+		r.path = to
+		if rep := r.ok(); rep.Upload != "u2" || rep.PartsReused != 0 {
+			t.Errorf("%+v", rep)
+		}
+	})
+}
+
+// TestRestartInDoubt: what was in doubt is given up, and if the provider says
+// that it was completed, so does a warning.
+func TestRestartInDoubt(t *testing.T) {
+	for name, test := range map[string]struct {
+		abort error
+		says  string
+	}{
+		"it was completed": {fmt.Errorf("409: %w", upload.ErrCompleted), "u1 was completed"},
+		"dropped":          {nil, ""},
+		"no abort":         {errors.ErrUnsupported, ""},
+		"refused":          {refused, "could not be told"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				r := newRig(t, 3000)
+				r.cloud.completesWith(lost, gone)
+				if _, err := r.run(t.Context()); !errors.Is(err, upload.ErrDoubt) {
+					t.Fatal(err)
+				}
+				r.cloud.completesWith(nil)
+				r.cloud.onAbort = func(int) error { return test.abort }
+				r.restart = true
+				if rep := r.ok(); rep.Upload != "u2" || !slices.Equal(r.cloud.aborted, []string{"u1"}) {
+					t.Errorf("%+v, aborted %v", rep, r.cloud.aborted)
+				}
+				var all string
+				for _, w := range told[upload.Warning](r) {
+					all += w.Text + "\n"
+				}
+				if !strings.Contains(all, test.says) || test.says == "" && strings.Contains(all, "u1") {
+					t.Errorf("warned %q", all)
+				}
+			})
+		})
+	}
+}
+
+// After Ctrl-C nothing new is begun: an answer that tells nothing is not
+// followed by another complete.
+func TestInterruptedWhileAsking(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := newRig(t, 3000)
+		r.askable()
+		r.cloud.completesWith(silence())
+		ctx, cancel := context.WithCancelCause(t.Context())
+		r.cloud.onProbe = func(int) (upload.Answer, error) { cancel(errCtrlC); return upload.Unknown, nil }
+		_, err := r.run(ctx)
+		if !errors.Is(err, errCtrlC) || !errors.Is(err, upload.ErrDoubt) || r.cloud.completes != 1 || r.cloud.probes != 1 {
+			t.Errorf("error %v, %d completes, %d probes", err, r.cloud.completes, r.cloud.probes)
+		}
+		if s := r.journal.state("u1"); s != upload.Completing {
+			t.Errorf("the journal says %q", s)
+		}
+	})
+}
