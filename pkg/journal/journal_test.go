@@ -232,6 +232,18 @@ func TestStates(t *testing.T) {
 	if err := e.Advance(t.Context(), "finished", nil); err == nil {
 		t.Fatal("a state that there is not")
 	}
+	// Nothing leads on from a spoiled one.
+	must(t, e.Begin(t.Context(), sample()))
+	must(t, e.Advance(t.Context(), upload.Completing, nil))
+	must(t, e.Advance(t.Context(), upload.Spoiled, nil))
+	for _, s := range []upload.State{upload.Sending, upload.Completing, upload.Done, upload.Delivered} {
+		if err := e.Advance(t.Context(), s, &upload.Outcome{}); err == nil {
+			t.Fatalf("from spoiled to %s", s)
+		}
+	}
+	if r := loadRecord(t, e); r.State != upload.Spoiled || r.Outcome != nil {
+		t.Fatalf("%+v", r)
+	}
 	// A new upload takes the place of the old, all of it.
 	must(t, e.Begin(t.Context(), sample()))
 	if r := loadRecord(t, e); r.State != upload.Sending || len(r.Receipts) != 0 || r.Outcome != nil || len(r.Grants) != 1 {

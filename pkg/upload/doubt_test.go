@@ -341,21 +341,30 @@ func TestRestartInDoubt(t *testing.T) {
 	}
 }
 
-// After Ctrl-C nothing new is begun: an answer that tells nothing is not
-// followed by another complete.
-func TestInterruptedWhileAsking(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		r := newRig(t, 3000)
-		r.askable()
-		r.cloud.completesWith(silence())
-		ctx, cancel := context.WithCancelCause(t.Context())
-		r.cloud.onProbe = func(int) (upload.Answer, error) { cancel(errCtrlC); return upload.Unknown, nil }
-		_, err := r.run(ctx)
-		if !errors.Is(err, errCtrlC) || !errors.Is(err, upload.ErrDoubt) || r.cloud.completes != 1 || r.cloud.probes != 1 {
-			t.Errorf("error %v, %d completes, %d probes", err, r.cloud.completes, r.cloud.probes)
-		}
-		if s := r.journal.state("u1"); s != upload.Completing {
-			t.Errorf("the journal says %q", s)
-		}
-	})
+// After Ctrl-C nothing new is begun: no question after an answer that got lost,
+// and no complete after a question.
+func TestInterruptedInDoubt(t *testing.T) {
+	for at, probes := range map[string]int{"complete": 0, "probe": 1} {
+		t.Run(at, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				r := newRig(t, 3000)
+				r.askable()
+				ctx, cancel := context.WithCancelCause(t.Context())
+				stop := func(here string) {
+					if here == at {
+						cancel(errCtrlC)
+					}
+				}
+				r.cloud.onComplete = func(int) error { stop("complete"); return silence() }
+				r.cloud.onProbe = func(int) (upload.Answer, error) { stop("probe"); return upload.Unknown, nil }
+				_, err := r.run(ctx)
+				if !errors.Is(err, errCtrlC) || !errors.Is(err, upload.ErrDoubt) || r.cloud.completes != 1 || r.cloud.probes != probes {
+					t.Errorf("error %v, %d completes, %d probes", err, r.cloud.completes, r.cloud.probes)
+				}
+				if s := r.journal.state("u1"); s != upload.Completing {
+					t.Errorf("the journal says %q", s)
+				}
+			})
+		})
+	}
 }

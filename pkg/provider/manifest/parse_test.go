@@ -53,6 +53,7 @@ complete:
     + {digest: $digests.crc32c}'
   ok: .state == "done"
   result: .location
+  already: .code == "was_done"
 abort:
   send: DELETE /uploads/{id}
 error:
@@ -60,6 +61,12 @@ error:
   code: .code
   request_id: .request
   gone: .code == "gone"
+  mismatch: .code == "digest"
+probe:
+  send: POST /uploads/{id}/state
+  body: '{since: $file.name}'
+  done: .finished
+  result: .place
 `
 
 func TestParseWhole(t *testing.T) {
@@ -156,9 +163,17 @@ func TestParseErrors(t *testing.T) {
 		{"/complete?wait=true", "/complete#x", 39, "complete.send", "has a #"},
 		{"/complete?wait=true", "/complete/{", 39, "complete.send", "a brace"},
 		{"  result: .location\n", "", 39, "complete.result", "is missing"},
-		{"  send: DELETE /uploads/{id}", "  send: [DELETE]", 45, "abort.send", "is a list; text belongs here"},
+		{"  send: DELETE /uploads/{id}", "  send: [DELETE]", 46, "abort.send", "is a list; text belongs here"},
 		{"error:\n", "error: *x\nmore:\n", 0, "", "is no YAML"},
-		{"  gone: .code", "  gones: .code", 50, "error.gones", `did you mean "gone"?`},
+		{"  gone: .code", "  gones: .code", 51, "error.gones", `did you mean "gone"?`},
+		{"  already: .code", "  allready: .code", 44, "complete.allready", `did you mean "already"?`},
+		{"  already: .code", "  already: code", 44, "complete.already", "function not defined"},
+		{"  mismatch: .code", "  mismach: .code", 52, "error.mismach", `did you mean "mismatch"?`},
+		{"  done: .finished\n", "", 54, "probe.done", "is missing"},
+		{"  send: POST /uploads/{id}/state\n", "", 54, "probe.send", "is missing"},
+		{"  send: POST /uploads/{id}/state\n", "  send: POST\n", 54, "probe.send", "has no path"},
+		{"  send: POST /uploads/{id}/state\n", "  send: GET /uploads/{id}/state\n", 55, "probe.body", "a GET has no body"},
+		{"  result: .place", "  results: .place", 57, "probe.results", `did you mean "result"?`},
 	} {
 		t.Run(c.key+"/"+c.text, func(t *testing.T) {
 			m, err := Parse("acme.yaml", edit(t, c.old, c.new))
@@ -242,7 +257,8 @@ func FuzzParse(f *testing.F) {
 		var e *Error
 		switch {
 		case err == nil:
-			if m.Name() == "" || m.create.path == nil || m.create.upload == nil || m.part.receipt == nil || m.complete.result == nil {
+			if m.Name() == "" || m.create.path == nil || m.create.upload == nil || m.part.receipt == nil || m.complete.result == nil ||
+				m.probe != nil && (m.probe.path == nil || m.probe.done == nil) {
 				t.Error("let a manifest pass that lacks what is needed")
 			}
 		case !errors.As(err, &e) || len(e.Problems) == 0:
