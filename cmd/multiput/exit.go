@@ -91,6 +91,9 @@ var classes = []class{
 	{typed[*jqError], exitOutput, "ioerr", say("the file is uploaded; run the same command again with an expression that fits its result")},
 	{wraps(upload.ErrUndelivered), exitOutput, "ioerr", say("the file is uploaded; run the same command again to have the result printed")},
 	{wraps(upload.ErrDoubt), exitDoubt, "protocol", func(f failure) string {
+		if errors.Is(f.err, upload.ErrCompleted) {
+			return fmt.Sprintf("the provider has %s (upload %s): look for it there; run the same command again to ask once more, but not with --restart, which uploads it a second time", f.report.File.Name, f.report.Upload)
+		}
 		return fmt.Sprintf("look at the provider for %s (upload %s); run the same command again to ask once more, or with --restart to upload it anew", f.report.File.Name, f.report.Upload)
 	}},
 	{wraps(upload.ErrUnverified), exitData, "data", func(f failure) string {
@@ -100,7 +103,7 @@ var classes = []class{
 		return "--checksum auto accepts an upload that nothing can verify"
 	}},
 	{wraps(upload.ErrChanged), exitData, "data", say("run the same command again when the file is at rest: only what differs is sent")},
-	{wraps(upload.ErrChecksum), exitData, "data", say("something between here and the store alters the data; run the same command again to send the damaged parts once more")},
+	{wraps(upload.ErrChecksum), exitData, "data", say("something between here and the store alters the data; run the same command again to send once more what was damaged")},
 	{typed[*config.Error], exitConfig, "config", say("")},
 	{typed[*usageError], exitUsage, "usage", func(f failure) string {
 		var u *usageError

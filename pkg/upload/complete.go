@@ -130,7 +130,7 @@ func (r *run) spoiled(ctx context.Context, rec *Record, why error) error {
 	}
 	rec.State = Spoiled
 	r.abandon(ctx, rec.Upload)
-	return fmt.Errorf("what the provider put together is not the file: %w", why)
+	return fmt.Errorf("the provider says that what it put together is not the file: %w", why)
 }
 
 // done makes the provider's confirmation durable.
