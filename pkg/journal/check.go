@@ -8,6 +8,8 @@ import (
 	"hash/fnv"
 	"io"
 	"slices"
+
+	"github.com/multiput/multiput/pkg/upload"
 )
 
 // bbolt trusts its file: most damage makes it panic, some makes it recurse
@@ -264,9 +266,12 @@ func (s *shape) check(path []string) error {
 		if uploadKey(h.To, h.Path) != path[1] {
 			return damagedf("the record of %s has another's place", printable(h.Path))
 		}
-		if ended(h.State) {
+		switch {
+		case ended(h.State):
 			want = []string{keyHead, keyOutcome, bucketPlan + "/", bucketReceipts + "/", keyUpdated}
-		} else {
+		case h.State == upload.Spoiled:
+			want = []string{keyHead, bucketPlan + "/", bucketReceipts + "/", keyUpdated}
+		default:
 			want = []string{bucketGrants + "/", keyHead, bucketPlan + "/", bucketReceipts + "/", keyUpdated}
 		}
 	case len(path) == 3 && path[2] == bucketPlan:

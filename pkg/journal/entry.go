@@ -207,7 +207,7 @@ func (e *entry) Advance(ctx context.Context, s upload.State, o *upload.Outcome) 
 				return err
 			}
 		}
-		if !ended(s) || b.Bucket([]byte(bucketGrants)) == nil {
+		if !ended(s) && s != upload.Spoiled || b.Bucket([]byte(bucketGrants)) == nil {
 			return nil
 		}
 		return b.DeleteBucket([]byte(bucketGrants))

@@ -241,7 +241,7 @@ func TestStates(t *testing.T) {
 			t.Fatalf("from spoiled to %s", s)
 		}
 	}
-	if r := loadRecord(t, e); r.State != upload.Spoiled || r.Outcome != nil {
+	if r := loadRecord(t, e); r.State != upload.Spoiled || r.Outcome != nil || r.Grants != nil {
 		t.Fatalf("%+v", r)
 	}
 	// A new upload takes the place of the old, all of it.

@@ -86,6 +86,13 @@ func TestRandomLife(t *testing.T) {
 			must(t, e.Refresh(t.Context(), r.Upload.File, drop...))
 		case kind < 16:
 			next := map[upload.State]upload.State{upload.Sending: upload.Completing, upload.Completing: upload.Done, upload.Done: upload.Delivered, upload.Delivered: upload.Delivered}[r.State]
+			if r.State == upload.Spoiled {
+				must(t, e.Close())
+				continue
+			}
+			if next == upload.Done && rng.IntN(4) == 0 {
+				next, r.Grants = upload.Spoiled, nil
+			}
 			steps[string(next)]++
 			var o *upload.Outcome
 			if next == upload.Done {

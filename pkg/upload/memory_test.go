@@ -249,7 +249,7 @@ func (e *memoryEntry) Advance(ctx context.Context, s upload.State, o *upload.Out
 		if s == upload.Done {
 			r.Outcome = o
 		}
-		if s == upload.Done || s == upload.Delivered {
+		if s == upload.Done || s == upload.Delivered || s == upload.Spoiled {
 			r.Grants = nil
 		}
 	})
