@@ -14,12 +14,12 @@ import (
 )
 
 var (
-	errActed = errors.New("acted on")
-	gone     = fmt.Errorf("no such upload: %w", upload.ErrGone)
-	refused  = fmt.Errorf("no such part: %w", upload.ErrRefused)
-	denied   = fmt.Errorf("key: %w", upload.ErrDenied)
-	mismatch = fmt.Errorf("md5: %w", upload.ErrChecksum)
-	nameless = fmt.Errorf("no id: %w", upload.ErrCompleted)
+	errActed    = errors.New("acted on")
+	errGone     = fmt.Errorf("no such upload: %w", upload.ErrGone)
+	errRefused  = fmt.Errorf("no such part: %w", upload.ErrRefused)
+	errDenied   = fmt.Errorf("key: %w", upload.ErrDenied)
+	errMismatch = fmt.Errorf("md5: %w", upload.ErrChecksum)
+	errNameless = fmt.Errorf("no id: %w", upload.ErrCompleted)
 )
 
 // completes makes complete answer in turn, the last answer for ever; nil is the
@@ -40,8 +40,8 @@ func (c *cloud) completesWith(answers ...error) {
 	}
 }
 
-// lost is an answer that got lost when all was done.
-var lost = fmt.Errorf("%w: %w", errActed, silence())
+// errLost is an answer that got lost when all was done.
+var errLost = fmt.Errorf("%w: %w", errActed, silence())
 
 // reply is what a probe is answered with.
 type reply struct {
@@ -83,19 +83,19 @@ func TestAskedHowItEnded(t *testing.T) {
 		anew              bool
 	}{
 		"a clear yes":                         {[]error{nil}, nil, 1, 0, nil, upload.Delivered, false},
-		"a clear no":                          {[]error{refused}, nil, 1, 0, upload.ErrRefused, upload.Sending, false},
-		"lost":                                {[]error{lost}, nil, 1, 1, nil, upload.Delivered, false},
-		"lost, and gone":                      {[]error{lost, gone}, nil, 1, 1, nil, upload.Delivered, false},
-		"lost, gone, and it cannot be told":   {[]error{lost, gone}, []reply{unknown}, 2, 2, upload.ErrDoubt, upload.Completing, false},
-		"lost, gone, and then it can be told": {[]error{lost, gone}, []reply{unknown, yes}, 2, 2, nil, upload.Delivered, false},
+		"a clear no":                          {[]error{errRefused}, nil, 1, 0, upload.ErrRefused, upload.Sending, false},
+		"lost":                                {[]error{errLost}, nil, 1, 1, nil, upload.Delivered, false},
+		"lost, and gone":                      {[]error{errLost, errGone}, nil, 1, 1, nil, upload.Delivered, false},
+		"lost, gone, and it cannot be told":   {[]error{errLost, errGone}, []reply{unknown}, 2, 2, upload.ErrDoubt, upload.Completing, false},
+		"lost, gone, and then it can be told": {[]error{errLost, errGone}, []reply{unknown, yes}, 2, 2, nil, upload.Delivered, false},
 		"never came":                          {[]error{silence(), nil}, nil, 2, 1, nil, upload.Delivered, false},
 		"never comes":                         {[]error{silence()}, nil, 6, 6, upload.ErrUnfinished, upload.Completing, false},
 		"never comes, which cannot be told":   {[]error{silence()}, []reply{unknown}, 6, 6, upload.ErrDoubt, upload.Completing, false},
 		"then busy":                           {[]error{silence(), answered(429)}, nil, 6, 6, upload.ErrUnfinished, upload.Completing, false},
-		"then refused":                        {[]error{silence(), refused}, nil, 2, 2, upload.ErrRefused, upload.Sending, false},
-		"then refused, which cannot be told":  {[]error{silence(), refused}, []reply{unknown}, 2, 2, upload.ErrDoubt, upload.Completing, false},
-		"then refused, and it was a yes":      {[]error{silence(), refused}, []reply{no, no}, 2, 2, upload.ErrRefused, upload.Sending, false},
-		"then gone":                           {[]error{silence(), gone, nil}, nil, 3, 2, nil, "", true},
+		"then refused":                        {[]error{silence(), errRefused}, nil, 2, 2, upload.ErrRefused, upload.Sending, false},
+		"then refused, which cannot be told":  {[]error{silence(), errRefused}, []reply{unknown}, 2, 2, upload.ErrDoubt, upload.Completing, false},
+		"then refused, and it was a yes":      {[]error{silence(), errRefused}, []reply{no, no}, 2, 2, upload.ErrRefused, upload.Sending, false},
+		"then gone":                           {[]error{silence(), errGone, nil}, nil, 3, 2, nil, "", true},
 		"an error in a 200":                   {[]error{nonsense}, []reply{unknown}, 1, 1, upload.ErrDoubt, upload.Completing, false},
 		"an error in a 200, and no":           {[]error{nonsense}, nil, 1, 1, upload.ErrUnfinished, upload.Completing, false},
 		"an error in a 200, and yes":          {[]error{fmt.Errorf("%w: %w", errActed, nonsense)}, nil, 1, 1, nil, upload.Delivered, false},
@@ -105,15 +105,15 @@ func TestAskedHowItEnded(t *testing.T) {
 		"the probe is no way":                 {[]error{trouble(500), nil}, []reply{fails(trouble(500))}, 2, 1, nil, upload.Delivered, false},
 		"the probe is to come later":          {[]error{silence()}, []reply{fails(answered(429))}, 1, 6, upload.ErrDoubt, upload.Completing, false},
 		"no network any more":                 {[]error{silence()}, []reply{fails(unreachable())}, 1, 6, upload.ErrDoubt, upload.Completing, false},
-		"no leave to probe":                   {[]error{silence()}, []reply{fails(denied)}, 1, 1, upload.ErrDenied, upload.Completing, false},
-		"no leave to probe at last":           {[]error{nonsense}, []reply{fails(denied)}, 1, 1, upload.ErrDenied, upload.Completing, false},
-		"no leave to complete":                {[]error{silence(), denied}, []reply{unknown}, 2, 1, upload.ErrDenied, upload.Completing, false},
-		"nameless, and the probe has it":      {[]error{fmt.Errorf("%w: %w", errActed, nameless)}, nil, 1, 1, nil, upload.Delivered, false},
-		"nameless, and the probe has not":     {[]error{nameless}, []reply{unknown}, 1, 1, upload.ErrDoubt, upload.Completing, false},
-		"nameless, and the probe says no":     {[]error{nameless}, []reply{no}, 1, 1, upload.ErrDoubt, upload.Completing, false},
-		"nameless to the probe":               {[]error{lost}, []reply{{upload.Completed, nameless}}, 1, 2, upload.ErrDoubt, upload.Completing, false},
-		"another checksum":                    {[]error{mismatch}, nil, 1, 0, upload.ErrChecksum, upload.Spoiled, false},
-		"another checksum after silence":      {[]error{silence(), mismatch}, []reply{unknown}, 2, 1, upload.ErrChecksum, upload.Spoiled, false},
+		"no leave to probe":                   {[]error{silence()}, []reply{fails(errDenied)}, 1, 1, upload.ErrDenied, upload.Completing, false},
+		"no leave to probe at last":           {[]error{nonsense}, []reply{fails(errDenied)}, 1, 1, upload.ErrDenied, upload.Completing, false},
+		"no leave to complete":                {[]error{silence(), errDenied}, []reply{unknown}, 2, 1, upload.ErrDenied, upload.Completing, false},
+		"nameless, and the probe has it":      {[]error{fmt.Errorf("%w: %w", errActed, errNameless)}, nil, 1, 1, nil, upload.Delivered, false},
+		"nameless, and the probe has not":     {[]error{errNameless}, []reply{unknown}, 1, 1, upload.ErrDoubt, upload.Completing, false},
+		"nameless, and the probe says no":     {[]error{errNameless}, []reply{no}, 1, 1, upload.ErrDoubt, upload.Completing, false},
+		"nameless to the probe":               {[]error{errLost}, []reply{{upload.Completed, errNameless}}, 1, 2, upload.ErrDoubt, upload.Completing, false},
+		"another checksum":                    {[]error{errMismatch}, nil, 1, 0, upload.ErrChecksum, upload.Spoiled, false},
+		"another checksum after silence":      {[]error{silence(), errMismatch}, []reply{unknown}, 2, 1, upload.ErrChecksum, upload.Spoiled, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(t *testing.T) {
@@ -156,13 +156,13 @@ func TestAskedByTheNextRun(t *testing.T) {
 		completes, probes int // of the second run
 		want              error
 	}{
-		"it was completed":     {true, []error{gone}, nil, 0, 1, nil},
+		"it was completed":     {true, []error{errGone}, nil, 0, 1, nil},
 		"it was not":           {false, []error{nil}, nil, 1, 1, nil},
-		"it cannot be told":    {true, []error{gone}, []reply{unknown}, 1, 2, upload.ErrDoubt},
+		"it cannot be told":    {true, []error{errGone}, []reply{unknown}, 1, 2, upload.ErrDoubt},
 		"complete may be sent": {false, []error{nil}, []reply{unknown}, 1, 1, nil},
-		"not, and refused":     {false, []error{refused}, nil, 1, 2, upload.ErrRefused},
+		"not, and refused":     {false, []error{errRefused}, nil, 1, 2, upload.ErrRefused},
 		"nobody answers":       {false, []error{silence()}, []reply{fails(trouble(503))}, 6, 7, upload.ErrDoubt},
-		"no leave":             {true, []error{gone}, []reply{fails(denied)}, 0, 1, upload.ErrDenied},
+		"no leave":             {true, []error{errGone}, []reply{fails(errDenied)}, 0, 1, upload.ErrDenied},
 	} {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(t *testing.T) {
@@ -212,7 +212,7 @@ func TestAskedByTheNextRun(t *testing.T) {
 func TestCompletedBeforeAndNameless(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := newRig(t, 3000)
-		r.cloud.completesWith(lost, nameless)
+		r.cloud.completesWith(errLost, errNameless)
 		for n := range 2 {
 			_, err := r.run(t.Context())
 			if !errors.Is(err, upload.ErrDoubt) || !errors.Is(err, upload.ErrCompleted) || !strings.Contains(err.Error(), "says that it was completed") {
@@ -233,7 +233,7 @@ func TestSpoiled(t *testing.T) {
 			bubble(t, func(t *testing.T) {
 				r := newRig(t, 3000)
 				r.askable()
-				r.cloud.completesWith(mismatch, nil)
+				r.cloud.completesWith(errMismatch, nil)
 				r.cloud.onAbort = func(int) error { return abort }
 				_, err := r.run(t.Context())
 				if !errors.Is(err, upload.ErrChecksum) || !slices.Equal(r.cloud.aborted, []string{"u1"}) {
@@ -261,7 +261,7 @@ func TestKilledWhileSpoiled(t *testing.T) {
 				r := newRig(t, 3000)
 				r.cloud.onComplete = func(int) error {
 					if r.cloud.ids == 1 {
-						return mismatch
+						return errMismatch
 					}
 					return nil
 				}
@@ -289,7 +289,7 @@ func TestSpoiledAndMoved(t *testing.T) {
 	skipOnWindows(t)
 	bubble(t, func(t *testing.T) {
 		r := newRig(t, 3000)
-		r.cloud.completesWith(mismatch, nil)
+		r.cloud.completesWith(errMismatch, nil)
 		if _, err := r.run(t.Context()); !errors.Is(err, upload.ErrChecksum) {
 			t.Fatal(err)
 		}
@@ -314,12 +314,12 @@ func TestRestartInDoubt(t *testing.T) {
 		"it was completed": {fmt.Errorf("409: %w", upload.ErrCompleted), "u1 was completed"},
 		"dropped":          {nil, ""},
 		"no abort":         {errors.ErrUnsupported, ""},
-		"refused":          {refused, "could not be told"},
+		"refused":          {errRefused, "could not be told"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(t *testing.T) {
 				r := newRig(t, 3000)
-				r.cloud.completesWith(lost, gone)
+				r.cloud.completesWith(errLost, errGone)
 				if _, err := r.run(t.Context()); !errors.Is(err, upload.ErrDoubt) {
 					t.Fatal(err)
 				}
