@@ -1,9 +1,11 @@
 package transport
 
 import (
+	"html"
 	"net/url"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"unicode"
 )
@@ -63,9 +65,24 @@ func Redact(raw string) string {
 var (
 	scheme    = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9+.-]{0,15}:`)
 	urlInText = regexp.MustCompile(`(?i)\b[a-z][a-z0-9+.-]*://[^\s"'<>]+`)
-	bearer    = regexp.MustCompile(`(?i)\b(bearer|basic)\s+[a-z0-9+/=._~-]{8,}`)
+	// The end of an address that has lost its beginning, and a whole one within
+	// another.
+	queryInText = regexp.MustCompile(`(?i)[^\s"'<>]*(?:\?|%(?:25)*3f)[^\s"'<>]*(?:=|%(?:25)*3d)[^\s"'<>]*`)
+	escapedMark = regexp.MustCompile(`(?i)%(?:25)*3f.*`)
+
+	// Names and values as JSON and HTML write them, also within each other.
+	slashed  = regexp.MustCompile(`\\+(?:["'/]|u00[2-7][0-9A-Fa-f])`)
+	entities = regexp.MustCompile(`&(?:amp;)*(?:amp|quot|apos|lt|gt|#[0-9]{2,3}|#[xX][0-9A-Fa-f]{2});`)
+
+	// An element of an error that echoes what was signed, or by whom.
+	element = regexp.MustCompile(`(?i)(<[a-z:]*(?:AccessKey|StringToSign|CanonicalRequest|Signature|Credential|Secret|Token|Password)[a-z]*(?:\s[^>]*)?>)[^<]{8,}`)
+	// A header that is echoed: all that can be of its value.
+	header = regexp.MustCompile(`(?i)(\b(?:(?:proxy-)?authorization|(?:set-)?cookie)["']?\s*[:=\[][\s:=\["']*)([a-z-]{3,12}(?:\s|%20)+)?([^\s"'<>\]]{4,}(?:\s+[^\s"'<>\]]*[0-9=][^\s"'<>\]]*)*)`)
+	bearer = regexp.MustCompile(`(?i)\b(bearer|basic)((?:\s|%20)+)[a-z0-9+/=._~-]{8,}`)
 	// The name of a secret, and what is given as its value.
-	given = regexp.MustCompile(`(?i)((?:signature|credential|secret|password|passwd|token|api[_ -]?key|access[_-]?key[a-z]*|\bsig))((?: provided)?["']?\s*[=:]\s*["']?)([^\s"'<>&,;]{8,})`)
+	given = regexp.MustCompile(`(?i)((?:signature|credential|secret|password|passwd|token|(?:api|account|private|encryption|customer|subscription|auth|session|signing)[_ -]?key|access[_-]?key[a-z]*|\bsig)s?)((?: provided)?["']?\s*[=:][\s\["']*)([^\s"'<>&,;\]]{8,})`)
+	// The same in a sentence, where only looks can tell.
+	mentioned = regexp.MustCompile(`(?i)\b((?:key|token|secret|password|credentials?|signature|sharedkey|apikey|aws)["']?[\s:=("'\[]+)([a-z0-9+/=._~:-]{16,})`)
 )
 
 // maxText is the most characters of a server's message that are shown.
@@ -75,19 +92,56 @@ const maxText = 1000
 // characters, URLs redacted, of bounded length. What looks like a secret goes
 // too, as far as looks can tell.
 func Clean(s string) string {
-	// First the invisible, which could part a secret from what gives it away.
+	// First the invisible, which could part a secret from what gives it away,
+	// and the escapes, which hide it.
 	s = tidy(s)
+	if plain := unescape(s); plain != s {
+		s = tidy(plain)
+	}
 	s = urlInText.ReplaceAllStringFunc(s, Redact)
-	s = bearer.ReplaceAllString(s, "$1 …")
+	s = queryInText.ReplaceAllStringFunc(s, func(m string) string {
+		if strings.Contains(m, "?") {
+			return Redact(m)
+		}
+		return escapedMark.ReplaceAllString(m, "?…")
+	})
+	s = element.ReplaceAllString(s, "$1…")
+	s = header.ReplaceAllString(s, "$1$2…")
+	s = bearer.ReplaceAllString(s, "$1$2…")
 	s = given.ReplaceAllStringFunc(s, func(m string) string {
 		p := given.FindStringSubmatch(m)
 		// "unexpected token: identifier" is no secret.
-		if long := 20; len(p[3]) < long && !strings.ContainsAny(p[3], "0123456789") {
+		if long := 20; len(p[3]) < long && !strings.ContainsAny(p[3], digits) {
 			return m
 		}
 		return p[1] + p[2] + "…"
 	})
+	s = mentioned.ReplaceAllStringFunc(s, func(m string) string {
+		p := mentioned.FindStringSubmatch(m)
+		// Nor is a path, even if its name is "key".
+		long := func(s string) bool { return len(s) >= 16 }
+		if !strings.ContainsAny(p[2], digits) || !slices.ContainsFunc(strings.Split(p[2], "/"), long) {
+			return m
+		}
+		return p[1] + "…"
+	})
 	return cut(s)
+}
+
+const digits = "0123456789"
+
+// unescape undoes what JSON and HTML do to the characters of a URL.
+func unescape(s string) string {
+	s = slashed.ReplaceAllStringFunc(s, func(m string) string {
+		m = strings.TrimLeft(m, `\`)
+		if n, err := strconv.ParseUint(m[1:], 16, 8); err == nil {
+			return string(rune(n))
+		}
+		return m
+	})
+	return entities.ReplaceAllStringFunc(s, func(m string) string {
+		return html.UnescapeString("&" + m[strings.LastIndexAny(m[:len(m)-1], "&;")+1:])
+	})
 }
 
 // tidy leaves one line of what can be seen.
