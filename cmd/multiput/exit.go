@@ -175,7 +175,7 @@ func (a *app) tell(f failure) int {
 		code = exitAgain
 	}
 	if f.file != "" && !strings.HasPrefix(message, f.report.File.Path+" ") && !strings.HasPrefix(message, f.report.File.Path+":") && code < exitSignaled && !errors.Is(f.err, upload.ErrNoInput) {
-		message = transport.Clean(f.file) + ": " + message
+		message = transport.Visible(f.file) + ": " + message
 	}
 	if a.json {
 		o := map[string]any{"kind": c.kind, "message": message, "exit_code": code}
@@ -192,10 +192,12 @@ func (a *app) tell(f failure) int {
 		}
 		b, err := json.Marshal(all)
 		if err == nil {
-			fmt.Fprintf(a.stderr, "%s\n", b)
+			fmt.Fprintf(a.stderr, "%s\n", transport.VisibleJSON(b))
 			return code
 		}
 	}
+	// Names of files and words of servers are in both.
+	message, hint = transport.VisibleLines(message), transport.VisibleLines(hint)
 	if code > exitSignaled {
 		fmt.Fprintln(a.stderr, message)
 		return code

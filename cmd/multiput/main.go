@@ -16,12 +16,18 @@ func main() {
 	frugal()
 	ctx, stop := signals(context.Background(), os.Exit)
 	defer stop()
-	a := app{
+	a := newApp()
+	os.Exit(a.run(ctx, os.Args[1:]))
+}
+
+// newApp is the program on the process's own streams.
+func newApp() app {
+	return app{
 		stdout: os.Stdout, stderr: os.Stderr, stdin: os.Stdin,
 		terminal: term.IsTerminal(int(os.Stderr.Fd())) && os.Getenv("TERM") != "dumb",
+		shown:    term.IsTerminal(int(os.Stdout.Fd())),
 		journal:  openJournal,
 	}
-	os.Exit(a.run(ctx, os.Args[1:]))
 }
 
 func openJournal(path string) upload.Journal { return &journal.Journal{Path: path} }

@@ -38,7 +38,7 @@ func TestMain(m *testing.M) {
 func multiputUnderTest() {
 	ctx, stop := signals(context.Background(), os.Exit)
 	defer stop()
-	a := app{stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, journal: openJournal}
+	a := newApp()
 	if at := os.Getenv(killEnv); at != "" {
 		a.journal = func(path string) upload.Journal { return &deadlyJournal{openJournal(path), newDeath(at)} }
 	}

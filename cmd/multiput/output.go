@@ -10,15 +10,17 @@ import (
 
 	"github.com/itchyny/gojq"
 
+	"github.com/multiput/multiput/pkg/transport"
 	"github.com/multiput/multiput/pkg/upload"
 )
 
 // output prints results on stdout: a line each, an object, or what an
 // expression selects from it.
 type output struct {
-	w    io.Writer
-	json bool
-	jq   *gojq.Code
+	w        io.Writer
+	terminal bool // whether w is one
+	json     bool
+	jq       *gojq.Code
 }
 
 // object is the documented, versioned form of a result.
@@ -37,8 +39,8 @@ type object struct {
 	Reply        json.RawMessage `json:"reply"`
 }
 
-func newOutput(w io.Writer, asJSON bool, expr string) (*output, error) {
-	o := &output{w: w, json: asJSON}
+func newOutput(w io.Writer, terminal, asJSON bool, expr string) (*output, error) {
+	o := &output{w: w, terminal: terminal, json: asJSON}
 	if expr == "" {
 		return o, nil
 	}
@@ -56,7 +58,7 @@ func newOutput(w io.Writer, asJSON bool, expr string) (*output, error) {
 func (o *output) print(ctx context.Context, file string, r upload.Report) error {
 	if o.jq == nil && !o.json {
 		// One line, whatever the provider sent.
-		_, err := fmt.Fprintln(o.w, strings.Join(strings.Fields(r.Result.Value), " "))
+		_, err := fmt.Fprintln(o.w, o.text(strings.Join(strings.Fields(r.Result.Value), " ")))
 		return err
 	}
 	reply := r.Result.Reply
@@ -72,7 +74,7 @@ func (o *output) print(ctx context.Context, file string, r upload.Report) error 
 		return err
 	}
 	if o.jq == nil {
-		_, err = fmt.Fprintf(o.w, "%s\n", b)
+		_, err = fmt.Fprintf(o.w, "%s\n", transport.VisibleJSON(b))
 		return err
 	}
 	return o.selected(ctx, b)
@@ -96,17 +98,26 @@ func (o *output) selected(ctx context.Context, b []byte) error {
 			return &jqError{err}
 		}
 		if s, raw := v.(string); raw {
-			out.WriteString(s + "\n")
+			out.WriteString(o.text(s) + "\n")
 			continue
 		}
 		b, err := gojq.Marshal(v)
 		if err != nil {
 			return err
 		}
-		out.Write(append(b, '\n'))
+		out.Write(append(transport.VisibleJSON(b), '\n'))
 	}
 	_, err := io.WriteString(o.w, out.String())
 	return err
+}
+
+// text is a text of the provider's: to a script as it is, to a terminal without
+// what would act on it.
+func (o *output) text(s string) string {
+	if o.terminal {
+		return transport.VisibleLines(s)
+	}
+	return s
 }
 
 // jqError is an expression that failed on a result.

@@ -18,6 +18,7 @@ type app struct {
 	stdin          io.Reader
 	stdout, stderr io.Writer
 	terminal       bool // whether stderr is one that can move its cursor
+	shown          bool // whether stdout is a terminal
 	journal        func(path string) upload.Journal
 
 	json bool // whether errors are printed as JSON; known once flags are read

@@ -78,7 +78,7 @@ func (a *app) upload(ctx context.Context, cfg config.Config, o uploadOptions, fi
 	if slices.Contains(files, "-") {
 		return usagef("standard input cannot be uploaded yet: name a file")
 	}
-	out, err := newOutput(a.stdout, cfg.JSON, cfg.JQ)
+	out, err := newOutput(a.stdout, a.shown, cfg.JSON, cfg.JQ)
 	if err != nil {
 		return err
 	}

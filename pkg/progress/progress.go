@@ -58,10 +58,10 @@ func (t talk) line(e upload.Event) string {
 	case upload.Warning:
 		return "warning: " + transport.Clean(e.Text)
 	case upload.Lost:
-		return fmt.Sprintf("warning: part %d is sent again: %s", e.Part.Number, e.Why)
+		return fmt.Sprintf("warning: part %d is sent again: %s", e.Part.Number, transport.Visible(e.Why))
 	case upload.Retrying:
 		if t.verbose {
-			return fmt.Sprintf("%s: trying again in %s: %v", e.Op, e.Wait.Round(time.Millisecond), e.Err)
+			return fmt.Sprintf("%s: trying again in %s: %s", transport.Visible(e.Op), e.Wait.Round(time.Millisecond), transport.Visible(fmt.Sprint(e.Err)))
 		}
 	}
 	return ""
@@ -82,7 +82,7 @@ func (t *tally) observe(e upload.Event) {
 	switch e := e.(type) {
 	case upload.Planned:
 		*t = tally{
-			name: transport.Clean(e.File.Name), size: e.File.Size, parts: e.Parts,
+			name: transport.Visible(e.File.Name), size: e.File.Size, parts: e.Parts,
 			stored: e.StoredBytes, reused: e.StoredBytes, storedParts: e.Stored, started: time.Now(),
 		}
 	case upload.Stored:
@@ -143,7 +143,7 @@ func (p *plain) observe(e upload.Event) {
 		}
 	case upload.Ended:
 		if p.name == "" {
-			p.name = transport.Clean(e.Report.File.Name)
+			p.name = transport.Visible(e.Report.File.Name)
 		}
 		fmt.Fprintln(p.w, p.summary(e.Report))
 	}
@@ -201,7 +201,7 @@ func (b *bar) observe(e upload.Event) {
 			b.bar = nil
 		}
 		if b.name == "" {
-			b.name = transport.Clean(e.Report.File.Name)
+			b.name = transport.Visible(e.Report.File.Name)
 		}
 		fmt.Fprintln(b.w, b.summary(e.Report))
 	}
@@ -260,6 +260,6 @@ func (l *lines) observe(e upload.Event) {
 	}
 	o["schema"] = 1
 	if b, err := json.Marshal(o); err == nil {
-		l.w.Write(append(b, '\n')) //nolint:errcheck // see the package doc
+		l.w.Write(append(transport.VisibleJSON(b), '\n')) //nolint:errcheck // see the package doc
 	}
 }

@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"unicode"
 )
 
 // shown are the query parameters whose values say something and grant nothing.
@@ -144,23 +143,13 @@ func unescape(s string) string {
 	})
 }
 
-// tidy leaves one line of what can be seen.
+// tidy leaves one line of what can be seen, and of that only the beginning.
 func tidy(s string) string {
 	const most = 4 * maxText
 	if len(s) > most {
 		s = s[:most]
 	}
-	s = strings.ToValidUTF8(s, "�")
-	s = strings.Map(func(r rune) rune {
-		if unicode.IsSpace(r) {
-			return ' '
-		}
-		if unicode.IsControl(r) || unicode.In(r, unicode.Cf) || !unicode.IsGraphic(r) {
-			return -1
-		}
-		return r
-	}, s)
-	return strings.Join(strings.Fields(s), " ")
+	return Visible(s)
 }
 
 func cut(s string) string {

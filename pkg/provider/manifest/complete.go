@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"unicode"
 
 	"github.com/multiput/multiput/pkg/transport"
 	"github.com/multiput/multiput/pkg/upload"
@@ -121,7 +122,7 @@ func (p *speaker) result(ctx context.Context, e *expr, a *answer, s *scope) (upl
 		return upload.Result{}, err
 	}
 	value, ok := toText(v)
-	if !ok || value == "" || strings.ContainsFunc(value, func(r rune) bool { return r < ' ' || r == 0x7f }) {
+	if !ok || value == "" || strings.ContainsFunc(value, unicode.IsControl) {
 		return upload.Result{}, fmt.Errorf("yields %s, not a line of text", show(v))
 	}
 	reply, err := p.reply(a)
