@@ -27,6 +27,7 @@ func newApp() app {
 		terminal: term.IsTerminal(int(os.Stderr.Fd())) && os.Getenv("TERM") != "dumb",
 		shown:    term.IsTerminal(int(os.Stdout.Fd())),
 		journal:  openJournal,
+		remote:   journal.Remote,
 	}
 }
 

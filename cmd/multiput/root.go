@@ -20,6 +20,7 @@ type app struct {
 	terminal       bool // whether stderr is one that can move its cursor
 	shown          bool // whether stdout is a terminal
 	journal        func(path string) upload.Journal
+	remote         func(path string) string // the kind of network file system that a path is on
 
 	json bool // whether errors are printed as JSON; known once flags are read
 }

@@ -90,6 +90,9 @@ func (a *app) upload(ctx context.Context, cfg config.Config, o uploadOptions, fi
 		return err
 	}
 	defer stop()
+	if kind := a.remote(cfg.Journal); kind != "" {
+		a.warn(cfg, fmt.Sprintf("the journal %s is on a network file system (%s): whether its locks and its writes hold is up to the server; --journal PATH names another place", cfg.Journal, kind))
+	}
 	code := 0
 	for _, file := range files {
 		if ctx.Err() != nil {
@@ -234,6 +237,13 @@ func (a *app) tracer(cfg config.Config) func(string) {
 		return nil
 	}
 	return func(line string) { fmt.Fprintln(a.stderr, line) }
+}
+
+// warn says something that is about no file in particular.
+func (a *app) warn(cfg config.Config, text string) {
+	observe, end := a.observer(cfg)
+	observe(upload.Warning{Text: text})
+	end()
 }
 
 // observer shows progress as the user wants it, or as suits where it goes.
