@@ -36,7 +36,7 @@ func (r refusal) Unwrap() error { return r.error }
 // takes along all who came until the transaction ends.
 func (j *Journal) commit(ctx context.Context, create bool, apply func(uploads *bbolt.Bucket) error) error {
 	if create {
-		if err := os.MkdirAll(filepath.Dir(j.path), 0o700); err != nil {
+		if err := makePrivate(filepath.Dir(j.path)); err != nil {
 			return j.broken("create", err)
 		}
 	}
@@ -259,6 +259,7 @@ func (j *Journal) create() error {
 		if err := errors.Join(err, db.Close()); err != nil {
 			return err
 		}
+		keepPrivate(fresh)
 		return os.Rename(fresh, j.path)
 	})
 	if err != nil {
@@ -478,6 +479,7 @@ func (j *Journal) aside() (string, error) {
 	if err := os.Rename(j.path, name); err != nil {
 		return "", err
 	}
+	keepPrivate(name)
 	j.syncDir()
 	return name, nil
 }

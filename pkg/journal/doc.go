@@ -21,9 +21,11 @@
 // that matters and may be removed by hand when no upload is running.
 //
 // Files are created for their owner alone (0600), and so are directories
-// (0700). Windows has no such modes: there they inherit the access list of
-// their directory, which in the user's profile admits the user, the system and
-// the administrators. A journal found open to others is closed to them.
+// (0700), whatever the umask is and whatever the directory they are in. Windows
+// has no such modes: there the journal and the directories that are made for it
+// get an access list that admits the user, the system and the administrators,
+// and inherits nothing. A journal found open to others is closed to them (but
+// not on Windows); a directory that was there before is left as it is.
 //
 // bbolt does not wipe the pages it frees: a grant that was forgotten may stay
 // readable in the file until its page is used again.

@@ -92,7 +92,7 @@ const (
 // hold takes the lock of an upload, without waiting.
 func (j *Journal) hold(key string) (*hold, error) {
 	dir := j.path + ".locks"
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	if err := makePrivate(dir); err != nil {
 		return nil, j.broken("lock", err)
 	}
 	path := filepath.Join(dir, key)
