@@ -10,7 +10,7 @@ import (
 func remote(path string) string {
 	volume := strings.ReplaceAll(filepath.VolumeName(path), "/", `\`)
 	switch {
-	case strings.HasPrefix(strings.ToUpper(volume), `\\?\UNC\`):
+	case strings.HasPrefix(strings.ToUpper(volume)+`\`, `\\?\UNC\`):
 		return "a network share"
 	case strings.HasPrefix(volume, `\\?\`), strings.HasPrefix(volume, `\\.\`):
 		volume = volume[len(`\\?\`):]
