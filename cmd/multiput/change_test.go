@@ -91,7 +91,7 @@ func TestFileChangesWhileItIsSent(t *testing.T) {
 			if err := c.change(file); err != nil {
 				t.Fatal(err)
 			}
-			if code := p.ends(t, time.Minute); code != exitData || !strings.Contains(p.talk.String(), "the file changed") || p.out.Len() > 0 {
+			if code := p.ends(t, time.Minute); code != exitData || !strings.Contains(p.talk.String(), "the file changed") || p.out.String() != "" {
 				t.Fatalf("exit code %d: %s%s", code, &p.out, &p.talk)
 			}
 			if n := len(r.objects(t)); n != 0 || len(r.server.Faults.Unfired()) > 0 {

@@ -143,6 +143,12 @@ func (r *rehearsal) restart(t *testing.T) {
 		API: old.API, Dir: old.Dir, Key: old.Key, StoreListen: strings.TrimPrefix(old.StoreURL, "http://"),
 		PartSize: old.PartSize, Faults: &sandbox.Faults{},
 	}
+	r.startAgain(t)
+}
+
+// startAgain starts the server where another was.
+func (r *rehearsal) startAgain(t *testing.T) {
+	t.Helper()
 	// A process that another test is just starting holds a copy of the old
 	// socket until it is a program of its own.
 	var err error

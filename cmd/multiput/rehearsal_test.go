@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os/exec"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -56,11 +57,7 @@ func (r *rehearsal) watched(t *testing.T, faults ...string) <-chan sandbox.Reque
 			}
 		},
 	}
-	_, stop, err := r.server.Start(t.Context(), r.listen)
-	if err != nil {
-		t.Fatal(err)
-	}
-	r.stop = stop
+	r.startAgain(t)
 	return began
 }
 
@@ -93,8 +90,47 @@ func (r *rehearsal) objects(t *testing.T) [][]byte {
 // running is a multiput that was started.
 type running struct {
 	*exec.Cmd
-	out, talk bytes.Buffer
+	out, talk heard
 	done      chan error
+}
+
+// heard is what a process wrote so far.
+type heard struct {
+	mu   sync.Mutex
+	b    bytes.Buffer
+	more chan struct{} // holds one when there is more; made when somebody waits
+}
+
+func (h *heard) Write(p []byte) (int, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	select {
+	case h.more <- struct{}{}:
+	default: // nobody waits
+	}
+	return h.b.Write(p)
+}
+
+func (h *heard) String() string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.b.String()
+}
+
+// await waits until a text was written.
+func (h *heard) await(t *testing.T, text string) {
+	t.Helper()
+	h.mu.Lock()
+	h.more = make(chan struct{}, 1)
+	h.mu.Unlock()
+	late := time.After(30 * time.Second)
+	for !strings.Contains(h.String(), text) {
+		select {
+		case <-h.more:
+		case <-late:
+			t.Fatalf("it did not say %q: %s", text, h)
+		}
+	}
 }
 
 // start starts multiput.

@@ -19,7 +19,11 @@ func (i interrupted) exitCode() int { return 128 + int(i.signal) }
 func signals(ctx context.Context, exit func(int)) (context.Context, func()) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	ch := make(chan os.Signal, 2)
-	signal.Notify(ch, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
+	for _, s := range []os.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP} {
+		if !signal.Ignored(s) { // as nohup does, and a script with what runs in its background
+			signal.Notify(ch, s)
+		}
+	}
 	// Not ignored: a command that we start would inherit that.
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 	go func() {

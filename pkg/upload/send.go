@@ -169,8 +169,11 @@ func (r *run) sendAll(ctx context.Context, rec *Record, pending []Part, check *c
 // receive makes a receipt durable, then visible, and looks whether the file is
 // still the one that the part was read from.
 func (r *run) receive(ctx context.Context, rec *Record, p Part, receipt Receipt) error {
-	// Not undone by a signal: the part is stored.
-	if err := r.entry.Receive(context.WithoutCancel(ctx), receipt); err != nil {
+	// Not undone by a signal: the part is stored. Only a journal that others
+	// hold is not waited for then as it is at other times.
+	writing, stop := afterGrace(ctx)
+	defer stop()
+	if err := r.entry.Receive(writing, receipt); err != nil {
 		return err
 	}
 	r.storing.Lock()
