@@ -157,10 +157,10 @@ func (p *running) ends(t *testing.T, within time.Duration) int {
 	late := time.NewTimer(within)
 	defer late.Stop()
 	select {
-	case <-p.done:
+	case <-p.done: //nolint:errcheck // its code says it
 	case <-late.C:
-		p.Process.Kill()
-		<-p.done
+		p.Process.Kill() //nolint:errcheck // it may have ended by now
+		<-p.done         //nolint:errcheck // killed, as its code says
 		t.Errorf("it did not end within %s: %s", within, &p.talk)
 	}
 	return p.ProcessState.ExitCode()

@@ -50,7 +50,7 @@ func (r *rehearsal) startAt(t *testing.T, args ...string) (p *running, person *o
 		b := make([]byte, 4096)
 		for {
 			n, err := person.Read(b)
-			p.talk.Write(b[:n])
+			p.talk.Write(b[:n]) //nolint:errcheck // it never fails
 			if err != nil {
 				return // it is closed, on one side or the other
 			}

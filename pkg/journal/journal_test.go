@@ -395,6 +395,52 @@ func TestPrune(t *testing.T) {
 	}
 }
 
+// The clock jumps, by years and both ways: what is not delivered is never
+// dropped, is found, and goes on.
+func TestClockJumps(t *testing.T) {
+	j := newJournal(t)
+	times := map[string]time.Time{
+		"long ago": time.Date(1970, 1, 1, 0, 0, 0, 0, time.UTC), "years ahead": time.Date(2199, 1, 1, 0, 0, 0, 0, time.UTC), "the end": time.Date(9999, 12, 31, 0, 0, 0, 0, time.UTC),
+	}
+	states := []upload.State{upload.Sending, upload.Completing, upload.Done, upload.Delivered}
+	for when, at := range times {
+		for _, s := range states {
+			e := openEntry(t, j, "/"+when+"/"+string(s)).(*entry)
+			r := sample()
+			r.Target, r.Path, r.State, r.Updated, r.Started = target, e.path, s, at, at
+			if ended(s) {
+				r.Outcome = new(upload.Outcome)
+			}
+			made, err := encode(r)
+			must(t, err)
+			must(t, j.commit(t.Context(), true, func(uploads *bbolt.Bucket) error { return made.store(uploads, e.key) }))
+			must(t, e.Close())
+		}
+	}
+	// Now it is now again, then the end of time, and then its beginning.
+	must(t, openEntry(t, j, "/new").Begin(t.Context(), sample()))
+	for _, now := range times {
+		must(t, j.commit(t.Context(), false, func(uploads *bbolt.Bucket) error { return prune(uploads, "", now.Add(-keep)) }))
+	}
+	for when, at := range times {
+		for _, s := range states[:3] {
+			e := openEntry(t, j, "/"+when+"/"+string(s))
+			r := loadRecord(t, e)
+			if r == nil || r.State != s || !r.Updated.Equal(storable(at)) {
+				t.Errorf("%s, %s: %+v", when, s, r)
+				continue
+			}
+			if s != upload.Done {
+				must(t, e.Receive(t.Context(), upload.Receipt{Part: 1, Token: "t"}))
+			}
+		}
+	}
+	rs, err := j.Moved(t.Context(), target, sample().Upload.File.Size)
+	if must(t, err); len(rs) != 1+3*len(times) {
+		t.Errorf("%d uploads are found, want %d", len(rs), 1+3*len(times))
+	}
+}
+
 func TestPrivate(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("Windows has no modes")
