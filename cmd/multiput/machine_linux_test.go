@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -110,4 +111,38 @@ func TestStateDirectoryVanishes(t *testing.T) {
 		t.Errorf("the next run: exit code %d: %s", code, talk)
 	}
 	r.cmpObject(t, file)
+}
+
+// A file that this user may not read: exit 66. Root may read all, so for root
+// somebody else tries.
+func TestUnreadableFile(t *testing.T) {
+	r := newRehearsal(t, "upscayl", 64<<10)
+	file := r.file(t, 1000)
+	must(t, os.Chmod(file, 0))
+	args := []string{"upload", file, "-p", "upscayl"}
+	if os.Geteuid() != 0 {
+		if _, talk, code := r.said(t, args...); code != exitNoInput || !strings.Contains(talk, "permission denied") {
+			t.Errorf("exit code %d: %s", code, talk)
+		}
+		return
+	}
+	dir, err := os.MkdirTemp("", "multiput-test") //nolint:usetesting // t.TempDir is for this user alone
+	must(t, err)
+	t.Cleanup(func() { os.RemoveAll(dir) }) //nolint:errcheck // the system clears it away too
+	must(t, os.Chmod(dir, 0o777))
+	self, err := os.Executable()
+	must(t, err)
+	b, err := os.ReadFile(self)
+	must(t, err)
+	must(t, os.WriteFile(filepath.Join(dir, "multiput"), b, 0o755))
+	args[1] = filepath.Join(dir, "file")
+	must(t, os.WriteFile(args[1], []byte("x"), 0))
+	p := &running{Cmd: r.command(t, append(args, "--journal", filepath.Join(dir, "state", "journal.db"))...), done: make(chan error, 1)}
+	p.Path, p.Dir, p.Stdout, p.Stderr = filepath.Join(dir, "multiput"), dir, &p.out, &p.talk
+	p.Env = append(p.Env, "HOME="+dir, "XDG_STATE_HOME="+dir+"/state", "XDG_CONFIG_HOME="+dir+"/config")
+	p.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
+	p.begin(t)
+	if code := p.ends(t, time.Minute); code != exitNoInput || !strings.Contains(p.talk.String(), "permission denied") || len(r.server.Requests()) > 0 {
+		t.Errorf("exit code %d: %s", code, &p.talk)
+	}
 }
