@@ -39,6 +39,9 @@ func stranger(t *testing.T, h http.HandlerFunc) (string, *atomic.Int32) {
 		if text := fmt.Sprint(r.Header, r.RequestURI, string(body)); showsSecret(text) {
 			t.Errorf("a stranger was sent the key: %s", text)
 		}
+		if r.Header.Get("Acme-Version") != "" {
+			t.Errorf("a stranger was sent the headers of the API: %v", r.Header)
+		}
 		h(w, r)
 	}))
 	t.Cleanup(server.Close)
@@ -89,20 +92,22 @@ func TestSecretGoesToItsOriginOnly(t *testing.T) {
 
 func TestNoRedirectIsFollowed(t *testing.T) {
 	other, hits := stranger(t, answerWith(200, "{}"))
-	p, own := serve(t, mustParse(t, []byte(whole)), kind, func(w http.ResponseWriter, r *http.Request) {
-		http.Redirect(w, r, other+"/elsewhere", http.StatusTemporaryRedirect)
-	})
-	u := upload.Upload{ID: "u1", File: file, Parts: []upload.Part{{Number: 1, Size: 10}}, Data: json.RawMessage(`{"upload":{"id":"u1"}}`)}
-	g := upload.Grant{Part: 1, URL: own + "/p"}
-	_, _, err1 := p.Create(t.Context(), file, upload.Want{})
-	_, err2 := p.Grant(t.Context(), u, u.Parts)
-	_, err3 := p.Put(t.Context(), u, g, u.Parts[0], strings.NewReader("0123456789"))
-	err4 := p.(upload.Checkpointer).Checkpoint(t.Context(), u, nil)
-	_, err5 := p.Complete(t.Context(), u, nil, upload.Digests{})
-	err6 := p.Abort(t.Context(), u)
-	for i, err := range []error{err1, err2, err3, err4, err5, err6} {
-		if err == nil || !strings.Contains(err.Error(), "a redirect is refused") {
-			t.Errorf("step %d: %v", i, err)
+	for _, status := range []int{301, 302, 303, 307, 308} {
+		p, own := serve(t, mustParse(t, []byte(whole)), kind, func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, other+"/elsewhere", status)
+		})
+		u := upload.Upload{ID: "u1", File: file, Parts: []upload.Part{{Number: 1, Size: 10}}, Data: json.RawMessage(`{"upload":{"id":"u1"}}`)}
+		g := upload.Grant{Part: 1, URL: own + "/p"}
+		_, _, err1 := p.Create(t.Context(), file, upload.Want{})
+		_, err2 := p.Grant(t.Context(), u, u.Parts)
+		_, err3 := p.Put(t.Context(), u, g, u.Parts[0], strings.NewReader("0123456789"))
+		err4 := p.(upload.Checkpointer).Checkpoint(t.Context(), u, nil)
+		_, err5 := p.Complete(t.Context(), u, nil, upload.Digests{})
+		err6 := p.Abort(t.Context(), u)
+		for i, err := range []error{err1, err2, err3, err4, err5, err6} {
+			if err == nil || !strings.Contains(err.Error(), "a redirect is refused") {
+				t.Errorf("status %d, step %d: %v", status, i, err)
+			}
 		}
 	}
 	if hits.Load() > 0 {
