@@ -159,6 +159,8 @@ func clearly(err error) bool {
 	switch t.Status {
 	case http.StatusTooManyRequests:
 		return true
+	case http.StatusMovedPermanently, http.StatusFound, http.StatusTemporaryRedirect, http.StatusPermanentRedirect:
+		return true // somebody else is to do it; a 303 says that it was done
 	case http.StatusServiceUnavailable:
 		// A proxy says it too, of a server that it lost in the middle; but it
 		// does not know when to come again.
