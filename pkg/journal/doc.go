@@ -17,8 +17,9 @@
 // Beside the journal PATH there are PATH.lock, held for a moment by whoever
 // reads or writes, and the directory PATH.locks with one file per upload, held
 // for as long as a process works on it. The kernel drops both kinds of lock
-// with the process. Neither kind of file is ever deleted; they hold nothing
-// that matters and may be removed by hand when no upload is running.
+// with the process. Prune removes the files of uploads that are not recorded any
+// more, where that is sound; all of them hold nothing that matters and may be
+// removed by hand when no upload is running.
 //
 // Files are created for their owner alone (0600), and so are directories
 // (0700), whatever the umask is and whatever the directory they are in. Windows

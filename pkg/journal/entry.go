@@ -64,7 +64,7 @@ func (e *entry) Begin(ctx context.Context, r upload.Record) error {
 		return e.j.broken("encode", err)
 	}
 	return e.j.commit(ctx, true, func(uploads *bbolt.Bucket) error {
-		if err := prune(uploads, e.key, r.Updated.Add(-keep)); err != nil {
+		if _, err := prune(uploads, e.key, r.Updated.Add(-keep)); err != nil {
 			return err
 		}
 		if err := drop(uploads, e.key); err != nil {
@@ -74,8 +74,9 @@ func (e *entry) Begin(ctx context.Context, r upload.Record) error {
 	})
 }
 
-// prune forgets the uploads that were delivered, or spoiled, before a moment.
-func prune(uploads *bbolt.Bucket, except string, before time.Time) error {
+// prune forgets the uploads that were delivered, or spoiled, before a moment, and
+// says how many.
+func prune(uploads *bbolt.Bucket, except string, before time.Time) (n int, _ error) {
 	var old [][]byte
 	err := uploads.ForEachBucket(func(key []byte) error {
 		b := uploads.Bucket(key)
@@ -93,14 +94,14 @@ func prune(uploads *bbolt.Bucket, except string, before time.Time) error {
 		return err
 	})
 	if err != nil {
-		return err
+		return 0, err
 	}
 	for _, key := range old {
 		if err := uploads.DeleteBucket(key); err != nil {
-			return err
+			return 0, err
 		}
 	}
-	return nil
+	return len(old), nil
 }
 
 // drop deletes a record, if there is one.
@@ -271,7 +272,7 @@ func (e *entry) Adopt(ctx context.Context, r upload.Record) error {
 	if old == "" {
 		return taken
 	}
-	held, err := e.j.hold(old)
+	held, err := e.j.hold(ctx, old)
 	if err != nil {
 		return err
 	}

@@ -126,7 +126,7 @@ func (j *Journal) Open(ctx context.Context, t upload.Target, path string) (uploa
 	}
 	e := &entry{j: j, target: t, path: path, to: targetKey(t)}
 	e.key = uploadKey(e.to, path)
-	if e.held, err = j.hold(e.key); err != nil {
+	if e.held, err = j.hold(ctx, e.key); err != nil {
 		return nil, err
 	}
 	return e, nil

@@ -420,7 +420,10 @@ func TestClockJumps(t *testing.T) {
 	// Now it is now again, then the end of time, and then its beginning.
 	must(t, openEntry(t, j, "/new").Begin(t.Context(), sample()))
 	for _, now := range times {
-		must(t, j.commit(t.Context(), false, func(uploads *bbolt.Bucket) error { return prune(uploads, "", now.Add(-keep)) }))
+		must(t, j.commit(t.Context(), false, func(uploads *bbolt.Bucket) error {
+			_, err := prune(uploads, "", now.Add(-keep))
+			return err
+		}))
 	}
 	for when, at := range times {
 		for _, s := range states[:3] {

@@ -394,6 +394,31 @@ func ended(s upload.State) bool {
 
 // load reads a record from its bucket. Nothing of it refers to the file after.
 func load(b *bbolt.Bucket) (*upload.Record, error) {
+	r, err := loadPlan(b)
+	if err != nil {
+		return nil, err
+	}
+	receipts, err := within(b, bucketReceipts)
+	if err != nil {
+		return nil, err
+	}
+	r.Receipts = make(map[int]upload.Receipt)
+	err = receipts.ForEach(func(k, v []byte) error {
+		receipt, err := openReceipt(k, v)
+		if err != nil {
+			return err
+		}
+		r.Receipts[receipt.Part] = receipt
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return r, nil
+}
+
+// loadPlan is load without the receipts, of which there may be ten thousand.
+func loadPlan(b *bbolt.Bucket) (*upload.Record, error) {
 	h, err := openHead(b.Get([]byte(keyHead)))
 	if err != nil {
 		return nil, err
@@ -431,22 +456,6 @@ func load(b *bbolt.Bucket) (*upload.Record, error) {
 		if err != nil {
 			return nil, err
 		}
-	}
-	receipts, err := within(b, bucketReceipts)
-	if err != nil {
-		return nil, err
-	}
-	r.Receipts = make(map[int]upload.Receipt)
-	err = receipts.ForEach(func(k, v []byte) error {
-		receipt, err := openReceipt(k, v)
-		if err != nil {
-			return err
-		}
-		r.Receipts[receipt.Part] = receipt
-		return nil
-	})
-	if err != nil {
-		return nil, err
 	}
 	return r, nil
 }
