@@ -42,6 +42,8 @@ var (
 	ErrUnverified = errors.New("not verified")
 	// ErrBusy: another process has the upload.
 	ErrBusy = errors.New("another process has it")
+	// ErrNothing: there is nothing to continue.
+	ErrNothing = errors.New("there is nothing to continue")
 	// ErrJournal: the journal cannot be read or written.
 	ErrJournal = errors.New("journal")
 	// ErrDoubt: complete was sent and no clear answer came.

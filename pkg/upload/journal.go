@@ -9,6 +9,10 @@ type Journal interface {
 	// nothing, and returns its entry. Where another process or goroutine holds
 	// the lock, the error is a *BusyError (which wraps ErrBusy).
 	Open(ctx context.Context, t Target, path string) (Entry, error)
+	// Find reads the record of the upload with this target and path, nil if there
+	// is none, taking no lock. Where another process or goroutine has it, the
+	// error is a *BusyError.
+	Find(ctx context.Context, t Target, path string) (*Record, error)
 	// Moved lists the unfinished or undelivered uploads to this target, of a
 	// file of this name and size, recorded under another path, most recent
 	// first. Their receipts are included. Locks are not taken.

@@ -117,6 +117,19 @@ func (m *memory) Open(_ context.Context, t upload.Target, path string) (upload.E
 	return &memoryEntry{memory: m, key: k, target: t, path: path}, nil
 }
 
+func (m *memory) Find(_ context.Context, t upload.Target, path string) (*upload.Record, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	k := key(t, path)
+	if m.locks[k] {
+		return nil, &upload.BusyError{Holder: "another test"}
+	}
+	if r := m.records[k]; r != nil {
+		return clone(*r), nil
+	}
+	return nil, nil
+}
+
 func (m *memory) Moved(_ context.Context, t upload.Target, size int64) ([]upload.Record, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -79,4 +79,6 @@ type Limits struct {
 	GrantLife time.Duration
 	// Wants says that the provider's own plan heeds Want.PartSize.
 	Wants bool
+	// Plans says that the plan is the provider's own.
+	Plans bool
 }

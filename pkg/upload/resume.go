@@ -26,10 +26,7 @@ func (r *run) moved(ctx context.Context) (*Record, error) {
 		return nil, err
 	}
 	for _, c := range candidates {
-		if c.Path == r.file.Path || c.State == Spoiled || len(c.Receipts) == 0 || c.State != Sending && len(c.Upload.Held) > 0 {
-			continue
-		}
-		if _, err := os.Lstat(c.Path); !errors.Is(err, os.ErrNotExist) {
+		if !r.mayBeMoved(c) {
 			continue
 		}
 		differ, err := r.differing(ctx, c)
@@ -48,6 +45,15 @@ func (r *run) moved(ctx context.Context) (*Record, error) {
 		return r.entry.Load(ctx)
 	}
 	return nil, nil
+}
+
+// mayBeMoved reports whether a record that Moved lists is worth a comparison.
+func (r *run) mayBeMoved(c Record) bool {
+	if c.Path == r.file.Path || c.State == Spoiled || len(c.Receipts) == 0 || c.State != Sending && len(c.Upload.Held) > 0 {
+		return false
+	}
+	_, err := os.Lstat(c.Path)
+	return errors.Is(err, os.ErrNotExist)
 }
 
 // resume decides what of a record still holds for the file as it is now. A nil

@@ -168,7 +168,11 @@ func (r *rig) run(ctx context.Context) (upload.Report, error) {
 	r.mu.Lock()
 	r.events = nil
 	r.mu.Unlock()
-	u := &upload.Uploader{
+	return r.uploader().Upload(ctx, upload.File{Path: r.path})
+}
+
+func (r *rig) uploader() *upload.Uploader {
+	return &upload.Uploader{
 		Provider: r.provider, Journal: r.journal, Target: upload.Target{Provider: "cloud", Base: "https://cloud"},
 		Concurrency: r.concurrency, PartSize: r.partSize, Retry: r.retry, Rate: r.limitRate, Checksum: r.checksum, Restart: r.restart,
 		Observe: r.seen,
@@ -185,7 +189,6 @@ func (r *rig) run(ctx context.Context) (upload.Report, error) {
 			return nil
 		},
 	}
-	return u.Upload(ctx, upload.File{Path: r.path})
 }
 
 // ok runs to a good end.

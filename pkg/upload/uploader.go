@@ -27,6 +27,7 @@ type Uploader struct {
 	Rate        int64            // bytes per second that the network is held to; 0: not known
 	Checksum    Checksum
 	Restart     bool // give up what the journal remembers, and begin again
+	Resume      bool // go on with what the journal remembers of this very path, or else ErrNothing
 
 	// Observe hears of everything that happens, one event at a time. It must
 	// not block. Nil: nobody listens.
@@ -40,6 +41,7 @@ type Uploader struct {
 // Report is what came of one call of Upload, as far as it went.
 type Report struct {
 	File         File
+	Target       Target // where to, in full
 	Provider     string
 	Upload       string // the provider's name for the upload; empty before there is one
 	Result       Result
@@ -74,42 +76,21 @@ func (u *Uploader) Upload(ctx context.Context, f File) (Report, error) {
 
 // upload prepares the file and its journal entry.
 func (r *run) upload(ctx context.Context, f File) error {
-	src, err := source.Open(f.Path)
-	if err != nil {
+	if err := r.prepare(f); err != nil {
 		return err
 	}
-	defer src.Close()
-	if f.Name == "" {
-		f.Name = filepath.Base(f.Path)
-	}
-	// Only a type that was asked for tells uploads apart: a guess may be made
-	// from the first bytes, and these may change.
-	asked := f.Type
-	if f.Type == "" {
-		f.Type = src.Type(f.Name)
-	}
-	f.Path, f.Size, f.ModTime, f.ID = src.Path, src.Info.Size, src.Info.ModTime, src.Info.ID
-	r.src, r.file, r.report.File = src, f, f
-
-	if l, ok := r.Provider.(Limiter); ok {
-		r.limits = l.Limits()
-	}
-	if r.limits.MaxSize > 0 && f.Size > r.limits.MaxSize {
-		return fmt.Errorf("%s has %d bytes, and the provider takes at most %d: %w", f.Path, f.Size, r.limits.MaxSize, ErrLimit)
-	}
-	if err := checkPartSize(r.PartSize, r.limits); err != nil {
-		return err
-	}
-	target := r.Target
-	target.Name, target.Type = f.Name, asked
-	if r.entry, err = r.Journal.Open(ctx, target, f.Path); err != nil {
+	defer r.src.Close()
+	var err error
+	if r.entry, err = r.Journal.Open(ctx, r.target, r.file.Path); err != nil {
 		return err
 	}
 	defer r.entry.Close()
-	r.target = target
 
 	rec, err := r.entry.Load(ctx)
 	if err == nil && (rec == nil || rec.State == Delivered) {
+		if r.Resume {
+			return ErrNothing
+		}
 		rec, err = r.moved(ctx)
 	}
 	if err == nil && rec != nil {
@@ -140,6 +121,45 @@ func (r *run) upload(ctx context.Context, f File) error {
 		err = errors.Join(err, r.distrust(ctx))
 	}
 	return err
+}
+
+// prepare opens the file and settles what it is called and where it goes. What
+// the provider is known not to take is refused.
+func (r *run) prepare(f File) (err error) {
+	src, err := source.Open(f.Path)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			src.Close()
+		}
+	}()
+	if f.Name == "" {
+		f.Name = filepath.Base(f.Path)
+	}
+	// Only a type that was asked for tells uploads apart: a guess may be made
+	// from the first bytes, and these may change.
+	asked := f.Type
+	if f.Type == "" {
+		f.Type = src.Type(f.Name)
+	}
+	f.Path, f.Size, f.ModTime, f.ID = src.Path, src.Info.Size, src.Info.ModTime, src.Info.ID
+	r.src, r.file, r.report.File = src, f, f
+
+	if l, ok := r.Provider.(Limiter); ok {
+		r.limits = l.Limits()
+	}
+	if r.limits.MaxSize > 0 && f.Size > r.limits.MaxSize {
+		return fmt.Errorf("%s has %d bytes, and the provider takes at most %d: %w", f.Path, f.Size, r.limits.MaxSize, ErrLimit)
+	}
+	if err := checkPartSize(r.PartSize, r.limits); err != nil {
+		return err
+	}
+	r.target = r.Target
+	r.target.Name, r.target.Type = f.Name, asked
+	r.report.Target = r.target
+	return nil
 }
 
 // distrust makes the next run compare every stored part with the file, whatever

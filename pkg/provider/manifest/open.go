@@ -35,6 +35,16 @@ type Provider interface {
 	// Target is where the file goes: the identity of its upload. The base
 	// address is left out where the manifest has none of its own.
 	Target(f upload.File) upload.Target
+	// Requests are the kinds of requests that an upload is made of, in the order
+	// of its life.
+	Requests() []Request
+}
+
+// Request is one kind of request to the API.
+type Request struct {
+	Step   string // create, grant, part, checkpoint, complete, probe or abort
+	Method string
+	Path   string // below the base address; empty: the address is in the grant
 }
 
 // Open checks the settings, in this order: the base address, the options (an
@@ -172,6 +182,31 @@ var (
 
 // Limits are the manifest's.
 func (p *speaker) Limits() upload.Limits { return p.m.limits }
+
+// Requests are those of the manifest.
+func (p *speaker) Requests() []Request {
+	var all []Request
+	add := func(step string, c *call) {
+		if c == nil {
+			return
+		}
+		r := Request{Step: step, Method: c.method}
+		if c.path != nil {
+			r.Path = c.path.String()
+		}
+		all = append(all, r)
+	}
+	add("create", &p.m.create.call)
+	add("grant", p.m.grantCall())
+	add("part", &p.m.part.call)
+	add("checkpoint", p.m.checkpoint)
+	add("complete", &p.m.complete.call)
+	if p.m.probe != nil {
+		add("probe", &p.m.probe.call)
+	}
+	add("abort", p.m.abort)
+	return all
+}
 
 // Target is where the file goes.
 func (p *speaker) Target(f upload.File) upload.Target {

@@ -1,6 +1,7 @@
 package manifest
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -8,6 +9,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/multiput/multiput/pkg/upload"
 )
 
 // Option is one thing that the user of an API can set.
@@ -172,6 +175,29 @@ func (m *Manifest) resolve(set map[string]string) (all, own map[string]any, err 
 		}
 	}
 	return all, own, nil
+}
+
+// Restore gives the options of a Target as a user writes them: set to these, the
+// Target is the same again, but for the secret ones, which it does not have.
+func (m *Manifest) Restore(t upload.Target) (map[string]string, error) {
+	set := map[string]string{}
+	if len(t.Options) == 0 {
+		return set, nil
+	}
+	var values map[string]json.RawMessage
+	if err := json.Unmarshal(t.Options, &values); err != nil {
+		return nil, fmt.Errorf("%s: options: %w", m.title, err)
+	}
+	for name, value := range values {
+		text := string(value)
+		if i := slices.IndexFunc(m.options, func(o Option) bool { return o.Name == name }); i >= 0 && m.options[i].Type == "string" {
+			if err := json.Unmarshal(value, &text); err != nil {
+				return nil, &OptionError{Provider: m.title, Option: name, Reason: "it was no text when the upload began", Known: m.Options()}
+			}
+		}
+		set[name] = text
+	}
+	return set, nil
 }
 
 // open is vs without the secret options.

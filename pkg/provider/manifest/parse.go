@@ -185,6 +185,7 @@ func (m *Manifest) read(n node) {
 	if !has("abort") {
 		m.abort = nil
 	}
+	m.limits.Plans = m.create.parts != nil
 	// Only an expression that asks for the size of parts can heed the wish.
 	m.limits.Wants = m.create.body != nil && strings.Contains(m.create.body.text, "$want")
 	m.agree(n, lines)

@@ -15,6 +15,18 @@ type template struct {
 	texts, fields []string
 }
 
+// String is the path as the manifest has it.
+func (t *template) String() string {
+	var b strings.Builder
+	for i, text := range t.texts {
+		b.WriteString(text)
+		if i < len(t.fields) {
+			b.WriteString("{" + t.fields[i] + "}")
+		}
+	}
+	return b.String()
+}
+
 var (
 	sendText  = regexp.MustCompile(`^(GET|POST|PUT|PATCH|DELETE)(?: (/\S*))?$`)
 	fieldText = regexp.MustCompile(`\{([^{}]*)\}`)

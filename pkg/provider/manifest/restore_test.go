@@ -1,0 +1,82 @@
+package manifest
+
+import (
+	"reflect"
+	"strings"
+	"testing"
+
+	"github.com/multiput/multiput/pkg/upload"
+)
+
+const options = `
+options:
+  word: {type: string, help: x}
+  count: {type: int, default: 3, help: x}
+  ratio: {type: number, help: x}
+  on: {type: bool, help: x}
+  any: {type: json, help: x}
+  pass: {type: string, secret: true, help: x}
+`
+
+// An upload is found again by its target: whatever way its options were
+// written, those that come out of a target give that target again.
+func TestRestore(t *testing.T) {
+	text := whole[:strings.Index(whole, "\noptions:")] + options + whole[strings.Index(whole, "\ncreate:"):]
+	text = strings.ReplaceAll(text, "$options.kind", "$options.word")
+	m := mustParse(t, []byte(text))
+	target := func(set map[string]string) upload.Target {
+		t.Helper()
+		p, err := m.Open(Settings{Key: key(secret), Options: set})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return p.Target(upload.File{})
+	}
+	for _, set := range []map[string]string{
+		{},
+		{"word": "plain"},
+		{"word": `"quoted" <&> \ ` + "\n\t é"},
+		{"word": "true", "count": "12345678901234567", "on": "false"},
+		{"ratio": "1.50", "any": `{"a": [1, 2.0, "x", null]}`},
+		{"ratio": "1e30", "any": `"text"`, "count": "-1"},
+		{"any": "123456789012345678901234567890", "ratio": "0.1"},
+	} {
+		want := target(set)
+		restored, err := m.Restore(want)
+		if err != nil {
+			t.Errorf("%v: %v", set, err)
+			continue
+		}
+		if got := target(restored); !reflect.DeepEqual(got, want) {
+			t.Errorf("%v: restored as %v: %s, want %s", set, restored, got.Options, want.Options)
+		}
+	}
+	// A secret is not remembered.
+	restored, err := m.Restore(target(map[string]string{"pass": "hush-hush-hush", "word": "w"}))
+	if err != nil || !reflect.DeepEqual(restored, map[string]string{"word": "w"}) {
+		t.Errorf("restored %v, %v", restored, err)
+	}
+	for _, bad := range []string{`{"word": 1}`, `[`} {
+		if set, err := m.Restore(upload.Target{Options: []byte(bad)}); err == nil {
+			t.Errorf("%s restored as %v", bad, set)
+		}
+	}
+}
+
+func TestRequests(t *testing.T) {
+	p, err := mustParse(t, []byte(whole)).Open(Settings{Key: key(secret), Options: kind})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, r := range p.Requests() {
+		got = append(got, r.Step+" "+r.Method+" "+r.Path)
+	}
+	want := []string{
+		"create POST /uploads", "grant POST /uploads/{id}/grants", "part PUT ", "checkpoint POST /uploads/{id}/checkpoint",
+		"complete POST /uploads/{id}/complete?wait=true", "probe POST /uploads/{id}/state", "abort DELETE /uploads/{id}",
+	}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("requests %q", got)
+	}
+}

@@ -1,0 +1,157 @@
+package upload
+
+import (
+	"context"
+	"time"
+
+	"github.com/multiput/multiput/pkg/source"
+)
+
+// Step is what Upload does first with a file.
+type Step string
+
+// The first steps.
+const (
+	StepCreate   Step = "create"   // begin an upload
+	StepSend     Step = "send"     // send the parts without a receipt
+	StepComplete Step = "complete" // find out how it ended, sending no part
+	StepDeliver  Step = "deliver"  // hand the stored result over, sending nothing
+)
+
+// Next is what Upload does with a file as it is now and what the journal has of
+// it, nil for nothing. With compare, the parts that are stored are compared with
+// the file before: those that differ are sent again, or all of them.
+func Next(rec *Record, f File) (step Step, compare bool) {
+	if rec == nil {
+		return StepCreate, false
+	}
+	was := rec.Upload.File
+	switch rec.State {
+	case Sending:
+		step = StepSend
+	case Completing:
+		step = StepComplete
+	case Done:
+		step = StepDeliver
+	default:
+		return StepCreate, false
+	}
+	if was.Size != f.Size {
+		return StepCreate, false
+	}
+	return step, !was.ModTime.Equal(f.ModTime) || was.ID != f.ID
+}
+
+// Preview is what Upload would do, as far as that can be told without asking
+// the provider.
+type Preview struct {
+	File    File
+	Target  Target
+	Record  *Record // what the journal has that can be gone on with; nil: nothing
+	Next    Step
+	Compare bool     // as of Next
+	Moved   []string // paths whose unfinished upload is gone on with instead, if it is of this file
+	Parts   []Part   // the plan; nil: the provider makes it
+	Left    []Part   // those of it that are sent
+	Stored  int64    // bytes that are not sent
+
+	Expires   time.Time     // when the upload ends; zero: not known
+	Begin     time.Time     // by when its last part must have begun; zero: not known
+	GrantLife time.Duration // how long a grant of a new upload is good for; 0: not known
+	Warnings  []string      // what there is to say about the time
+}
+
+// Preview says what Upload would do with a file. It checks what Upload checks
+// before its first request, sends nothing and records nothing.
+func (u *Uploader) Preview(ctx context.Context, f File) (Preview, error) {
+	r := &run{Uploader: &Uploader{}, started: time.Now()}
+	*r.Uploader = *u
+	var v Preview
+	r.Observe = func(e Event) {
+		if w, ok := e.(Warning); ok {
+			v.Warnings = append(v.Warnings, w.Text)
+		}
+	}
+	if err := r.prepare(f); err != nil {
+		return v, err
+	}
+	defer r.src.Close()
+	v.File, v.Target = r.file, r.target
+	rec, err := r.Journal.Find(ctx, r.target, r.file.Path)
+	if err != nil {
+		return v, err
+	}
+	switch {
+	case rec == nil, rec.State == Delivered:
+		if v.Moved, err = r.perhaps(ctx); err != nil {
+			return v, err
+		}
+	case rec.State != Spoiled:
+		v.Record = rec
+		r.earlier = rateOf(rec)
+	}
+	if v.Next, v.Compare = Next(v.Record, r.file); r.Restart {
+		v.Next, v.Compare, v.Moved = StepCreate, false, nil
+	}
+	switch v.Next {
+	case StepCreate:
+		return v, r.previewNew(&v)
+	case StepSend:
+		v.Left, v.Stored = r.pending(v.Record)
+		v.Expires = v.Record.Upload.Expires
+		d := r.newDeadline(v.Record, v.Left)
+		v.Begin = d.begin
+		d.before()
+	default:
+		v.Stored = r.file.Size
+	}
+	v.Parts = v.Record.Upload.Parts
+	for _, h := range v.Record.Upload.Held {
+		if v.Next == StepSend {
+			v.Stored += h.Size
+		}
+	}
+	return v, nil
+}
+
+// previewNew plans as create would.
+func (r *run) previewNew(v *Preview) error {
+	v.GrantLife = r.limits.GrantLife
+	r.foresee(v.GrantLife, 0)
+	d := &deadline{run: r, left: r.file.Size}
+	if !r.limits.Plans {
+		parts, err := Split(r.file.Size, r.PartSize, r.limits)
+		if err != nil {
+			return err
+		}
+		v.Parts, v.Left = parts, parts
+		d.tail = r.tail(parts)
+	} else if size := max(r.PartSize, r.want); r.limits.Wants && size > 0 {
+		d.tail = min(r.file.Size, size*int64(r.concurrency()))
+	}
+	if v.GrantLife > 0 {
+		d.begin = time.Now().Add(v.GrantLife)
+	}
+	d.before()
+	return nil
+}
+
+// perhaps are the paths of what moved would look at.
+func (r *run) perhaps(ctx context.Context) (paths []string, _ error) {
+	candidates, err := r.Journal.Moved(ctx, r.target, r.file.Size)
+	for _, c := range candidates {
+		if r.mayBeMoved(c) {
+			paths = append(paths, c.Path)
+		}
+	}
+	return paths, err
+}
+
+// Stat is the file at a path as Upload would find it, without name and type.
+func Stat(path string) (File, error) {
+	src, err := source.Open(path)
+	if err != nil {
+		return File{}, err
+	}
+	return File{Path: src.Path, Size: src.Info.Size, ModTime: src.Info.ModTime, ID: src.Info.ID}, src.Close()
+}
