@@ -12,6 +12,7 @@ import (
 	"crypto/tls"
 
 	"github.com/multiput/multiput/pkg/config"
+	"github.com/multiput/multiput/pkg/journal"
 	"github.com/multiput/multiput/pkg/provider"
 	"github.com/multiput/multiput/pkg/provider/manifest"
 	"github.com/multiput/multiput/pkg/transport"
@@ -60,7 +61,11 @@ type failure struct {
 	keyEnv  string // the variable of the provider's key
 	keyFrom string // where else the key came from; empty: from keyEnv
 	base    string // the address that replaced the provider's own; may be empty
+	stopped string // what to say of an interruption; empty: how much is stored
 }
+
+// id is what list, show and the like call the upload.
+func (f failure) id() string { return short(journal.ID(f.report.Target, f.report.File.Path)) }
 
 // class is one row of the table that maps errors to exit codes and hints. The
 // first row that matches counts.
@@ -89,12 +94,13 @@ const again = "run the same command again to continue"
 var classes = []class{
 	{typed[interrupted], exitSignaled, "interrupted", say("")},
 	{typed[*jqError], exitOutput, "ioerr", say("the file is uploaded; run the same command again with an expression that fits its result")},
+	{typed[*outputError], exitOutput, "ioerr", say("")},
 	{wraps(upload.ErrUndelivered), exitOutput, "ioerr", say("the file is uploaded; run the same command again to have the result printed")},
 	{wraps(upload.ErrDoubt), exitDoubt, "protocol", func(f failure) string {
 		if errors.Is(f.err, upload.ErrCompleted) {
-			return fmt.Sprintf("the provider has %s (upload %s): look for it there; run the same command again to ask once more, but not with --restart, which uploads it a second time", f.report.File.Name, f.report.Upload)
+			return fmt.Sprintf("the provider has %s (upload %s): look for it there, multiput show %s says how; run the same command again to ask once more, but not with --restart, which uploads it a second time", f.report.File.Name, f.report.Upload, f.id())
 		}
-		return fmt.Sprintf("look at the provider for %s (upload %s); run the same command again to ask once more, or with --restart to upload it anew", f.report.File.Name, f.report.Upload)
+		return fmt.Sprintf("look at the provider for %s (upload %s), multiput show %s says how; run the same command again to ask once more, or with --restart to upload it anew", f.report.File.Name, f.report.Upload, f.id())
 	}},
 	{wraps(upload.ErrUnverified), exitData, "data", func(f failure) string {
 		if f.report.Parts == 0 {
@@ -117,6 +123,12 @@ var classes = []class{
 	{wraps(upload.ErrNoInput), exitNoInput, "noinput", say("")},
 	{typed[*manifest.Error], exitConfig, "config", say("")},
 	{typed[*manifest.BaseError], exitUsage, "usage", say("")},
+	{typed[*stuckError], exitFailed, "failed", func(f failure) string {
+		var s *stuckError
+		errors.As(f.err, &s)
+		return fmt.Sprintf("multiput abort --local %s forgets it here without telling the provider", s.id)
+	}},
+	{wraps(upload.ErrNothing), exitUsage, "usage", say("multiput list --all shows what there is")},
 	{wraps(upload.ErrBusy), exitAgain, "tempfail", say("wait for it to end, then run the same command again")},
 	{wraps(upload.ErrDenied), exitDenied, "noperm", func(f failure) string {
 		if f.keyFrom != "" {
@@ -170,7 +182,9 @@ func (a *app) tell(f failure) int {
 	var i interrupted
 	if errors.As(f.err, &i) {
 		code = i.exitCode()
-		message = interruptedMessage(f.report)
+		if message = f.stopped; message == "" {
+			message = interruptedMessage(f.report)
+		}
 	} else if errors.Is(f.err, context.Canceled) {
 		code = exitAgain
 	}

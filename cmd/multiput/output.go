@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"math/big"
@@ -78,6 +79,38 @@ func (o *output) print(ctx context.Context, file string, r upload.Report) error 
 		return err
 	}
 	return o.selected(ctx, b)
+}
+
+// value writes what a command that uploads nothing has to tell, as JSON or what
+// the expression selects from it.
+func (o *output) value(ctx context.Context, v any) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	if o.jq == nil {
+		_, err = fmt.Fprintf(o.w, "%s\n", transport.VisibleJSON(b))
+	} else {
+		err = o.selected(ctx, b)
+	}
+	var bad *jqError
+	if errors.As(err, &bad) {
+		return usagef("--jq: %v", bad.err)
+	}
+	return unwritten(err)
+}
+
+// outputError: what was asked for could not be written to stdout.
+type outputError struct{ err error }
+
+func (e *outputError) Error() string { return "write to stdout: " + e.err.Error() }
+func (e *outputError) Unwrap() error { return e.err }
+
+func unwritten(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &outputError{err}
 }
 
 func (o *output) selected(ctx context.Context, b []byte) error {

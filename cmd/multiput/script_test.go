@@ -53,16 +53,17 @@ func TestScripts(t *testing.T) {
 			return os.MkdirAll(home, 0o700)
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"serve":     cmdServe,
-			"fault":     cmdFault,
-			"killat":    cmdKillAt,
-			"puts":      cmdPuts,
-			"requests":  cmdRequests,
-			"cmpobject": cmdCmpObject,
-			"mkfile":    cmdMkFile,
-			"patchfile": cmdPatchFile,
-			"exits":     cmdExits,
-			"waitfor":   cmdWaitFor,
+			"serve":      cmdServe,
+			"fault":      cmdFault,
+			"killat":     cmdKillAt,
+			"puts":       cmdPuts,
+			"requests":   cmdRequests,
+			"cmpobject":  cmdCmpObject,
+			"mkfile":     cmdMkFile,
+			"patchfile":  cmdPatchFile,
+			"exits":      cmdExits,
+			"waitfor":    cmdWaitFor,
+			"stdout2env": cmdStdoutToEnv,
 		},
 	})
 }
@@ -275,6 +276,11 @@ func cmdWaitFor(ts *testscript.TestScript, _ bool, args []string) {
 	case <-time.After(30 * time.Second):
 		ts.Fatalf("no %s came", args[0])
 	}
+}
+
+// stdout2env NAME: a variable holds from now on what was written last.
+func cmdStdoutToEnv(ts *testscript.TestScript, _ bool, args []string) {
+	ts.Setenv(args[0], strings.TrimSpace(ts.ReadFile("stdout")))
 }
 
 // exits CODE PROGRAM ARG...: runs a program, which must end with that code.

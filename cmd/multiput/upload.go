@@ -27,6 +27,7 @@ type uploadOptions struct {
 	base    string
 	name    string
 	restart bool
+	dryRun  bool
 }
 
 func (a *app) uploadCmd() *cobra.Command {
@@ -49,6 +50,9 @@ as the provider has it. All talk is on stderr.`,
   # sixteen parts at once, and the whole answer as JSON
   multiput upload video.mp4 -p archetype -j 16 --json
 
+  # what would be sent, and would there be time enough?
+  multiput upload video.mp4 -p fileai --limit-rate 2MB --dry-run
+
   # an API of one's own, described in a page of YAML
   multiput upload data.tar -p ./my-api.yaml`,
 		Args: cobra.MinimumNArgs(1),
@@ -66,6 +70,7 @@ as the provider has it. All talk is on stderr.`,
 	f.StringArrayVarP(&o.set, "set", "s", nil, "set an option of the provider, as `KEY=VALUE`; repeatable")
 	f.StringVar(&o.base, "base-url", "", "`URL` of the API instead of the provider's own")
 	f.StringVar(&o.name, "name", "", "`NAME` to store the file under (default: the file's own)")
+	f.BoolVar(&o.dryRun, "dry-run", false, "say what would be done, and do nothing")
 	f.BoolVar(&o.restart, "restart", false, "give up what was stored before, and begin again")
 	return c
 }
@@ -90,9 +95,10 @@ func (a *app) upload(ctx context.Context, cfg config.Config, o uploadOptions, fi
 		return err
 	}
 	defer stop()
-	if kind := a.remote(cfg.Journal); kind != "" {
-		a.warn(cfg, fmt.Sprintf("the journal %s is on a network file system (%s): whether its locks and its writes hold is up to the server; --journal PATH names another place", cfg.Journal, kind))
+	if o.dryRun {
+		return a.dryRun(ctx, cfg, out, u, m, files, o)
 	}
+	a.warnOfNetwork(cfg)
 	code := 0
 	for _, file := range files {
 		if ctx.Err() != nil {
@@ -125,56 +131,78 @@ func (a *app) uploader(ctx context.Context, cfg config.Config, o uploadOptions) 
 	if err != nil {
 		return nil, nil, stop, err
 	}
-	if m, err = provider.Load(cfg.Provider, config.ProviderDir()); err != nil {
-		var unread *fs.PathError
-		if errors.As(err, &unread) {
-			err = &config.Error{Where: unread.Path, Err: unread.Err}
-		}
+	if m, err = loadManifest(cfg.Provider); err != nil {
 		return nil, nil, stop, err
 	}
 	if err := knownBases(cfg); err != nil {
 		return nil, nil, stop, err
 	}
-	client, err := newClient(cfg, a.tracer(cfg))
-	if err != nil {
-		return nil, nil, stop, err
+	if m.Name() == sandboxName && o.base != "" {
+		return nil, nil, stop, usagef("the sandbox has no other address than its own")
 	}
-	s := manifest.Settings{Base: o.base, Options: options, Client: client}
-	if m.Name() == sandboxName {
-		if o.base != "" {
-			return nil, nil, stop, usagef("the sandbox has no other address than its own")
-		}
+	u, stop, err = a.open(ctx, cfg, m, manifest.Settings{Base: o.base, Options: options}, !o.dryRun)
+	if err != nil {
+		return nil, m, stop, err
+	}
+	u.Restart = o.restart
+	return u, m, stop, nil
+}
+
+// loadManifest finds a manifest by name or path. One that cannot be read is a
+// mistake in the configuration.
+func loadManifest(nameOrPath string) (*manifest.Manifest, error) {
+	m, err := provider.Load(nameOrPath, config.ProviderDir())
+	var unread *fs.PathError
+	if errors.As(err, &unread) {
+		return nil, &config.Error{Where: unread.Path, Err: unread.Err}
+	}
+	return m, err
+}
+
+// open wires what takes files to the provider of a manifest: at the address of
+// the settings, or else the configured one, or else its own. Only for something
+// to be sent is the sandbox started; stop ends it.
+func (a *app) open(ctx context.Context, cfg config.Config, m *manifest.Manifest, s manifest.Settings, send bool) (u *upload.Uploader, stop func(), err error) {
+	stop = func() {}
+	named := s.Base != ""
+	if s.Client, err = newClient(cfg, a.tracer(cfg)); err != nil {
+		return nil, stop, err
+	}
+	switch {
+	case m.Name() == sandboxName && !send:
+		s.Base, s.Key = "http://127.0.0.1", plainKey(sandboxName)
+	case m.Name() == sandboxName:
 		var running *runningSandbox
 		if running, err = startOwnSandbox(ctx); err != nil {
-			return nil, nil, stop, err
+			return nil, stop, err
 		}
 		s.Base, s.Key, stop = running.base, running.key, running.stop
-	} else {
-		if s.Base == "" {
+	default:
+		if !named {
 			s.Base = cfg.Base(m.Name())
 		}
 		key, err := cfg.Key(ctx, m.KeyEnv(), a.stderr)
 		if err != nil {
-			return nil, m, stop, fmt.Errorf("%w: %w", upload.ErrDenied, err)
+			return nil, stop, fmt.Errorf("%w: %w", upload.ErrDenied, err)
 		}
 		s.Key = key
 	}
 	p, err := m.Open(s)
 	var wrong *manifest.BaseError
-	if errors.As(err, &wrong) && o.base == "" {
+	if errors.As(err, &wrong) && !named {
 		err = &config.Error{Where: "base-url of " + m.Name() + ", or its variable", Err: err}
 	}
 	if err != nil {
 		stop()
-		return nil, m, func() {}, err
+		return nil, func() {}, err
 	}
 	policy := transport.DefaultPolicy
 	policy.Retries = cfg.Retries
 	return &upload.Uploader{
 		Provider: p, Target: p.Target(upload.File{}), Journal: a.journal(cfg.Journal),
 		Concurrency: cfg.Concurrency, PartSize: cfg.PartSize, Retry: policy, Rate: cfg.LimitRate,
-		Checksum: checksums[cfg.Checksum], Restart: o.restart,
-	}, m, stop, nil
+		Checksum: checksums[cfg.Checksum],
+	}, stop, nil
 }
 
 // knownBases refuses an address for a provider that there is not: with a
@@ -237,6 +265,13 @@ func (a *app) tracer(cfg config.Config) func(string) {
 		return nil
 	}
 	return func(line string) { fmt.Fprintln(a.stderr, line) }
+}
+
+// warnOfNetwork tells of a journal whose promises are not this machine's to keep.
+func (a *app) warnOfNetwork(cfg config.Config) {
+	if kind := a.remote(cfg.Journal); kind != "" {
+		a.warn(cfg, fmt.Sprintf("the journal %s is on a network file system (%s): whether its locks and its writes hold is up to the server; --journal PATH names another place", cfg.Journal, kind))
+	}
 }
 
 // warn says something that is about no file in particular.

@@ -1,0 +1,241 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/multiput/multiput/pkg/config"
+	"github.com/multiput/multiput/pkg/journal"
+	"github.com/multiput/multiput/pkg/transport"
+	"github.com/multiput/multiput/pkg/upload"
+)
+
+// abortOptions are the flags of abort.
+type abortOptions struct {
+	recordedOptions
+	older string
+	local bool
+}
+
+func (a *app) abortCmd() *cobra.Command {
+	var o abortOptions
+	c := &cobra.Command{
+		Use:   "abort ID...",
+		Short: "Give uploads up, at the provider and here",
+		Long: `Give uploads up that are not finished: first at the provider, so that what is
+stored there is dropped, then in the journal. Nobody is asked whether that is
+meant. What is running is left alone (exit 75), and what the provider could not
+be told of stays in the journal.
+
+Some providers have no call for it (file.ai, Upscayl): there the upload is only
+forgotten here.`,
+		Example: `  multiput abort 1a2b3c4d
+
+  # whatever nobody has gone on with for a week
+  multiput abort --older-than 7d
+
+  # the provider knows it no longer, or completed it
+  multiput abort --local 1a2b3c4d`,
+		ValidArgsFunction: completeIDs(unfinished),
+		RunE: func(c *cobra.Command, args []string) error {
+			cfg, err := config.Load(c.Flags())
+			if err != nil {
+				return err
+			}
+			a.json = cfg.JSON || cfg.JQ != ""
+			return a.abort(c.Context(), cfg, o, args)
+		},
+	}
+	o.flags(c.Flags(), "concurrency", "part-size", "limit-rate", "checksum", "progress")
+	c.Flags().StringVar(&o.older, "older-than", "", "all that did not change for `DURATION` (90m, 12h, 7d), but for those in doubt")
+	c.Flags().BoolVar(&o.local, "local", false, "forget it here only; the provider is not told")
+	return c
+}
+
+// aborted is the documented form of what abort did.
+type aborted struct {
+	Schema int    `json:"schema"`
+	ID     string `json:"id"`
+	File   string `json:"file"`
+	Told   bool   `json:"provider_told"`
+}
+
+// abort gives uploads up, one after the other. All are tried.
+func (a *app) abort(ctx context.Context, cfg config.Config, o abortOptions, ids []string) error {
+	if (len(ids) > 0) == (o.older != "") {
+		return usagef("name uploads by their ids, or all of an age with --older-than")
+	}
+	out, err := newOutput(a.stdout, a.shown, cfg.JSON, cfg.JQ)
+	if err != nil {
+		return err
+	}
+	if _, err := settings(o.set); err != nil {
+		return err
+	}
+	known, err := journaled(ctx, cfg)
+	if err != nil {
+		return err
+	}
+	var chosen []journal.Listed
+	if o.older == "" {
+		chosen, err = choose(known, ids)
+	} else {
+		chosen, err = a.stale(cfg, o, known)
+	}
+	if err != nil {
+		return err
+	}
+	for _, l := range chosen {
+		if err := o.takes(l.Record, shortID(l.ID, known)); err != nil {
+			return err
+		}
+	}
+	code := 0
+	for _, l := range chosen {
+		f := failure{err: context.Cause(ctx)}
+		id := shortID(l.ID, known)
+		if f.err == nil {
+			f = a.abortOne(ctx, cfg, o, out, l, id, len(chosen) > 1)
+		}
+		if f.err != nil {
+			f.file, f.keyFrom, f.stopped = l.Record.Path, cfg.KeySource(), fmt.Sprintf("interrupted: %s is not given up.", id)
+			code = worse(code, a.tell(f))
+		}
+		if ctx.Err() != nil {
+			break
+		}
+	}
+	if code != 0 {
+		return &severalError{code}
+	}
+	return nil
+}
+
+// stale are the uploads that nobody has gone on with for some time. Those that
+// may be finished, or somebody else's, are for people to look at.
+func (a *app) stale(cfg config.Config, o abortOptions, known []journal.Listed) ([]journal.Listed, error) {
+	age, err := config.ParseAge(o.older)
+	if err != nil {
+		return nil, usagef("--older-than: %w", err)
+	}
+	var chosen []journal.Listed
+	before := time.Now().Add(-age)
+	for _, l := range known {
+		r := l.Record
+		if r.Updated.After(before) {
+			continue
+		}
+		left := ""
+		switch {
+		case r.State == upload.Delivered, r.State == upload.Done:
+			continue
+		case r.State == upload.Completing:
+			left = "its end is in doubt"
+		case r.Upload.TakenOver && !o.local:
+			left = "it was taken over and may be somebody else's"
+		}
+		if left != "" {
+			id := shortID(l.ID, known)
+			a.note(cfg, "%s (%s) is left alone, as %s: multiput show %s", id, transport.Visible(r.Path), left, id)
+			continue
+		}
+		chosen = append(chosen, l)
+	}
+	if len(chosen) == 0 {
+		a.note(cfg, "There is nothing to give up.")
+	}
+	return chosen, nil
+}
+
+// takes refuses what is finished, unless it is only to be forgotten.
+func (o abortOptions) takes(r upload.Record, id string) error {
+	switch {
+	case o.local:
+	case r.State == upload.Done:
+		return usagef("%s (%s) is uploaded: multiput resume %s prints its result, and --local forgets it", id, transport.Visible(r.Path), id)
+	case r.State == upload.Delivered:
+		return usagef("%s (%s) is finished, and cannot be given up any more", id, transport.Visible(r.Path))
+	}
+	return nil
+}
+
+// abortOne gives one upload up. Its entry is locked meanwhile, and stays if the
+// provider could not be told.
+func (a *app) abortOne(ctx context.Context, cfg config.Config, o abortOptions, out *output, l journal.Listed, id string, among bool) failure {
+	t, err := (&journal.Journal{Path: cfg.Journal}).Take(ctx, l.ID)
+	if err != nil {
+		return failure{err: err}
+	}
+	defer t.Close() //nolint:errcheck // the kernel drops the lock anyway
+	r, err := t.Load(ctx)
+	if err != nil {
+		return failure{err: err}
+	}
+	if r == nil { // somebody was faster
+		a.note(cfg, "%s is gone already.", id)
+		return failure{}
+	}
+	if err := o.takes(*r, id); err != nil {
+		return failure{err: err}
+	}
+	told, why := false, "as asked"
+	if !o.local {
+		var f failure
+		if told, why, f = a.abortThere(ctx, cfg, o, *r, id, among); f.err != nil {
+			return f
+		}
+	}
+	// Nobody is to come back to what is gone, whatever signal came meanwhile.
+	if err := t.Forget(context.WithoutCancel(ctx)); err != nil {
+		return failure{err: err}
+	}
+	if a.json {
+		return failure{err: out.value(ctx, aborted{1, l.ID, r.Path, told})}
+	}
+	if told {
+		a.note(cfg, "%s (%s) is given up.", id, transport.Visible(r.Path))
+	} else {
+		a.note(cfg, "%s (%s) is forgotten here; %s was not told, %s.", id, transport.Visible(r.Path), transport.Visible(r.Target.Provider), why)
+	}
+	return failure{}
+}
+
+// abortThere tells the provider, if it can be told; else why not.
+func (a *app) abortThere(ctx context.Context, cfg config.Config, o abortOptions, r upload.Record, id string, among bool) (told bool, why string, f failure) {
+	m, err := manifestOf(cfg, r)
+	if err != nil {
+		return false, "", failure{err: err}
+	}
+	why = "as it has no call for it"
+	if !m.Aborts() {
+		return false, why, failure{} // and no key is needed
+	}
+	u, stop, err := a.reopen(ctx, cfg, o.recordedOptions, m, r, among)
+	if err != nil {
+		return false, "", failure{err: err, keyEnv: m.KeyEnv()}
+	}
+	defer stop()
+	switch err := u.Abort(ctx, r.Upload); {
+	case err == nil:
+		return true, "", failure{}
+	case errors.Is(err, errors.ErrUnsupported):
+		return false, why, failure{}
+	case errors.Is(err, upload.ErrRefused), errors.Is(err, upload.ErrReply), errors.Is(err, upload.ErrCompleted):
+		return false, "", failure{err: &stuckError{err, id}}
+	default:
+		return false, "", failure{err: err, keyEnv: m.KeyEnv()}
+	}
+}
+
+// stuckError: the provider refuses to give an upload up, and would again.
+type stuckError struct {
+	err error
+	id  string
+}
+
+func (e *stuckError) Error() string { return e.err.Error() }
+func (e *stuckError) Unwrap() error { return e.err }

@@ -1,0 +1,243 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/dustin/go-humanize"
+	"github.com/spf13/cobra"
+
+	"github.com/multiput/multiput/pkg/config"
+	"github.com/multiput/multiput/pkg/journal"
+	"github.com/multiput/multiput/pkg/transport"
+	"github.com/multiput/multiput/pkg/upload"
+)
+
+// entry is the documented form of an upload in the journal.
+type entry struct {
+	ID          string          `json:"id"`
+	State       string          `json:"state"`
+	Holder      *journal.Holder `json:"holder"`
+	Provider    string          `json:"provider"`
+	Base        string          `json:"base"`
+	Upload      string          `json:"upload"`
+	File        string          `json:"file"`
+	Name        string          `json:"name"`
+	Size        int64           `json:"size"`
+	Parts       int             `json:"parts"`
+	PartsStored int             `json:"parts_stored"`
+	BytesStored int64           `json:"bytes_stored"`
+	Started     time.Time       `json:"started"`
+	Updated     time.Time       `json:"updated"`
+	Ends        *time.Time      `json:"ends"`
+}
+
+// The states of an entry. What is running is so whatever its record says.
+const (
+	stateRunning = "running"
+	stateInDoubt = "in_doubt"
+)
+
+func newEntry(l journal.Listed) entry {
+	r := l.Record
+	e := entry{
+		ID: l.ID, State: stateOf(l), Provider: r.Target.Provider, Base: transport.Redact(r.Target.Base),
+		Upload: r.Upload.ID, File: r.Path, Name: r.Target.Name, Size: r.Upload.File.Size,
+		Parts: len(r.Upload.Parts), PartsStored: l.PartsStored, BytesStored: l.BytesStored,
+		Started: r.Started, Updated: r.Updated,
+	}
+	if r.Target.Base == "" {
+		e.Base = ""
+	}
+	if e.State == stateRunning {
+		e.Holder = l.Holder
+	}
+	if end := endOf(r); !end.IsZero() {
+		e.Ends = &end
+	}
+	return e
+}
+
+func stateOf(l journal.Listed) string {
+	switch s := l.Record.State; {
+	case l.Holder != nil && s != upload.Delivered:
+		return stateRunning
+	case s == upload.Completing:
+		return stateInDoubt
+	default:
+		return string(s)
+	}
+}
+
+// endOf is when an upload can no longer be gone on with, as far as that is
+// known: its own end, or that of its grants if there are no others.
+func endOf(r upload.Record) time.Time {
+	if r.State != upload.Sending {
+		return time.Time{}
+	}
+	end := r.Upload.Expires
+	for _, g := range r.Grants { // only those that cannot be renewed are kept
+		if !g.Expires.IsZero() && (end.IsZero() || g.Expires.Before(end)) {
+			end = g.Expires
+		}
+	}
+	return end
+}
+
+// shortest is how many digits of an id are shown at least.
+const shortest = 8
+
+func short(id string) string { return id[:min(shortest, len(id))] }
+
+// shortID is as much of an id as it takes to tell it from the others.
+func shortID(id string, all []journal.Listed) string {
+	n := shortest
+	for _, other := range all {
+		for other.ID != id && n < len(id) && strings.HasPrefix(other.ID, id[:n]) {
+			n++
+		}
+	}
+	return id[:min(n, len(id))]
+}
+
+// find gives the upload that is meant: by the beginning of its id, or by what
+// the provider calls it.
+func find(all []journal.Listed, id string) (journal.Listed, error) {
+	var found []journal.Listed
+	for _, l := range all {
+		if id != "" && (strings.HasPrefix(l.ID, strings.ToLower(id)) || l.Record.Upload.ID == id) {
+			found = append(found, l)
+		}
+	}
+	switch {
+	case len(found) == 1:
+		return found[0], nil
+	case len(found) > 1:
+		return journal.Listed{}, usagef("%q may be any of:%s", id, candidates(found, all))
+	case len(all) == 0:
+		return journal.Listed{}, usagef("there is no upload %q: the journal is empty", id)
+	}
+	return journal.Listed{}, usagef("there is no upload %q; there is:%s", id, candidates(all, all))
+}
+
+// candidates lists uploads for an error, the latest ones first.
+func candidates(some, all []journal.Listed) string {
+	const most = 10
+	var b strings.Builder
+	for i, l := range slices.Backward(some) {
+		if len(some)-i > most {
+			fmt.Fprintf(&b, "\n  and %d more", i+1)
+			break
+		}
+		fmt.Fprintf(&b, "\n  %s  %s", shortID(l.ID, all), about(l))
+	}
+	return b.String()
+}
+
+// about says in a few words which upload it is.
+func about(l journal.Listed) string {
+	return fmt.Sprintf("%s to %s, %s", transport.Visible(l.Record.Path), l.Record.Target.Provider, plainState(stateOf(l)))
+}
+
+func plainState(s string) string { return strings.ReplaceAll(s, "_", " ") }
+
+// choose finds each upload that is named, once.
+func choose(all []journal.Listed, ids []string) ([]journal.Listed, error) {
+	var chosen []journal.Listed
+	for _, id := range ids {
+		l, err := find(all, id)
+		if err != nil {
+			return nil, err
+		}
+		if !slices.ContainsFunc(chosen, func(c journal.Listed) bool { return c.ID == l.ID }) {
+			chosen = append(chosen, l)
+		}
+	}
+	return chosen, nil
+}
+
+// completeIDs offers the ids of the uploads in some states to a shell, with
+// their files.
+func completeIDs(which func(journal.Listed) bool) cobra.CompletionFunc {
+	return func(c *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
+		cfg, err := config.Load(c.Flags())
+		if err != nil {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		all, err := journaled(c.Context(), cfg)
+		if err != nil {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		var ids []cobra.Completion
+		for _, l := range all {
+			id := shortID(l.ID, all)
+			if which(l) && !slices.Contains(args, id) {
+				ids = append(ids, cobra.CompletionWithDesc(id, about(l)))
+			}
+		}
+		return ids, cobra.ShellCompDirectiveNoFileComp
+	}
+}
+
+// journaled is everything that the journal has.
+func journaled(ctx context.Context, cfg config.Config) ([]journal.Listed, error) {
+	return (&journal.Journal{Path: cfg.Journal}).List(ctx)
+}
+
+func anyState(journal.Listed) bool { return true }
+
+func unfinished(l journal.Listed) bool { return l.Record.State != upload.Delivered }
+
+// note is talk that -q silences, and --json, as nothing but objects is to be read
+// then.
+func (a *app) note(cfg config.Config, format string, args ...any) {
+	if !cfg.Quiet && !a.json {
+		fmt.Fprintln(a.stderr, transport.VisibleLines(fmt.Sprintf(format, args...)))
+	}
+}
+
+// rough is a time as people say it: 5m, 3h, 12d.
+func rough(d time.Duration) string {
+	switch d = d.Abs(); {
+	case d < time.Minute:
+		return fmt.Sprintf("%ds", int(d.Seconds()))
+	case d < time.Hour:
+		return fmt.Sprintf("%dm", int(d.Minutes()))
+	case d < 48*time.Hour:
+		return fmt.Sprintf("%dh", int(d.Hours()))
+	}
+	return fmt.Sprintf("%dd", int(d.Hours()/24))
+}
+
+func percent(some, all int64) string {
+	if all <= 0 {
+		return "0%"
+	}
+	return fmt.Sprintf("%d%%", int64(float64(some)/float64(all)*100))
+}
+
+func bytesText(n int64) string { return humanize.Bytes(uint64(max(n, 0))) }
+
+// count is a number of things, in words.
+func count(n int, thing string) string {
+	if n == 1 {
+		return "1 " + thing
+	}
+	return fmt.Sprintf("%d %ss", n, thing)
+}
+
+// columns writes rows of a name and a value.
+func columns(w io.Writer, rows [][2]string) error {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	for _, row := range rows {
+		if _, err := fmt.Fprintf(t, "%s\t%s\n", row[0], row[1]); err != nil {
+			return unwritten(err)
+		}
+	}
+	return unwritten(t.Flush())
+}

@@ -1,0 +1,304 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/spf13/pflag"
+
+	"github.com/multiput/multiput/pkg/config"
+	"github.com/multiput/multiput/pkg/journal"
+	"github.com/multiput/multiput/pkg/provider"
+	"github.com/multiput/multiput/pkg/upload"
+)
+
+var began = time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC)
+
+// an upload in the journal, of four parts of 100 MB, two of which are stored.
+func an(id, path string, s upload.State) journal.Listed {
+	l := journal.Listed{ID: id + strings.Repeat("0", 32-len(id)), PartsStored: 2, BytesStored: 200e6}
+	l.Record = upload.Record{
+		Target: upload.Target{Provider: "openai", Base: "https://api.openai.com/v1", Name: filepath.Base(path), Options: json.RawMessage(`{"purpose":"batch"}`)},
+		Path:   path, State: s, Started: began, Updated: began.Add(time.Hour),
+		Upload: upload.Upload{ID: "upload_" + id, File: upload.File{Size: 400e6, Type: "text/plain"}, Regrant: true},
+	}
+	for n := range 4 {
+		l.Record.Upload.Parts = append(l.Record.Upload.Parts, upload.Part{Number: n + 1, Offset: int64(n) * 100e6, Size: 100e6})
+	}
+	if s == upload.Done || s == upload.Delivered {
+		l.Record.Outcome = &upload.Outcome{Result: upload.Result{Value: "file-1", Reply: json.RawMessage(`{"id":"file-1"}`)}, Verification: "etag"}
+		l.PartsStored, l.BytesStored = 4, 400e6
+	}
+	return l
+}
+
+// several are one of each kind.
+func several() []journal.Listed {
+	sending, running := an("1a2b3c4d5", "/data/a.jsonl", upload.Sending), an("1a2b3c4d6", "/data/b.jsonl", upload.Completing)
+	running.Holder = &journal.Holder{PID: 4711, Host: "build-3", Since: began}
+	sending.Record.Upload.Expires = began.Add(3 * time.Hour)
+	grants := an("77", "/data/c.mov", upload.Sending)
+	grants.Record.Upload.Regrant = false
+	grants.Record.Grants = []upload.Grant{{Part: 1, Expires: began.Add(2 * time.Hour)}, {Part: 2, Expires: began.Add(80 * time.Minute)}}
+	unknown := an("78", "/data/e", upload.Sending)
+	unknown.Holder = new(journal.Holder)
+	delivered := an("99", "/data/\x1b[31mred\n.bin", upload.Delivered)
+	delivered.Holder = running.Holder // it begins anew
+	delivered.Record.Updated = began.Add(-100 * time.Hour)
+	return []journal.Listed{sending, running, grants, an("88", "/data/d.bin", upload.Completing), unknown, an("98", "/data/f", upload.Done), an("97", "/data/g", upload.Spoiled), delivered}
+}
+
+func TestTable(t *testing.T) {
+	all := several()
+	var b bytes.Buffer
+	if err := table(&b, all, all, began.Add(90*time.Minute)); err != nil {
+		t.Fatal(err)
+	}
+	want, err := os.ReadFile(filepath.Join("..", "..", "testdata", "list.golden"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if b.String() != string(want) {
+		t.Errorf("got\n%s\nwant\n%s", &b, want)
+	}
+}
+
+func TestEntryJSON(t *testing.T) {
+	var b bytes.Buffer
+	for _, l := range several() {
+		line, err := json.Marshal(whole(l, shortID(l.ID, several())))
+		if err != nil {
+			t.Fatal(err)
+		}
+		b.Write(append(line, '\n'))
+	}
+	want, err := os.ReadFile(filepath.Join("..", "..", "testdata", "show.golden"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if b.String() != string(want) {
+		t.Errorf("got\n%s\nwant\n%s", &b, want)
+	}
+}
+
+// Whatever docs/housekeeping.md says is in an object is in it, and nothing else.
+func TestDocumentedFields(t *testing.T) {
+	page, err := os.ReadFile(filepath.Join("..", "..", "docs", "housekeeping.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	fields := func(v any) (names []string) {
+		t.Helper()
+		b, err := json.Marshal(v)
+		var m map[string]json.RawMessage
+		if err == nil {
+			err = json.Unmarshal(b, &m)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		for name := range m {
+			names = append(names, name)
+		}
+		slices.Sort(names)
+		return names
+	}
+	all := fields(newEntry(several()[0]))
+	for heading, v := range map[string]any{
+		"## What list tells": newEntry(several()[0]),
+		"## What show tells": whole(several()[0], ""),
+		"## What a dry run tells": dryPlan{
+			Options: json.RawMessage("{}"), Requests: []dryRequest{},
+		},
+	} {
+		_, section, ok := strings.Cut(string(page), heading+"\n")
+		if !ok {
+			t.Errorf("docs/housekeeping.md has no %q", heading)
+			continue
+		}
+		section, _, _ = strings.Cut(section, "\n## ")
+		var documented []string
+		for line := range strings.Lines(section) {
+			cell, ok := strings.CutPrefix(line, "| `")
+			if !ok {
+				continue
+			}
+			cell, _, _ = strings.Cut(cell, " |")
+			for name := range strings.SplitSeq(cell, ", ") {
+				documented = append(documented, strings.Trim(name, "`"))
+			}
+		}
+		want := fields(v)
+		if heading == "## What show tells" {
+			want = slices.DeleteFunc(want, func(name string) bool { return slices.Contains(all, name) })
+		}
+		slices.Sort(documented)
+		if !slices.Equal(documented, want) {
+			t.Errorf("%s: documented are %q, and there are %q", heading, documented, want)
+		}
+	}
+}
+
+func TestFind(t *testing.T) {
+	all := several()
+	for id, want := range map[string]string{
+		"1a2b3c4d5": "/data/a.jsonl", "1A2B3C4D6": "/data/b.jsonl", "77": "/data/c.mov", "8": "/data/d.bin",
+		"upload_77": "/data/c.mov", all[0].ID: "/data/a.jsonl",
+	} {
+		l, err := find(all, id)
+		if err != nil || l.Record.Path != want {
+			t.Errorf("find %q: %s, %v", id, l.Record.Path, err)
+		}
+	}
+	for id, says := range map[string]string{
+		"1a":       "\"1a\" may be any of:\n  1a2b3c4d6  /data/b.jsonl to openai, running\n  1a2b3c4d5  /data/a.jsonl to openai, sending",
+		"1a2b3c4d": "may be any of:",
+		"":         "there is no upload \"\"",
+		"f":        "there is no upload \"f\"; there is:\n  99000000  /data/",
+		"UPLOAD_7": "there is no upload",
+	} {
+		_, err := find(all, id)
+		var usage *usageError
+		if !errors.As(err, &usage) || !strings.HasPrefix(strings.TrimPrefix(err.Error(), "\""+id+"\" "), strings.TrimPrefix(says, "\""+id+"\" ")) {
+			t.Errorf("find %q: %v", id, err)
+		}
+	}
+	if _, err := find(nil, "a"); err == nil || !strings.Contains(err.Error(), "the journal is empty") {
+		t.Errorf("in an empty journal: %v", err)
+	}
+	many := slices.Repeat(all, 2)
+	for i := range many {
+		many[i].ID = string("0123456789abcdef"[i]) + many[i].ID[1:]
+	}
+	if _, err := find(many, "zz"); err == nil || !strings.HasSuffix(err.Error(), "\n  and 6 more") || strings.Count(err.Error(), "\n") != 11 {
+		t.Errorf("of many: %v", err)
+	}
+	chosen, err := choose(all, []string{"77", "upload_77", "88"})
+	if err != nil || len(chosen) != 2 || chosen[1].Record.Path != "/data/d.bin" {
+		t.Errorf("chosen %v, %v", chosen, err)
+	}
+}
+
+// A key goes to no address that nothing but a journal names: it may come from a
+// cache that others write to.
+func TestMayHaveKey(t *testing.T) {
+	m, err := provider.Load("openai")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("MULTIPUT_OPENAI_BASE_URL", "https://eu.example/v1/")
+	cfg, err := config.Load(pflag.NewFlagSet("", pflag.ContinueOnError))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for base, may := range map[string]bool{
+		"https://api.openai.com/v1": true, "https://eu.example/v1": true, "http://127.0.0.1:80/v1": true, "http://localhost:1": true,
+		"https://us.example/v1": true, // by --base-url
+		"https://thief.example": false, "https://api.openai.com/v2": false, "https://api.openai.com.thief.example/v1": false,
+		"https://us.example": false, "https://127.0.0.1.thief.example": false, "": true, "nonsense": false,
+	} {
+		err := mayHaveKey(cfg, recordedOptions{base: "https://US.example/v1/"}, m, base)
+		if (err == nil) != may {
+			t.Errorf("%q: %v", base, err)
+		}
+	}
+}
+
+// TestThief: a journal from elsewhere does not lead the key away.
+func TestThief(t *testing.T) {
+	dir := t.TempDir()
+	file, path := filepath.Join(dir, "a.bin"), filepath.Join(dir, "journal.db")
+	if err := os.WriteFile(file, []byte("content"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	file, err := filepath.EvalSymlinks(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	target := upload.Target{Provider: "openai", Base: "https://thief.invalid/v1", Name: "a.bin", Options: json.RawMessage(`{"purpose":"batch"}`)}
+	e, err := (&journal.Journal{Path: path}).Open(t.Context(), target, file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = e.Begin(t.Context(), upload.Record{State: upload.Sending, Upload: upload.Upload{ID: "u", Regrant: true, File: upload.File{Size: 7}, Parts: []upload.Part{{Number: 1, Size: 7}}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := e.Close(); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("OPENAI_API_KEY", "sk-a-key-of-somebody")
+	for _, args := range [][]string{{"resume"}, {"abort", "--older-than", "0s"}} {
+		var out, talk bytes.Buffer
+		a := app{stdout: &out, stderr: &talk, journal: openJournal, remote: journal.Remote}
+		code := a.run(t.Context(), append(args, "--journal", path, "--retries", "0"))
+		if code != exitUsage || !strings.Contains(talk.String(), "say --base-url https://thief.invalid/v1") || out.Len() > 0 {
+			t.Errorf("%v: exit code %d: %s%s", args, code, &out, &talk)
+		}
+	}
+}
+
+func TestRough(t *testing.T) {
+	for d, want := range map[time.Duration]string{
+		0: "0s", 59 * time.Second: "59s", 90 * time.Second: "1m", -3 * time.Hour: "3h", 47 * time.Hour: "47h", 48 * time.Hour: "2d", 1000 * time.Hour: "41d",
+	} {
+		if got := rough(d); got != want {
+			t.Errorf("%s is %s, want %s", d, got, want)
+		}
+	}
+}
+
+// One that another process brought to its end meanwhile is not begun again.
+func TestResumedElsewhere(t *testing.T) {
+	dir := t.TempDir()
+	file, path := filepath.Join(dir, "a.bin"), filepath.Join(dir, "journal.db")
+	if err := os.WriteFile(file, []byte("content"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	file, err := filepath.EvalSymlinks(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	j := &journal.Journal{Path: path}
+	target := upload.Target{Provider: "openai", Base: "http://127.0.0.1:1", Name: "a.bin", Options: json.RawMessage(`{"purpose":"batch"}`)}
+	e, err := j.Open(t.Context(), target, file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = e.Begin(t.Context(), upload.Record{State: upload.Sending, Upload: upload.Upload{ID: "u", Regrant: true, File: upload.File{Size: 7}, Parts: []upload.Part{{Number: 1, Size: 7}}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	listed, err := j.List(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range []upload.State{upload.Completing, upload.Done, upload.Delivered} {
+		if err := e.Advance(t.Context(), s, &upload.Outcome{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := e.Close(); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("OPENAI_API_KEY", "sk-a-key-of-somebody")
+	var out, talk bytes.Buffer
+	a := app{stdout: &out, stderr: &talk, journal: openJournal, remote: journal.Remote}
+	cfg := config.Config{Journal: path, Quiet: true}
+	if f := a.goOn(t.Context(), cfg, recordedOptions{}, &output{w: &out}, listed[0], true); f.err != nil {
+		t.Errorf("among others: %v", f.err)
+	}
+	if f := a.goOn(t.Context(), cfg, recordedOptions{}, &output{w: &out}, listed[0], false); !errors.Is(f.err, upload.ErrNothing) {
+		t.Errorf("alone: %v", f.err)
+	}
+	if f := a.abortOne(t.Context(), cfg, abortOptions{}, &output{w: &out}, listed[0], "x", false); f.err == nil || !strings.Contains(f.err.Error(), "is finished") {
+		t.Errorf("abort: %v", f.err)
+	}
+}

@@ -1,0 +1,109 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/multiput/multiput/pkg/config"
+	"github.com/multiput/multiput/pkg/journal"
+	"github.com/multiput/multiput/pkg/transport"
+)
+
+func (a *app) listCmd() *cobra.Command {
+	all := false
+	c := &cobra.Command{
+		Use:     "list",
+		Aliases: []string{"ls"},
+		Short:   "List the uploads that are not finished",
+		Long: `List what the journal remembers and is not finished: what is being sent and by
+whom, what was interrupted, whose end is in doubt, whose result was not printed
+yet. With --all also what is finished.`,
+		Example: `  multiput list
+
+  # how much of each is stored?
+  multiput list --jq '.uploads[] | "\(.file) \(.parts_stored)/\(.parts)"'
+
+  # does anything need a look?
+  multiput list --jq '.uploads[] | select(.state == "in_doubt").id'`,
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			cfg, err := config.Load(c.Flags())
+			if err != nil {
+				return err
+			}
+			a.json = cfg.JSON || cfg.JQ != ""
+			return a.list(c.Context(), cfg, all)
+		},
+	}
+	c.Flags().BoolVarP(&all, "all", "a", false, "also those that are finished")
+	return c
+}
+
+func (a *app) list(ctx context.Context, cfg config.Config, all bool) error {
+	out, err := newOutput(a.stdout, a.shown, cfg.JSON, cfg.JQ)
+	if err != nil {
+		return err
+	}
+	known, err := journaled(ctx, cfg)
+	if err != nil {
+		return err
+	}
+	shown := make([]journal.Listed, 0, len(known))
+	for _, l := range known {
+		if all || unfinished(l) {
+			shown = append(shown, l)
+		}
+	}
+	if a.json {
+		entries := make([]entry, len(shown))
+		for i, l := range shown {
+			entries[i] = newEntry(l)
+		}
+		return out.value(ctx, struct {
+			Schema  int     `json:"schema"`
+			Uploads []entry `json:"uploads"`
+		}{1, entries})
+	}
+	switch {
+	case len(shown) > 0:
+		return unwritten(table(a.stdout, shown, known, time.Now()))
+	case len(known) > 0:
+		a.note(cfg, "Every upload is finished; --all lists them.")
+	default:
+		a.note(cfg, "The journal is empty.")
+	}
+	return nil
+}
+
+// table writes uploads for people. The file comes last, as it may be long.
+func table(w io.Writer, shown, known []journal.Listed, now time.Time) error {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	rows := []string{"ID\tSTATE\tPROVIDER\tSIZE\tSTORED\tAGE\tENDS\tFILE"}
+	for _, l := range shown {
+		e := newEntry(l)
+		state := plainState(e.State)
+		if e.Holder != nil && e.Holder.PID != 0 {
+			state += fmt.Sprintf(" (%d on %s)", e.Holder.PID, transport.Visible(e.Holder.Host))
+		}
+		ends := "-"
+		if e.Ends != nil {
+			if left := e.Ends.Sub(now); left > 0 {
+				ends = "in " + rough(left)
+			} else {
+				ends = rough(left) + " ago"
+			}
+		}
+		rows = append(rows, fmt.Sprintf("%s\t%s\t%s\t%s\t%d/%d %s\t%s\t%s\t%s", shortID(e.ID, known), state, transport.Visible(e.Provider),
+			bytesText(e.Size), e.PartsStored, e.Parts, percent(e.BytesStored, e.Size), rough(now.Sub(e.Updated)), ends, transport.Visible(e.File)))
+	}
+	if _, err := fmt.Fprintln(t, strings.Join(rows, "\n")); err != nil {
+		return err
+	}
+	return t.Flush()
+}

@@ -1,0 +1,62 @@
+package main
+
+import (
+	"context"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/multiput/multiput/pkg/config"
+	"github.com/multiput/multiput/pkg/journal"
+)
+
+func (a *app) pruneCmd() *cobra.Command {
+	older := ""
+	c := &cobra.Command{
+		Use:   "prune",
+		Short: "Forget the uploads that are finished",
+		Long: `Forget the uploads that are finished and whose result was printed. What is not
+finished stays: abort gives that up.
+
+It is seldom needed: what is finished is forgotten after 30 days anyway.`,
+		Example: `  multiput prune
+  multiput prune --older-than 7d`,
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			cfg, err := config.Load(c.Flags())
+			if err != nil {
+				return err
+			}
+			a.json = cfg.JSON || cfg.JQ != ""
+			return a.prune(c.Context(), cfg, older)
+		},
+	}
+	c.Flags().StringVar(&older, "older-than", "", "only those finished `DURATION` ago or longer (90m, 12h, 7d)")
+	return c
+}
+
+func (a *app) prune(ctx context.Context, cfg config.Config, older string) error {
+	age := time.Duration(0)
+	if older != "" {
+		var err error
+		if age, err = config.ParseAge(older); err != nil {
+			return usagef("--older-than: %w", err)
+		}
+	}
+	out, err := newOutput(a.stdout, a.shown, cfg.JSON, cfg.JQ)
+	if err != nil {
+		return err
+	}
+	n, err := (&journal.Journal{Path: cfg.Journal}).Prune(ctx, time.Now().Add(-age))
+	if err != nil {
+		return err
+	}
+	if a.json {
+		return out.value(ctx, struct {
+			Schema    int `json:"schema"`
+			Forgotten int `json:"forgotten"`
+		}{1, n})
+	}
+	a.note(cfg, "%s forgotten.", count(n, "finished upload"))
+	return nil
+}

@@ -1,0 +1,244 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/multiput/multiput/pkg/config"
+	"github.com/multiput/multiput/pkg/journal"
+	"github.com/multiput/multiput/pkg/provider"
+	"github.com/multiput/multiput/pkg/provider/manifest"
+	"github.com/multiput/multiput/pkg/transport"
+	"github.com/multiput/multiput/pkg/upload"
+)
+
+func (a *app) showCmd() *cobra.Command {
+	return &cobra.Command{
+		Use:   "show ID",
+		Short: "Show all that is known of one upload",
+		Long: `Show all that the journal knows of one upload: where it goes, how far it is, what
+the same command would do next, what came of it, and what to look for at the
+provider if its end is in doubt.
+
+ID is the one that list shows or the beginning of it, or the provider's own.`,
+		Example: `  multiput show 1a2b3c4d
+  multiput show 1a2b3c4d --jq .result`,
+		Args:              cobra.ExactArgs(1),
+		ValidArgsFunction: completeIDs(anyState),
+		RunE: func(c *cobra.Command, args []string) error {
+			cfg, err := config.Load(c.Flags())
+			if err != nil {
+				return err
+			}
+			a.json = cfg.JSON || cfg.JQ != ""
+			return a.show(c.Context(), cfg, args[0])
+		},
+	}
+}
+
+// wholeEntry is the documented form of all that is known of an upload.
+type wholeEntry struct {
+	Schema int `json:"schema"`
+	entry
+	Type         string          `json:"type"`
+	Options      json.RawMessage `json:"options"`
+	PartSize     int64           `json:"part_size"`
+	Next         string          `json:"next"`
+	Advice       *string         `json:"advice"`
+	Result       *string         `json:"result"`
+	Verification *string         `json:"verification"`
+	Reply        json.RawMessage `json:"reply"`
+}
+
+func (a *app) show(ctx context.Context, cfg config.Config, id string) error {
+	out, err := newOutput(a.stdout, a.shown, cfg.JSON, cfg.JQ)
+	if err != nil {
+		return err
+	}
+	known, err := journaled(ctx, cfg)
+	if err != nil {
+		return err
+	}
+	l, err := find(known, id)
+	if err != nil {
+		return err
+	}
+	e := whole(l, shortID(l.ID, known))
+	if a.json {
+		return out.value(ctx, e)
+	}
+	return columns(a.stdout, rows(l, e, time.Now()))
+}
+
+func whole(l journal.Listed, id string) wholeEntry {
+	r := l.Record
+	e := wholeEntry{
+		Schema: 1, entry: newEntry(l), Type: r.Upload.File.Type, Options: r.Target.Options,
+		Next: next(l), Reply: json.RawMessage("null"),
+	}
+	if len(e.Options) == 0 {
+		e.Options = json.RawMessage("{}")
+	}
+	for _, p := range r.Upload.Parts {
+		e.PartSize = max(e.PartSize, p.Size)
+	}
+	if e.State == stateInDoubt {
+		e.Advice = new(advice(l, id))
+	}
+	if o := r.Outcome; o != nil {
+		e.Result, e.Verification = &o.Result.Value, &o.Verification
+		if len(o.Result.Reply) > 0 {
+			e.Reply = o.Result.Reply
+		}
+	}
+	return e
+}
+
+// rows are what show tells people.
+func rows(l journal.Listed, e wholeEntry, now time.Time) [][2]string {
+	when := func(t time.Time) string {
+		if d := now.Sub(t); d >= 0 {
+			return fmt.Sprintf("%s (%s ago)", t.Local().Format(time.DateTime), rough(d))
+		}
+		return fmt.Sprintf("%s (in %s)", t.Local().Format(time.DateTime), rough(t.Sub(now)))
+	}
+	visible := transport.Visible
+	state := plainState(e.State)
+	if e.Holder != nil && e.Holder.String() != "" {
+		state += ": " + visible(e.Holder.String())
+	}
+	all := [][2]string{
+		{"id", e.ID},
+		{"state", state},
+		{"file", visible(e.File)},
+		{"name", visible(e.Name)},
+		{"type", visible(e.Type)},
+		{"size", fmt.Sprintf("%d bytes (%s)", e.Size, bytesText(e.Size))},
+		{"provider", visible(e.Provider)},
+	}
+	if e.Base != "" {
+		all = append(all, [2]string{"base", visible(e.Base)})
+	}
+	if set := optionsText(e.Options); set != "" {
+		all = append(all, [2]string{"options", visible(set)})
+	}
+	all = append(all,
+		[2]string{"upload", visible(e.Upload)},
+		[2]string{"plan", planText(l.Record.Upload.Parts)},
+		[2]string{"stored", fmt.Sprintf("%d of %s, %s (%s)", e.PartsStored, count(e.Parts, "part"), bytesText(e.BytesStored), percent(e.BytesStored, e.Size))},
+		[2]string{"begun", when(e.Started)},
+		[2]string{"changed", when(e.Updated)},
+	)
+	if e.Ends != nil {
+		all = append(all, [2]string{"ends", when(*e.Ends)})
+	}
+	if e.Result != nil {
+		all = append(all, [2]string{"result", visible(*e.Result)}, [2]string{"verified", visible(*e.Verification)})
+	}
+	if e.Advice != nil {
+		all = append(all, [2]string{"in doubt", *e.Advice})
+	}
+	return append(all, [2]string{"next", e.Next})
+}
+
+// optionsText is how the options would be set.
+func optionsText(options json.RawMessage) string {
+	var values map[string]json.RawMessage
+	if json.Unmarshal(options, &values) != nil {
+		return ""
+	}
+	var set []string
+	for _, name := range slices.Sorted(maps.Keys(values)) {
+		text := string(values[name])
+		var plain string
+		if json.Unmarshal(values[name], &plain) == nil {
+			text = plain
+		}
+		set = append(set, name+"="+text)
+	}
+	return strings.Join(set, " ")
+}
+
+func planText(parts []upload.Part) string {
+	if len(parts) == 0 {
+		return "no parts"
+	}
+	s := count(len(parts), "part")
+	if len(parts) > 1 && parts[0].Size != parts[len(parts)-1].Size {
+		return fmt.Sprintf("%s of %d bytes, the last of %d", s, parts[0].Size, parts[len(parts)-1].Size)
+	}
+	return fmt.Sprintf("%s of %d bytes", s, parts[0].Size)
+}
+
+// next says what the same command would do.
+func next(l journal.Listed) string {
+	if l.Holder != nil && l.Record.State != upload.Delivered {
+		return "the same command is refused as long as it is running"
+	}
+	f, err := upload.Stat(l.Record.Path)
+	if errors.Is(err, upload.ErrNoInput) {
+		return "the file is missing or cannot be read: nothing, until it is back"
+	}
+	step, compare := upload.Next(&l.Record, f)
+	return nextText(step, compare, len(l.Record.Upload.Parts)-l.PartsStored, l.Record)
+}
+
+// nextText says what a first step is.
+func nextText(step upload.Step, compare bool, left int, r upload.Record) string {
+	s := ""
+	switch step {
+	case upload.StepCreate:
+		switch r.State {
+		case upload.Sending, upload.Completing, upload.Done: // and not Spoiled, Delivered
+			return "the file has another size: the old upload is given up and a new one begins"
+		}
+		return "a new upload begins"
+	case upload.StepSend:
+		if s = fmt.Sprintf("%s sent", are(left, "part")); left == 0 {
+			s = "no part is left to send: complete is sent"
+		}
+	case upload.StepComplete:
+		s = "no part is sent: the provider is asked how it ended, or complete is sent once more"
+	case upload.StepDeliver:
+		s = "the result is printed; nothing is sent"
+	}
+	if compare {
+		s = "the file was touched, so what is stored is compared with it; then " + s
+	}
+	return s
+}
+
+func are(n int, thing string) string {
+	if n == 1 {
+		return "1 " + thing + " is"
+	}
+	return count(n, thing) + " are"
+}
+
+// advice says what to look for at the provider when nobody knows how an upload
+// ended.
+func advice(l journal.Listed, id string) string {
+	r := l.Record
+	at := r.Target.Provider
+	if m, err := provider.Load(at, config.ProviderDir()); err == nil {
+		at = place(m)
+	}
+	return fmt.Sprintf("complete was sent and no clear answer is known: look at %s for %s (%d bytes, upload %s). "+
+		"If it is there, multiput abort --local %s forgets the upload here; if it is not, the same command with --restart uploads the file anew",
+		transport.Visible(at), transport.Visible(r.Target.Name), r.Upload.File.Size, transport.Visible(r.Upload.ID), id)
+}
+
+func place(m *manifest.Manifest) string {
+	if m.Docs() == "" {
+		return m.Title()
+	}
+	return fmt.Sprintf("%s (%s)", m.Title(), m.Docs())
+}
