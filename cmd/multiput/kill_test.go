@@ -14,11 +14,14 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/multiput/multiput/pkg/provider"
 	"github.com/multiput/multiput/pkg/sandbox"
+	"github.com/multiput/multiput/pkg/sandbox/s3store"
 )
 
 // TestKillAtEveryWrite kills multiput before and after every write to the
@@ -129,6 +132,13 @@ type rehearsal struct {
 	listen string // its address
 	stop   func() error
 	env    []string
+
+	// Of those of rehearse:
+	store    *s3store.Store // nil: the sandbox's own
+	secret   []string       // what must be nowhere, beside the key
+	starting sync.Mutex     // guards now
+	now      *life          // what the faults kill and kill-late kill
+	onEvent  atomic.Pointer[func(q sandbox.Request, after bool)]
 }
 
 // restart ends the server, once it has answered what it has begun, and starts
@@ -262,7 +272,7 @@ func (r *rehearsal) puts() int {
 // cmpObject checks that there is one object, and that it is the file.
 func (r *rehearsal) cmpObject(t *testing.T, file string) {
 	t.Helper()
-	objects, err := (&stage{dir: r.dir, served: "served"}).objects()
+	objects, err := (&stage{dir: r.dir, served: "served", store: r.store}).objects()
 	if err != nil {
 		t.Fatal(err)
 	}

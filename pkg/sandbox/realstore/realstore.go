@@ -1,5 +1,6 @@
 // Package realstore runs real S3 servers for tests: MinIO and versitygw, of the
-// versions pinned in testdata/tools. Each call starts a server of its own on a
+// versions pinned in testdata/tools; and toxiproxy, which breaks the network in
+// front of them. Each call starts a server of its own on a
 // loopback port, with random credentials, an empty bucket and a temporary
 // directory, and stops it when the test ends. It is for tests alone: nothing
 // that ships imports it.
@@ -46,6 +47,7 @@ type Server struct {
 	Bucket    string
 	AccessKey string
 	SecretKey string
+	PID       int // of its process, for tests that freeze it
 }
 
 // MinIO starts a MinIO server.
@@ -125,6 +127,12 @@ var versitygwTool = tool{
 // start builds t if need be and runs it until the test ends.
 func start(tb testing.TB, t tool) Server {
 	tb.Helper()
+	return started(tb, t, func(bin string) (Server, error) { return run(tb, t, bin) })
+}
+
+// started builds t if need be and runs it.
+func started[S any](tb testing.TB, t tool, run func(bin string) (S, error)) S {
+	tb.Helper()
 	if testing.Short() {
 		tb.Skipf("realstore: no %s with -short", t.name)
 	}
@@ -135,7 +143,7 @@ func start(tb testing.TB, t tool) Server {
 	// A free port is found by listening and letting go, so another process may
 	// take it first. Then the server ends at once, and the next try finds another.
 	for try := 1; ; try++ {
-		s, err := run(tb, t, bin)
+		s, err := run(bin)
 		if err == nil {
 			return s
 		}
@@ -179,14 +187,22 @@ func run(tb testing.TB, t tool, bin string) (Server, error) {
 		AccessKey: rand.Text()[:20],
 		SecretKey: rand.Text(),
 	}
+	args, env := t.command(addr, dir, s)
+	s.PID, err = spawn(tb, t, bin, dir, args, env, func(ctx context.Context, p *process) error { return waitReady(ctx, s, p) })
+	if err != nil {
+		return Server{}, err
+	}
+	return s, nil
+}
+
+// spawn starts bin, waits until it is ready and has it end with the test.
+func spawn(tb testing.TB, t tool, bin, dir string, args, env []string, ready func(context.Context, *process) error) (pid int, err error) {
 	log, err := os.Create(filepath.Join(dir, "log"))
 	if err != nil {
-		return Server{}, fmt.Errorf("create log: %w", err)
+		return 0, fmt.Errorf("create log: %w", err)
 	}
-
 	// The test's own context ends before its cleanups, which may need the server.
 	ctx, cancel := context.WithCancel(context.WithoutCancel(tb.Context()))
-	args, env := t.command(addr, dir, s)
 	cmd := exec.CommandContext(ctx, bin, args...)
 	cmd.Dir = dir
 	cmd.Env = append(environ(dir), env...)
@@ -194,16 +210,16 @@ func run(tb testing.TB, t tool, bin string) (Server, error) {
 	p, err := launch(cmd)
 	if err != nil {
 		cancel()
-		return Server{}, errors.Join(err, log.Close())
+		return 0, errors.Join(err, log.Close())
 	}
 	stop := func() {
 		cancel() // a kill: what it stored is thrown away
 		<-p.ended
 		_ = log.Close()
 	}
-	if err := waitReady(tb.Context(), s, p); err != nil {
+	if err := ready(tb.Context(), p); err != nil {
 		stop()
-		return Server{}, fmt.Errorf("%w\n%s", err, tail(log.Name()))
+		return 0, fmt.Errorf("%w\n%s", err, tail(log.Name()))
 	}
 	tb.Cleanup(func() {
 		select {
@@ -216,7 +232,7 @@ func run(tb testing.TB, t tool, bin string) (Server, error) {
 			tb.Logf("realstore: the end of %s's log:\n%s", t.name, tail(log.Name()))
 		}
 	})
-	return s, nil
+	return cmd.Process.Pid, nil
 }
 
 // environ is the little that a server needs of this process's environment:

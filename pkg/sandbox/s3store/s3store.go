@@ -128,8 +128,11 @@ func (s *Store) Parts(ctx context.Context, r sandbox.Ref, numbers []int) ([]sand
 }
 
 // Complete has the server assemble the object. As it is visible then, it is
-// deleted if check does not accept it.
+// deleted if check does not accept it. It goes on when the client has left, as
+// an API does that hands such work on; and MinIO, broken off in the middle of
+// it, may neither have the object nor find the parts again.
 func (s *Store) Complete(ctx context.Context, r sandbox.Ref, parts []sandbox.Part, check sandbox.Check) (sandbox.Object, error) {
+	ctx = context.WithoutCancel(ctx)
 	var list []minio.CompletePart
 	var numbers []int
 	for _, p := range parts {
