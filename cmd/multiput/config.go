@@ -201,7 +201,7 @@ func (s shown) table(w io.Writer) error {
 		line("api-key", value, from)
 	}
 	for _, u := range s.Unused {
-		line("not used", "", u)
+		line("note", "", u)
 	}
 	return t.Flush()
 }

@@ -38,7 +38,7 @@ func (a *app) address(ctx context.Context, cfg config.Config, m *manifest.Manife
 	}
 	if trace := a.tracer(cfg); trace != nil {
 		for _, unused := range cfg.Unused {
-			trace("not used: " + unused)
+			trace(unused)
 		}
 		if key.From != "" {
 			trace("the API key comes from " + key.From)

@@ -114,9 +114,12 @@ func (l *layers) useProfile(c *Config) error {
 	c.Profile, l.name, l.profile = name, name, maps.Clone(p.habits)
 	c.Set = map[string]string{}
 	if to := p.habits["provider"].text; to != "" && l.level("provider") > byProfile && !sameProvider(to, l.v.GetString("provider")) {
-		for _, key := range bound(p) {
+		keys := bound(p)
+		for _, key := range keys {
 			delete(l.profile, key)
-			c.Unused = append(c.Unused, fmt.Sprintf("%s of %s: it is for %s", key, c.fromProfile(), to))
+		}
+		if len(keys) > 0 {
+			c.Unused = append(c.Unused, fmt.Sprintf("%s is for %s: not used of it: %s", c.fromProfile(), to, strings.Join(keys, ", ")))
 		}
 	} else {
 		c.own = p.base
@@ -147,12 +150,13 @@ func sameProvider(a, b string) bool {
 func (l *layers) keySource(c *Config) {
 	sources := []*string{&c.APIKeyFile, &c.APIKeyCommand}
 	most := byDefault
+	var unused []string
 	for i, key := range keySources {
 		at := l.level(key)
 		to := l.file.top.habits["provider"].text
 		if at == byFile && to != "" && !sameProvider(to, c.Provider) {
 			*sources[i], at = "", byDefault
-			c.Unused = append(c.Unused, fmt.Sprintf("%s of %s: it is for %s", key, c.File, to))
+			unused = append(unused, fmt.Sprintf("%s is for %s: not used of it: %s", c.File, to, key))
 		}
 		most = max(most, at)
 	}
@@ -160,6 +164,9 @@ func (l *layers) keySource(c *Config) {
 		if l.level(key) < most {
 			*sources[i] = ""
 		}
+	}
+	if most == byDefault { // where another one counts, this one is not missed
+		c.Unused = append(c.Unused, unused...)
 	}
 	if most == byFile || most == byProfile {
 		c.keyDir = l.file.dir()
