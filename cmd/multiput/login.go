@@ -38,6 +38,9 @@ in a file, from a command or in the provider's variable comes before it.`,
 			if err != nil {
 				return err
 			}
+			if err := config.Keyring(); err != nil {
+				return err // before somebody types
+			}
 			key, err := a.askKey(c.Context(), m)
 			if err != nil {
 				return err

@@ -22,7 +22,7 @@ const (
 var ErrNoKeyring = errors.New("the system's keyring cannot be used")
 
 // ErrNoKey is a keyring without the key.
-var ErrNoKey = errors.New("it has no key")
+var ErrNoKey = errors.New("no key")
 
 // keyring is the place of one key in the system's keyring. It is a provider's
 // name together with the origin of its address: under its name alone, a manifest
@@ -66,7 +66,7 @@ func (k keyring) missing(err error) error {
 // bounded asks the keyring, which takes no context. What does not answer in time
 // is left behind, and ends with the process.
 func bounded(ctx context.Context, limit time.Duration, ask func() error) error {
-	if err := absent(); err != nil {
+	if err := Keyring(); err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("%w: it did not answer within %v; is it locked?", ErrNoKeyring, limit))
@@ -91,9 +91,9 @@ func bounded(ctx context.Context, limit time.Duration, ask func() error) error {
 	}
 }
 
-// absent finds out without asking that there is no keyring. Where it lives on
+// Keyring finds out without asking that there is no keyring. Where it lives on
 // the session bus and none is named, the library would start one.
-func absent() error {
+func Keyring() error {
 	switch runtime.GOOS {
 	case "darwin", "windows":
 		return nil
