@@ -144,8 +144,8 @@ func bases(cfg config.Config, m *manifest.Manifest) []config.Setting {
 	return all
 }
 
-// hideOptions hides the options that are secret, and all those of a provider
-// that is not known.
+// hideOptions hides the options that the manifest calls secret, and those that it
+// does not know.
 func hideOptions(all []config.Setting, m *manifest.Manifest) {
 	open := map[string]bool{}
 	if m != nil {
