@@ -44,7 +44,7 @@ func TestLogin(t *testing.T) {
 	run := func(code int, stdin io.Reader, args ...string) (stdout, stderr string) {
 		t.Helper()
 		var out, talk bytes.Buffer
-		a := app{stdin: stdin, stdout: &out, stderr: &talk, journal: openJournal}
+		a := app{stdin: stdin, stdout: &out, stderr: &talk, journal: openJournal, remote: func(string) string { return "" }}
 		if got := a.run(t.Context(), args); got != code {
 			t.Errorf("%v: exit code %d, want %d: %s", args, got, code, talk.String())
 		}

@@ -51,6 +51,7 @@ type Config struct {
 	base     map[string]value // by provider
 	own      value            // the profile's address, which is its provider's
 	settings []Setting
+	flags    *pflag.FlagSet
 	keyDir   string // where APIKeyCommand runs; empty: here
 }
 
@@ -143,7 +144,7 @@ func Load(flags *pflag.FlagSet) (Config, error) {
 			}
 		}
 	}
-	c := Config{File: path, base: f.base}
+	c := Config{File: path, base: f.base, flags: flags}
 	if err := l.useProfile(&c); err != nil {
 		return Config{}, err
 	}
@@ -160,12 +161,22 @@ func LoadFor(flags *pflag.FlagSet, provider string) (Config, error) {
 		return Config{}, err
 	}
 	all := pflag.NewFlagSet("", pflag.ContinueOnError)
-	all.AddFlagSet(flags)
 	all.String("provider", "", "")
+	all.AddFlagSet(flags) // all but its provider, if it has one
 	if err := all.Set("provider", provider); err != nil {
 		return Config{}, err
 	}
 	return Load(all)
+}
+
+// For is the configuration that the same flags, variables and file make for
+// another provider: what is meant for one only is not carried over.
+func (c Config) For(provider string) (Config, error) {
+	if provider == c.Provider || c.flags == nil { // not loaded: nothing in it is for one only
+		c.Provider = provider
+		return c, nil
+	}
+	return LoadFor(c.flags, provider)
 }
 
 // notEmpty refuses a flag that was given nothing: --base-url "$STAGING" without

@@ -203,6 +203,29 @@ func TestProfileIsOfOneProvider(t *testing.T) {
 	}
 }
 
+// The configuration for another provider leaves behind what is for one only.
+func TestFor(t *testing.T) {
+	c, err := load(t, setting{file: work, args: []string{"--profile", "work", "-j", "7"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for to, want := range map[string]string{"openai": "echo work", "archetype": "", "fileai": ""} {
+		other, err := c.For(to)
+		if err != nil || other.Provider != to || other.APIKeyCommand != want || other.Concurrency != 7 || (len(other.Set) > 0) != (want != "") {
+			t.Errorf("%s: %q, %v, %v", to, other.APIKeyCommand, other.Set, err)
+		}
+	}
+	if other, err := c.For("archetype"); err != nil || other.APIKeyFile != "/archetype.key" {
+		t.Errorf("the top's: %q, %v", other.APIKeyFile, err)
+	}
+	if c, err = load(t, setting{file: work, args: []string{"-p", "archetype", "--api-key-command", "echo flag"}}); err != nil {
+		t.Fatal(err)
+	}
+	if other, err := c.For("fileai"); err != nil || other.APIKeyCommand != "echo flag" {
+		t.Errorf("a flag is for any: %q, %v", other.APIKeyCommand, err)
+	}
+}
+
 // Paths in the file are relative to the file, not to where a run happens to be.
 func TestPathsAreRelativeToTheFile(t *testing.T) {
 	t.Chdir(t.TempDir())
