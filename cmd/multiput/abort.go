@@ -102,7 +102,7 @@ func (a *app) abort(ctx context.Context, cfg config.Config, o abortOptions, ids 
 			f = a.abortOne(ctx, cfg, o, out, l, id, len(chosen) > 1)
 		}
 		if f.err != nil {
-			f.file, f.keyFrom, f.stopped = l.Record.Path, cfg.KeySource(), fmt.Sprintf("interrupted: %s is not given up.", id)
+			f.file, f.stopped = l.Record.Path, fmt.Sprintf("interrupted: %s is not given up.", id)
 			code = worse(code, a.tell(f))
 		}
 		if ctx.Err() != nil {
@@ -206,7 +206,7 @@ func (a *app) abortOne(ctx context.Context, cfg config.Config, o abortOptions, o
 
 // abortThere tells the provider, if it can be told; else why not.
 func (a *app) abortThere(ctx context.Context, cfg config.Config, o abortOptions, r upload.Record, id string, among bool) (told bool, why string, f failure) {
-	m, err := manifestOf(cfg, r)
+	cfg, m, err := manifestOf(cfg, r)
 	if err != nil {
 		return false, "", failure{err: err}
 	}
@@ -216,7 +216,7 @@ func (a *app) abortThere(ctx context.Context, cfg config.Config, o abortOptions,
 	}
 	u, stop, err := a.reopen(ctx, cfg, o.recordedOptions, m, r, among)
 	if err != nil {
-		return false, "", failure{err: err, keyEnv: m.KeyEnv()}
+		return false, "", failure{err: err, keyEnv: m.KeyEnv(), keyFrom: cfg.KeySource()}
 	}
 	defer stop()
 	switch err := u.Abort(ctx, r.Upload); {
@@ -227,7 +227,7 @@ func (a *app) abortThere(ctx context.Context, cfg config.Config, o abortOptions,
 	case errors.Is(err, upload.ErrRefused), errors.Is(err, upload.ErrReply), errors.Is(err, upload.ErrCompleted):
 		return false, "", failure{err: &stuckError{err, id}}
 	default:
-		return false, "", failure{err: err, keyEnv: m.KeyEnv()}
+		return false, "", failure{err: err, keyEnv: m.KeyEnv(), keyFrom: cfg.KeySource()}
 	}
 }
 

@@ -110,7 +110,7 @@ var classes = []class{
 	}},
 	{wraps(upload.ErrChanged), exitData, "data", say("run the same command again when the file is at rest: only what differs is sent")},
 	{wraps(upload.ErrChecksum), exitData, "data", say("something between here and the store alters the data; run the same command again to send once more what was damaged")},
-	{typed[*config.Error], exitConfig, "config", say("")},
+	{typed[*config.Error], exitConfig, "config", unknownHint},
 	{typed[*usageError], exitUsage, "usage", func(f failure) string {
 		var u *usageError
 		errors.As(f.err, &u)
@@ -137,7 +137,7 @@ var classes = []class{
 		if f.keyEnv == "" {
 			return ""
 		}
-		return fmt.Sprintf("put a valid API key into %s, or name a file with --api-key-file", f.keyEnv)
+		return fmt.Sprintf("put a valid API key into %s, name a file with --api-key-file, or store it with multiput login", f.keyEnv)
 	}},
 	{wraps(upload.ErrTooSlow), exitFailed, "failed", say("a faster connection, a higher --limit-rate or a smaller file would do; the same command tries it anew")},
 	{isPlan, exitFailed, "failed", func(f failure) string {
@@ -146,12 +146,22 @@ var classes = []class{
 		}
 		return ""
 	}},
+	{wraps(config.ErrNoKeyring), exitFailed, "failed", say("an API key can also come from the provider's variable, --api-key-file or --api-key-command")},
 	{typed[*tls.CertificateVerificationError], exitFailed, "failed", say("a certificate authority of your own is trusted with --cacert FILE")},
 	{wraps(upload.ErrUnfinished), exitAgain, "tempfail", say(again)},
 	{wraps(upload.ErrReply), exitFailed, "failed", baseHint},
 	{wraps(upload.ErrRefused, upload.ErrLimit, upload.ErrGone), exitFailed, "failed", refusedHint},
 	{wraps(upload.ErrJournal), exitJournal, "cantcreat", say("--journal PATH names another journal")},
 	{func(error) bool { return true }, exitFailed, "failed", baseHint},
+}
+
+// unknownHint names what was meant by a key or a profile that there is not.
+func unknownHint(f failure) string {
+	var u *config.UnknownError
+	if !errors.As(f.err, &u) {
+		return ""
+	}
+	return strings.TrimPrefix(manifest.DidYouMean(u.Name, u.Known), ", ")
 }
 
 func isPlan(err error) bool { return typed[*upload.PlanError](err) }

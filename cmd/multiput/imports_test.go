@@ -33,6 +33,7 @@ var knows = map[string][]string{
 var only = map[string]string{
 	"go.etcd.io/bbolt":                  "pkg/journal",
 	"github.com/spf13/viper":            "pkg/config",
+	"github.com/zalando/go-keyring":     "pkg/config",
 	"github.com/schollz/progressbar/v3": "pkg/progress",
 	"github.com/spf13/cobra":            "cmd/multiput",
 	"github.com/aws/aws-sdk-go-v2":      "",

@@ -119,7 +119,7 @@ func (a *app) resume(ctx context.Context, cfg config.Config, o recordedOptions, 
 			break
 		}
 		if f := a.goOn(ctx, cfg, o, out, l, len(chosen) > 1); f.err != nil {
-			f.file, f.keyFrom = l.Record.Path, cfg.KeySource()
+			f.file = l.Record.Path
 			code = worse(code, a.tell(f))
 		}
 	}
@@ -132,7 +132,7 @@ func (a *app) resume(ctx context.Context, cfg config.Config, o recordedOptions, 
 // goOn takes one upload to its end.
 func (a *app) goOn(ctx context.Context, cfg config.Config, o recordedOptions, out *output, l journal.Listed, among bool) failure {
 	r := l.Record
-	m, err := manifestOf(cfg, r)
+	cfg, m, err := manifestOf(cfg, r)
 	if err != nil {
 		return failure{err: err}
 	}
@@ -142,7 +142,7 @@ func (a *app) goOn(ctx context.Context, cfg config.Config, o recordedOptions, ou
 	}
 	u, stop, err := a.reopen(ctx, cfg, o, m, r, among)
 	if err != nil {
-		return failure{err: err, keyEnv: m.KeyEnv()}
+		return failure{err: err, keyEnv: m.KeyEnv(), keyFrom: cfg.KeySource()}
 	}
 	defer stop()
 	u.Resume = true
@@ -154,28 +154,33 @@ func (a *app) goOn(ctx context.Context, cfg config.Config, o recordedOptions, ou
 	if errors.Is(err, upload.ErrNothing) && among {
 		return failure{} // another process was faster
 	}
-	return failure{err: err, report: report, keyEnv: m.KeyEnv()}
+	return failure{err: err, report: report, keyEnv: m.KeyEnv(), keyFrom: cfg.KeySource()}
 }
 
 // manifestOf finds the manifest that an upload was begun with: the one that -p
-// names, if it is the one, or else by its name.
-func manifestOf(cfg config.Config, r upload.Record) (*manifest.Manifest, error) {
+// names, if it is the one, or else by its name. The configuration that comes with
+// it is that of this provider: a key is not for whatever the journal holds.
+func manifestOf(cfg config.Config, r upload.Record) (config.Config, *manifest.Manifest, error) {
 	name := r.Target.Provider
 	var unknown *provider.UnknownError
 	if cfg.Provider != "" {
 		m, err := loadManifest(cfg.Provider)
 		if err == nil && m.Name() == name {
-			return m, nil
+			return cfg, m, nil
 		}
 		if err != nil && !errors.As(err, &unknown) {
-			return nil, err
+			return cfg, nil, err
 		}
 	}
 	m, err := loadManifest(name)
 	if errors.As(err, &unknown) {
-		return nil, usagef("it goes to %s, whose manifest is not known by that name: name the file with -p FILE.yaml", transport.Visible(name))
+		return cfg, nil, usagef("it goes to %s, whose manifest is not known by that name: name the file with -p FILE.yaml", transport.Visible(name))
 	}
-	return m, err
+	if err != nil {
+		return cfg, nil, err
+	}
+	cfg, err = cfg.For(name)
+	return cfg, m, err
 }
 
 // reopen wires what takes an upload up again: its identity is exactly what it
@@ -198,6 +203,11 @@ func (a *app) reopen(ctx context.Context, cfg config.Config, o recordedOptions, 
 		case is && !isSecret:
 			return nil, nil, usagef("--set %s: an upload keeps the options that it was begun with; only secret ones are set again", name)
 		case is || !among:
+			options[name] = value
+		}
+	}
+	for name, value := range cfg.Set {
+		if _, own := given[name]; secret[name] && !own {
 			options[name] = value
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -140,9 +141,11 @@ func (a *app) uploader(ctx context.Context, cfg config.Config, o uploadOptions) 
 	if m.Name() == sandboxName && o.base != "" {
 		return nil, nil, stop, usagef("the sandbox has no other address than its own")
 	}
+	given := maps.Clone(options)
+	withProfile(options, cfg)
 	u, stop, err = a.open(ctx, cfg, m, manifest.Settings{Base: o.base, Options: options}, !o.dryRun)
 	if err != nil {
-		return nil, m, stop, err
+		return nil, m, stop, profileFault(err, cfg, given)
 	}
 	u.Restart = o.restart
 	return u, m, stop, nil
@@ -178,21 +181,12 @@ func (a *app) open(ctx context.Context, cfg config.Config, m *manifest.Manifest,
 		}
 		s.Base, s.Key, stop = running.base, running.key, running.stop
 	default:
-		if !named {
-			s.Base = cfg.Base(m.Name())
+		if err := a.address(ctx, cfg, m, &s); err != nil {
+			return nil, stop, err
 		}
-		key, err := cfg.Key(ctx, m.KeyEnv(), a.stderr)
-		if err != nil {
-			return nil, stop, fmt.Errorf("%w: %w", upload.ErrDenied, err)
-		}
-		s.Key = key
 	}
 	p, err := m.Open(s)
-	var wrong *manifest.BaseError
-	if errors.As(err, &wrong) && !named {
-		err = &config.Error{Where: "base-url of " + m.Name() + ", or its variable", Err: err}
-	}
-	if err != nil {
+	if err = openFault(err, cfg, m, named, s.Key); err != nil {
 		stop()
 		return nil, func() {}, err
 	}

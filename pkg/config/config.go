@@ -1,5 +1,5 @@
 // Package config turns flags, environment and the user's file into one struct,
-// in that order of precedence.
+// in that order of precedence; a profile of the file comes before its top.
 //
 // It is the only place that reads the environment. It reads no file from the
 // working directory: a cloned repository must not redirect a key. It knows no
@@ -9,7 +9,6 @@ package config
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
@@ -44,7 +43,16 @@ type Config struct {
 	APIKeyFile    string
 	APIKeyCommand string
 
-	base map[string]string // by provider
+	Profile string            // the profile in use; empty: none
+	Set     map[string]string // its options of the provider, as text
+	File    string            // the config file that was read, or would have been
+	Unused  []string          // what the file says for another provider, and why it does not count
+
+	base     map[string]value // by provider
+	own      value            // the profile's address, which is its provider's
+	settings []Setting
+	flags    *pflag.FlagSet
+	keyDir   string // where APIKeyCommand runs; empty: here
 }
 
 // Error is something wrong in the config file or in a variable.
@@ -55,6 +63,20 @@ type Error struct {
 
 func (e *Error) Error() string { return e.Where + ": " + e.Err.Error() }
 func (e *Error) Unwrap() error { return e.Err }
+
+// UnknownError is a name that nothing has.
+type UnknownError struct {
+	What  string // key or profile
+	Name  string
+	Known []string
+}
+
+func (e *UnknownError) Error() string {
+	if len(e.Known) == 0 {
+		return fmt.Sprintf("there is no %s %q, nor any other", e.What, e.Name)
+	}
+	return fmt.Sprintf("there is no %s %q (there is: %s)", e.What, e.Name, strings.Join(e.Known, ", "))
+}
 
 // UsageError is a flag whose value cannot be meant.
 type UsageError struct{ Err error }
@@ -90,6 +112,7 @@ func Flags(f *pflag.FlagSet) {
 func GlobalFlags(f *pflag.FlagSet) {
 	f.String("journal", "", "`PATH` of the journal (default: in the user's state directory)")
 	f.String("config", "", "`PATH` of the config file (default: in the user's config directory)")
+	f.String("profile", "", "use the profile `NAME` of the config file")
 	f.Bool("json", false, "print one JSON object per file on stdout")
 	f.String("jq", "", "print what `EXPR` selects from the JSON object")
 	f.BoolP("quiet", "q", false, "say nothing but errors")
@@ -97,45 +120,63 @@ func GlobalFlags(f *pflag.FlagSet) {
 }
 
 // Load reads the config file that --config or MULTIPUT_CONFIG names, or the
-// user's own if there is one, and puts variables and flags above it. What is
-// wrong is an *Error or, in a flag, a *UsageError.
+// user's own if there is one, and puts its profile, variables and flags above
+// it. What is wrong is an *Error or, in a flag, a *UsageError.
 func Load(flags *pflag.FlagSet) (Config, error) {
-	v := viper.New()
 	if err := notEmpty(flags); err != nil {
 		return Config{}, err
 	}
-	path, named := os.Getenv("MULTIPUT_CONFIG"), true
-	if f := flags.Lookup("config"); f != nil && f.Changed {
-		path = f.Value.String()
+	path, named := Path(flags)
+	f := &file{path: path}
+	l := &layers{flags: flags, file: f, v: viper.NewWithOptions(viper.WithDecoderRegistry(f))}
+	if err := f.read(l.v, named); err != nil {
+		return Config{}, err
 	}
-	if path == "" {
-		dir, err := os.UserConfigDir()
-		if err == nil {
-			path, named = filepath.Join(dir, "multiput", "config.yaml"), false
-		}
-	}
-	if path != "" {
-		if err := read(v, path, named); err != nil {
-			return Config{}, &Error{Where: path, Err: err}
-		}
-	}
-	if v.IsSet("base-url") && len(v.GetStringMapString("base-url")) == 0 {
-		return Config{}, &Error{Where: path, Err: errors.New("base-url needs a provider below it, such as base-url: {openai: URL}")}
-	}
-	base := v.GetStringMapString("base-url")
-	v.SetEnvPrefix("MULTIPUT")
-	v.SetEnvKeyReplacer(strings.NewReplacer("-", "_"))
+	l.v.SetEnvPrefix("MULTIPUT")
+	l.v.SetEnvKeyReplacer(strings.NewReplacer("-", "_"))
 	for _, key := range habits {
-		if err := v.BindEnv(key); err != nil {
+		if err := l.v.BindEnv(key); err != nil {
 			return Config{}, err
 		}
 		if f := flags.Lookup(key); f != nil {
-			if err := v.BindPFlag(key, f); err != nil {
+			if err := l.v.BindPFlag(key, f); err != nil {
 				return Config{}, err
 			}
 		}
 	}
-	return decode(v, flags, path, base)
+	c := Config{File: path, base: f.base, flags: flags}
+	if err := l.useProfile(&c); err != nil {
+		return Config{}, err
+	}
+	if err := l.decode(&c); err != nil {
+		return Config{}, err
+	}
+	return c, nil
+}
+
+// LoadFor is Load where the provider is named by other means than a flag, which
+// count as one.
+func LoadFor(flags *pflag.FlagSet, provider string) (Config, error) {
+	if err := notEmpty(flags); err != nil {
+		return Config{}, err
+	}
+	all := pflag.NewFlagSet("", pflag.ContinueOnError)
+	all.String("provider", "", "")
+	all.AddFlagSet(flags) // all but its provider, if it has one
+	if err := all.Set("provider", provider); err != nil {
+		return Config{}, err
+	}
+	return Load(all)
+}
+
+// For is the configuration that the same flags, variables and file make for
+// another provider: what is meant for one only is not carried over.
+func (c Config) For(provider string) (Config, error) {
+	if provider == c.Provider || c.flags == nil { // not loaded: nothing in it is for one only
+		c.Provider = provider
+		return c, nil
+	}
+	return LoadFor(c.flags, provider)
 }
 
 // notEmpty refuses a flag that was given nothing: --base-url "$STAGING" without
@@ -149,58 +190,15 @@ func notEmpty(flags *pflag.FlagSet) (err error) {
 	return err
 }
 
-func read(v *viper.Viper, path string, named bool) error {
-	v.SetConfigFile(path)
-	v.SetConfigType("yaml")
-	err := v.ReadInConfig()
-	switch {
-	case errors.Is(err, fs.ErrNotExist) && !named:
-		return nil
-	case errors.Is(err, fs.ErrNotExist):
-		return errors.New("no such file")
-	case err != nil:
-		return err
-	}
-	for _, key := range v.AllKeys() {
-		top, _, nested := strings.Cut(key, ".")
-		if !slices.Contains(habits, key) && key != "base-url" && !(nested && top == "base-url") {
-			return fmt.Errorf("unknown key %q (known: %s, base-url)", key, strings.Join(habits, ", "))
-		}
-	}
-	for _, key := range habits {
-		if !v.InConfig(key) {
-			continue
-		}
-		switch v.Get(key).(type) {
-		case nil, string, bool, int, int64, uint64, float64:
-		default:
-			return fmt.Errorf("%s is a list or has keys below it, and should be one value", key)
-		}
-	}
-	return nil
-}
-
-func decode(v *viper.Viper, flags *pflag.FlagSet, path string, base map[string]string) (Config, error) {
-	c := Config{
-		Provider: v.GetString("provider"), Checksum: v.GetString("checksum"), Progress: v.GetString("progress"),
-		ContentType: v.GetString("content-type"), JQ: v.GetString("jq"), Journal: v.GetString("journal"),
-		CACert: v.GetString("cacert"), APIKeyFile: v.GetString("api-key-file"), APIKeyCommand: v.GetString("api-key-command"),
-		base: base,
-	}
+func (l *layers) decode(c *Config) error {
+	v := l.v
+	c.Provider, c.Checksum, c.Progress = v.GetString("provider"), v.GetString("checksum"), v.GetString("progress")
+	c.ContentType, c.JQ, c.Journal = v.GetString("content-type"), v.GetString("jq"), v.GetString("journal")
+	c.CACert, c.APIKeyFile, c.APIKeyCommand = v.GetString("cacert"), v.GetString("api-key-file"), v.GetString("api-key-command")
 	var first error
 	check := func(key string, err error) {
-		if err == nil || first != nil {
-			return
-		}
-		variable := "MULTIPUT_" + strings.ToUpper(strings.ReplaceAll(key, "-", "_"))
-		f := flags.Lookup(key)
-		switch {
-		case f != nil && f.Changed:
-			first = &UsageError{Err: fmt.Errorf("--%s: %w", key, err)}
-		case os.Getenv(variable) != "":
-			first = &Error{Where: variable, Err: err}
-		default:
-			first = &Error{Where: path + ": " + key, Err: err}
+		if err != nil && first == nil {
+			first = l.wrong(key, err)
 		}
 	}
 	boolean := func(key string) bool {
@@ -243,33 +241,18 @@ func decode(v *viper.Viper, flags *pflag.FlagSet, path string, base map[string]s
 	check("checksum", oneOf(c.Checksum, "auto", "require", "off"))
 	check("progress", oneOf(c.Progress, "auto", "bar", "plain", "json", "none"))
 	if first != nil {
-		return Config{}, first
+		return first
 	}
-	// Of two sources of a key, the one that was said more explicitly counts.
-	if level(flags, "api-key-file") > level(flags, "api-key-command") {
-		c.APIKeyCommand = ""
-	} else if level(flags, "api-key-file") < level(flags, "api-key-command") {
-		c.APIKeyFile = ""
-	}
+	l.keySource(c)
 	if c.Journal == "" {
 		dir, err := StateDir()
 		if err != nil {
-			return Config{}, err
+			return err
 		}
 		c.Journal = filepath.Join(dir, "journal.db")
 	}
-	return c, nil
-}
-
-// level is how explicitly a key is set: by a flag, a variable, or less.
-func level(flags *pflag.FlagSet, key string) int {
-	switch f := flags.Lookup(key); {
-	case f != nil && f.Changed:
-		return 2
-	case os.Getenv("MULTIPUT_"+strings.ToUpper(strings.ReplaceAll(key, "-", "_"))) != "":
-		return 1
-	}
-	return 0
+	c.settings = l.show(c)
+	return nil
 }
 
 func orFalse(s string) string {
@@ -324,22 +307,41 @@ func WantsJSON(args []string) bool {
 func (c Config) BaseNames() []string { return slices.Sorted(maps.Keys(c.base)) }
 
 // Base is the address that replaces the one of a provider's manifest: from
-// MULTIPUT_NAME_BASE_URL, or base-url.NAME of the config file. Empty: none.
+// MULTIPUT_NAME_BASE_URL, the profile in use, or base-url.NAME of the config
+// file. Empty: none.
 func (c Config) Base(provider string) string {
-	variable := "MULTIPUT_" + strings.ToUpper(strings.ReplaceAll(provider, "-", "_")) + "_BASE_URL"
+	address, _ := c.BaseFrom(provider, true)
+	return address
+}
+
+// BaseFrom is Base, and where it is from, as a Setting says it. The profile has
+// an address only for the provider in use.
+func (c Config) BaseFrom(provider string, inUse bool) (address, from string) {
+	variable := BaseVariable(provider)
 	if s := os.Getenv(variable); s != "" {
-		return s
+		return s, "variable " + variable
 	}
-	return c.base[strings.ToLower(provider)]
+	if inUse && c.own.text != "" {
+		return c.own.text, c.fromProfile()
+	}
+	if s := c.base[provider].text; s != "" {
+		return s, c.File
+	}
+	return "", ""
+}
+
+// BaseVariable is the variable that holds the address of a provider's API.
+func BaseVariable(provider string) string {
+	return "MULTIPUT_" + strings.ToUpper(strings.ReplaceAll(provider, "-", "_")) + "_BASE_URL"
 }
 
 // ProviderDir is where the user's manifests are. Empty: nowhere.
 func ProviderDir() string {
-	dir, err := os.UserConfigDir()
-	if err != nil {
+	dir := userDir()
+	if dir == "" {
 		return ""
 	}
-	return filepath.Join(dir, "multiput", "providers")
+	return filepath.Join(dir, "providers")
 }
 
 // StateDir is where multiput keeps what has to outlive it: the journal and the

@@ -172,7 +172,7 @@ func TestKeyPrecedence(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		key, err := cfg.Key(t.Context(), "TEST_KEY", &bytes.Buffer{})
+		key, err := cfg.Key(t.Context(), config.KeyOf{Env: "TEST_KEY"}, &bytes.Buffer{})
 		if err != nil || key.Reveal() != c.want {
 			t.Errorf("%s: %q, %v", name, key.Reveal(), err)
 		}
@@ -187,7 +187,7 @@ func TestKeyPrecedence(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if key, err := cfg.Key(t.Context(), "TEST_KEY", &bytes.Buffer{}); err == nil {
+		if key, err := cfg.Key(t.Context(), config.KeyOf{Env: "TEST_KEY"}, &bytes.Buffer{}); err == nil {
 			t.Errorf("%s: %q", name, key.Reveal())
 		}
 	}
@@ -198,17 +198,17 @@ func TestSecretShowsItselfNowhere(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	key, err := cfg.Key(t.Context(), "TEST_KEY", &bytes.Buffer{})
+	key, err := cfg.Key(t.Context(), config.KeyOf{Env: "TEST_KEY"}, &bytes.Buffer{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	asJSON, err := json.Marshal(map[string]any{"key": key, "in": struct{ K config.Secret }{key}})
+	asJSON, err := json.Marshal(map[string]any{"key": key, "in": struct{ K config.Found }{key}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	all := string(asJSON) + fmt.Sprint(key, &key) + fmt.Errorf("wrapped: %v", key).Error()
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%d"} {
-		all += fmt.Sprintf(verb+verb, key, struct{ K config.Secret }{key})
+		all += fmt.Sprintf(verb+verb, key, struct{ K config.Found }{key})
 	}
 	if strings.Contains(all, seeded) || strings.Contains(all, fmt.Sprintf("%x", seeded)) {
 		t.Errorf("it shows: %s", all)

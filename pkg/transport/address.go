@@ -3,6 +3,7 @@ package transport
 import (
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 	"net/url"
 	"strings"
@@ -26,6 +27,19 @@ func CheckURL(raw string) (*url.URL, error) {
 		return nil, fmt.Errorf("%s: plain http is refused, except to this machine", Redact(raw))
 	}
 	return nil, fmt.Errorf("%s: not an https URL", Redact(raw))
+}
+
+// Origin is the scheme, host and port of an address that CheckURL accepts.
+func Origin(raw string) (string, error) {
+	u, err := CheckURL(raw)
+	if err != nil {
+		return "", err
+	}
+	port := u.Port()
+	if port == "" {
+		port = map[string]string{"https": "443", "http": "80"}[u.Scheme]
+	}
+	return u.Scheme + "://" + net.JoinHostPort(strings.ToLower(u.Hostname()), port), nil
 }
 
 // Loopback reports whether host can only be this machine.

@@ -66,7 +66,7 @@ func (m *Manifest) Open(s Settings) (Provider, error) {
 		return nil, err
 	}
 	p := &speaker{m: m, base: base, options: all, client: s.Client}
-	if p.origin, err = origin(base); err != nil {
+	if p.origin, err = transport.Origin(base); err != nil {
 		return nil, &BaseError{Provider: m.title, Reason: err.Error()}
 	}
 	if set = m.open(set); len(set) > 0 {
@@ -143,19 +143,6 @@ func parseBase(raw string) (string, error) {
 	return strings.TrimRight(u.String(), "/"), nil
 }
 
-// origin is the scheme, host and port of an address.
-func origin(raw string) (string, error) {
-	u, err := transport.CheckURL(raw)
-	if err != nil {
-		return "", err
-	}
-	port := u.Port()
-	if port == "" {
-		port = map[string]string{"https": "443", "http": "80"}[u.Scheme]
-	}
-	return u.Scheme + "://" + strings.ToLower(u.Hostname()) + ":" + port, nil
-}
-
 // speaker speaks the API of a manifest.
 type speaker struct {
 	m            *Manifest
@@ -225,7 +212,7 @@ func (p *speaker) authorize(h http.Header, address string) error {
 	if p.m.auth == nil {
 		return nil
 	}
-	to, err := origin(address)
+	to, err := transport.Origin(address)
 	if err != nil {
 		return err
 	}

@@ -1,0 +1,143 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"github.com/multiput/multiput/pkg/config"
+	"github.com/multiput/multiput/pkg/provider/manifest"
+	"github.com/multiput/multiput/pkg/transport"
+	"github.com/multiput/multiput/pkg/upload"
+)
+
+func (a *app) loginCmd() *cobra.Command {
+	var base string
+	c := &cobra.Command{
+		Use:   "login PROVIDER",
+		Short: "Store a provider's API key in the system's keyring",
+		Long: `Ask for a provider's API key and store it in the system's keyring. It is read
+from the terminal, without showing it, or from standard input if that is none;
+never from the command line, which others can read.
+
+The key is kept for the address of the API, and not used for another one. A key
+in a file, from a command or in the provider's variable comes before it.`,
+		Example: `  multiput login openai
+  pass show work/archetype | multiput login archetype
+  multiput login openai --base-url https://eu.api.openai.com/v1`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			cfg, m, of, err := a.account(c, args[0], base)
+			if err != nil {
+				return err
+			}
+			if err := config.Keyring(); err != nil {
+				return err // before somebody types
+			}
+			key, err := a.askKey(c.Context(), m)
+			if err != nil {
+				return err
+			}
+			if err := config.StoreKey(c.Context(), of, key); err != nil {
+				return err
+			}
+			a.say(cfg, "the API key of %s for %s is in the system's keyring", m.Title(), of.Origin)
+			if first := cfg.Before(of); first != "" {
+				a.say(cfg, "warning: %s comes before it", first)
+			}
+			return nil
+		},
+	}
+	loginFlags(c, &base)
+	return c
+}
+
+func loginFlags(c *cobra.Command, base *string) {
+	c.Flags().StringVar(base, "base-url", "", "`URL` of the API instead of the provider's own")
+}
+
+// account is whose key is stored or removed. The address is the one that an
+// upload with the same flags and variables would go to.
+func (a *app) account(c *cobra.Command, name, base string) (cfg config.Config, m *manifest.Manifest, of config.KeyOf, err error) {
+	if cfg, err = config.LoadFor(c.Flags(), name); err != nil {
+		return cfg, nil, of, err
+	}
+	a.json = cfg.JSON || cfg.JQ != ""
+	if m, err = loadManifest(cfg.Provider); err != nil {
+		return cfg, nil, of, err
+	}
+	if !m.NeedsKey() || m.Name() == sandboxName {
+		return cfg, nil, of, usagef("%s takes no API key", m.Title())
+	}
+	from := ""
+	if base == "" {
+		base, from = cfg.BaseFrom(m.Name(), true)
+	}
+	of = keyOf(m, base)
+	if _, err = transport.Origin(cmp.Or(base, m.Base())); err != nil && from != "" {
+		err = &config.Error{Where: "base-url of " + m.Name() + " (" + from + ")", Err: err}
+	} else if err != nil {
+		err = usagef("--base-url: %w", err)
+	}
+	return cfg, m, of, err
+}
+
+// askKey reads a key from the terminal, or else from standard input.
+func (a *app) askKey(ctx context.Context, m *manifest.Manifest) (config.Secret, error) {
+	from, in := "standard input", a.stdin
+	if f, ok := a.stdin.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
+		fmt.Fprintf(a.stderr, "API key of %s (it is not shown): ", m.Title())
+		line, err := unseen(ctx, f)
+		fmt.Fprintln(a.stderr)
+		if err != nil {
+			return config.Secret{}, err
+		}
+		from, in = "the terminal", strings.NewReader(line)
+	}
+	key, err := config.NewSecret(in, from)
+	if err != nil {
+		return key, fmt.Errorf("%w: %w", upload.ErrDenied, err)
+	}
+	return key, nil
+}
+
+// unseen reads a line without echo, and leaves the terminal as it was also when
+// it is interrupted: the reading cannot be, and ends with the process.
+func unseen(ctx context.Context, f *os.File) (string, error) {
+	before, err := term.GetState(int(f.Fd()))
+	if err != nil {
+		return "", err
+	}
+	type answer struct {
+		line []byte
+		err  error
+	}
+	read := make(chan answer, 1)
+	go func() {
+		line, err := term.ReadPassword(int(f.Fd()))
+		read <- answer{line, err}
+	}()
+	select {
+	case <-ctx.Done():
+		return "", errors.Join(context.Cause(ctx), term.Restore(int(f.Fd()), before))
+	case got := <-read:
+		if errors.Is(got.err, io.EOF) {
+			got.err = nil // nothing was said
+		}
+		return string(got.line), got.err
+	}
+}
+
+// say tells what was done, unless the user wants to hear nothing but errors.
+func (a *app) say(cfg config.Config, format string, args ...any) {
+	if !cfg.Quiet {
+		fmt.Fprintf(a.stderr, format+"\n", args...)
+	}
+}
