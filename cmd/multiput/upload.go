@@ -61,7 +61,7 @@ as the provider has it. All talk is on stderr.`,
 			if err != nil {
 				return err
 			}
-			a.json = cfg.JSON || cfg.JQ != ""
+			a.json = cfg.JSON || cfg.JQ != "" || cfg.Progress == string(progress.JSON)
 			return a.upload(c.Context(), cfg, o, args)
 		},
 	}
@@ -99,14 +99,16 @@ func (a *app) upload(ctx context.Context, cfg config.Config, o uploadOptions, fi
 		return a.dryRun(ctx, cfg, out, u, m, files, o)
 	}
 	a.warnOfNetwork(cfg)
+	show, hide := a.watch(cfg, files)
+	defer hide()
 	code := 0
 	for _, file := range files {
 		if ctx.Err() != nil {
 			code = worse(code, a.tell(failure{err: fmt.Errorf("%s: %w", file, context.Cause(ctx)), file: file}))
 			break
 		}
-		observe, end := a.observer(cfg)
-		u.Observe = observe
+		observe, end := show.File(file)
+		u.Observe = a.actions.observe(file, a.json || cfg.Quiet, observe)
 		u.Deliver = func(ctx context.Context, r upload.Report) error { return out.print(ctx, file, r) }
 		report, err := u.Upload(ctx, upload.File{Path: file, Name: o.name, Type: cfg.ContentType})
 		end()
@@ -276,31 +278,9 @@ func (a *app) warnOfNetwork(cfg config.Config) {
 
 // warn says something that is about no file in particular.
 func (a *app) warn(cfg config.Config, text string) {
-	observe, end := a.observer(cfg)
+	show, hide := a.watch(cfg, nil)
+	defer hide()
+	observe, end := show.File("")
 	observe(upload.Warning{Text: text})
 	end()
-}
-
-// observer shows progress as the user wants it, or as suits where it goes.
-func (a *app) observer(cfg config.Config) (observe func(upload.Event), end func()) {
-	style := progress.Style(cfg.Progress)
-	switch {
-	case cfg.Quiet:
-		style = progress.None
-	case style != "auto" && style != "":
-	case a.json && !a.terminal:
-		// Nothing but objects, for whoever reads them, and of those the warnings.
-		all, end := progress.New(a.stderr, progress.JSON, cfg.Verbose)
-		return func(e upload.Event) {
-			switch e.(type) {
-			case upload.Warning, upload.Lost:
-				all(e)
-			}
-		}, end
-	case a.terminal:
-		style = progress.Bar
-	default:
-		style = progress.Plain
-	}
-	return progress.New(a.stderr, style, cfg.Verbose)
 }
