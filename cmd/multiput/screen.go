@@ -16,6 +16,7 @@ import (
 // screen is what is known of where the talk goes.
 type screen struct {
 	terminal bool       // whether it is one that can move its cursor
+	shared   bool       // whether stdout is a terminal too, and so the same
 	ascii    bool       // whether it shows nothing else for certain
 	width    func() int // in columns; nil: not known
 }
@@ -24,7 +25,10 @@ type screen struct {
 // them: there is no color.
 func screenOf(f *os.File) screen {
 	fd := int(f.Fd())
-	s := screen{terminal: term.IsTerminal(fd) && os.Getenv("TERM") != "dumb"}
+	s := screen{
+		terminal: term.IsTerminal(fd) && os.Getenv("TERM") != "dumb",
+		shared:   term.IsTerminal(int(os.Stdout.Fd())),
+	}
 	s.width = func() int {
 		width, _, err := term.GetSize(fd)
 		if err != nil {
@@ -64,6 +68,15 @@ func (a *app) watch(cfg config.Config, files []string) (d *progress.Display, clo
 		d.Close()
 		a.stderr = stderr
 	}
+}
+
+// aside writes to stdout with no bar in the way. Elsewhere than on a terminal
+// the write may take its time, and the display must not wait for it.
+func (a *app) aside(d *progress.Display, write func() error) error {
+	if !a.screen.shared {
+		return write()
+	}
+	return d.Aside(write)
 }
 
 // style shows progress as the user wants it, or as suits where it goes.

@@ -109,7 +109,9 @@ func (a *app) upload(ctx context.Context, cfg config.Config, o uploadOptions, fi
 		}
 		observe, end := show.File(file)
 		u.Observe = a.actions.observe(file, a.json || cfg.Quiet, observe)
-		u.Deliver = func(ctx context.Context, r upload.Report) error { return out.print(ctx, file, r) }
+		u.Deliver = func(ctx context.Context, r upload.Report) error {
+			return a.aside(show, func() error { return out.print(ctx, file, r) })
+		}
 		report, err := u.Upload(ctx, upload.File{Path: file, Name: o.name, Type: cfg.ContentType})
 		end()
 		if err != nil {

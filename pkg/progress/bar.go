@@ -52,13 +52,18 @@ const (
 
 // above says something in front of the bar.
 func (b *bar) above(s string) {
-	if b.line != "" {
-		s = "\r" + clearRest + s
-	}
-	b.line = ""
+	b.hide()
 	io.WriteString(b.w, s) //nolint:errcheck // see the package doc
 	b.amid = !strings.HasSuffix(s, "\n")
 	b.tick()
+}
+
+// hide leaves nothing of the bar.
+func (b *bar) hide() {
+	if b.line != "" {
+		io.WriteString(b.w, "\r"+clearRest) //nolint:errcheck // see the package doc
+	}
+	b.line = ""
 }
 
 func (b *bar) text(p []byte) { b.above(string(p)) }
@@ -163,7 +168,7 @@ func (b *bar) render(now time.Time) string {
 		name, behind := b.name(l.name), b.behind(l, rate, left)
 		spare := most - uniseg.StringWidth(b.picture(name, 0)+behind)
 		switch {
-		case !l.bar && spare >= -2: // without the two ends of the bar
+		case !l.bar && spare >= -len(" ||"): // without what is left of a bar
 			return strings.TrimSpace(fmt.Sprintf("%s%4d%%%s", name, b.percent(), behind))
 		case l.bar && spare >= leastBar:
 			return strings.TrimSpace(b.picture(name, min(spare, mostBar)) + behind)

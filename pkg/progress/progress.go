@@ -129,6 +129,20 @@ func (d *Display) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
+// Aside takes the bar away while somebody writes to the same terminal by
+// another way, as to stdout.
+func (d *Display) Aside(write func() error) error {
+	b, drawn := d.view.(*bar)
+	if !drawn {
+		return write()
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	b.hide()
+	defer b.tick()
+	return write()
+}
+
 // Close says what was done in all, where there were several files, and leaves
 // the cursor at the beginning of a line. It is called once.
 func (d *Display) Close() {

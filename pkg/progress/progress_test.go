@@ -394,6 +394,15 @@ func TestBarAndOthers(t *testing.T) {
 		if got := s.shown(); !strings.HasPrefix(got, "\r\x1b[Jabove\n\r") || !strings.Contains(got, "a.bin   0% |") {
 			t.Errorf("with a bar: %q", got)
 		}
+		s.Aside(func() error {
+			if got := s.out.String(); got != "\r\x1b[J" {
+				t.Errorf("aside: %q", got)
+			}
+			return nil
+		})
+		if got := s.shown(); !strings.Contains(got, "a.bin   0% |") {
+			t.Errorf("after that: %q", got)
+		}
 		end()
 		s.Close()
 	})
