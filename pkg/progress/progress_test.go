@@ -305,6 +305,23 @@ func TestNeverMoreThanAll(t *testing.T) {
 	}
 }
 
+// A part may be on its way twice. That is no more than all of it either.
+func TestTwiceOnItsWay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := show(progress.Options{Style: progress.JSON})
+		observe, end := s.File("a.bin")
+		observe(planned("a.bin", 1, 0))
+		observe(upload.Sent{Part: part(1), Bytes: 90 * mb})
+		observe(upload.Sent{Part: part(1), Bytes: 90 * mb})
+		pass(time.Second)
+		if got := s.shown(); !strings.Contains(got, `"bytes_in_flight":100000000,`) {
+			t.Errorf("of 100 MB it says %s", got)
+		}
+		end()
+		s.Close()
+	})
+}
+
 // The rate is that of the last seconds: when nothing moves any more it sinks to
 // nothing, and how long it will take is not known.
 func TestRateIsRecent(t *testing.T) {
@@ -394,13 +411,20 @@ func TestBarAndOthers(t *testing.T) {
 		if got := s.shown(); !strings.HasPrefix(got, "\r\x1b[Jabove\n\r") || !strings.Contains(got, "a.bin   0% |") {
 			t.Errorf("with a bar: %q", got)
 		}
-		s.Aside(func() error {
+		fmt.Fprint(s, "password: ")
+		pass(5 * time.Second)
+		if got := s.shown(); got != "\r\x1b[Jpassword: " {
+			t.Errorf("over an open line: %q", got)
+		}
+		fmt.Fprintln(s)
+		s.shown()
+		err := s.Aside(func() error {
 			if got := s.out.String(); got != "\r\x1b[J" {
 				t.Errorf("aside: %q", got)
 			}
-			return nil
+			return errors.New("no space")
 		})
-		if got := s.shown(); !strings.Contains(got, "a.bin   0% |") {
+		if got := s.shown(); err == nil || !strings.Contains(got, "a.bin   0% |") {
 			t.Errorf("after that: %q", got)
 		}
 		end()
