@@ -70,13 +70,17 @@ func (j *actions) observe(file string, quiet bool, next func(upload.Event)) func
 	}
 	return func(e upload.Event) {
 		next(e)
+		text := ""
 		switch e := e.(type) {
 		case upload.Warning:
-			if !quiet {
-				j.annotate("warning", file, transport.Clean(e.Text))
-			}
+			text = transport.Clean(e.Text)
+		case upload.Lost:
+			text = fmt.Sprintf("part %d is sent again: %s", e.Part.Number, e.Why)
 		case upload.Ended:
 			j.note(row{file: file, report: e.Report})
+		}
+		if text != "" && !quiet {
+			j.annotate("warning", file, text)
 		}
 	}
 }
@@ -114,8 +118,8 @@ func (j *actions) note(r row) {
 
 // annotate writes a workflow command.
 func (j *actions) annotate(command, file, message string) {
-	text := strings.NewReplacer("%", "%25", "\r", "%0D", "\n", "%0A")
-	property := strings.NewReplacer("%", "%25", "\r", "%0D", "\n", "%0A", ":", "%3A", ",", "%2C")
+	text := strings.NewReplacer("%", "%25", "\r", "%0D", "\n", "%0A", "##[", "## [")
+	property := strings.NewReplacer("%", "%25", "\r", "%0D", "\n", "%0A", "##[", "## [", ":", "%3A", ",", "%2C")
 	of := "title=multiput"
 	if file != "" {
 		of = "file=" + property.Replace(transport.Clean(file)) + "," + of

@@ -66,7 +66,7 @@ const tickEvery = 100 * time.Millisecond
 
 // New gives a display that writes to w. Close ends it.
 func New(w io.Writer, o Options) *Display {
-	t := &total{files: o.Files, bytes: o.Bytes}
+	t := &total{files: o.Files, bytes: o.Bytes, began: time.Now()}
 	d := &Display{total: t, stop: make(chan struct{}), stopped: make(chan struct{})}
 	talk := talk{w: w, verbose: o.Verbose}
 	switch o.Style {

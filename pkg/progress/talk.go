@@ -59,7 +59,7 @@ func (t *total) summary() string {
 		}
 		before += f.before
 	}
-	s := fmt.Sprintf("%d of %d files: %s", done, max(t.files, len(t.all)), spent(size, t.handed, time.Since(t.started)))
+	s := fmt.Sprintf("%d of %d files: %s", done, max(t.files, len(t.all)), spent(size, t.handed, time.Since(t.began)))
 	if before > 0 {
 		s += fmt.Sprintf(", %s stored before", amount(before))
 	}

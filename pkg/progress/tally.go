@@ -65,6 +65,7 @@ type total struct {
 
 	handed  int64 // bytes that were handed to the network, repeats included
 	samples []sample
+	began   time.Time // when the display was there
 	started time.Time // when the first event came
 }
 
