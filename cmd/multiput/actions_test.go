@@ -55,7 +55,7 @@ func TestGuard(t *testing.T) {
 		whole := out.String()
 		_, out, g = inJob(nil)
 		for i := range len(text) {
-			fmt.Fprint(g, text[i : i+1])
+			fmt.Fprint(g, text[i:i+1])
 		}
 		if out.String() != whole {
 			t.Errorf("%q, byte by byte, becomes %q", text, out.String())
