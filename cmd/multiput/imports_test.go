@@ -34,6 +34,7 @@ var only = map[string]string{
 	"go.etcd.io/bbolt":                  "pkg/journal",
 	"github.com/spf13/viper":            "pkg/config",
 	"github.com/schollz/progressbar/v3": "pkg/progress",
+	"github.com/rivo/uniseg":            "pkg/progress",
 	"github.com/spf13/cobra":            "cmd/multiput",
 	"github.com/aws/aws-sdk-go-v2":      "",
 	"github.com/minio/minio-go/v7":      "",

@@ -3,8 +3,10 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -81,6 +83,35 @@ func valid(t *testing.T, s *jsonschema.Schema, out string) (objects []map[string
 		}
 	}
 	return objects
+}
+
+// docs/scripts.md has a row for each event, and each of its keys in it.
+func TestEventsAreDocumented(t *testing.T) {
+	var events struct {
+		Defs map[string]struct{ Required []string } `json:"$defs"`
+	}
+	b, err := os.ReadFile(filepath.Join("..", "..", "docs", "schema", "events.json"))
+	if err == nil {
+		err = json.Unmarshal(b, &events)
+	}
+	page, err2 := os.ReadFile(filepath.Join("..", "..", "docs", "scripts.md"))
+	if err := errors.Join(err, err2); err != nil {
+		t.Fatal(err)
+	}
+	for name, event := range events.Defs {
+		if event.Required == nil {
+			continue // a part of others
+		}
+		row := regexp.MustCompile("(?m)^\\| `" + name + "` \\| .*").Find(page)
+		for _, key := range event.Required {
+			if !slices.Contains([]string{"schema", "event", "time", "file"}, key) && !bytes.Contains(row, []byte("`"+key+"`")) {
+				t.Errorf("the row of %s does not name %s: %s", name, key, row)
+			}
+		}
+		if row == nil {
+			t.Errorf("there is no row for %s", name)
+		}
+	}
 }
 
 // What is printed is what docs/schema says.
