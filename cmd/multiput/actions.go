@@ -75,7 +75,7 @@ func (j *actions) observe(file string, quiet bool, next func(upload.Event)) func
 		case upload.Warning:
 			text = transport.Clean(e.Text)
 		case upload.Lost:
-			text = fmt.Sprintf("part %d is sent again: %s", e.Part.Number, e.Why)
+			text = fmt.Sprintf("part %d is sent again: %s", e.Part.Number, transport.Visible(e.Why))
 		case upload.Ended:
 			j.note(row{file: file, report: e.Report})
 		}
@@ -122,14 +122,14 @@ func (j *actions) annotate(command, file, message string) {
 	property := strings.NewReplacer("%", "%25", "\r", "%0D", "\n", "%0A", "##[", "## [", ":", "%3A", ",", "%2C")
 	of := "title=multiput"
 	if file != "" {
-		of = "file=" + property.Replace(transport.Clean(file)) + "," + of
+		of = "file=" + property.Replace(transport.Visible(file)) + "," + of
 	}
 	fmt.Fprintf(j.w, "::%s %s::%s\n", command, of, text.Replace(message)) //nolint:errcheck // talk that was not heard
 }
 
 // summarize appends what came of the files to the job's summary. That it cannot
-// is worth a warning on w, and no failure.
-func (j *actions) summarize(w io.Writer) {
+// is worth a warning, and no failure.
+func (j *actions) summarize(warn func(string)) {
 	if j == nil || j.summary == "" {
 		return
 	}
@@ -145,7 +145,7 @@ func (j *actions) summarize(w io.Writer) {
 	}
 	j.rows = nil
 	if err != nil {
-		fmt.Fprintf(w, "warning: the summary of the job cannot be written: %v\n", err) //nolint:errcheck // talk that was not heard
+		warn(fmt.Sprintf("the summary of the job cannot be written: %v", err))
 	}
 }
 

@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"fmt"
 	"os"
 	"os/exec"
 	"regexp"
@@ -28,33 +27,15 @@ type pty struct {
 // onTerminal starts multiput with a terminal of so many columns.
 func (r *rehearsal) onTerminal(t *testing.T, columns int, env []string, args ...string) *pty {
 	t.Helper()
-	master, err := os.OpenFile("/dev/ptmx", os.O_RDWR|syscall.O_NOCTTY, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { master.Close() })
-	fd := int(master.Fd())
-	if err := unix.IoctlSetPointerInt(fd, unix.TIOCSPTLCK, 0); err != nil {
-		t.Fatal(err)
-	}
-	n, err := unix.IoctlGetInt(fd, unix.TIOCGPTN)
-	if err != nil {
-		t.Fatal(err)
-	}
-	tty, err := os.OpenFile(fmt.Sprintf("/dev/pts/%d", n), os.O_RDWR|syscall.O_NOCTTY, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
+	master, tty := terminal(t)
 	p := &pty{t: t, master: master, came: make(chan []byte, 1000)}
 	p.resize(columns)
-	p.cmd = exec.CommandContext(t.Context(), "multiput", args...)
+	p.cmd = r.command(t, args...)
 	p.cmd.Stdin, p.cmd.Stdout, p.cmd.Stderr = tty, tty, tty
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
-	p.cmd.Env = append(append(append([]string{}, r.env...), "TERM=xterm", "LANG=C.UTF-8"), env...)
-	if err := p.cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	tty.Close()
+	p.cmd.Env = append(append(p.cmd.Env, "TERM=xterm", "LANG=C.UTF-8"), env...)
+	must(t, p.cmd.Start())
+	must(t, tty.Close())
 	go func() {
 		defer close(p.came)
 		for {
@@ -74,9 +55,10 @@ func (r *rehearsal) onTerminal(t *testing.T, columns int, env []string, args ...
 func (p *pty) resize(columns int) {
 	p.t.Helper()
 	size := unix.Winsize{Row: 24, Col: uint16(columns)}
-	if err := unix.IoctlSetWinsize(int(p.master.Fd()), unix.TIOCSWINSZ, &size); err != nil {
-		p.t.Fatal(err)
-	}
+	c, err := p.master.SyscallConn()
+	must(p.t, err)
+	must(p.t, c.Control(func(fd uintptr) { err = unix.IoctlSetWinsize(int(fd), unix.TIOCSWINSZ, &size) }))
+	must(p.t, err)
 }
 
 // A bar as it is drawn: over what stood there, cut off instead of broken in two,
@@ -147,9 +129,8 @@ func TestTerminal(t *testing.T) {
 			}
 		}
 	}
-	if _, err := p.master.Write([]byte{3}); err != nil {
-		t.Fatal(err)
-	}
+	_, err := p.master.Write([]byte{3})
+	must(t, err)
 	code, all := p.end()
 	if code != 130 {
 		t.Errorf("after Ctrl-C the exit code is %d", code)

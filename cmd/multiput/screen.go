@@ -2,7 +2,6 @@ package main
 
 import (
 	"cmp"
-	"io"
 	"os"
 	"runtime"
 	"strings"
@@ -16,7 +15,6 @@ import (
 // screen is what is known of where the talk goes.
 type screen struct {
 	terminal bool       // whether it is one that can move its cursor
-	shared   bool       // whether stdout is a terminal too, and so the same
 	ascii    bool       // whether it shows nothing else for certain
 	width    func() int // in columns; nil: not known
 }
@@ -25,10 +23,7 @@ type screen struct {
 // them: there is no color.
 func screenOf(f *os.File) screen {
 	fd := int(f.Fd())
-	s := screen{
-		terminal: term.IsTerminal(fd) && os.Getenv("TERM") != "dumb",
-		shared:   term.IsTerminal(int(os.Stdout.Fd())),
-	}
+	s := screen{terminal: term.IsTerminal(fd) && os.Getenv("TERM") != "dumb"}
 	s.width = func() int {
 		width, _, err := term.GetSize(fd)
 		if err != nil {
@@ -60,11 +55,7 @@ func (a *app) watch(cfg config.Config, files []string) (d *progress.Display, clo
 	d = progress.New(stderr, o)
 	a.stderr = d
 	return d, func() {
-		if cfg.Quiet {
-			a.actions.summarize(io.Discard)
-		} else {
-			a.actions.summarize(d)
-		}
+		a.actions.summarize(d.Warn)
 		d.Close()
 		a.stderr = stderr
 	}
@@ -73,7 +64,7 @@ func (a *app) watch(cfg config.Config, files []string) (d *progress.Display, clo
 // aside writes to stdout with no bar in the way. Elsewhere than on a terminal
 // the write may take its time, and the display must not wait for it.
 func (a *app) aside(d *progress.Display, write func() error) error {
-	if !a.screen.shared {
+	if !a.shown {
 		return write()
 	}
 	return d.Aside(write)

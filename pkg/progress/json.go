@@ -22,7 +22,7 @@ type objects struct {
 
 func (o *objects) say(event string, f *file, with map[string]any) {
 	with["schema"], with["event"], with["time"] = 1, event, time.Now().UTC().Format("2006-01-02T15:04:05.000Z")
-	if f != nil {
+	if f != nil && f.path != "" {
 		with["file"] = f.path
 	}
 	o.print(with)
@@ -30,7 +30,7 @@ func (o *objects) say(event string, f *file, with map[string]any) {
 
 func (o *objects) print(object any) {
 	if b, err := json.Marshal(object); err == nil {
-		o.w.Write(append(b, '\n')) //nolint:errcheck // see the package doc
+		o.w.Write(append(transport.VisibleJSON(b), '\n')) //nolint:errcheck // see the package doc
 	}
 }
 
@@ -58,7 +58,7 @@ func (o *objects) event(f *file, e upload.Event) {
 			"parts_stored": f.storedParts, "bytes_stored": f.stored,
 		})
 	case upload.Retrying:
-		o.say("retrying", f, map[string]any{"op": e.Op, "error": transport.Clean(e.Err.Error()), "wait_seconds": e.Wait.Seconds()})
+		o.say("retrying", f, map[string]any{"op": e.Op, "error": transport.Visible(e.Err.Error()), "wait_seconds": e.Wait.Seconds()})
 	case upload.Ending:
 		o.say("completing", f, map[string]any{})
 	case upload.Ended:

@@ -121,6 +121,13 @@ func (d *Display) File(path string) (observe func(upload.Event), end func()) {
 	}
 }
 
+// Warn says something that is about no file in particular.
+func (d *Display) Warn(text string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.view.event(&file{}, upload.Warning{Text: text})
+}
+
 // Write shows whole lines of somebody else's.
 func (d *Display) Write(p []byte) (int, error) {
 	d.mu.Lock()

@@ -20,17 +20,17 @@ type talk struct {
 
 func (t talk) line(f *file, several bool, e upload.Event) string {
 	of := ""
-	if several {
-		of = transport.Clean(f.path) + ": "
+	if several && f.path != "" {
+		of = transport.Visible(f.path) + ": "
 	}
 	switch e := e.(type) {
 	case upload.Warning:
 		return "warning: " + of + transport.Clean(e.Text)
 	case upload.Lost:
-		return fmt.Sprintf("warning: %spart %d is sent again: %s", of, e.Part.Number, e.Why)
+		return fmt.Sprintf("warning: %spart %d is sent again: %s", of, e.Part.Number, transport.Visible(e.Why))
 	case upload.Retrying:
 		if t.verbose {
-			return fmt.Sprintf("%s%s: trying again in %s: %s", of, e.Op, e.Wait.Round(time.Millisecond), transport.Clean(e.Err.Error()))
+			return fmt.Sprintf("%s%s: trying again in %s: %s", of, transport.Visible(e.Op), e.Wait.Round(time.Millisecond), transport.Visible(e.Err.Error()))
 		}
 	}
 	return ""

@@ -52,7 +52,7 @@ func (f *file) count(e upload.Event) {
 	}
 }
 
-func shown(f upload.File) string { return transport.Clean(f.Name) }
+func shown(f upload.File) string { return transport.Visible(f.Name) }
 
 // gone counts what is on its way as well.
 func (f *file) gone() int64 { return min(f.size, f.stored+max(0, f.flying)) }
