@@ -7,15 +7,11 @@ import (
 	"github.com/multiput/multiput/pkg/upload"
 )
 
-// When there is a line on how far it is: at another tenth, but not in quick
-// succession, or after some time as a sign of life.
-const (
-	tenthEvery = 5 * time.Second
-	lifeEvery  = 30 * time.Second
-)
+// lifeEvery is after how long there is a sign of life.
+const lifeEvery = 30 * time.Second
 
-// plain is a line at the start, a few on the way, one at the end. None has a
-// control character in it.
+// plain is a line at the start, one for each tenth, one at the end, and one
+// after every long silence. None has a control character in it.
 type plain struct {
 	talk
 	*total
@@ -45,7 +41,7 @@ func (p *plain) event(f *file, e upload.Event) {
 			p.say("%s", s)
 		}
 	case upload.Stored:
-		if p.percent()/10 > p.tenth && p.percent() < 100 && time.Since(p.said) >= tenthEvery {
+		if p.percent()/10 > p.tenth && p.percent() < 100 {
 			p.far()
 		}
 	case upload.Ended:

@@ -8,6 +8,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -20,16 +22,13 @@ import (
 
 var update = flag.Bool("update", false, "write the golden files")
 
-// golden compares what was shown with testdata/NAME, control characters made
-// visible.
+// golden compares what was shown with testdata/progress/NAME, control characters
+// made visible.
 func golden(t *testing.T, name, got string) {
 	t.Helper()
 	got = strings.NewReplacer("\r", "<CR>", "\x1b[J", "<clear>", "\x1b[?7l", "", "\x1b[?7h", "").Replace(got)
-	path := filepath.Join("testdata", name)
+	path := filepath.Join("..", "..", "testdata", "progress", name)
 	if *update {
-		if err := os.MkdirAll("testdata", 0o755); err != nil {
-			t.Fatal(err)
-		}
 		if err := os.WriteFile(path, []byte(got), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -46,7 +45,31 @@ func golden(t *testing.T, name, got string) {
 // stage plays uploads in front of a display, in synctest's time.
 type stage struct {
 	*progress.Display
-	out strings.Builder
+	out screen
+}
+
+// screen keeps what is written.
+type screen struct {
+	mu sync.Mutex
+	b  strings.Builder
+}
+
+func (s *screen) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.Write(p)
+}
+
+func (s *screen) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.String()
+}
+
+func (s *screen) Reset() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.b.Reset()
 }
 
 func show(o progress.Options) *stage {
@@ -241,8 +264,8 @@ func TestBarSeveral(t *testing.T) {
 // two. The terminal is asked anew each time.
 func TestBarWidths(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		width := 100
-		s := show(progress.Options{Style: progress.Bar, Width: func() int { return width }})
+		var terminal atomic.Int64
+		s := show(progress.Options{Style: progress.Bar, Width: func() int { return int(terminal.Load()) }})
 		observe, end := s.File("training.jsonl")
 		observe(planned("訓練データ-training-of-the-year.jsonl", 127, 40))
 		for n := range 20 {
@@ -250,7 +273,8 @@ func TestBarWidths(t *testing.T) {
 		}
 		s.shown()
 		var lines strings.Builder
-		for width = 130; width >= 6; width-- {
+		for width := 130; width >= 6; width-- {
+			terminal.Store(int64(width))
 			pass(100 * time.Millisecond)
 			if got := s.shown(); got != "" {
 				line := strings.Trim(strings.NewReplacer("\x1b[J", "", "\x1b[?7l", "", "\x1b[?7h", "").Replace(got), "\r")
@@ -454,6 +478,44 @@ func TestJSON(t *testing.T) {
 		s.Close()
 		golden(t, "warnings.ndjson", s.shown())
 	})
+}
+
+// Several uploads tell of themselves at the same time, and others talk.
+func TestAtTheSameTime(t *testing.T) {
+	for _, style := range []progress.Style{progress.Bar, progress.Plain, progress.JSON, progress.Warnings, progress.None} {
+		synctest.Test(t, func(t *testing.T) {
+			const files = 4
+			s := show(progress.Options{Style: style, Files: files, Bytes: files * 200 * mb})
+			var all sync.WaitGroup
+			for n := range files {
+				all.Go(func() {
+					name := fmt.Sprintf("%d.bin", n)
+					observe, end := s.File(name)
+					observe(planned(name, 2, 0))
+					for p := range 2 {
+						for range 100 {
+							<-time.After(time.Duration(n+1) * 10 * time.Millisecond)
+							observe(upload.Sent{Part: part(p + 1), Bytes: mb})
+						}
+						observe(upload.Stored{Part: part(p + 1)})
+						fmt.Fprintln(s, "between")
+					}
+					observe(ended(name, 2, 0, 2*time.Second))
+					end()
+				})
+			}
+			all.Wait()
+			s.Close()
+			got := s.shown()
+			if n := strings.Count(got, "between"); n != 2*files {
+				t.Errorf("%s: of %d lines of others %d are there", style, 2*files, n)
+			}
+			last := map[progress.Style]string{progress.Bar: "\n4 of 4 files: 800 MB in ", progress.Plain: "\n4 of 4 files: 800 MB in "}[style]
+			if !strings.Contains(got, last) || style == progress.Bar && !strings.Contains(got, "3 of 4 files  ") {
+				t.Errorf("%s: %s", style, got)
+			}
+		})
+	}
 }
 
 func TestNone(t *testing.T) {
