@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"syscall"
@@ -153,6 +154,33 @@ func TestTerminal(t *testing.T) {
 	}
 	if !strings.Contains(all, "B before)  ") {
 		t.Errorf("it does not say what was stored before: %q", all)
+	}
+}
+
+// A result on the same terminal stands on a line of its own, and so does what is
+// said of a file that failed; the last line is about all of them.
+func TestSeveralAtATerminal(t *testing.T) {
+	r := newRehearsal(t, "archetype", 64<<10)
+	must(t, r.server.Faults.Add("put@times=all:slow=300k"))
+	file := r.file(t, 5*64<<10)
+	other := filepath.Join(r.dir, "other.bin")
+	must(t, os.WriteFile(other, make([]byte, 5*64<<10), 0o600))
+	code, all := r.onTerminal(t, 80, nil, "upload", file, "none", other, "-p", "archetype").end()
+	if code != exitNoInput {
+		t.Errorf("exit code %d", code)
+	}
+	for _, line := range []string{
+		"file\\.bin: 328 kB in .*", "other\\.bin: 328 kB in .*", "multiput: none: .*no such file.*", "2 of 3 files: 655 kB in .*",
+	} {
+		if !regexp.MustCompile("(\x1b\\[J|\n)" + line + "\r\n").MatchString(all) {
+			t.Errorf("there is no line %s: %q", line, all)
+		}
+	}
+	if n := len(regexp.MustCompile("(\x1b\\[J|\n)file_[a-z0-9]+\r\n").FindAllString(all, -1)); n != 2 {
+		t.Errorf("of two results %d have a line of their own: %q", n, all)
+	}
+	if bar := regexp.MustCompile("\r\x1b\\[\\?7l1 of 3 files +[0-9]+% \\|"); !bar.MatchString(all) {
+		t.Errorf("no bar says how many files are done: %q", all)
 	}
 }
 
