@@ -113,6 +113,7 @@ func (a *app) resume(ctx context.Context, cfg config.Config, o recordedOptions, 
 		a.note(cfg, "There is nothing to go on with.")
 	}
 	a.warnOfNetwork(cfg)
+	defer a.summarize(cfg)
 	code := 0
 	for _, l := range chosen {
 		if ctx.Err() != nil {
@@ -152,7 +153,9 @@ func (a *app) goOn(ctx context.Context, cfg config.Config, o recordedOptions, ou
 	observe, end := show.File(r.Path)
 	defer end()
 	u.Observe = a.actions.observe(r.Path, a.json || cfg.Quiet, observe)
-	u.Deliver = func(ctx context.Context, rep upload.Report) error { return out.print(ctx, r.Path, rep) }
+	u.Deliver = func(ctx context.Context, rep upload.Report) error {
+		return a.aside(show, func() error { return out.print(ctx, r.Path, rep) })
+	}
 	report, err := u.Upload(ctx, upload.File{Path: r.Path, Name: r.Target.Name, Type: r.Target.Type})
 	if errors.Is(err, upload.ErrNothing) && among {
 		return failure{} // another process was faster

@@ -55,7 +55,6 @@ func (a *app) watch(cfg config.Config, files []string) (d *progress.Display, clo
 	d = progress.New(stderr, o)
 	a.stderr = d
 	return d, func() {
-		a.actions.summarize(d.Warn)
 		d.Close()
 		a.stderr = stderr
 	}

@@ -99,6 +99,7 @@ func (a *app) upload(ctx context.Context, cfg config.Config, o uploadOptions, fi
 		return a.dryRun(ctx, cfg, out, u, m, files, o)
 	}
 	a.warnOfNetwork(cfg)
+	defer a.summarize(cfg)
 	show, hide := a.watch(cfg, files)
 	defer hide()
 	code := 0
@@ -278,11 +279,14 @@ func (a *app) warnOfNetwork(cfg config.Config) {
 	}
 }
 
+// summarize tells the job of GitHub's, if this is one, what came of the files.
+func (a *app) summarize(cfg config.Config) {
+	a.actions.summarize(func(text string) { a.warn(cfg, text) })
+}
+
 // warn says something that is about no file in particular.
 func (a *app) warn(cfg config.Config, text string) {
 	show, hide := a.watch(cfg, nil)
 	defer hide()
-	observe, end := show.File("")
-	observe(upload.Warning{Text: text})
-	end()
+	show.Warn(text)
 }
