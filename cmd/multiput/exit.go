@@ -201,6 +201,7 @@ func (a *app) tell(f failure) int {
 	if f.file != "" && !strings.HasPrefix(message, f.report.File.Path+" ") && !strings.HasPrefix(message, f.report.File.Path+":") && code < exitSignaled && !errors.Is(f.err, upload.ErrNoInput) {
 		message = transport.Visible(f.file) + ": " + message
 	}
+	a.actions.failed(f, a.json, code, message, hint)
 	if a.json {
 		o := map[string]any{"kind": c.kind, "message": message, "exit_code": code}
 		if hint != "" {

@@ -35,6 +35,7 @@ var only = map[string]string{
 	"github.com/spf13/viper":            "pkg/config",
 	"github.com/zalando/go-keyring":     "pkg/config",
 	"github.com/schollz/progressbar/v3": "pkg/progress",
+	"github.com/rivo/uniseg":            "pkg/progress",
 	"github.com/spf13/cobra":            "cmd/multiput",
 	"github.com/aws/aws-sdk-go-v2":      "",
 	"github.com/minio/minio-go/v7":      "",
@@ -75,7 +76,7 @@ func TestBinaryHoldsNoTestSupport(t *testing.T) {
 		if _, known := knows[name]; ours && !known {
 			t.Errorf("the program contains %s", name)
 		}
-		if strings.HasPrefix(p.ImportPath, "github.com/minio/") || p.ImportPath == "testing" {
+		if strings.HasPrefix(p.ImportPath, "github.com/minio/") || strings.HasPrefix(p.ImportPath, "github.com/santhosh-tekuri/") || p.ImportPath == "testing" {
 			t.Errorf("the program contains %s", p.ImportPath)
 		}
 	}

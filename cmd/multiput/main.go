@@ -24,10 +24,10 @@ func main() {
 func newApp() app {
 	return app{
 		stdout: os.Stdout, stderr: os.Stderr, stdin: os.Stdin,
-		terminal: term.IsTerminal(int(os.Stderr.Fd())) && os.Getenv("TERM") != "dumb",
-		shown:    term.IsTerminal(int(os.Stdout.Fd())),
-		journal:  openJournal,
-		remote:   journal.Remote,
+		screen: screenOf(os.Stderr), shown: term.IsTerminal(int(os.Stdout.Fd())),
+		actions: jobOf(os.Getenv),
+		journal: openJournal,
+		remote:  journal.Remote,
 	}
 }
 

@@ -35,7 +35,7 @@ func TestJournalOnANetwork(t *testing.T) {
 	} {
 		var out, talk strings.Builder
 		a := newApp()
-		a.stdout, a.stderr, a.terminal = &out, &talk, false
+		a.stdout, a.stderr, a.screen = &out, &talk, screen{}
 		a.remote = func(path string) string {
 			if path != where {
 				t.Errorf("asked about %s", path)

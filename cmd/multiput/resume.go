@@ -12,6 +12,7 @@ import (
 
 	"github.com/multiput/multiput/pkg/config"
 	"github.com/multiput/multiput/pkg/journal"
+	"github.com/multiput/multiput/pkg/progress"
 	"github.com/multiput/multiput/pkg/provider"
 	"github.com/multiput/multiput/pkg/provider/manifest"
 	"github.com/multiput/multiput/pkg/transport"
@@ -70,7 +71,7 @@ begun at only if --base-url names it.`,
 			if err != nil {
 				return err
 			}
-			a.json = cfg.JSON || cfg.JQ != ""
+			a.json = cfg.JSON || cfg.JQ != "" || cfg.Progress == string(progress.JSON)
 			return a.resume(c.Context(), cfg, o, args)
 		},
 	}
@@ -112,6 +113,7 @@ func (a *app) resume(ctx context.Context, cfg config.Config, o recordedOptions, 
 		a.note(cfg, "There is nothing to go on with.")
 	}
 	a.warnOfNetwork(cfg)
+	defer a.summarize(cfg)
 	code := 0
 	for _, l := range chosen {
 		if ctx.Err() != nil {
@@ -146,10 +148,14 @@ func (a *app) goOn(ctx context.Context, cfg config.Config, o recordedOptions, ou
 	}
 	defer stop()
 	u.Resume = true
-	observe, end := a.observer(cfg)
+	show, hide := a.watch(cfg, []string{r.Path})
+	defer hide()
+	observe, end := show.File(r.Path)
 	defer end()
-	u.Observe = observe
-	u.Deliver = func(ctx context.Context, rep upload.Report) error { return out.print(ctx, r.Path, rep) }
+	u.Observe = a.actions.observe(r.Path, a.json || cfg.Quiet, observe)
+	u.Deliver = func(ctx context.Context, rep upload.Report) error {
+		return a.aside(show, func() error { return out.print(ctx, r.Path, rep) })
+	}
 	report, err := u.Upload(ctx, upload.File{Path: r.Path, Name: r.Target.Name, Type: r.Target.Type})
 	if errors.Is(err, upload.ErrNothing) && among {
 		return failure{} // another process was faster

@@ -17,8 +17,9 @@ import (
 type app struct {
 	stdin          io.Reader
 	stdout, stderr io.Writer
-	terminal       bool // whether stderr is one that can move its cursor
-	shown          bool // whether stdout is a terminal
+	screen         screen   // what stderr is
+	shown          bool     // whether stdout is a terminal
+	actions        *actions // nil: this is no job of GitHub's
 	journal        func(path string) upload.Journal
 	remote         func(path string) string // the kind of network file system that a path is on
 
@@ -40,6 +41,7 @@ func usagef(format string, args ...any) error {
 
 // run executes a command line and gives the exit code.
 func (a *app) run(ctx context.Context, args []string) int {
+	a.stderr = a.actions.guard(a.stderr)
 	root := a.root()
 	root.SetArgs(args)
 	// Known before the command line is: what is wrong with it is an object too.

@@ -217,7 +217,7 @@ func (e *ownExit) Error() string { return fmt.Sprintf("exit status %d", e.code) 
 func (a *app) against(ctx context.Context, child *atomic.Pointer[os.Process], faults *sandbox.Faults, env, command []string) error {
 	cmd := exec.Command(command[0], command[1:]...) //nolint:gosec,noctx // the user's own; it gets the terminal's signals itself
 	cmd.Env = append(os.Environ(), env...)
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = a.stdin, a.stdout, a.stderr
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = a.stdin, a.stdout, a.actions.beneath(a.stderr)
 	if err := cmd.Start(); err != nil {
 		return usagef("%w", err)
 	}
@@ -226,7 +226,7 @@ func (a *app) against(ctx context.Context, child *atomic.Pointer[os.Process], fa
 		var i interrupted
 		// A terminal sends Ctrl-C to the command too, and the second one would
 		// make it leave at once.
-		if errors.As(context.Cause(ctx), &i) && (i.signal != syscall.SIGINT || !a.terminal) {
+		if errors.As(context.Cause(ctx), &i) && (i.signal != syscall.SIGINT || !a.screen.terminal) {
 			cmd.Process.Signal(i.signal) //nolint:errcheck // it may have ended
 		}
 	})

@@ -68,7 +68,7 @@ func TestAtATerminal(t *testing.T) {
 			file := r.file(t, 5*64<<10)
 			p, person := r.startAt(t, "upload", file, "-p", "upscayl", "-j", "1")
 			await(t, began, sandbox.StepPut, 3)
-			p.talk.await(t, "B/328 kB") // of the bar
+			p.talk.await(t, "/328 kB") // of the bar
 			want := exitSignaled + int(syscall.SIGHUP)
 			if closed {
 				must(t, person.Close())

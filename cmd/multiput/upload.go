@@ -62,7 +62,7 @@ as the provider has it. All talk is on stderr.`,
 			if err != nil {
 				return err
 			}
-			a.json = cfg.JSON || cfg.JQ != ""
+			a.json = cfg.JSON || cfg.JQ != "" || cfg.Progress == string(progress.JSON)
 			return a.upload(c.Context(), cfg, o, args)
 		},
 	}
@@ -100,15 +100,20 @@ func (a *app) upload(ctx context.Context, cfg config.Config, o uploadOptions, fi
 		return a.dryRun(ctx, cfg, out, u, m, files, o)
 	}
 	a.warnOfNetwork(cfg)
+	defer a.summarize(cfg)
+	show, hide := a.watch(cfg, files)
+	defer hide()
 	code := 0
 	for _, file := range files {
 		if ctx.Err() != nil {
 			code = worse(code, a.tell(failure{err: fmt.Errorf("%s: %w", file, context.Cause(ctx)), file: file}))
 			break
 		}
-		observe, end := a.observer(cfg)
-		u.Observe = observe
-		u.Deliver = func(ctx context.Context, r upload.Report) error { return out.print(ctx, file, r) }
+		observe, end := show.File(file)
+		u.Observe = a.actions.observe(file, a.json || cfg.Quiet, observe)
+		u.Deliver = func(ctx context.Context, r upload.Report) error {
+			return a.aside(show, func() error { return out.print(ctx, file, r) })
+		}
 		report, err := u.Upload(ctx, upload.File{Path: file, Name: o.name, Type: cfg.ContentType})
 		end()
 		if err != nil {
@@ -268,33 +273,14 @@ func (a *app) warnOfNetwork(cfg config.Config) {
 	}
 }
 
-// warn says something that is about no file in particular.
-func (a *app) warn(cfg config.Config, text string) {
-	observe, end := a.observer(cfg)
-	observe(upload.Warning{Text: text})
-	end()
+// summarize tells the job of GitHub's, if this is one, what came of the files.
+func (a *app) summarize(cfg config.Config) {
+	a.actions.summarize(func(text string) { a.warn(cfg, text) })
 }
 
-// observer shows progress as the user wants it, or as suits where it goes.
-func (a *app) observer(cfg config.Config) (observe func(upload.Event), end func()) {
-	style := progress.Style(cfg.Progress)
-	switch {
-	case cfg.Quiet:
-		style = progress.None
-	case style != "auto" && style != "":
-	case a.json && !a.terminal:
-		// Nothing but objects, for whoever reads them, and of those the warnings.
-		all, end := progress.New(a.stderr, progress.JSON, cfg.Verbose)
-		return func(e upload.Event) {
-			switch e.(type) {
-			case upload.Warning, upload.Lost:
-				all(e)
-			}
-		}, end
-	case a.terminal:
-		style = progress.Bar
-	default:
-		style = progress.Plain
-	}
-	return progress.New(a.stderr, style, cfg.Verbose)
+// warn says something that is about no file in particular.
+func (a *app) warn(cfg config.Config, text string) {
+	show, hide := a.watch(cfg, nil)
+	defer hide()
+	show.Warn(text)
 }

@@ -291,16 +291,31 @@ func ParseSize(s string) (int64, error) {
 // WantsJSON reports whether a command line that was not read yet, or the
 // environment, asks for JSON.
 func WantsJSON(args []string) bool {
-	for _, a := range args {
+	on, err := strconv.ParseBool(os.Getenv("MULTIPUT_JSON"))
+	on = on && err == nil
+	asked := os.Getenv("MULTIPUT_JQ") != "" || os.Getenv("MULTIPUT_PROGRESS") == "json"
+	for i, a := range args {
 		if a == "--" {
 			break
 		}
-		if a == "--json" || a == "--json=true" || a == "--jq" || strings.HasPrefix(a, "--jq=") {
-			return true
+		name, value, given := strings.Cut(a, "=")
+		switch name {
+		case "--json":
+			on = true
+			if given {
+				on, err = strconv.ParseBool(value)
+				on = on || err != nil
+			}
+		case "--jq":
+			asked = true
+		case "--progress":
+			if !given && i+1 < len(args) {
+				value = args[i+1]
+			}
+			asked = asked || value == "json"
 		}
 	}
-	on, err := strconv.ParseBool(os.Getenv("MULTIPUT_JSON"))
-	return err == nil && on
+	return on || asked
 }
 
 // BaseNames are the providers for which the config file has an address.

@@ -1,0 +1,226 @@
+package main
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"sync"
+	"time"
+	"unicode/utf8"
+
+	"github.com/dustin/go-humanize"
+
+	"github.com/multiput/multiput/pkg/transport"
+	"github.com/multiput/multiput/pkg/upload"
+)
+
+// actions talks to the runner of a job of GitHub Actions: an annotation for each
+// error and warning, and a summary of the job.
+//
+// The runner reads commands out of everything that a job prints. Names of files
+// and messages of servers are printed too, and must not become commands.
+type actions struct {
+	summary string // the file that the summary is appended to; empty: none
+
+	mu   sync.Mutex
+	w    io.Writer // stderr, past the guard
+	rows []*row
+}
+
+// row is what came of one file.
+type row struct {
+	file   string
+	report upload.Report
+	failed string // why; empty: it is uploaded
+}
+
+// jobOf gives nil for a program that no runner started.
+func jobOf(getenv func(string) string) *actions {
+	if getenv("GITHUB_ACTIONS") != "true" {
+		return nil
+	}
+	return &actions{summary: getenv("GITHUB_STEP_SUMMARY")}
+}
+
+// guard gives a writer to w that lets no command through but our own.
+func (j *actions) guard(w io.Writer) io.Writer {
+	if j == nil {
+		return w
+	}
+	j.w = w
+	return &guard{w: w}
+}
+
+// beneath gives what w guards: for a program of the user's, whose commands are
+// the user's.
+func (j *actions) beneath(w io.Writer) io.Writer {
+	if j == nil {
+		return w
+	}
+	return j.w
+}
+
+// observe tells of warnings as they occur, unless quiet, and remembers the end.
+func (j *actions) observe(file string, quiet bool, next func(upload.Event)) func(upload.Event) {
+	if j == nil {
+		return next
+	}
+	return func(e upload.Event) {
+		next(e)
+		text := ""
+		switch e := e.(type) {
+		case upload.Warning:
+			text = transport.Clean(e.Text)
+		case upload.Lost:
+			text = fmt.Sprintf("part %d is sent again: %s", e.Part.Number, transport.Visible(e.Why))
+		case upload.Ended:
+			j.note(row{file: file, report: e.Report})
+		}
+		if text != "" && !quiet {
+			j.annotate("warning", file, text)
+		}
+	}
+}
+
+// failed annotates an error, unless quiet, and remembers that its file is not
+// where it should be.
+func (j *actions) failed(f failure, quiet bool, code int, message, hint string) {
+	if j == nil {
+		return
+	}
+	if f.file != "" {
+		j.note(row{file: f.file, report: f.report, failed: fmt.Sprintf("exit code %d: %s", code, message)})
+	}
+	if quiet {
+		return
+	}
+	if hint != "" {
+		message += "\nhint: " + hint
+	}
+	j.annotate("error", f.file, message)
+}
+
+// note keeps the last that is known of a file.
+func (j *actions) note(r row) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	for _, old := range j.rows {
+		if old.file == r.file && old.failed == "" && r.failed != "" {
+			*old = r
+			return
+		}
+	}
+	j.rows = append(j.rows, &r)
+}
+
+// annotate writes a workflow command.
+func (j *actions) annotate(command, file, message string) {
+	text := strings.NewReplacer("%", "%25", "\r", "%0D", "\n", "%0A", "##[", "## [")
+	property := strings.NewReplacer("%", "%25", "\r", "%0D", "\n", "%0A", "##[", "## [", ":", "%3A", ",", "%2C")
+	of := "title=multiput"
+	if file != "" {
+		of = "file=" + property.Replace(transport.Visible(file)) + "," + of
+	}
+	fmt.Fprintf(j.w, "::%s %s::%s\n", command, of, text.Replace(message)) //nolint:errcheck // talk that was not heard
+}
+
+// summarize appends what came of the files to the job's summary. That it cannot
+// is worth a warning, and no failure.
+func (j *actions) summarize(warn func(string)) {
+	if j == nil || j.summary == "" {
+		return
+	}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if len(j.rows) == 0 {
+		return
+	}
+	f, err := os.OpenFile(j.summary, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+	if err == nil {
+		_, err = io.WriteString(f, j.table())
+		err = errors.Join(err, f.Close())
+	}
+	j.rows = nil
+	if err != nil {
+		warn(fmt.Sprintf("the summary of the job cannot be written: %v", err))
+	}
+}
+
+// table is the summary in Markdown. It holds nothing that stdout and stderr do
+// not, and of URLs only what is no secret.
+func (j *actions) table() string {
+	var s strings.Builder
+	s.WriteString("\n| file | size | parts | time | verification | result |\n| --- | ---: | ---: | ---: | --- | --- |\n")
+	for _, r := range j.rows {
+		size, parts, verified, result := "", "", r.report.Verification, r.report.Result.Value
+		if r.report.File.Path != "" {
+			size = humanize.Bytes(uint64(max(0, r.report.File.Size)))
+		}
+		if n := r.report.Parts; n > 0 {
+			parts = fmt.Sprint(n)
+			if r.report.PartsReused > 0 {
+				parts += fmt.Sprintf(" (%d stored before)", r.report.PartsReused)
+			}
+		}
+		if r.failed != "" {
+			verified, result = "", "✗ "+r.failed
+		}
+		fmt.Fprintf(&s, "| %s | %s | %s | %s | %s | %s |\n", cell(r.file), size, parts,
+			r.report.Elapsed.Round(10*time.Millisecond), cell(cmp.Or(verified, "—")), cell(result))
+	}
+	return s.String()
+}
+
+// cell makes a text one that Markdown shows as it is.
+func cell(s string) string {
+	var out strings.Builder
+	for _, r := range transport.Clean(s) {
+		if r < utf8.RuneSelf && strings.ContainsRune("!\"#$%&'()*+:;<=>?@[\\]^_`{|}~", r) {
+			fmt.Fprintf(&out, "&#%d;", r)
+			continue
+		}
+		out.WriteRune(r)
+	}
+	return out.String()
+}
+
+// guard takes workflow commands apart: a :: that begins a line, whatever white
+// space is before it, and a ##[ anywhere.
+type guard struct {
+	mu     sync.Mutex
+	w      io.Writer
+	line   bool // something but space was in this line
+	colon  bool // it is one colon
+	hashes int  // that came last
+}
+
+func (g *guard) Write(p []byte) (int, error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	out := make([]byte, 0, len(p)+8)
+	for _, c := range p {
+		if c == ':' && g.colon || c == '[' && g.hashes >= 2 {
+			out = append(out, ' ')
+		}
+		g.colon = c == ':' && !g.line
+		if c == '#' {
+			g.hashes++
+		} else {
+			g.hashes = 0
+		}
+		switch {
+		case c == '\n', c == '\r':
+			g.line = false
+		case c > ' ' && c < utf8.RuneSelf: // beyond that there are more kinds of space
+			g.line = true
+		}
+		out = append(out, c)
+	}
+	if _, err := g.w.Write(out); err != nil {
+		return 0, err
+	}
+	return len(p), nil
+}

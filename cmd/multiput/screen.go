@@ -1,0 +1,87 @@
+package main
+
+import (
+	"cmp"
+	"os"
+	"runtime"
+	"strings"
+
+	"golang.org/x/term"
+
+	"github.com/multiput/multiput/pkg/config"
+	"github.com/multiput/multiput/pkg/progress"
+)
+
+// screen is what is known of where the talk goes.
+type screen struct {
+	terminal bool       // whether it is one that can move its cursor
+	ascii    bool       // whether it shows nothing else for certain
+	width    func() int // in columns; nil: not known
+}
+
+// screenOf looks at a file and at the user's variables. NO_COLOR is not among
+// them: there is no color.
+func screenOf(f *os.File) screen {
+	fd := int(f.Fd())
+	s := screen{terminal: term.IsTerminal(fd) && os.Getenv("TERM") != "dumb"}
+	s.width = func() int {
+		width, _, err := term.GetSize(fd)
+		if err != nil {
+			return 0
+		}
+		return width
+	}
+	// On Windows the console is written to in UTF-16, whatever the locale.
+	locale := strings.ToLower(cmp.Or(os.Getenv("LC_ALL"), os.Getenv("LC_CTYPE"), os.Getenv("LANG")))
+	s.ascii = runtime.GOOS != "windows" && !strings.Contains(locale, "utf-8") && !strings.Contains(locale, "utf8")
+	return s
+}
+
+// watch gives the display of the uploads of some files. Until it is closed, all
+// that is said on stderr goes through it.
+func (a *app) watch(cfg config.Config, files []string) (d *progress.Display, close func()) {
+	o := progress.Options{
+		Style: a.style(cfg), Verbose: cfg.Verbose,
+		ASCII: a.screen.ascii, Width: a.screen.width, Files: len(files),
+	}
+	if len(files) > 1 {
+		for _, file := range files {
+			if info, err := os.Stat(file); err == nil && info.Mode().IsRegular() {
+				o.Bytes += info.Size()
+			}
+		}
+	}
+	stderr := a.stderr
+	d = progress.New(stderr, o)
+	a.stderr = d
+	return d, func() {
+		d.Close()
+		a.stderr = stderr
+	}
+}
+
+// aside writes to stdout with no bar in the way. Elsewhere than on a terminal
+// the write may take its time, and the display must not wait for it.
+func (a *app) aside(d *progress.Display, write func() error) error {
+	if !a.shown {
+		return write()
+	}
+	return d.Aside(write)
+}
+
+// style shows progress as the user wants it, or as suits where it goes.
+func (a *app) style(cfg config.Config) progress.Style {
+	switch style := progress.Style(cfg.Progress); {
+	case cfg.Quiet:
+		return progress.None
+	case style == progress.Bar && !a.screen.terminal:
+		return progress.Plain // a log is not drawn in
+	case style != "auto" && style != "":
+		return style
+	case a.json && !a.screen.terminal:
+		return progress.Warnings // nothing but objects, for whoever reads them
+	case a.screen.terminal:
+		return progress.Bar
+	}
+	return progress.Plain
+}

@@ -1,0 +1,110 @@
+package progress
+
+import (
+	"bytes"
+	"encoding/json"
+	"io"
+	"time"
+
+	"github.com/multiput/multiput/pkg/transport"
+	"github.com/multiput/multiput/pkg/upload"
+)
+
+// objects is one JSON object per event and line. docs/schema/events.json
+// describes them.
+type objects struct {
+	w        io.Writer
+	total    *total
+	warnings bool // and nothing else
+	told     time.Time
+	gained   int64
+}
+
+func (o *objects) say(event string, f *file, with map[string]any) {
+	with["schema"], with["event"], with["time"] = 1, event, time.Now().UTC().Format("2006-01-02T15:04:05.000Z")
+	if f != nil && f.path != "" {
+		with["file"] = f.path
+	}
+	o.print(with)
+}
+
+func (o *objects) print(object any) {
+	if b, err := json.Marshal(object); err == nil {
+		o.w.Write(append(transport.VisibleJSON(b), '\n')) //nolint:errcheck // see the package doc
+	}
+}
+
+func (o *objects) event(f *file, e upload.Event) {
+	switch e := e.(type) {
+	case upload.Lost:
+		o.say("lost", f, map[string]any{"part": e.Part.Number, "bytes": e.Part.Size, "why": e.Why})
+		return
+	case upload.Warning:
+		o.say("warning", f, map[string]any{"text": transport.Clean(e.Text)})
+		return
+	}
+	if o.warnings {
+		return
+	}
+	switch e := e.(type) {
+	case upload.Planned:
+		o.say("planned", f, map[string]any{
+			"upload": e.Upload, "size": e.File.Size, "parts": e.Parts,
+			"parts_stored": e.Stored, "bytes_stored": e.StoredBytes,
+		})
+	case upload.Stored:
+		o.say("stored", f, map[string]any{
+			"part": e.Part.Number, "bytes": e.Part.Size,
+			"parts_stored": f.storedParts, "bytes_stored": f.stored,
+		})
+	case upload.Retrying:
+		o.say("retrying", f, map[string]any{"op": e.Op, "error": transport.Visible(e.Err.Error()), "wait_seconds": e.Wait.Seconds()})
+	case upload.Ending:
+		o.say("completing", f, map[string]any{})
+	case upload.Ended:
+		o.say("done", f, map[string]any{
+			"upload": e.Report.Upload, "size": e.Report.File.Size, "parts": e.Report.Parts, "parts_reused": e.Report.PartsReused,
+			"bytes_sent": e.Report.BytesSent, "seconds": e.Report.Elapsed.Seconds(), "verification": e.Report.Verification,
+		})
+	}
+}
+
+// tick says once a second how far all of it is, if anything moved: the bytes
+// in flight are too many to tell of each time.
+func (o *objects) tick() {
+	now, gained := time.Now(), o.total.gained()
+	if o.warnings || gained == o.gained || now.Sub(o.told) < time.Second {
+		return
+	}
+	o.told, o.gained = now, gained
+	with := map[string]any{
+		"size": o.total.size(), "bytes_stored": o.total.stored(), "bytes_in_flight": o.total.gone() - o.total.stored(),
+		"bytes_per_second": nil, "seconds_left": nil,
+	}
+	rate, left := o.total.speed(now)
+	if rate >= 0 {
+		with["bytes_per_second"] = int64(rate)
+	}
+	if left >= 0 {
+		with["seconds_left"] = left.Round(time.Second).Seconds()
+	}
+	o.say("progress", nil, with)
+}
+
+// text passes objects on and makes one of every other line: whoever reads them
+// must not stumble over a line that is none.
+func (o *objects) text(p []byte) {
+	for line := range bytes.Lines(p) {
+		line = bytes.TrimSpace(line)
+		switch {
+		case len(line) == 0:
+		case line[0] == '{' && json.Valid(line):
+			o.print(json.RawMessage(line))
+		default:
+			o.say("text", nil, map[string]any{"text": string(line)})
+		}
+	}
+}
+
+func (o *objects) ended(*file) {}
+func (o *objects) close()      {}

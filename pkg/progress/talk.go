@@ -1,0 +1,128 @@
+package progress
+
+import (
+	"fmt"
+	"io"
+	"math"
+	"time"
+
+	"github.com/dustin/go-humanize"
+
+	"github.com/multiput/multiput/pkg/transport"
+	"github.com/multiput/multiput/pkg/upload"
+)
+
+// talk is what people are told whatever the style.
+type talk struct {
+	w       io.Writer
+	verbose bool
+}
+
+func (t talk) line(f *file, several bool, e upload.Event) string {
+	of := ""
+	if several && f.path != "" {
+		of = transport.Visible(f.path) + ": "
+	}
+	switch e := e.(type) {
+	case upload.Warning:
+		return "warning: " + of + transport.Clean(e.Text)
+	case upload.Lost:
+		return fmt.Sprintf("warning: %spart %d is sent again: %s", of, e.Part.Number, transport.Visible(e.Why))
+	case upload.Retrying:
+		if t.verbose {
+			return fmt.Sprintf("%s%s: trying again in %s: %s", of, transport.Visible(e.Op), e.Wait.Round(time.Millisecond), transport.Visible(e.Err.Error()))
+		}
+	}
+	return ""
+}
+
+// summary is the last line of an upload.
+func (f *file) summary(r upload.Report) string {
+	s := fmt.Sprintf("%s: %s", f.name, spent(r.File.Size, r.BytesSent, r.Elapsed))
+	s += ", " + parts(r.Parts)
+	if r.PartsReused > 0 {
+		s += fmt.Sprintf(", %d of them stored before", r.PartsReused)
+	}
+	if r.Verification == upload.Unverified {
+		return s + ", unverified"
+	}
+	return s + ", verified by " + r.Verification
+}
+
+// summary is the last line of several uploads.
+func (t *total) summary() string {
+	done, size, before := 0, int64(0), int64(0)
+	for _, f := range t.all {
+		if f.done {
+			done++
+			size += f.size
+		}
+		before += f.before
+	}
+	s := fmt.Sprintf("%d of %d files: %s", done, max(t.files, len(t.all)), spent(size, t.handed, time.Since(t.began)))
+	if before > 0 {
+		s += fmt.Sprintf(", %s stored before", amount(before))
+	}
+	return s
+}
+
+func spent(size, sent int64, elapsed time.Duration) string {
+	s := fmt.Sprintf("%s in %s", amount(size), took(elapsed))
+	if secs := elapsed.Seconds(); secs > 0 && sent > 0 {
+		s += fmt.Sprintf(" (%s/s)", amount(int64(float64(sent)/secs)))
+	}
+	return s
+}
+
+func took(d time.Duration) time.Duration {
+	if d > time.Minute {
+		return d.Round(time.Second)
+	}
+	return d.Round(10 * time.Millisecond)
+}
+
+func parts(n int) string {
+	if n == 1 {
+		return "1 part"
+	}
+	return fmt.Sprintf("%d parts", n)
+}
+
+func amount(n int64) string { return humanize.Bytes(uint64(max(0, n))) }
+
+// ofBytes is "4.9/7.9 GB": both in the unit of the second.
+func ofBytes(n, all int64) string {
+	units := []string{"B", "kB", "MB", "GB", "TB", "PB", "EB"}
+	unit, scale := 0, 1.0
+	for float64(all)/scale >= 1000 && unit < len(units)-1 {
+		unit++
+		scale *= 1000
+	}
+	digits := 1
+	if unit == 0 || float64(all)/scale >= 100 {
+		digits = 0
+	}
+	// Rounded down: all is said when all is there.
+	part := math.Floor(float64(n)/scale*math.Pow10(digits)) / math.Pow10(digits)
+	if n >= all {
+		part = float64(all) / scale
+	}
+	return fmt.Sprintf("%.*f/%.*f %s", digits, part, digits, float64(all)/scale, units[unit])
+}
+
+// remaining is a time to wait, no finer than anybody wants it. Below 0 it is
+// not known: unknown.
+func remaining(d time.Duration, unknown string) string {
+	day := 24 * time.Hour
+	switch {
+	case d < 0:
+		return unknown
+	case d < time.Minute:
+		return fmt.Sprintf("%ds", d/time.Second)
+	case d < time.Hour:
+		return fmt.Sprintf("%dm%02ds", d/time.Minute, d%time.Minute/time.Second)
+	case d < day:
+		return fmt.Sprintf("%dh%02dm", d/time.Hour, d%time.Hour/time.Minute)
+	}
+	return fmt.Sprintf("%dd%02dh", d/day, d%day/time.Hour)
+}

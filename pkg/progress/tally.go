@@ -1,0 +1,213 @@
+package progress
+
+import (
+	"time"
+
+	"github.com/multiput/multiput/pkg/transport"
+	"github.com/multiput/multiput/pkg/upload"
+)
+
+// file is how far one upload has come.
+type file struct {
+	path string // as the user named it
+	name string // as people are shown it; empty before there is a plan
+
+	size        int64
+	stored      int64 // bytes that have a receipt
+	before      int64 // of those, stored before this run
+	flying      int64 // bytes that were handed to the network and are not stored yet
+	parts       int
+	storedParts int
+
+	completing bool
+	done       bool // the provider confirmed
+	over       bool // no event will come any more
+}
+
+// count brings f up to date.
+func (f *file) count(e upload.Event) {
+	switch e := e.(type) {
+	case upload.Planned:
+		*f = file{
+			path: f.path, name: shown(e.File), size: e.File.Size,
+			stored: e.StoredBytes, before: e.StoredBytes, parts: e.Parts, storedParts: e.Stored,
+		}
+	case upload.Sent:
+		f.flying += e.Bytes
+	case upload.Stored:
+		f.flying -= e.Part.Size
+		f.stored += e.Part.Size
+		f.storedParts++
+	case upload.Lost:
+		f.stored -= e.Part.Size
+		f.storedParts--
+	case upload.Ending:
+		f.completing = true
+	case upload.Ended:
+		if f.name == "" { // a stored result: there was no plan
+			f.name, f.size, f.parts = shown(e.Report.File), e.Report.File.Size, e.Report.Parts
+			f.before = f.size
+		}
+		f.stored, f.storedParts, f.flying, f.completing, f.done = f.size, f.parts, 0, false, true
+	}
+}
+
+func shown(f upload.File) string { return transport.Visible(f.Name) }
+
+// gone counts what is on its way as well.
+func (f *file) gone() int64 { return min(f.size, f.stored+max(0, f.flying)) }
+
+// total is how far all files together have come.
+type total struct {
+	all   []*file
+	files int   // how many there will be
+	bytes int64 // of all of them, as far as that was known beforehand
+
+	handed  int64 // bytes that were handed to the network, repeats included
+	samples []sample
+	began   time.Time // when the display was there
+	started time.Time // when the first event came
+}
+
+// sample is what was so at a moment.
+type sample struct {
+	at     time.Time
+	handed int64
+	gained int64
+}
+
+// The rate is that of the last seconds: long enough to be steady, short enough
+// to follow.
+const (
+	window      = 10 * time.Second
+	sampleEvery = 500 * time.Millisecond
+	enough      = time.Second // of a window, to speak of a rate
+)
+
+func (t *total) count(f *file, e upload.Event) {
+	if t.started.IsZero() {
+		t.started = time.Now()
+		t.sample(t.started)
+	}
+	f.count(e)
+	if e, sent := e.(upload.Sent); sent && e.Bytes > 0 {
+		t.handed += e.Bytes
+	}
+}
+
+// sample remembers how things are, for the rate.
+func (t *total) sample(now time.Time) {
+	if n := len(t.samples); t.started.IsZero() || n > 0 && now.Sub(t.samples[n-1].at) < sampleEvery {
+		return
+	}
+	for len(t.samples) > 1 && now.Sub(t.samples[1].at) >= window {
+		t.samples = t.samples[1:]
+	}
+	t.samples = append(t.samples, sample{now, t.handed, t.gained()})
+}
+
+// gained is what this run has brought on its way.
+func (t *total) gained() (n int64) {
+	for _, f := range t.all {
+		n += f.gone() - f.before
+	}
+	return n
+}
+
+// speed gives the bytes per second that go to the network, and the time that is
+// left at the rate at which the uploads get on: failed attempts count for the
+// one and not for the other. Below 0: not known.
+func (t *total) speed(now time.Time) (rate float64, left time.Duration) {
+	if len(t.samples) == 0 || now.Sub(t.samples[0].at) < enough {
+		return -1, -1
+	}
+	first := t.samples[0]
+	secs := now.Sub(first.at).Seconds()
+	rate = float64(t.handed-first.handed) / secs
+	gain := float64(t.gained()-first.gained) / secs
+	rest := t.size() - t.gone()
+	const most = 99 * 24 * time.Hour // more is a number, and no forecast
+	secs = float64(rest) / gain
+	switch {
+	case t.stored() == t.size():
+		return rate, 0
+	case gain <= 0 || secs > most.Seconds():
+		return rate, -1
+	}
+	// What is on its way takes a moment at least.
+	return rate, max(time.Second, time.Duration(secs*float64(time.Second)))
+}
+
+// size is that of all files, those included that are not planned yet.
+func (t *total) size() (n int64) {
+	for _, f := range t.all {
+		n += f.size
+	}
+	return max(n, t.bytes)
+}
+
+// gone counts what is on its way as well.
+func (t *total) gone() (n int64) {
+	for _, f := range t.all {
+		n += f.gone()
+	}
+	return n
+}
+
+func (t *total) stored() (n int64) {
+	for _, f := range t.all {
+		n += f.stored
+	}
+	return min(n, t.size())
+}
+
+func (t *total) before() (n int64) {
+	for _, f := range t.all {
+		n += f.before
+	}
+	return n
+}
+
+func (t *total) parts() (stored, all int) {
+	for _, f := range t.all {
+		stored += f.storedParts
+		all += f.parts
+	}
+	return stored, all
+}
+
+func (t *total) done() (n int) {
+	for _, f := range t.all {
+		if f.done {
+			n++
+		}
+	}
+	return n
+}
+
+// completing says that nothing is left but the provider's answers.
+func (t *total) completing() bool {
+	waits := false
+	for _, f := range t.all {
+		if !f.over && !f.done && !f.completing {
+			return false
+		}
+		waits = waits || f.completing && !f.over
+	}
+	return waits && len(t.all) >= t.files
+}
+
+// percent is how much is stored, rounded down: 100 is all of it. Files of no
+// bytes count by their parts.
+func (t *total) percent() int {
+	if size := t.size(); size > 0 {
+		return int(float64(t.stored()) / float64(size) * 100)
+	}
+	if stored, all := t.parts(); all > 0 {
+		return stored * 100 / all
+	}
+	return 0
+}
+
+// several says whether the files are shown together.
+func (t *total) several() bool { return t.files > 1 }
