@@ -32,6 +32,9 @@ func NewSlots(n int) *Slots {
 	return &Slots{n: n}
 }
 
+// Len is how many there are.
+func (s *Slots) Len() int { return s.n }
+
 // Take waits for one. Whoever has the lower rank comes first.
 func (s *Slots) Take(ctx context.Context, rank int) error {
 	s.mu.Lock()
