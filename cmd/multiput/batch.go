@@ -14,7 +14,6 @@ import (
 	"github.com/multiput/multiput/pkg/config"
 	"github.com/multiput/multiput/pkg/progress"
 	"github.com/multiput/multiput/pkg/provider/manifest"
-	"github.com/multiput/multiput/pkg/source"
 	"github.com/multiput/multiput/pkg/upload"
 )
 
@@ -78,16 +77,13 @@ func (b *batch) file(ctx context.Context, file string, several bool, share uploa
 		return b.app.aside(b.show, func() error { return b.out.print(ctx, file, r) })
 	}
 	f := upload.File{Path: file, Name: b.opts.name, Type: b.cfg.ContentType}
-	report, err := upload.Report{Provider: b.to.Target.Provider}, error(nil)
+	send := u.Upload
 	if file == stdin {
-		var src *source.File
-		if src, err = b.app.stream(ctx, b.opts, b.show.Warn); err == nil {
-			f.Path = ""
-			report, err = u.UploadFrom(ctx, src, f)
+		send = func(ctx context.Context, f upload.File) (upload.Report, error) {
+			return b.app.stream(ctx, &u, f, b.opts, b.show.Warn)
 		}
-	} else {
-		report, err = u.Upload(ctx, f)
 	}
+	report, err := send(ctx, f)
 	end()
 	if err == nil {
 		return

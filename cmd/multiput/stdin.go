@@ -10,29 +10,29 @@ import (
 	"golang.org/x/term"
 
 	"github.com/multiput/multiput/pkg/config"
-	"github.com/multiput/multiput/pkg/source"
+	"github.com/multiput/multiput/pkg/upload"
 )
 
 // spoolLimit is how much of standard input may wait on the disk where nobody
 // says.
 const spoolLimit = "16GiB"
 
-// stream opens standard input for one upload. warn is told what that cannot do.
-func (a *app) stream(ctx context.Context, o uploadOptions, warn func(string)) (*source.File, error) {
+// stream uploads standard input. warn is told what that cannot do.
+func (a *app) stream(ctx context.Context, u *upload.Uploader, f upload.File, o uploadOptions, warn func(string)) (upload.Report, error) {
 	dir, err := config.StateDir()
 	if err != nil {
-		return nil, err
+		return upload.Report{Provider: u.Target.Provider}, err
 	}
 	size := o.size
 	if f, ok := a.stdin.(*os.File); ok && size < 0 {
 		size = rest(f)
 	}
-	s := source.Spool{Dir: filepath.Join(dir, "spool"), Limit: o.spoolLimit}
+	s := upload.Spool{Dir: filepath.Join(dir, "spool"), Limit: o.spoolLimit}
 	if size < 0 {
 		warn("standard input is read to its end first, up to " + humanize.IBytes(uint64(s.Limit)) + ", as its size is not known (--size says it)")
 	}
 	warn("standard input can be read only once: if this ends before it is done, only the same data as a file, with the same --name, continues it")
-	return source.Stream(ctx, a.stdin, size, s)
+	return u.UploadStream(ctx, a.stdin, size, s, f)
 }
 
 // rest is how much of a regular file is still to be read; -1 for anything else.

@@ -14,7 +14,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/multiput/multiput/pkg/source"
 	"github.com/multiput/multiput/pkg/transport"
 	"github.com/multiput/multiput/pkg/upload"
 )
@@ -171,9 +170,10 @@ func (r *rig) run(ctx context.Context) (upload.Report, error) {
 	return r.uploader().Upload(ctx, upload.File{Path: r.path})
 }
 
-// from is one that uploads what is open.
-func (r *rig) from(ctx context.Context, src *source.File) (upload.Report, error) {
-	return r.uploader().UploadFrom(ctx, src, upload.File{Name: "file.bin"})
+// from is one that uploads a stream of the file's bytes.
+func (r *rig) from(ctx context.Context, size, room int64) (upload.Report, error) {
+	s := upload.Spool{Dir: filepath.Join(r.t.TempDir(), "spool"), Limit: room}
+	return r.uploader().UploadStream(ctx, bytes.NewReader(r.content), size, s, upload.File{Name: "file.bin"})
 }
 
 func (r *rig) uploader() *upload.Uploader {

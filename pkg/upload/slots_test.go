@@ -1,18 +1,14 @@
 package upload_test
 
 import (
-	"bytes"
 	"context"
 	"errors"
-	"io"
-	"path/filepath"
 	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
-	"github.com/multiput/multiput/pkg/source"
 	"github.com/multiput/multiput/pkg/upload"
 )
 
@@ -104,12 +100,7 @@ func TestUploadFromAStream(t *testing.T) {
 				}
 				return nil
 			}
-			src, err := source.Stream(t.Context(), bytes.NewReader(r.content), int64(len(r.content)),
-				source.Spool{Dir: filepath.Join(t.TempDir(), "spool"), Limit: 20_000})
-			if err != nil {
-				t.Fatal(err)
-			}
-			rep, err := r.from(t.Context(), src)
+			rep, err := r.from(t.Context(), 200_000, 20_000)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -133,11 +124,7 @@ func TestAStreamCannotStartOver(t *testing.T) {
 		}
 		return nil
 	}
-	src, err := source.Stream(t.Context(), bytes.NewReader(r.content), 20_000, source.Spool{Dir: t.TempDir(), Limit: 5000})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err = r.from(t.Context(), src); !errors.Is(err, upload.ErrGone) || r.cloud.creates != 1 {
+	if _, err := r.from(t.Context(), 20_000, 5000); !errors.Is(err, upload.ErrGone) || r.cloud.creates != 1 {
 		t.Errorf("%d uploads: %v", r.cloud.creates, err)
 	}
 }
@@ -145,11 +132,7 @@ func TestAStreamCannotStartOver(t *testing.T) {
 // A part that does not find room would wait for itself.
 func TestAPartLargerThanTheSpool(t *testing.T) {
 	r := newRig(t, 20_000)
-	src, err := source.Stream(t.Context(), bytes.NewReader(r.content), 20_000, source.Spool{Dir: t.TempDir(), Limit: 999})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err = r.from(t.Context(), src); !errors.Is(err, upload.ErrPartSize) || len(r.cloud.aborted) != 1 {
+	if _, err := r.from(t.Context(), 20_000, 999); !errors.Is(err, upload.ErrPartSize) || len(r.cloud.aborted) != 1 {
 		t.Errorf("aborted %v: %v", r.cloud.aborted, err)
 	}
 }
@@ -158,11 +141,7 @@ func TestAPartLargerThanTheSpool(t *testing.T) {
 func TestAStreamOfAnotherSize(t *testing.T) {
 	for _, size := range []int64{19_999, 20_001} {
 		r := newRig(t, 20_000)
-		src, err := source.Stream(t.Context(), io.LimitReader(bytes.NewReader(r.content), 20_000), size, source.Spool{Dir: t.TempDir(), Limit: 1 << 20})
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err = r.from(t.Context(), src); !errors.Is(err, upload.ErrChanged) || len(r.cloud.objects) != 0 {
+		if _, err := r.from(t.Context(), size, 1<<20); !errors.Is(err, upload.ErrChanged) || len(r.cloud.objects) != 0 {
 			t.Errorf("said to have %d: %v, %d objects", size, err, len(r.cloud.objects))
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"path/filepath"
 	"time"
 
@@ -72,13 +73,27 @@ func (u *Uploader) Upload(ctx context.Context, f File) (Report, error) {
 	if err != nil {
 		return Report{Provider: u.Target.Provider}, err
 	}
-	return u.UploadFrom(ctx, src, f)
+	return u.uploadFrom(ctx, src, f)
 }
 
-// UploadFrom is Upload of a file that is open, which it closes. One that can be
-// read only once is not found again by a later call, unless what it gave is
-// then uploaded as a file of the same name.
-func (u *Uploader) UploadFrom(ctx context.Context, src *source.File, f File) (Report, error) {
+// Spool is where a stream waits until its parts are stored.
+type Spool = source.Spool
+
+// UploadStream is Upload of what in gives, which can be read only once: f.Name
+// is required. It must have exactly size bytes; below zero it is read to its end
+// first, and all of it has to fit into the spool. A later call does not continue
+// it, unless what it gave is then uploaded as a file of the same name.
+func (u *Uploader) UploadStream(ctx context.Context, in io.Reader, size int64, s Spool, f File) (Report, error) {
+	src, err := source.Stream(ctx, in, size, s)
+	if err != nil {
+		return Report{Provider: u.Target.Provider}, err
+	}
+	f.Path = ""
+	return u.uploadFrom(ctx, src, f)
+}
+
+// uploadFrom is Upload of a file that is open, which it closes.
+func (u *Uploader) uploadFrom(ctx context.Context, src *source.File, f File) (Report, error) {
 	defer src.Close()
 	r := &run{Uploader: u, started: time.Now()}
 	r.budget = &transport.Budget{Most: u.Retry.Retries * (r.concurrency() + 2)}
