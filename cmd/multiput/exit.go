@@ -62,6 +62,7 @@ type failure struct {
 	keyFrom string // where else the key came from; empty: from keyEnv
 	base    string // the address that replaced the provider's own; may be empty
 	stopped string // what to say of an interruption; empty: how much is stored
+	several bool   // whether there are other files, so that this one is to be named
 }
 
 // id is what list, show and the like call the upload.
@@ -194,6 +195,9 @@ func (a *app) tell(f failure) int {
 		code = i.exitCode()
 		if message = f.stopped; message == "" {
 			message = interruptedMessage(f.report)
+		}
+		if f.several {
+			message = transport.Visible(f.file) + ": " + message
 		}
 	} else if errors.Is(f.err, context.Canceled) {
 		code = exitAgain

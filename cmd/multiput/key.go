@@ -36,7 +36,7 @@ func (a *app) address(ctx context.Context, cfg config.Config, m *manifest.Manife
 	if err != nil {
 		return fmt.Errorf("%w: %w", upload.ErrDenied, err)
 	}
-	if trace := a.tracer(cfg); trace != nil {
+	if trace := a.tracer(cfg); trace != nil && !a.json {
 		for _, unused := range cfg.Unused {
 			trace(unused)
 		}

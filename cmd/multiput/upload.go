@@ -8,7 +8,6 @@ import (
 	"io/fs"
 	"maps"
 	"os"
-	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -29,10 +28,16 @@ type uploadOptions struct {
 	name    string
 	restart bool
 	dryRun  bool
+
+	filesFrom  string // a list of files; empty: none
+	size       int64  // bytes of standard input; <0: not known
+	sizeGiven  bool
+	spoolLimit int64 // bytes of standard input that may wait on the disk
 }
 
 func (a *app) uploadCmd() *cobra.Command {
 	var o uploadOptions
+	var size, spool string
 	c := &cobra.Command{
 		Use:     "upload FILE...",
 		Aliases: []string{"up"},
@@ -54,10 +59,29 @@ as the provider has it. All talk is on stderr.`,
   # what would be sent, and would there be time enough?
   multiput upload video.mp4 -p fileai --limit-rate 2MB --dry-run
 
+  # many files, the small ones side by side
+  find photos -name '*.jpg' | multiput upload -p upscayl --files-from -
+
+  # what a program writes
+  tar c photos | multiput upload - --name photos.tar -p archetype
+
   # an API of one's own, described in a page of YAML
   multiput upload data.tar -p ./my-api.yaml`,
-		Args: cobra.MinimumNArgs(1),
-		RunE: func(c *cobra.Command, args []string) error {
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) == 0 && o.filesFrom == "" {
+				return errors.New("name a file to upload")
+			}
+			return nil
+		},
+		RunE: func(c *cobra.Command, args []string) (err error) {
+			if o.sizeGiven = c.Flags().Changed("size"); !o.sizeGiven {
+				o.size = -1
+			} else if o.size, err = config.ParseSize(size); err != nil {
+				return usagef("--size: %w", err)
+			}
+			if o.spoolLimit, err = config.ParseSize(spool); err != nil || o.spoolLimit < 1 {
+				return usagef("--spool-limit: %q is no size above 0 (such as 16GiB)", spool)
+			}
 			cfg, err := config.Load(c.Flags())
 			if err != nil {
 				return err
@@ -72,17 +96,27 @@ as the provider has it. All talk is on stderr.`,
 	f.StringVar(&o.base, "base-url", "", "`URL` of the API instead of the provider's own")
 	f.StringVar(&o.name, "name", "", "`NAME` to store the file under (default: the file's own)")
 	f.BoolVar(&o.dryRun, "dry-run", false, "say what would be done, and do nothing")
+	f.StringVar(&o.filesFrom, "files-from", "", "upload the files that are listed in `FILE` too, one a line; - for standard input")
+	f.StringVar(&size, "size", "", "`SIZE` of standard input, where that is uploaded (-): nothing waits for its end then")
+	f.StringVar(&spool, "spool-limit", spoolLimit, "most `SIZE` of standard input that waits on the disk")
 	f.BoolVar(&o.restart, "restart", false, "give up what was stored before, and begin again")
 	return c
 }
 
-// upload takes every file to the provider, one after the other. All are tried.
+// upload takes every file to the provider. All are tried.
 func (a *app) upload(ctx context.Context, cfg config.Config, o uploadOptions, files []string) error {
+	if err := a.checkStdin(o, files); err != nil {
+		return err
+	}
+	if o.filesFrom != "" {
+		more, err := a.listed(o.filesFrom)
+		if err != nil {
+			return err
+		}
+		files = append(files, more...)
+	}
 	if o.name != "" && len(files) > 1 {
 		return usagef("--name names one file, and there are %d", len(files))
-	}
-	if slices.Contains(files, "-") {
-		return usagef("standard input cannot be uploaded yet: name a file")
 	}
 	out, err := newOutput(a.stdout, a.shown, cfg.JSON, cfg.JQ)
 	if err != nil {
@@ -103,24 +137,8 @@ func (a *app) upload(ctx context.Context, cfg config.Config, o uploadOptions, fi
 	defer a.summarize(cfg)
 	show, hide := a.watch(cfg, files)
 	defer hide()
-	code := 0
-	for _, file := range files {
-		if ctx.Err() != nil {
-			code = worse(code, a.tell(failure{err: fmt.Errorf("%s: %w", file, context.Cause(ctx)), file: file}))
-			break
-		}
-		observe, end := show.File(file)
-		u.Observe = a.actions.observe(file, a.json || cfg.Quiet, observe)
-		u.Deliver = func(ctx context.Context, r upload.Report) error {
-			return a.aside(show, func() error { return out.print(ctx, file, r) })
-		}
-		report, err := u.Upload(ctx, upload.File{Path: file, Name: o.name, Type: cfg.ContentType})
-		end()
-		if err != nil {
-			code = worse(code, a.tell(failure{err: err, file: file, report: report, keyEnv: m.KeyEnv(), keyFrom: cfg.KeySource(), base: o.base}))
-		}
-	}
-	if code != 0 {
+	b := &batch{app: a, cfg: cfg, opts: o, to: u, m: m, out: out, show: show}
+	if code := b.run(ctx, files); code != 0 {
 		return &severalError{code}
 	}
 	return nil

@@ -43,6 +43,7 @@ type File struct {
 
 	f  *os.File
 	fi fs.FileInfo
+	s  *stream // instead of f: it comes from a pipe
 }
 
 // Open opens a regular file for reading. Whatever cannot be one, a directory, a
@@ -106,11 +107,19 @@ func irregular(m fs.FileMode) string {
 }
 
 // Close closes the file.
-func (f *File) Close() error { return f.f.Close() }
+func (f *File) Close() error {
+	if f.s != nil {
+		return f.s.close()
+	}
+	return f.f.Close()
+}
 
 // Same returns nil while the file is, by size, modification time and place, what
 // it was when opened; else an error that wraps ErrChanged and says what differs.
 func (f *File) Same() error {
+	if f.s != nil {
+		return f.s.failed()
+	}
 	held, err := f.f.Stat()
 	if err != nil {
 		return fmt.Errorf("%s: %w: %w", f.Path, ErrChanged, err)
@@ -135,6 +144,9 @@ func (f *File) Same() error {
 // that its size and modification time do not show: perhaps it was written to and
 // its time set back. Only reading it tells.
 func (f *File) Touched() bool {
+	if f.s != nil {
+		return false
+	}
 	fi, err := f.f.Stat()
 	return err != nil || id(fi) != f.Info.ID
 }
@@ -166,7 +178,10 @@ type hashState interface {
 // Section gives the bytes [off, off+size). CRC32C is always computed, MD5 if
 // wanted.
 func (f *File) Section(off, size int64, wantMD5 bool) *Section {
-	s := &Section{file: f, off: off, left: size, own: f.again()}
+	s := &Section{file: f, off: off, left: size}
+	if f.s == nil {
+		s.own = f.again()
+	}
 	if wantMD5 {
 		s.md5 = md5.New()
 	}
@@ -204,11 +219,14 @@ func (s *Section) Read(p []byte) (int, error) {
 	if int64(len(p)) > s.left {
 		p = p[:s.left]
 	}
-	f := s.own
-	if f == nil {
-		f = s.file.f
+	var at io.ReaderAt = s.own
+	switch {
+	case s.file.s != nil:
+		at = s.file.s
+	case s.own == nil:
+		at = s.file.f
 	}
-	n, err := f.ReadAt(p, s.off)
+	n, err := at.ReadAt(p, s.off)
 	s.crc = crc32.Update(s.crc, castagnoli, p[:n])
 	if s.md5 != nil {
 		s.md5.Write(p[:n]) //nolint:errcheck // a hash never fails
@@ -239,6 +257,9 @@ func (s *Section) Digest() (d Digest, complete bool) {
 // Hash reads the bytes [off, off+size) for their digest alone. It stops between
 // reads when stop returns an error.
 func (f *File) Hash(off, size int64, wantMD5 bool, stop func() error) (Digest, error) {
+	if f.s != nil && off == 0 && size == f.Info.Size && wantMD5 {
+		return f.s.whole()
+	}
 	s := f.Section(off, size, wantMD5)
 	defer s.Close()
 	buf := make([]byte, 256<<10)

@@ -16,6 +16,9 @@ func (f *File) Type(name string) string {
 	if t := known[strings.ToLower(filepath.Ext(name))]; t != "" {
 		return t
 	}
+	if f.s != nil {
+		return octets // its first bytes may be yet to come
+	}
 	head := make([]byte, 512)
 	n, err := f.f.ReadAt(head, 0)
 	if n == 0 || err != nil && err != io.EOF {

@@ -97,6 +97,11 @@ func (r *run) plan(up *Upload, grants []Grant) (err error) {
 	if err := Tile(r.file.Size, up.Parts, up.Held); err != nil {
 		return err
 	}
+	for _, p := range up.Parts {
+		if p.Size > r.src.Room() {
+			return fmt.Errorf("part %d has %d bytes, and only %d may wait on the disk: %w", p.Number, p.Size, r.src.Room(), ErrPartSize)
+		}
+	}
 	if r.PartSize > 0 && len(up.Parts) > 1 && up.Parts[0].Size != r.PartSize {
 		r.warn("the provider chose parts of %d bytes, not of %d", up.Parts[0].Size, r.PartSize)
 	}

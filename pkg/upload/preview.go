@@ -72,10 +72,14 @@ func (u *Uploader) Preview(ctx context.Context, f File) (Preview, error) {
 			v.Warnings = append(v.Warnings, w.Text)
 		}
 	}
-	if err := r.prepare(f); err != nil {
+	src, err := source.Open(f.Path)
+	if err != nil {
 		return v, err
 	}
-	defer r.src.Close()
+	defer src.Close()
+	if err := r.prepare(src, f); err != nil {
+		return v, err
+	}
 	v.File, v.Target = r.file, r.target
 	rec, err := r.Journal.Find(ctx, r.target, r.file.Path)
 	if err != nil {

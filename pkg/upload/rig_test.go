@@ -34,6 +34,8 @@ type rig struct {
 	partSize    int64
 	retry       transport.Policy
 	limitRate   int64
+	slots       *upload.Slots
+	rank        int
 	checksum    upload.Checksum
 	restart     bool
 	deliver     func(upload.Report) error
@@ -165,16 +167,22 @@ func (r *rig) current() string {
 
 // run is a new process that uploads the file.
 func (r *rig) run(ctx context.Context) (upload.Report, error) {
-	r.mu.Lock()
-	r.events = nil
-	r.mu.Unlock()
 	return r.uploader().Upload(ctx, upload.File{Path: r.path})
 }
 
+// from is one that uploads a stream of the file's bytes.
+func (r *rig) from(ctx context.Context, size, room int64) (upload.Report, error) {
+	s := upload.Spool{Dir: filepath.Join(r.t.TempDir(), "spool"), Limit: room}
+	return r.uploader().UploadStream(ctx, bytes.NewReader(r.content), size, s, upload.File{Name: "file.bin"})
+}
+
 func (r *rig) uploader() *upload.Uploader {
+	r.mu.Lock()
+	r.events = nil
+	r.mu.Unlock()
 	return &upload.Uploader{
 		Provider: r.provider, Journal: r.journal, Target: upload.Target{Provider: "cloud", Base: "https://cloud"},
-		Concurrency: r.concurrency, PartSize: r.partSize, Retry: r.retry, Rate: r.limitRate, Checksum: r.checksum, Restart: r.restart,
+		Concurrency: r.concurrency, PartSize: r.partSize, Retry: r.retry, Rate: r.limitRate, Slots: r.slots, Rank: r.rank, Checksum: r.checksum, Restart: r.restart,
 		Observe: r.seen,
 		Deliver: func(_ context.Context, rep upload.Report) error {
 			if s := r.journal.state(rep.Upload); s != upload.Done && !r.journal.killed.Load() {

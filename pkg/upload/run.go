@@ -24,10 +24,12 @@ type run struct {
 	current *Upload // the one that finish has in hand
 	sent    atomic.Int64
 
-	storing sync.Mutex   // guards Record.Receipts while parts are sent, mine, and the counts in report
-	mine    map[int]bool // the parts of current that this call stored
-	report  Report
-	verify  verifier
+	storing  sync.Mutex   // guards Record.Receipts while parts are sent, mine, and the counts in report
+	mine     map[int]bool // the parts of current that this call stored
+	report   Report
+	verify   verifier
+	unheld   []Receipt // of a source that is read once: their bytes are still kept; guarded by storing
+	released bool      // some are not any more; likewise
 
 	pace       pace
 	earlier    float64       // the rate of an earlier run, in bytes per second; 0: not known
@@ -115,6 +117,9 @@ func (r *run) deliver(ctx context.Context, rec *Record) error {
 
 // concurrency is how many parts are sent at once.
 func (r *run) concurrency() int {
+	if r.Concurrency <= 0 && r.Slots != nil {
+		return r.Slots.n
+	}
 	if r.Concurrency <= 0 {
 		return DefaultConcurrency
 	}

@@ -138,12 +138,24 @@ func (r *run) sendAll(ctx context.Context, rec *Record, pending []Part, check *c
 	workers, ctx := errgroup.WithContext(ctx)
 	sending, stop := afterGrace(ctx)
 	defer stop()
-	for range n {
+	more, last := context.WithCancel(ctx) // ends when all parts have begun
+	defer last()
+	for i := range n {
 		workers.Go(func() error {
+			if i > 0 && r.Slots != nil {
+				if r.Slots.Take(more, r.Rank) != nil {
+					return context.Cause(ctx)
+				}
+				defer r.Slots.Give()
+			}
 			for ctx.Err() == nil {
-				p, more := g.next()
-				if !more {
+				p, ok := g.next()
+				if !ok {
+					last()
 					return nil
+				}
+				if err := r.src.Ready(ctx, p.Offset+p.Size); err != nil {
+					return err
 				}
 				receipt, err := r.sendPart(ctx, sending, rec.Upload, p, g, flights)
 				if err != nil {
@@ -159,6 +171,7 @@ func (r *run) sendAll(ctx context.Context, rec *Record, pending []Part, check *c
 				if err := left.stored(); err != nil {
 					return err
 				}
+				r.release(rec, receipt)
 			}
 			return context.Cause(ctx)
 		})
@@ -188,6 +201,32 @@ func (r *run) receive(ctx context.Context, rec *Record, p Part, receipt Receipt)
 		return errUnproven // before the rest is sent for nothing
 	}
 	return nil
+}
+
+// release lets go of the bytes of parts that will not be sent again, where the
+// source keeps them: it reads on when there is room. Those that the verifier
+// may yet condemn are kept as long as there is room for them and for others.
+func (r *run) release(rec *Record, receipt Receipt) {
+	if !r.src.Once() {
+		return
+	}
+	var largest int64
+	for _, p := range rec.Upload.Parts {
+		largest = max(largest, p.Size)
+	}
+	roomy := r.src.Room()/(opaqueAfter+2) >= largest
+	r.storing.Lock()
+	defer r.storing.Unlock()
+	r.unheld = append(r.unheld, receipt)
+	r.unheld = slices.DeleteFunc(r.unheld, func(receipt Receipt) bool {
+		if roomy && !r.verify.settled(receipt) {
+			return false
+		}
+		p := rec.Upload.Parts[slices.IndexFunc(rec.Upload.Parts, func(p Part) bool { return p.Number == receipt.Part })]
+		r.src.Release(p.Offset, p.Size)
+		r.released = true
+		return true
+	})
 }
 
 // store notes receipts that are on disk.

@@ -1,9 +1,11 @@
 package upload
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"path/filepath"
 	"time"
 
@@ -21,7 +23,12 @@ type Uploader struct {
 	Target   Target // where to; Name and Type are filled in for each file
 	Journal  Journal
 
-	Concurrency int              // parts at once; 0: DefaultConcurrency
+	// Slots bound what several Uploaders send at once. Whoever calls Upload has
+	// taken one, of the rank that is Rank. Nil: Concurrency of its own.
+	Slots *Slots
+	Rank  int
+
+	Concurrency int              // parts at once; 0: DefaultConcurrency, or as many as there are Slots
 	PartSize    int64            // bytes; 0: whatever suits
 	Retry       transport.Policy // for each operation; its Patience counts once the provider was reached
 	Rate        int64            // bytes per second that the network is held to; 0: not known
@@ -62,10 +69,36 @@ type Report struct {
 // package, or the context's; whatever it is, nothing that was stored is lost.
 // The Report is valid with an error too.
 func (u *Uploader) Upload(ctx context.Context, f File) (Report, error) {
+	src, err := source.Open(f.Path)
+	if err != nil {
+		return Report{Provider: u.Target.Provider}, err
+	}
+	return u.uploadFrom(ctx, src, f)
+}
+
+// Spool is where a stream waits until its parts are stored.
+type Spool = source.Spool
+
+// UploadStream is Upload of what in gives, which can be read only once: f.Name
+// is required. It must have exactly size bytes; below zero it is read to its end
+// first, and all of it has to fit into the spool. A later call does not continue
+// it, unless what it gave is then uploaded as a file of the same name.
+func (u *Uploader) UploadStream(ctx context.Context, in io.Reader, size int64, s Spool, f File) (Report, error) {
+	src, err := source.Stream(ctx, in, size, s)
+	if err != nil {
+		return Report{Provider: u.Target.Provider}, err
+	}
+	f.Path = ""
+	return u.uploadFrom(ctx, src, f)
+}
+
+// uploadFrom is Upload of a file that is open, which it closes.
+func (u *Uploader) uploadFrom(ctx context.Context, src *source.File, f File) (Report, error) {
+	defer src.Close()
 	r := &run{Uploader: u, started: time.Now()}
 	r.budget = &transport.Budget{Most: u.Retry.Retries * (r.concurrency() + 2)}
 	r.report.Provider = u.Target.Provider
-	err := r.upload(ctx, f)
+	err := r.upload(ctx, src, f)
 	r.report.BytesSent = r.sent.Load()
 	r.report.Elapsed = time.Since(r.started)
 	if err != nil && ctx.Err() != nil {
@@ -75,19 +108,17 @@ func (u *Uploader) Upload(ctx context.Context, f File) (Report, error) {
 }
 
 // upload prepares the file and its journal entry.
-func (r *run) upload(ctx context.Context, f File) error {
-	if err := r.prepare(f); err != nil {
+func (r *run) upload(ctx context.Context, src *source.File, f File) (err error) {
+	if err = r.prepare(src, f); err != nil {
 		return err
 	}
-	defer r.src.Close()
-	var err error
 	if r.entry, err = r.Journal.Open(ctx, r.target, r.file.Path); err != nil {
 		return err
 	}
 	defer r.entry.Close()
 
 	rec, err := r.entry.Load(ctx)
-	if err == nil && (rec == nil || rec.State == Delivered) {
+	if err == nil && (rec == nil || rec.State == Delivered) && !src.Once() {
 		if r.Resume {
 			return ErrNothing
 		}
@@ -107,6 +138,9 @@ func (r *run) upload(ctx context.Context, f File) error {
 				return fmt.Errorf("%w (%w)", why, err)
 			}
 		}
+		if r.released {
+			return fmt.Errorf("what standard input gave is no longer here to be sent again: %w", err)
+		}
 		if r.restarted {
 			break
 		}
@@ -123,20 +157,11 @@ func (r *run) upload(ctx context.Context, f File) error {
 	return err
 }
 
-// prepare opens the file and settles what it is called and where it goes. What
-// the provider is known not to take is refused.
-func (r *run) prepare(f File) (err error) {
-	src, err := source.Open(f.Path)
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if err != nil {
-			src.Close()
-		}
-	}()
+// prepare settles what the file is called and where it goes. What the provider is
+// known not to take is refused.
+func (r *run) prepare(src *source.File, f File) error {
 	if f.Name == "" {
-		f.Name = filepath.Base(f.Path)
+		f.Name = filepath.Base(cmp.Or(f.Path, src.Path))
 	}
 	// Only a type that was asked for tells uploads apart: a guess may be made
 	// from the first bytes, and these may change.
