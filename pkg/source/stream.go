@@ -16,7 +16,7 @@ import (
 	"time"
 )
 
-// ErrSpool: what comes in does not find room on the disk.
+// ErrSpool says that what comes in does not find room on the disk.
 var ErrSpool = errors.New("does not fit on the disk that it may use")
 
 // Spool is where a stream waits until its parts are stored. Its files have no
@@ -169,7 +169,7 @@ func (s *stream) keep(b []byte) error {
 	case size < 0 && at+int64(len(b)) > s.spool.Limit:
 		return fmt.Errorf("standard input %w: it has more than %d bytes", ErrSpool, s.spool.Limit)
 	}
-	s.sum.Write(b) //nolint:errcheck // a hash never fails
+	s.sum.Write(b)
 	for len(b) > 0 {
 		n := min(int64(len(b)), pieceSize-at%pieceSize)
 		p, err := s.piece(at / pieceSize)
