@@ -117,6 +117,25 @@ func TestTheNetworkIsGoneForMinutes(t *testing.T) {
 			t.Errorf("warnings %q", w)
 		}
 	})
+	// It does not come back: what waits for what waits has no time of its own.
+	bubble(t, func(t *testing.T) {
+		r := newRig(t, 10_000)
+		r.cloud.takes, r.cloud.life = time.Second, 10*time.Minute
+		r.retry.Patience = 15 * time.Minute
+		start := time.Now()
+		gone := func() error {
+			if time.Since(start) > 2*time.Second {
+				return unreachable()
+			}
+			return nil
+		}
+		r.cloud.onPut = func(int, upload.Part) error { return gone() }
+		r.cloud.onGrant = func(int, []upload.Part) error { return gone() }
+		_, err := r.run(t.Context())
+		if took := time.Since(start); !errors.Is(err, upload.ErrUnfinished) || took > 17*time.Minute {
+			t.Errorf("after %s: %v", took, err)
+		}
+	})
 	// From the first: perhaps the address is wrong.
 	bubble(t, func(t *testing.T) {
 		r := newRig(t, 10_000)

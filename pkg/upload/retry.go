@@ -18,20 +18,29 @@ func (r *run) retry(ctx context.Context, op string, send func(context.Context) e
 func (r *run) attempts(ctx context.Context, op string, send func(context.Context) error) error {
 	policy := r.Retry
 	policy.Budget = r.budget
-	if policy.Retries == 0 || !r.reached.Load() {
+	switch gone := r.gone.Load(); {
+	case policy.Retries == 0 || !r.reached.Load():
 		// Perhaps there is nothing at that address: to wait for it helps nobody.
 		policy.Patience = 0
+	case gone != nil:
+		// Others have been waiting for it: what waits now has what is left.
+		policy.Patience = max(1, policy.Patience-time.Since(*gone))
 	}
 	return transport.Retry(ctx, policy, func(err error, wait time.Duration) {
 		r.observe(Retrying{Op: op, Err: err, Wait: wait})
-		if now := time.Now().Unix(); transport.Unreached(err) && policy.Patience > 0 && now-r.outage.Load() > int64(policy.Patience.Seconds()) {
+		if now := time.Now().Unix(); transport.Unreached(err) && policy.Patience > 0 && now-r.outage.Load() > int64(r.Retry.Patience.Seconds()) {
 			r.outage.Store(now)
-			r.warn("the provider cannot be reached (%v): trying on for up to %s", err, policy.Patience)
+			r.warn("the provider cannot be reached (%v): trying on for up to %s", err, inTime(policy.Patience))
 		}
 	}, func(ctx context.Context) error {
 		err := send(ctx)
+		if transport.Unreached(err) {
+			now := time.Now()
+			r.gone.CompareAndSwap(nil, &now)
+		}
 		if !transport.Unreached(err) && ctx.Err() == nil {
 			r.reached.Store(true)
+			r.gone.Store(nil)
 		}
 		return err
 	})

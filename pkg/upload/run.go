@@ -40,9 +40,10 @@ type run struct {
 	overdue    bool          // by this machine's clock the upload has ended
 
 	budget  *transport.Budget
-	reached atomic.Bool  // the provider was, in this call
-	outage  atomic.Int64 // when it was said that it cannot be, in Unix seconds
-	skewed  atomic.Bool  // a difference between the clocks was told of
+	reached atomic.Bool               // the provider was, in this call
+	gone    atomic.Pointer[time.Time] // since when it cannot be
+	outage  atomic.Int64              // when that was said, in Unix seconds
+	skewed  atomic.Bool               // a difference between the clocks was told of
 
 	watching sync.Mutex // one event at a time
 }
