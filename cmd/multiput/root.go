@@ -23,6 +23,8 @@ type app struct {
 	journal        func(path string) upload.Journal
 	remote         func(path string) string // the kind of network file system that a path is on
 
+	flush func() // writes out what was said on stderr; known while a display is there
+
 	json bool // whether errors are printed as JSON; known once flags are read
 }
 

@@ -52,10 +52,12 @@ func (a *app) watch(cfg config.Config, files []string) (d *progress.Display, clo
 		}
 	}
 	stderr := a.stderr
-	d = progress.New(stderr, o)
-	a.stderr = d
+	t := newTalker(stderr)
+	d = progress.New(t, o)
+	a.stderr, a.flush = d, t.flush
 	return d, func() {
 		d.Close()
+		t.end()
 		a.stderr = stderr
 	}
 }
@@ -66,7 +68,10 @@ func (a *app) aside(d *progress.Display, write func() error) error {
 	if !a.shown {
 		return write()
 	}
-	return d.Aside(write)
+	return d.Aside(func() error {
+		a.flush() // the bar is to be gone before the line comes
+		return write()
+	})
 }
 
 // style shows progress as the user wants it, or as suits where it goes.
