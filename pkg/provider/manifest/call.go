@@ -136,7 +136,7 @@ func (p *speaker) body(ctx context.Context, e *expr, s *scope) ([]byte, error) {
 
 // wrong says that an expression failed on what this program gave it.
 func (p *speaker) wrong(e *expr, err error) error {
-	return &Error{File: p.m.file, Problems: []Problem{{Line: e.line, Key: e.key, Text: p.hidden.Replace(err.Error())}}}
+	return &Error{File: p.m.file, Problems: []Problem{{Line: e.at.line, Column: e.at.column, Key: e.key, Text: p.hidden.Replace(err.Error())}}}
 }
 
 // exchange sends a request and reads its answer, whatever the status.

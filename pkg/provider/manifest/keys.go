@@ -58,9 +58,8 @@ func (n node) base() string {
 	return base
 }
 
-func (n node) auth() *auth {
-	a := &auth{}
-	n.fields(map[string]func(node){
+func (a *auth) keys() map[string]func(node) {
+	return map[string]func(node){
 		"header": func(v node) { a.header = v.headerName() },
 		"value":  func(v node) { a.value = v.plainText() },
 		"env": func(v node) {
@@ -68,14 +67,16 @@ func (n node) auth() *auth {
 				v.fail("is %q, which is no name of an environment variable (A-Z, 0-9 and _)", a.env)
 			}
 		},
-	})
+	}
+}
+
+func (a *auth) check(n node) {
 	if a.header == "" {
 		n.fail("has no header")
 	}
 	if strings.Count(a.value, "{secret}") != 1 {
 		n.fail(`has no value with {secret} in it, such as "Bearer {secret}"`)
 	}
-	return a
 }
 
 // unsettable are the headers that are not a manifest's, nor a reply's, to set.

@@ -9,6 +9,8 @@ import (
 // Manifest is the checked description of one upload API. It does not change.
 type Manifest struct {
 	file                    string // as problems name it
+	text                    []byte
+	places                  map[string]place // of its keys
 	name, title, docs, base string
 	auth                    *auth
 	headers                 map[string]string // of every request to the API

@@ -134,6 +134,8 @@ func TestOpenOptions(t *testing.T) {
 		{map[string]string{"kind": "a", "days": "4.5"}, "days", `"4.5" is no whole number`},
 		{map[string]string{"kind": "a", "ratio": "much"}, "ratio", `"much" is no number`},
 		{map[string]string{"kind": "a", "ratio": "[1]"}, "ratio", `"[1]" is no number`},
+		{map[string]string{"kind": "a", "ratio": "1e400"}, "ratio", `"1e400" has a number that is too large`},
+		{map[string]string{"kind": "a", "extra": "[1e400]"}, "extra", `"[1e400]" has a number that is too large`},
 		{map[string]string{"kind": "a", "open": "yes"}, "open", `"yes" is neither true nor false`},
 		{map[string]string{"kind": "a", "extra": "{"}, "extra", "is no JSON"},
 		{map[string]string{"kind": "a", "extra": "null"}, "extra", "null"},

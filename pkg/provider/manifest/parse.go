@@ -4,10 +4,12 @@ import (
 	"bytes"
 	"cmp"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -19,16 +21,17 @@ const MaxFile = 256 << 10
 // Parse reads a manifest. Its error is an *Error, which says where in the file
 // of this name each problem is.
 func Parse(name string, text []byte) (*Manifest, error) {
-	m := &Manifest{file: name}
+	m := &Manifest{file: name, text: text}
 	var problems []Problem
 	if root, err := document(text); err != nil {
-		problems = []Problem{{Text: err.Error()}}
-	} else {
-		m.read(node{Node: root, problems: &problems})
+		line, why := placed(text, err)
+		problems = []Problem{{Line: line, Text: why}}
+	} else if n := (node{Node: root, problems: &problems}); n.plain() {
+		m.read(n)
 	}
 	if len(problems) > 0 {
 		slices.SortFunc(problems, func(a, b Problem) int {
-			return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Key, b.Key), cmp.Compare(a.Text, b.Text))
+			return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column), cmp.Compare(a.Key, b.Key), cmp.Compare(a.Text, b.Text))
 		})
 		return nil, &Error{File: name, Problems: problems}
 	}
@@ -46,7 +49,7 @@ func document(text []byte) (*yaml.Node, error) {
 	case errors.Is(err, io.EOF):
 		return nil, errors.New("is empty")
 	case err != nil:
-		return nil, errors.New("is no YAML: " + strings.TrimPrefix(err.Error(), "yaml: "))
+		return nil, &syntaxError{strings.TrimPrefix(err.Error(), "yaml: ")}
 	case len(doc.Content) != 1:
 		return nil, errors.New("is empty")
 	}
@@ -54,6 +57,36 @@ func document(text []byte) (*yaml.Node, error) {
 		return nil, errors.New("holds more than one YAML document")
 	}
 	return doc.Content[0], nil
+}
+
+// syntaxError is what the reader of YAML says.
+type syntaxError struct{ text string }
+
+func (e *syntaxError) Error() string { return "is no YAML: " + e.text }
+
+var (
+	lineText  = regexp.MustCompile(`^line (\d+): `)
+	aliasText = regexp.MustCompile(`^unknown anchor '(.+)' referenced$`)
+)
+
+// placed is the line that the error of a document is in, if it is in one, and
+// the error without it.
+func placed(text []byte, err error) (line int, why string) {
+	var s *syntaxError
+	if !errors.As(err, &s) {
+		return 0, err.Error()
+	}
+	if m := lineText.FindStringSubmatch(s.text); m != nil {
+		line, _ = strconv.Atoi(m[1])
+		return line, (&syntaxError{s.text[len(m[0]):]}).Error()
+	}
+	if m := aliasText.FindStringSubmatch(s.text); m != nil {
+		if before, _, ok := bytes.Cut(text, []byte("*"+m[1])); ok {
+			line = 1 + bytes.Count(before, []byte("\n"))
+		}
+		return line, "has the alias *" + m[1] + "; a manifest has no anchors and no aliases"
+	}
+	return 0, err.Error()
 }
 
 var (
@@ -65,12 +98,12 @@ var (
 )
 
 func (m *Manifest) read(n node) {
-	lines := map[string]int{"": n.Line} // of the keys that are there
-	has := func(key string) bool { return lines[key] > 0 }
+	m.places = map[string]place{"": {n.Line, n.Column}} // of the keys that are there
+	has := m.has
 	need := func(step string, keys ...string) {
 		for _, k := range keys {
 			if k = strings.TrimPrefix(step+"."+k, "."); !has(k) {
-				node{n.Node, k, n.problems}.failAt(lines[step], "is missing")
+				node{n.Node, k, n.problems}.failAt(m.places[step], "is missing")
 			}
 		}
 	}
@@ -78,7 +111,7 @@ func (m *Manifest) read(n node) {
 	step := func(read map[string]func(node)) func(node) {
 		return func(at node) {
 			for k, f := range read {
-				read[k] = func(v node) { lines[v.key] = v.Line; f(v) }
+				read[k] = func(v node) { m.places[v.key] = place{v.Line, v.Column}; f(v) }
 			}
 			at.fields(read)
 		}
@@ -116,7 +149,7 @@ func (m *Manifest) read(n node) {
 		"title":   func(v node) { m.title = v.shownText() },
 		"docs":    func(v node) { m.docs = v.plainText() },
 		"base":    func(v node) { m.base = v.base() },
-		"auth":    func(v node) { m.auth = v.auth() },
+		"auth":    func(v node) { m.auth = &auth{}; step(m.auth.keys())(v); m.auth.check(v) },
 		"headers": func(v node) { m.headers = v.headers() },
 		"limits": step(map[string]func(node){
 			"max_size":   func(v node) { m.limits.MaxSize = v.size(true) },
@@ -188,13 +221,22 @@ func (m *Manifest) read(n node) {
 	m.limits.Plans = m.create.parts != nil
 	// Only an expression that asks for the size of parts can heed the wish.
 	m.limits.Wants = m.create.body != nil && strings.Contains(m.create.body.text, "$want")
-	m.agree(n, lines)
+	m.agree(n)
+}
+
+// has reports whether a key is there.
+func (m *Manifest) has(key string) bool { return m.places[key].line > 0 }
+
+// Fault is an error about one key of the manifest.
+func (m *Manifest) Fault(key, format string, args ...any) *Error {
+	at := m.places[key]
+	return &Error{File: m.file, Problems: []Problem{{Line: at.line, Column: at.column, Key: key, Text: fmt.Sprintf(format, args...)}}}
 }
 
 // agree reports keys that are sound each, and make no sense together.
-func (m *Manifest) agree(n node, lines map[string]int) {
-	has := func(key string) bool { return lines[key] > 0 }
-	wrong := func(key, text string) { node{n.Node, key, n.problems}.failAt(lines[key], "%s", text) }
+func (m *Manifest) agree(n node) {
+	has := m.has
+	wrong := func(key, text string) { node{n.Node, key, n.problems}.failAt(m.places[key], "%s", text) }
 	for key, c := range map[string]*call{
 		"create": &m.create.call, "grant": m.grantCall(), "checkpoint": m.checkpoint,
 		"complete": &m.complete.call, "probe": m.probeCall(), "abort": m.abort,
