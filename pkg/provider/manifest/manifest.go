@@ -3,6 +3,8 @@ package manifest
 import (
 	"slices"
 
+	"go.yaml.in/yaml/v3"
+
 	"github.com/multiput/multiput/pkg/upload"
 )
 
@@ -10,6 +12,8 @@ import (
 type Manifest struct {
 	file                    string // as problems name it
 	text                    []byte
+	samples                 *yaml.Node       // read when they are played
+	moving                  bool             // whether its address is another each time
 	places                  map[string]place // of its keys
 	name, title, docs, base string
 	auth                    *auth
@@ -66,6 +70,17 @@ func (m *Manifest) Docs() string { return m.docs }
 
 // Base is the address of the API; empty where it has to be given to Open.
 func (m *Manifest) Base() string { return m.base }
+
+// Text is the manifest as it was read.
+func (m *Manifest) Text() []byte { return slices.Clone(m.text) }
+
+// Moving is the manifest of an API whose address is another each time: it says
+// nothing of where an upload goes.
+func (m *Manifest) Moving() *Manifest {
+	moving := *m
+	moving.moving = true
+	return &moving
+}
 
 // KeyEnv is the environment variable that holds the secret; empty: none.
 func (m *Manifest) KeyEnv() string {

@@ -89,8 +89,12 @@ func TestOpenWithoutBase(t *testing.T) {
 	if _, err := m.Open(Settings{Key: key(secret), Options: kind}); !errors.As(err, &bad) {
 		t.Errorf("opened: %v", err)
 	}
-	p, err := m.Open(Settings{Base: "http://127.0.0.1:1", Key: key(secret), Options: kind})
-	if err != nil || p.Target(upload.File{}).Base != "" {
+	given := Settings{Base: "http://127.0.0.1:1", Key: key(secret), Options: kind}
+	p, err := m.Open(given)
+	if err != nil || p.Target(upload.File{}).Base != given.Base {
+		t.Errorf("the address is no part of the identity: %v", err)
+	}
+	if p, err = m.Moving().Open(given); err != nil || p.Target(upload.File{}).Base != "" {
 		t.Errorf("an address that changes is part of the identity: %v", err)
 	}
 }

@@ -183,7 +183,8 @@ func (m *Manifest) read(n node) {
 		"probe": step(request(&m.probe.call, map[string]func(node){
 			"done": jq(&m.probe.done), "result": jq(&m.probe.result),
 		})),
-		"abort": step(request(m.abort, nil)),
+		"abort":   step(request(m.abort, nil)),
+		"samples": func(v node) { m.samples = v.Node },
 		"error": step(map[string]func(node){
 			"message": jq(&m.failure.message), "code": jq(&m.failure.code),
 			"request_id": jq(&m.failure.requestID), "gone": jq(&m.failure.gone),
@@ -220,7 +221,7 @@ func (m *Manifest) read(n node) {
 	}
 	m.limits.Plans = m.create.parts != nil
 	// Only an expression that asks for the size of parts can heed the wish.
-	m.limits.Wants = m.create.body != nil && strings.Contains(m.create.body.text, "$want")
+	m.limits.Wants = m.create.mentions("$want")
 	m.agree(n)
 }
 

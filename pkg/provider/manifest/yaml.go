@@ -1,6 +1,7 @@
 package manifest
 
 import (
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"maps"
@@ -97,6 +98,43 @@ func (n node) text() string {
 		n.fail("is empty")
 	}
 	return n.Value
+}
+
+// list reads each element of a list.
+func (n node) list(read func(node)) {
+	if n.Kind != yaml.SequenceNode {
+		n.fail("is %s; a list belongs here", n.kind())
+		return
+	}
+	for i, c := range n.Content {
+		read(node{c, fmt.Sprintf("%s[%d]", n.key, i), n.problems})
+	}
+}
+
+// texts reads a mapping of words to values, each as a user writes it.
+func (n node) texts() map[string]string {
+	all := map[string]string{}
+	n.each(func(name string, at node) {
+		if at.Kind == yaml.ScalarNode {
+			all[name] = at.Value
+			return
+		}
+		b, err := marshal(at.value())
+		if err != nil {
+			at.fail("%v", err)
+		}
+		all[name] = string(b)
+	})
+	return all
+}
+
+// hex reads a digest.
+func (n node) hex() []byte {
+	b, err := hex.DecodeString(n.Value)
+	if n.Kind != yaml.ScalarNode || err != nil {
+		n.fail("is %s; a digest in hex belongs here, in quotes", n.kind())
+	}
+	return b
 }
 
 func (n node) boolean() bool {
