@@ -47,7 +47,7 @@ func (m *Manifest) Abilities() Abilities {
 	case m.grant != nil:
 		a.Grants = GrantsAgain
 	}
-	for _, d := range []string{upload.DigestCRC32C, upload.DigestMD5} {
+	for _, d := range []string{upload.DigestCRC32C, upload.DigestMD5, upload.DigestSHA1} {
 		if m.complete.mentions("$digests." + d) {
 			a.Digests = append(a.Digests, d)
 		}
@@ -58,7 +58,7 @@ func (m *Manifest) Abilities() Abilities {
 // mentions reports whether an expression that the request is made of has these
 // words in it.
 func (c *call) mentions(words string) bool {
-	for _, e := range []*expr{c.body} {
+	for _, e := range []*expr{c.query, c.body, c.fields, c.headers.made} {
 		if e != nil && strings.Contains(e.text, words) {
 			return true
 		}

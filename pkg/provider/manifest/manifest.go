@@ -25,38 +25,51 @@ type Manifest struct {
 		call
 		upload, size, partSize, parts, grants, expires, resumed *expr
 	}
-	grant *struct {
-		call
-		grants *expr
-	}
-	part struct {
+	grant *grantStep
+	part  struct {
 		call    // without a path, the grant has the address
 		form    string
 		auth    bool
-		headers map[string]string
+		digest  string // of each part, known before it is sent
 		receipt *expr
 	}
 	checkpoint *call
 	complete   struct {
 		call
-		ok, result, already *expr
+		ok, result, already, pending *expr
 	}
-	probe *struct {
-		call
-		done, result *expr
-	}
+	probe   *probeStep
 	abort   *call
 	failure struct{ message, code, requestID, gone, mismatch *expr }
 }
 
+type grantStep struct {
+	call
+	grants      *expr
+	max         int  // parts asked for at once; 0: any number
+	consecutive bool // whether their numbers have to follow each other
+}
+
+type probeStep struct {
+	call
+	done, result *expr
+}
+
 // auth is how the secret is sent.
-type auth struct{ header, value, env string }
+type auth struct{ header, field, value, env string }
 
 // call is a request to the API.
 type call struct {
-	method string
-	path   *template
-	body   *expr
+	method              string
+	path                *template
+	query, body, fields *expr // at most one of body and fields
+	headers             headers
+}
+
+// headers are those of one kind of request: constant, or made for each.
+type headers struct {
+	fixed map[string]string
+	made  *expr
 }
 
 // Name is what -p calls the provider.

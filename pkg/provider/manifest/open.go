@@ -220,7 +220,7 @@ var errElsewhere = errors.New("the API key is not sent to another address than t
 
 // authorize is the one place where the secret goes into a request, and only
 // into one to the origin of the base.
-func (p *speaker) authorize(h http.Header, address string) error {
+func (p *speaker) authorize(h http.Header, fields url.Values, address string) error {
 	if p.m.auth == nil {
 		return nil
 	}
@@ -231,7 +231,12 @@ func (p *speaker) authorize(h http.Header, address string) error {
 	if to != p.origin {
 		return errElsewhere
 	}
-	h.Set(p.m.auth.header, strings.Replace(p.m.auth.value, "{secret}", p.secret, 1))
+	value := strings.Replace(p.m.auth.value, "{secret}", p.secret, 1)
+	if p.m.auth.field != "" {
+		fields.Set(p.m.auth.field, value)
+		return nil
+	}
+	h.Set(p.m.auth.header, value)
 	return nil
 }
 

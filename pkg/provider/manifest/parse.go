@@ -122,19 +122,14 @@ func (m *Manifest) read(n node) {
 			more = map[string]func(node){}
 		}
 		more["send"] = func(v node) { c.method, c.path = v.send() }
-		more["body"] = jq(&c.body)
+		more["query"], more["body"], more["fields"] = jq(&c.query), jq(&c.body), jq(&c.fields)
+		more["headers"] = func(v node) { c.headers = v.anyHeaders() }
 		return more
 	}
 
 	version := 0
-	m.grant, m.checkpoint, m.abort = &struct {
-		call
-		grants *expr
-	}{}, &call{}, &call{}
-	m.probe = &struct {
-		call
-		done, result *expr
-	}{}
+	m.grant, m.probe = new(grantStep), new(probeStep)
+	m.checkpoint, m.abort = &call{}, &call{}
 	step(map[string]func(node){
 		"version": func(v node) {
 			if version = v.integer(); version != 1 {
@@ -152,11 +147,12 @@ func (m *Manifest) read(n node) {
 		"auth":    func(v node) { m.auth = &auth{}; step(m.auth.keys())(v); m.auth.check(v) },
 		"headers": func(v node) { m.headers = v.headers() },
 		"limits": step(map[string]func(node){
-			"max_size":   func(v node) { m.limits.MaxSize = v.size(true) },
+			"min_size":   func(v node) { m.limits.MinSize = v.size(asSmaller) },
+			"max_size":   func(v node) { m.limits.MaxSize = v.size(asLarger) },
 			"grant_life": func(v node) { m.limits.GrantLife = v.duration() },
 			"part": step(map[string]func(node){
-				"min":   func(v node) { m.limits.MinPart = v.size(false) },
-				"max":   func(v node) { m.limits.MaxPart = v.size(false) },
+				"min":   func(v node) { m.limits.MinPart = v.size(refused) },
+				"max":   func(v node) { m.limits.MaxPart = v.size(refused) },
 				"count": func(v node) { m.limits.MaxParts = v.count() },
 			}),
 		}),
@@ -168,17 +164,24 @@ func (m *Manifest) read(n node) {
 			"parts": jq(&m.create.parts), "grants": jq(&m.create.grants), "expires": jq(&m.create.expires),
 			"resumed": jq(&m.create.resumed),
 		})),
-		"grant": step(request(&m.grant.call, map[string]func(node){"grants": jq(&m.grant.grants)})),
+		"grant": step(request(&m.grant.call, map[string]func(node){
+			"grants":      jq(&m.grant.grants),
+			"max":         func(v node) { m.grant.max = v.count() },
+			"consecutive": func(v node) { m.grant.consecutive = v.boolean() },
+		})),
 		"part": step(map[string]func(node){
 			"send":    func(v node) { m.part.method, m.part.path = v.send() },
 			"form":    func(v node) { m.part.form = v.plainText() },
 			"auth":    func(v node) { m.part.auth = v.boolean() },
-			"headers": func(v node) { m.part.headers = v.headers() },
+			"headers": func(v node) { m.part.headers = v.anyHeaders() },
+			"fields":  jq(&m.part.fields),
+			"digest":  func(v node) { m.part.digest = v.digest() },
 			"receipt": jq(&m.part.receipt),
 		}),
 		"checkpoint": step(request(m.checkpoint, nil)),
 		"complete": step(request(&m.complete.call, map[string]func(node){
 			"ok": jq(&m.complete.ok), "result": jq(&m.complete.result), "already": jq(&m.complete.already),
+			"pending": jq(&m.complete.pending),
 		})),
 		"probe": step(request(&m.probe.call, map[string]func(node){
 			"done": jq(&m.probe.done), "result": jq(&m.probe.result),
@@ -220,8 +223,8 @@ func (m *Manifest) read(n node) {
 		m.abort = nil
 	}
 	m.limits.Plans = m.create.parts != nil
-	// Only an expression that asks for the size of parts can heed the wish.
-	m.limits.Wants = m.create.mentions("$want")
+	// Only a request that says what parts are wanted can have the wish heeded.
+	m.limits.Wants = m.create.mentions("$want") || m.plans()
 	m.agree(n)
 }
 
@@ -251,9 +254,23 @@ func (m *Manifest) agree(n node) {
 		if c.method == http.MethodGet && c.body != nil {
 			wrong(key+".body", "a GET has no body")
 		}
+		if c.method == http.MethodGet && c.fields != nil {
+			wrong(key+".fields", "a GET has no body")
+		}
+		if c.body != nil && c.fields != nil {
+			wrong(key+".fields", "has a body beside it: only one of them can be meant")
+		}
+		if m.auth != nil && m.auth.field != "" && c.fields == nil {
+			wrong(key+".send", "has no fields, and the key is one of them (auth.field)")
+		}
+		m.agreeFields(key, c.path, wrong)
 	}
-	if p := m.create.path; p != nil && len(p.fields) > 0 {
-		wrong("create.send", "has a {field} of $upload, which there is none of yet")
+	m.agreeFields("part", m.part.path, wrong)
+	if p := m.part.path; p != nil && p.whole {
+		wrong("part.send", "has no path; an address of each part is a grant's")
+	}
+	if m.part.fields != nil && m.part.form == "" {
+		wrong("part.fields", "needs part.form, the form that they are of")
 	}
 	switch granted := has("create.grants") || has("grant"); {
 	case m.part.path != nil && granted:
@@ -270,10 +287,34 @@ func (m *Manifest) agree(n node) {
 	if m.auth != nil && m.headers[http.CanonicalHeaderKey(m.auth.header)] != "" {
 		wrong("headers", "has "+m.auth.header+", which is the header of auth")
 	}
-	if m.part.auth && m.auth == nil {
+	switch {
+	case m.part.auth && m.auth == nil:
 		wrong("part.auth", "there is no auth to send")
+	case m.part.auth && m.auth.field != "":
+		wrong("part.auth", "only a key that is a header (auth.header) is sent with a part")
 	}
 }
+
+// agreeFields reports fields in the path of a step that cannot be there.
+func (m *Manifest) agreeFields(step string, t *template, wrong func(key, text string)) {
+	if t == nil {
+		return
+	}
+	for _, f := range t.fields {
+		at := slices.IndexFunc(m.options, func(o Option) bool { return o.Name == f.name })
+		switch {
+		case f.of == "upload" && step == "create":
+			wrong("create.send", "has a {field} of $upload, which there is none of yet")
+		case f.of == "options" && at < 0:
+			wrong(step+".send", "there is no option "+f.name)
+		case f.of == "options" && !m.options[at].Required && m.options[at].Default == nil:
+			wrong(step+".send", "the option "+f.name+" has to be required, or to have a default")
+		}
+	}
+}
+
+// plans reports whether create is told the parts that we plan.
+func (m *Manifest) plans() bool { return m.create.parts == nil && m.create.mentions("$parts") }
 
 func (m *Manifest) grantCall() *call {
 	if m.grant == nil {

@@ -195,7 +195,7 @@ func TestParseTellsAll(t *testing.T) {
 	want := []string{
 		`x.yaml:1:1: complete: is missing`,
 		`x.yaml:3:9: create.upload: is missing`,
-		`x.yaml:3:25: create.uplaod: unknown key, did you mean "upload"? (known: body, expires, grants, part_size, parts, resumed, send, size, upload)`,
+		`x.yaml:3:25: create.uplaod: unknown key, did you mean "upload"? (known: body, expires, fields, grants, headers, part_size, parts, query, resumed, send, size, upload)`,
 		`x.yaml:4:14: part.send: has no path, and neither create.grants nor grant says where a part goes`,
 		`x.yaml:4:28: part.receipt: is no jq expression: unexpected EOF, at the end of ".["`,
 	}
@@ -227,15 +227,15 @@ func TestParseDocuments(t *testing.T) {
 func TestParseSize(t *testing.T) {
 	for _, c := range []struct {
 		text  string
-		upper bool
+		loose looseness
 		want  int64
 	}{
-		{"1000", false, 1000}, {"64MiB", false, 64 << 20}, {"64 MiB", false, 64 << 20}, {"1.5GiB", true, 3 << 29},
-		{"8GB", true, 8 << 30}, {"8GB", false, 0}, {"250gb", true, 250 << 30}, {"512 B", false, 512}, {"1TB", true, 1 << 40},
-		{"0", true, 0}, {"-1", true, 0}, {"1e3", true, 0}, {"", true, 0}, {"MiB", true, 0}, {"0.3B", true, 0},
-		{"999999999999999PiB", true, 0}, {"1XB", true, 0},
+		{"1000", refused, 1000}, {"64MiB", refused, 64 << 20}, {"64 MiB", refused, 64 << 20}, {"1.5GiB", asLarger, 3 << 29},
+		{"8GB", asLarger, 8 << 30}, {"8GB", refused, 0}, {"250gb", asLarger, 250 << 30}, {"512 B", refused, 512}, {"1TB", asLarger, 1 << 40},
+		{"0", asLarger, 0}, {"-1", asLarger, 0}, {"1e3", asLarger, 0}, {"", asLarger, 0}, {"MiB", asLarger, 0}, {"0.3B", asLarger, 0},
+		{"999999999999999PiB", asLarger, 0}, {"1XB", asLarger, 0}, {"10MB", asSmaller, 10_000_000}, {"10MiB", asSmaller, 10 << 20}, {"1GB", asSmaller, 1_000_000_000}, {"1500000", asSmaller, 1500000},
 	} {
-		if got, err := parseSize(c.text, c.upper); got != c.want || (err == nil) != (c.want > 0) {
+		if got, err := parseSize(c.text, c.loose); got != c.want || (err == nil) != (c.want > 0) {
 			t.Errorf("%q is %d, %v; want %d", c.text, got, err, c.want)
 		}
 	}

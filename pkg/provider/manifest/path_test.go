@@ -24,7 +24,7 @@ func TestPathEscaping(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		got, err := path.expand(map[string]any{"id": c.id})
+		got, err := path.expand(&scope{upload: map[string]any{"id": c.id}})
 		if strings.HasPrefix(c.send, "POST /u/x") && c.id == "." { // a dot alone is refused wherever it stands
 			if err == nil {
 				t.Errorf("%s with %q is %s", c.send, c.id, got)
@@ -40,11 +40,11 @@ func TestPathEscaping(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, v := range []any{nil, true, 1.5, []any{"a"}, map[string]any{}} {
-		if got, err := path.expand(map[string]any{"id": v}); err == nil {
+		if got, err := path.expand(&scope{upload: map[string]any{"id": v}}); err == nil {
 			t.Errorf("%v became %s", v, got)
 		}
 	}
-	if got, err := path.expand(map[string]any{"id": fromInt64(9007199254740993)}); got != "/u/9007199254740993" || err != nil {
+	if got, err := path.expand(&scope{upload: map[string]any{"id": fromInt64(9007199254740993)}}); got != "/u/9007199254740993" || err != nil {
 		t.Errorf("a number became %s, %v", got, err)
 	}
 }
@@ -60,7 +60,7 @@ func FuzzPath(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Fuzz(func(t *testing.T, id string) {
-		got, err := path.expand(map[string]any{"id": id})
+		got, err := path.expand(&scope{upload: map[string]any{"id": id}})
 		if err != nil {
 			return
 		}

@@ -55,7 +55,7 @@ type sample struct {
 var errorWords = map[string]error{
 	"expired": upload.ErrExpired, "gone": upload.ErrGone, "denied": upload.ErrDenied, "refused": upload.ErrRefused,
 	"completed": upload.ErrCompleted, "checksum": upload.ErrChecksum, "reply": upload.ErrReply,
-	"unverified": upload.ErrUnverified,
+	"unverified": upload.ErrUnverified, "pending": upload.ErrUnfinished,
 }
 
 // wants are what a sample of each step can want, beside an error.
@@ -167,6 +167,7 @@ func (s *sample) givenKeys() map[string]func(node) {
 			v.fields(map[string]func(node){
 				"crc32c": func(v node) { g.digests.CRC32C = v.hex() },
 				"md5":    func(v node) { g.digests.MD5 = v.hex() },
+				"sha1":   func(v node) { g.digests.SHA1 = v.hex() },
 			})
 		},
 	}
@@ -311,7 +312,7 @@ func (r *replay) put(ctx context.Context, p Provider, s *sample) (map[string]any
 		return nil, err
 	}
 	part := parts[0]
-	var body io.Reader = io.LimitReader(blank{}, part.Size)
+	body := io.LimitReader(blank{}, part.Size)
 	if s.given.bytes != nil {
 		if int64(len(*s.given.bytes)) != part.Size {
 			return nil, fmt.Errorf("%d bytes are given, and part %d has %d", len(*s.given.bytes), number, part.Size)

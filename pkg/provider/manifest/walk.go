@@ -3,7 +3,8 @@ package manifest
 import (
 	"bytes"
 	"context"
-	"crypto/md5" //nolint:gosec // it proves transport, not authorship
+	"crypto/md5"
+	"crypto/sha1"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -175,7 +176,8 @@ func (w *Walk) abort(ctx context.Context, u upload.Upload) error {
 }
 
 func digestsOf(body []byte) upload.Digests {
-	sum := md5.Sum(body) //nolint:gosec // as above
+	sum := md5.Sum(body)
+	whole := sha1.Sum(body)
 	crc := crc32.Checksum(body, crc32.MakeTable(crc32.Castagnoli))
-	return upload.Digests{CRC32C: binary.BigEndian.AppendUint32(nil, crc), MD5: sum[:]}
+	return upload.Digests{CRC32C: binary.BigEndian.AppendUint32(nil, crc), MD5: sum[:], SHA1: whole[:]}
 }

@@ -163,12 +163,12 @@ func (n node) duration() time.Duration {
 }
 
 // size reads bytes, as a number or as text with a unit.
-func (n node) size(upper bool) int64 {
+func (n node) size(l looseness) int64 {
 	if n.Kind != yaml.ScalarNode {
 		n.fail("is %s; a size belongs here", n.kind())
 		return 0
 	}
-	size, err := parseSize(n.Value, upper)
+	size, err := parseSize(n.Value, l)
 	if err != nil {
 		n.fail("%v", err)
 	}
