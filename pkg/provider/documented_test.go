@@ -92,7 +92,6 @@ type simulation struct {
 	parts   map[int][]byte
 	puts    map[int]int
 	refuse  int // the store answers so many PUTs as past their end
-	name    string
 	size    int64
 	done    []byte // what was put together
 	aborted int

@@ -273,7 +273,7 @@ func (m *Manifest) agree(n node) {
 		wrong("part.fields", "needs part.form, the form that they are of")
 	}
 	switch granted := has("create.grants") || has("grant"); {
-	case m.part.path != nil && granted:
+	case m.part.path != nil && !m.part.path.whole && granted:
 		wrong("part.send", "has a path, and grants have another: only one of them can be meant")
 	case m.part.path == nil && !granted && has("part.send"):
 		wrong("part.send", "has no path, and neither create.grants nor grant says where a part goes")

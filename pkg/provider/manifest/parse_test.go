@@ -243,9 +243,13 @@ func TestParseSize(t *testing.T) {
 
 func FuzzParse(f *testing.F) {
 	f.Add([]byte(whole))
-	paths, err := filepath.Glob("../builtin/*.yaml")
-	if err != nil || len(paths) < 4 {
-		f.Fatal(paths, err)
+	var paths []string
+	for _, dir := range []string{"../builtin", "../../../docs/manifests"} {
+		found, err := filepath.Glob(dir + "/*.yaml")
+		if err != nil || len(found) < 4 {
+			f.Fatal(found, err)
+		}
+		paths = append(paths, found...)
 	}
 	for _, path := range paths {
 		b, err := os.ReadFile(path)
@@ -262,6 +266,9 @@ func FuzzParse(f *testing.F) {
 			if m.Name() == "" || m.create.path == nil || m.create.upload == nil || m.part.receipt == nil || m.complete.result == nil ||
 				m.probe != nil && (m.probe.path == nil || m.probe.done == nil) {
 				t.Error("let a manifest pass that lacks what is needed")
+			}
+			if _, err := m.Replay(t.Context()); err != nil && !errors.As(err, &e) {
+				t.Errorf("a sample ends in %v", err)
 			}
 		case !errors.As(err, &e) || len(e.Problems) == 0:
 			t.Errorf("not an *Error with problems: %v", err)

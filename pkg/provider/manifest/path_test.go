@@ -77,3 +77,31 @@ func FuzzPath(f *testing.F) {
 		}
 	})
 }
+
+// FuzzFolder holds the same for a value whose slashes are the path's own.
+func FuzzFolder(f *testing.F) {
+	for _, s := range []string{"/a/b", "a", "..", "a/../../b", "/%2e%2e/", "//x", "?x", "#", "\\", "a\\..\\b", "\x00", "é/ü", "{id}", "/"} {
+		f.Add(s)
+	}
+	_, path, err := parseSend("POST /v1/files/{+options.folder}/{file.name}?by={options.folder}")
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Fuzz(func(t *testing.T, folder string) {
+		got, err := path.expand(&scope{options: map[string]any{"folder": folder}, file: map[string]any{"name": "a.bin"}})
+		if err != nil {
+			return
+		}
+		u, err := url.Parse("https://acme.example" + got)
+		if err != nil {
+			t.Fatalf("%q: %v", got, err)
+		}
+		clean := u.JoinPath().EscapedPath()
+		if !strings.HasPrefix(clean, "/v1/files/") || !strings.HasSuffix(clean, "/a.bin") || u.Host != "acme.example" {
+			t.Errorf("%q leads to %s", folder, u)
+		}
+		if u.Query().Get("by") != folder || u.Fragment != "" || u.Path != "/v1/files/"+strings.TrimLeft(folder, "/")+"/a.bin" {
+			t.Errorf("%q became %s", folder, u)
+		}
+	})
+}

@@ -318,6 +318,8 @@ func (r *replay) put(ctx context.Context, p Provider, s *sample) (map[string]any
 			return nil, fmt.Errorf("%d bytes are given, and part %d has %d", len(*s.given.bytes), number, part.Size)
 		}
 		body = strings.NewReader(*s.given.bytes)
+	} else if r.m.part.digest != "" || part.Size > maxSample {
+		return nil, fmt.Errorf("the bytes of part %d are needed, and not given", number)
 	}
 	g := upload.Grant{Part: number, URL: s.given.url}
 	if at := slices.IndexFunc(r.grants, func(g upload.Grant) bool { return g.Part == number }); at >= 0 && g.URL == "" {
@@ -326,6 +328,9 @@ func (r *replay) put(ctx context.Context, p Provider, s *sample) (map[string]any
 	receipt, err := p.Put(ctx, *r.upload, g, part, body)
 	return map[string]any{"receipt": receipt.Token}, err
 }
+
+// maxSample is the most bytes of a part that are read for a sample.
+const maxSample = 64 << 20
 
 // blank are the bytes of a part that a sample does not give.
 type blank struct{}
