@@ -26,6 +26,7 @@ import (
 
 	"github.com/multiput/multiput/pkg/journal"
 	"github.com/multiput/multiput/pkg/provider"
+	"github.com/multiput/multiput/pkg/provider/contract"
 	"github.com/multiput/multiput/pkg/provider/manifest"
 	"github.com/multiput/multiput/pkg/transport"
 	"github.com/multiput/multiput/pkg/upload"
@@ -72,9 +73,13 @@ type simulator struct {
 	// prefix comes before the base address of the manifest is extended.
 	prefix string
 	api    func(*simulation) map[string]endpoint
-	aborts bool
+	auth   string // the header and what comes before the key, or the field of a form
 	result string
+	aborts bool
 	again  bool // whether an address can be asked for again
+	can    contract.Subject
+	// skip are cases of the contract that do not apply, beside those of skipped.
+	skip []string
 }
 
 // endpoint answers a request whose JSON, form or query is in.
@@ -85,6 +90,8 @@ type simulation struct {
 	t      *testing.T
 	key    string
 	store  string // its address
+	auth   string
+	later  bool // complete is to be asked more than once
 	noETag bool
 	signed map[string]string // headers that a part has to come with
 
@@ -134,14 +141,14 @@ func (s *simulation) etag(n int) string {
 func (s *simulation) assemble(count int) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if len(s.parts) != count {
+	if len(s.parts) != count || count <= 0 || s.aborted > 0 {
 		return false
 	}
 	s.done = nil
 	for n := 1; n <= count; n++ {
 		s.done = append(s.done, s.parts[n]...)
 	}
-	return int64(len(s.done)) == s.size || s.size == 0
+	return s.size < 0 || int64(len(s.done)) == s.size
 }
 
 // bucket is the store: it takes what comes to a signed address, and nothing
@@ -157,7 +164,7 @@ func (s *simulation) bucket(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	for name, v := range s.signed {
-		if r.Header.Get(name) != v {
+		if got := r.Header.Get(name); got != v && (got == "" || v != "*") {
 			s.t.Errorf("the store was sent %s: %q, want %q", name, r.Header.Get(name), v)
 		}
 	}
@@ -166,9 +173,14 @@ func (s *simulation) bucket(w http.ResponseWriter, r *http.Request) {
 		return // interrupted
 	}
 	s.mu.Lock()
-	expired := s.refuse > 0
+	expired, gone := s.refuse > 0, s.aborted > 0
 	s.refuse--
 	s.mu.Unlock()
+	if gone {
+		w.WriteHeader(http.StatusNotFound)
+		fmt.Fprint(w, "<Error><Code>NoSuchUpload</Code></Error>")
+		return
+	}
 	if expired {
 		w.WriteHeader(http.StatusForbidden)
 		fmt.Fprint(w, "<Error><Code>AccessDenied</Code><Message>Request has expired</Message></Error>")
@@ -178,6 +190,7 @@ func (s *simulation) bucket(w http.ResponseWriter, r *http.Request) {
 	if !s.noETag {
 		w.Header().Set("ETag", etag)
 	}
+	w.WriteHeader(http.StatusOK)
 }
 
 // ServeHTTP is the API.
@@ -205,6 +218,10 @@ func (s *simulation) serve(endpoints map[string]endpoint) http.HandlerFunc {
 			s.mu.Lock()
 			s.calls[pattern]++
 			s.mu.Unlock()
+			if !s.knows(r, in) {
+				w.WriteHeader(http.StatusUnauthorized)
+				return
+			}
 			status, out := answer(r, in)
 			if h, ok := out.(http.Header); ok {
 				for k, v := range h {
@@ -228,12 +245,36 @@ func (s *simulation) serve(endpoints map[string]endpoint) http.HandlerFunc {
 	return mux.ServeHTTP
 }
 
-// header holds that a request has the key in a header.
-func (s *simulation) header(r *http.Request, name, prefix string) {
-	if r.Header.Get(name) != prefix+s.key {
-		s.t.Errorf("%s %s came with %s: %q", r.Method, r.URL.Path, name, r.Header.Get(name))
+// knows reports whether a request has the key, where the API wants it.
+func (s *simulation) knows(r *http.Request, in map[string]any) bool {
+	where, prefix, _ := strings.Cut(s.auth, ": ")
+	if where == "form" {
+		return in[prefix] == s.key
 	}
+	return r.Header.Get(where) == prefix+s.key
 }
+
+// begin begins an upload: there is one at a time.
+func (s *simulation) begin(size any) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.size, s.parts, s.done, s.aborted = int64(number(size)), map[int][]byte{}, nil, 0
+}
+
+func (s *simulation) abort() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.aborted++
+}
+
+func (s *simulation) gone() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.aborted > 0
+}
+
+// count is the number of parts of a size.
+func (s *simulation) count(each int) int { return max(1, (int(s.size)+each-1)/each) }
 
 // equal holds that a field of a request is what it should be.
 func (s *simulation) equal(what string, got, want any) {
@@ -265,7 +306,7 @@ type lives struct {
 func live(t *testing.T, name string) *lives {
 	t.Helper()
 	c := simulators[name]
-	s := &simulation{t: t, key: "key-of-" + name + "-0a1b2c3d", parts: map[int][]byte{}, puts: map[int]int{}, calls: map[string]int{}}
+	s := &simulation{t: t, key: "key-of-" + name + "-0a1b2c3d", auth: c.auth, later: true, parts: map[int][]byte{}, puts: map[int]int{}, calls: map[string]int{}}
 	store := httptest.NewServer(http.HandlerFunc(s.bucket))
 	t.Cleanup(store.Close)
 	s.store = store.URL
@@ -347,9 +388,18 @@ func TestLives(t *testing.T) {
 				t.Fatal("used before")
 			}
 			l.sim.refuse = 1
+			over := false
+			l.up.Observe = func(e upload.Event) {
+				if w, ok := e.(upload.Warning); ok && strings.Contains(w.Text, "starting over") {
+					over = true
+				}
+			}
 			r, err := l.up.Upload(t.Context(), upload.File{Path: l.file})
-			// Asked for again, or begun again, or not what the store is asked at all.
 			l.stored(t, r, err, c.result)
+			// Asked for again or begun again, where the store is asked at all.
+			if refused := l.sim.refuse < 1; over == c.again && refused {
+				t.Errorf("started over: %v", over)
+			}
 		})
 		t.Run(name+", aborted", func(t *testing.T) {
 			l := live(t, name)
@@ -377,13 +427,14 @@ func number(v any) int {
 	return -1
 }
 
-// etags holds that a list has each part's number and ETag.
+// etags is the number of receipts in a list; -1 if one is not that of its part.
 func (s *simulation) etags(v any, numberKey, etagKey string) int {
 	list, _ := v.([]any)
 	for i, e := range list {
 		m, _ := e.(map[string]any)
-		s.equal("the number of a receipt", m[numberKey], i+1)
-		s.equal("the ETag of a receipt", m[etagKey], s.etag(i+1))
+		if number(m[numberKey]) != i+1 || m[etagKey] != s.etag(i+1) {
+			return -1
+		}
 	}
 	return len(list)
 }
@@ -393,17 +444,19 @@ var no = map[string]any{"message": "not all parts are there"}
 // simulators are the APIs of docs/manifests, by name.
 var simulators = map[string]simulator{
 	"azure-openai": {
+		can: contract.Subject{PartSize: 64 << 10, Regrants: true}, skip: []string{"a forged receipt"},
+		auth:    "Api-Key: ",
 		options: map[string]string{"purpose": "fine-tune"}, result: "file-1",
 		api: func(s *simulation) map[string]endpoint {
-			check := func(r *http.Request, in map[string]any) {
-				s.header(r, "Api-Key", "")
+			check := func(_ *http.Request, in map[string]any) {
 				s.equal("api-version", in["api-version"], "2024-10-21")
 			}
 			ids := map[string]int{}
 			return map[string]endpoint{
 				"POST /openai/uploads": func(r *http.Request, in map[string]any) (int, any) {
 					check(r, in)
-					s.equal("bytes", in["bytes"], livesSize)
+					s.begin(in["bytes"])
+					clear(ids)
 					s.equal("purpose", in["purpose"], "fine-tune")
 					return 200, map[string]any{"id": "upload_1", "bytes": in["bytes"], "status": "pending", "expires_at": time.Now().Add(2 * time.Hour).Unix()}
 				},
@@ -414,12 +467,12 @@ var simulators = map[string]simulator{
 						return 400, no
 					}
 					b, _ := io.ReadAll(f)
-					sum := md5.Sum(b)
-					id := hex.EncodeToString(sum[:])
 					s.mu.Lock()
-					ids[id] = len(ids) + 1
+					n := len(ids) + 1
+					id := fmt.Sprintf("part_%d", 100+7*n)
+					ids[id] = n
 					s.mu.Unlock()
-					s.put(-ids[id], b)
+					s.put(-n, b)
 					return 200, map[string]any{"id": id, "azure_block_id": "b"}
 				},
 				"POST /openai/uploads/upload_1/complete": func(r *http.Request, in map[string]any) (int, any) {
@@ -430,21 +483,25 @@ var simulators = map[string]simulator{
 					for _, id := range in["part_ids"].([]any) {
 						s.done = append(s.done, s.parts[-ids[id.(string)]]...)
 					}
+					if int64(len(s.done)) != s.size {
+						return 400, no
+					}
 					return 200, map[string]any{"id": "upload_1", "status": "completed", "file": map[string]any{"id": "file-1"}}
 				},
 			}
 		},
 	},
 	"hyperstack": {
+		can:    contract.Subject{PartSize: livesPart, Aborts: true},
+		auth:   "Api_key: ",
 		result: "u/film 1.mp4", aborts: true,
 		api: func(s *simulation) map[string]endpoint {
 			return map[string]endpoint{
 				"GET /data/multipart-signed-url": func(r *http.Request, in map[string]any) (int, any) {
-					s.header(r, "Api_key", "")
+					s.begin(-1) // it is not told
 					return 200, map[string]any{"filename": "u/film 1.mp4", "uploadID": "u1", "presignedURLs": s.urls(1, number(in["chunks"]))}
 				},
 				"POST /data/multipart-complete": func(r *http.Request, in map[string]any) (int, any) {
-					s.header(r, "Api_key", "")
 					s.equal("uploadID", in["uploadID"], "u1")
 					s.equal("filename", in["filename"], "u/film 1.mp4")
 					if !s.assemble(s.etags(in["parts"], "PartNumber", "ETag")) {
@@ -454,17 +511,18 @@ var simulators = map[string]simulator{
 				},
 				"POST /data/multipart-abort": func(_ *http.Request, in map[string]any) (int, any) {
 					s.equal("uploadID", in["uploadID"], "u1")
-					s.aborted++
+					s.abort()
 					return 200, nil
 				},
 			}
 		},
 	},
 	"notion": {
+		can: contract.Subject{PartSize: livesPart, Regrants: true, Probes: true}, skip: append([]string{"a forged receipt"}, roundTrips...),
+		auth:   "Authorization: Bearer ",
 		result: "u1",
 		api: func(s *simulation) map[string]endpoint {
 			check := func(r *http.Request) {
-				s.header(r, "Authorization", "Bearer ")
 				s.equal("Notion-Version", r.Header.Get("Notion-Version"), "2022-06-28")
 			}
 			total, status := 0, "pending"
@@ -475,7 +533,8 @@ var simulators = map[string]simulator{
 				"POST /v1/file_uploads": func(r *http.Request, in map[string]any) (int, any) {
 					check(r)
 					s.equal("mode", in["mode"], "multi_part")
-					total = number(in["number_of_parts"])
+					s.begin(-1)
+					total, status = number(in["number_of_parts"]), "pending"
 					return 200, object()
 				},
 				"POST /v1/file_uploads/u1/send": func(r *http.Request, _ map[string]any) (int, any) {
@@ -504,21 +563,20 @@ var simulators = map[string]simulator{
 		},
 	},
 	"uploadcare": {
+		can: contract.Subject{PartSize: livesPart}, skip: append([]string{"a forged receipt", "where the key went"}, roundTrips...),
+		auth:   "form: UPLOADCARE_PUB_KEY",
 		result: "u1",
 		api: func(s *simulation) map[string]endpoint {
 			s.noETag = true
-			s.signed = map[string]string{"Content-Type": "video/mp4"}
+			s.signed = map[string]string{"Content-Type": "*"}
 			count := 0
 			return map[string]endpoint{
 				"POST /multipart/start/": func(_ *http.Request, in map[string]any) (int, any) {
-					s.equal("the key", in["UPLOADCARE_PUB_KEY"], s.key)
-					s.equal("size", in["size"], strconv.Itoa(livesSize))
-					each := number(in["part_size"])
-					count = (livesSize + each - 1) / each
+					s.begin(in["size"])
+					count = s.count(number(in["part_size"]))
 					return 200, map[string]any{"uuid": "u1", "parts": s.urls(1, count)}
 				},
 				"POST /multipart/complete/": func(_ *http.Request, in map[string]any) (int, any) {
-					s.equal("the key", in["UPLOADCARE_PUB_KEY"], s.key)
 					if in["uuid"] != "u1" || !s.assemble(count) {
 						return 400, no
 					}
@@ -528,15 +586,17 @@ var simulators = map[string]simulator{
 		},
 	},
 	"databricks": {
+		can:     contract.Subject{PartSize: livesPart, Regrants: true},
+		auth:    "Authorization: Bearer ",
 		options: map[string]string{"folder": "/Volumes/main/default/raw"}, result: "/Volumes/main/default/raw/film 1.mp4", again: true,
 		api: func(s *simulation) map[string]endpoint {
-			const path = "/Volumes/main/default/raw/film 1.mp4"
+			name := ""
 			s.signed = map[string]string{"X-Ms-Blob-Type": "BlockBlob"}
 			return map[string]endpoint{
 				"POST /api/2.0/fs/files/Volumes/main/default/raw/{name}": func(r *http.Request, in map[string]any) (int, any) {
-					s.header(r, "Authorization", "Bearer ")
-					s.equal("the name", r.PathValue("name"), "film 1.mp4")
+					name = r.PathValue("name")
 					if in["action"] == "initiate-upload" {
+						s.begin(-1)
 						return 200, map[string]any{"multipart_upload": map[string]any{"session_token": "t/1"}}
 					}
 					s.equal("action", in["action"], "complete-upload")
@@ -548,8 +608,7 @@ var simulators = map[string]simulator{
 					return 200, nil
 				},
 				"POST /api/2.0/fs/create-upload-part-urls": func(r *http.Request, in map[string]any) (int, any) {
-					s.header(r, "Authorization", "Bearer ")
-					s.equal("path", in["path"], path)
+					s.equal("path", in["path"], "/Volumes/main/default/raw/"+name)
 					s.equal("session_token", in["session_token"], "t/1")
 					if _, err := time.Parse(time.RFC3339, fmt.Sprint(in["expire_time"])); err != nil {
 						s.t.Error(err)
@@ -568,14 +627,15 @@ var simulators = map[string]simulator{
 		},
 	},
 	"autodesk-oss": {
+		can: contract.Subject{PartSize: livesPart, Regrants: true}, skip: append([]string{"a forged receipt"}, roundTrips...),
+		auth:    "Authorization: Bearer ",
 		options: map[string]string{"bucket": "my models"}, result: "urn:o1", again: true,
 		api: func(s *simulation) map[string]endpoint {
 			const path = " /oss/v2/buckets/{bucket}/objects/{name}/signeds3upload"
 			check := func(r *http.Request) {
-				s.header(r, "Authorization", "Bearer ")
 				s.equal("the bucket", r.PathValue("bucket"), "my models")
-				s.equal("the object", r.PathValue("name"), "film 1.mp4")
 			}
+			total := 0
 			return map[string]endpoint{
 				"GET" + path: func(r *http.Request, in map[string]any) (int, any) {
 					check(r)
@@ -583,13 +643,15 @@ var simulators = map[string]simulator{
 						s.equal("uploadKey", k, "k1")
 					} else {
 						s.equal("firstPart", in["firstPart"], "1")
+						s.begin(-1)
+						total = number(in["parts"])
 					}
 					return 200, map[string]any{"uploadKey": "k1", "urls": s.urls(number(in["firstPart"]), number(in["parts"]))}
 				},
 				"POST" + path: func(r *http.Request, in map[string]any) (int, any) {
 					check(r)
 					s.equal("uploadKey", in["uploadKey"], "k1")
-					if !s.assemble((livesSize + livesPart - 1) / livesPart) {
+					if !s.assemble(total) {
 						return 400, no
 					}
 					return 200, map[string]any{"objectId": "urn:o1"}
@@ -598,10 +660,11 @@ var simulators = map[string]simulator{
 		},
 	},
 	"twelvelabs": {
+		can:    contract.Subject{PartSize: 4 << 20, Regrants: true, Probes: true},
+		auth:   "X-Api-Key: ",
 		prefix: "/v1.3", result: "a1", again: true,
 		api: func(s *simulation) map[string]endpoint {
 			const each = 4 << 20
-			const count = (livesSize + each - 1) / each
 			urls := func(first, n int) []any {
 				list := []any{}
 				for i := first; i < first+n; i++ {
@@ -612,17 +675,19 @@ var simulators = map[string]simulator{
 			finished := false
 			return map[string]endpoint{
 				"POST /v1.3/assets/multipart-uploads": func(r *http.Request, in map[string]any) (int, any) {
-					s.header(r, "X-Api-Key", "")
-					s.equal("total_size", in["total_size"], livesSize)
-					return 200, map[string]any{"upload_id": "u1", "asset_id": "a1", "chunk_size": each, "total_chunks": count, "upload_urls": urls(1, 2)}
+					s.begin(in["total_size"])
+					finished = false
+					n := s.count(each)
+					return 200, map[string]any{"upload_id": "u1", "asset_id": "a1", "chunk_size": each, "total_chunks": n, "upload_urls": urls(1, min(n, 2))}
 				},
 				"POST /v1.3/assets/multipart-uploads/u1/presigned-urls": func(r *http.Request, in map[string]any) (int, any) {
-					s.header(r, "X-Api-Key", "")
 					return 200, map[string]any{"upload_urls": urls(number(in["start"]), number(in["count"]))}
 				},
 				"POST /v1.3/assets/multipart-uploads/u1": func(r *http.Request, in map[string]any) (int, any) {
-					s.header(r, "X-Api-Key", "")
 					n := s.etags(in["completed_chunks"], "chunk_index", "proof")
+					if n <= 0 {
+						return 400, no
+					}
 					finished = s.assemble(n)
 					return 200, map[string]any{"total_processed": n}
 				},
@@ -633,10 +698,11 @@ var simulators = map[string]simulator{
 		},
 	},
 	"box": {
+		can: contract.Subject{PartSize: 4 << 20, Regrants: true, Aborts: true, Digest: upload.DigestSHA1}, skip: append([]string{}, roundTrips...),
+		auth:   "Authorization: Bearer ",
 		prefix: "/api/2.0", result: "42", aborts: true,
 		api: func(s *simulation) map[string]endpoint {
 			const each = 4 << 20
-			const count = (livesSize + each - 1) / each
 			sha := func(b []byte) string {
 				sum := sha1.Sum(b)
 				return "sha=" + base64.StdEncoding.EncodeToString(sum[:])
@@ -647,21 +713,19 @@ var simulators = map[string]simulator{
 			commits := 0
 			return map[string]endpoint{
 				"POST /api/2.0/files/upload_sessions": func(r *http.Request, in map[string]any) (int, any) {
-					s.header(r, "Authorization", "Bearer ")
-					s.equal("file_size", in["file_size"], livesSize)
-					return 201, map[string]any{"id": "s1", "part_size": each, "total_parts": count}
+					s.begin(in["file_size"])
+					return 201, map[string]any{"id": "s1", "part_size": each, "total_parts": s.count(each)}
 				},
 				"PUT /api/2.0/files/upload_sessions/s1": func(r *http.Request, _ map[string]any) (int, any) {
-					s.header(r, "Authorization", "Bearer ")
 					b, err := io.ReadAll(r.Body)
-					if err != nil {
-						return 400, no
+					if err != nil || s.gone() {
+						return 404, no
 					}
 					var from, to, all int
 					if _, err := fmt.Sscanf(r.Header.Get("Content-Range"), "bytes %d-%d/%d", &from, &to, &all); err != nil {
 						s.t.Error(err)
 					}
-					if to-from+1 != len(b) || all != livesSize || r.Header.Get("Digest") != sha(b) {
+					if to-from+1 != len(b) || int64(all) != s.size || r.Header.Get("Digest") != sha(b) {
 						s.t.Errorf("a part came with %v", r.Header)
 						return 412, no
 					}
@@ -670,51 +734,52 @@ var simulators = map[string]simulator{
 					return 200, map[string]any{"part": part(n, b)}
 				},
 				"POST /api/2.0/files/upload_sessions/s1/commit": func(r *http.Request, in map[string]any) (int, any) {
-					s.header(r, "Authorization", "Bearer ")
+					count := s.count(each)
 					var want []any
 					s.mu.Lock()
 					for n := 1; n <= count; n++ {
 						want = append(want, part(n, s.parts[n]))
 					}
 					s.mu.Unlock()
-					s.equal("parts", in["parts"], want)
-					if !s.assemble(count) || r.Header.Get("Digest") != sha(s.done) {
+					if got, _ := in["parts"].([]any); fmt.Sprint(got...) != fmt.Sprint(plainJSON(want)...) || !s.assemble(count) || r.Header.Get("Digest") != sha(s.done) {
 						return 412, no
 					}
-					switch commits++; commits {
-					case 1:
+					switch commits++; {
+					case s.later && commits == 1:
 						return 202, http.Header{"Retry-After": {"0.01"}}
-					case 2:
+					case s.later && commits == 2:
 						return 400, map[string]any{"code": "parts_mismatch", "message": "not yet"}
 					}
 					return 201, map[string]any{"entries": []any{map[string]any{"id": "42"}}}
 				},
 				"DELETE /api/2.0/files/upload_sessions/s1": func(*http.Request, map[string]any) (int, any) {
-					s.aborted++
+					s.abort()
 					return 204, nil
 				},
 			}
 		},
 	},
 	"adobe-aem": {
+		can: contract.Subject{PartSize: 4 << 20}, skip: append([]string{"a forged receipt"}, roundTrips...),
+		auth:    "Authorization: Bearer ",
 		options: map[string]string{"folder": "/content/dam/my films"}, result: "/content/dam/my films/film 1.mp4",
 		api: func(s *simulation) map[string]endpoint {
 			const least = 4 << 20
-			const count = (livesSize + least - 1) / least
+			var name any
 			s.noETag = true
 			return map[string]endpoint{
 				"POST /content/dam/{folder}": func(r *http.Request, in map[string]any) (int, any) {
-					s.header(r, "Authorization", "Bearer ")
 					if r.PathValue("folder") == "my films.initiateUpload.json" {
-						s.equal("fileSize", in["fileSize"], strconv.Itoa(livesSize))
+						s.begin(in["fileSize"])
+						name = in["fileName"]
 						return 200, map[string]any{"completeURI": "/content/dam/my%20films.completeUpload.json", "files": []any{map[string]any{
 							"fileName": in["fileName"], "mimeType": "video/mp4", "uploadToken": "t1", "minPartSize": least, "maxPartSize": 100 << 20,
-							"uploadURIs": s.urls(1, count+3),
+							"uploadURIs": s.urls(1, s.count(least)+3),
 						}}}
 					}
 					s.equal("the path", r.PathValue("folder"), "my films.completeUpload.json")
-					s.equal("the form", in, map[string]any{"fileName": "film 1.mp4", "mimeType": "video/mp4", "uploadToken": "t1"})
-					if !s.assemble(count) {
+					s.equal("the form", in, map[string]any{"fileName": name, "mimeType": "video/mp4", "uploadToken": "t1"})
+					if !s.assemble(s.count(least)) {
 						return 400, no
 					}
 					return 200, nil
@@ -722,6 +787,59 @@ var simulators = map[string]simulator{
 			}
 		},
 	},
+}
+
+func plainJSON(v []any) (out []any) {
+	b, err := json.Marshal(v)
+	if err != nil || json.Unmarshal(b, &out) != nil {
+		return nil
+	}
+	return out
+}
+
+// Cases of the contract that no simulator is for: they are about the store (a
+// sandbox's or a real one is behind the built-in providers), or about what it
+// says of an upload that is over, which none of the nine documents.
+var skipped = []string{"empty file", "names", "a part cut short", "grants again", "a grant past its end", "completed twice", "abort after complete", "an unknown upload", "asked how it ended", "taking over", "checkpoints", "another digest"}
+
+// roundTrips look for each receipt in what complete sends, word for word: they
+// are for APIs that want it back, and not inside something else.
+var roundTrips = []string{"one byte", "one part", "one part and a byte", "several parts"}
+
+// TestContractOfDocumented runs what applies of the contract against the
+// simulators.
+func TestContractOfDocumented(t *testing.T) {
+	for name, c := range simulators {
+		t.Run(name, func(t *testing.T) {
+			m, err := provider.Load(name, manifestsDir)
+			if err != nil {
+				t.Fatal(err)
+			}
+			s := &simulation{t: t, key: goodKey, auth: c.auth, parts: map[int][]byte{}, puts: map[int]int{}, calls: map[string]int{}}
+			wire := &contract.Recorder{}
+			store := httptest.NewServer(wire.Handler(contract.Store, http.HandlerFunc(s.bucket)))
+			t.Cleanup(store.Close)
+			s.store = store.URL
+			api := httptest.NewServer(wire.Handler(contract.API, s.serve(c.api(s))))
+			t.Cleanup(api.Close)
+			can := c.can
+			can.Key, can.BadKey, can.Wire = goodKey, badKey, wire
+			can.Open = func(o contract.Opening) (upload.Provider, error) {
+				return m.Open(manifest.Settings{Base: api.URL + c.prefix, Key: contractKey(o.Key), Options: c.options})
+			}
+			can.Object = func(context.Context, upload.Upload, upload.Result) (string, []byte, error) {
+				s.mu.Lock()
+				defer s.mu.Unlock()
+				return "", s.done, nil
+			}
+			for _, name := range contract.Cases() {
+				if !slices.Contains(skipped, name) && !slices.Contains(c.skip, name) {
+					can.Only = append(can.Only, name)
+				}
+			}
+			contract.Run(t, can)
+		})
+	}
 }
 
 // TestRuns holds that an API whose requests are for parts that follow each

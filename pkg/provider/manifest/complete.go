@@ -153,8 +153,8 @@ func (p *speaker) result(ctx context.Context, e *expr, a *answer, s *scope) (upl
 
 // reply is the answer as JSON, verbatim where there is no secret in it.
 func (p *speaker) reply(a *answer) (json.RawMessage, error) {
-	if !a.isJSON {
-		return nil, nil
+	if !a.isJSON { // it is empty
+		return json.RawMessage("null"), nil
 	}
 	var b bytes.Buffer
 	if err := json.Compact(&b, a.Body); err != nil {
