@@ -283,3 +283,28 @@ func TestTooManyAddresses(t *testing.T) {
 		t.Errorf("a part size that the API does not take: %v", err)
 	}
 }
+
+func TestTogether(t *testing.T) {
+	for _, c := range []struct {
+		g           grantStep
+		asked, want []int
+	}{
+		{grantStep{}, []int{3, 1, 3, 2}, []int{3, 1, 2}},
+		{grantStep{max: 2}, []int{3, 1, 3, 2}, []int{3, 1}},
+		{grantStep{consecutive: true}, []int{3, 1, 5, 4, 7}, []int{3, 4, 5}},
+		{grantStep{consecutive: true, max: 2}, []int{3, 1, 5, 4}, []int{3, 4}},
+		{grantStep{consecutive: true, max: 2}, nil, nil},
+	} {
+		var asked []upload.Part
+		for _, n := range c.asked {
+			asked = append(asked, upload.Part{Number: n})
+		}
+		var got []int
+		for _, part := range c.g.together(asked) {
+			got = append(got, part.Number)
+		}
+		if !slices.Equal(got, c.want) {
+			t.Errorf("%+v of %v are %v, want %v", c.g, c.asked, got, c.want)
+		}
+	}
+}
