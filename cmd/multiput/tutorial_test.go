@@ -13,6 +13,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"github.com/multiput/multiput/pkg/journal"
 )
 
 var fenced = regexp.MustCompile("(?ms)^```(yaml|console)\n(.*?)^```$")
@@ -58,7 +60,7 @@ func TestTutorial(t *testing.T) {
 			}
 			args := strings.Fields(strings.ReplaceAll(command, "http://127.0.0.1:8080", server.URL))
 			var said bytes.Buffer
-			a := app{stdin: strings.NewReader(""), stdout: &said, stderr: &said, journal: openJournal}
+			a := app{stdin: strings.NewReader(""), stdout: &said, stderr: &said, journal: openJournal, remote: journal.Remote}
 			a.run(t.Context(), args[1:])
 			if got := strings.TrimSuffix(said.String(), "\n"); got != strings.TrimSuffix(want, "\n") {
 				t.Errorf("$ %s\nprints\n%s\nand the tutorial says\n%s", command, got, want)

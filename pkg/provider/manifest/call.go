@@ -212,7 +212,7 @@ func (p *speaker) address(c *call, s *scope) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("$upload.%s is no address", f.name)
 	}
-	to, err := origin(u.String())
+	to, err := transport.Origin(u.String())
 	if err == nil && to != p.origin {
 		err = fmt.Errorf("$upload.%s: %w", f.name, errElsewhere)
 	}

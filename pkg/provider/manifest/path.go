@@ -30,13 +30,17 @@ func (f field) String() string {
 	return f.of + "." + f.name
 }
 
-// String is the path as the manifest has it.
+// String is the address as the manifest has it.
 func (t *template) String() string {
 	var b strings.Builder
 	for i, text := range t.texts {
 		b.WriteString(text)
 		if i < len(t.fields) {
-			b.WriteString("{" + t.fields[i] + "}")
+			plus := ""
+			if t.fields[i].slashes {
+				plus = "+"
+			}
+			b.WriteString("{" + plus + t.fields[i].String() + "}")
 		}
 	}
 	return b.String()
