@@ -28,8 +28,8 @@ func (a *app) providerCheckCmd() *cobra.Command {
 		Long: `Check a manifest: its keys, its expressions, and whether its samples come out as
 they say. Nothing is sent.
 
-With --live, a file of a few bytes is taken through every step of the real API
-too. It stays there; a second upload is begun and aborted, where that can be
+With --live, a file as small as the API takes goes through every step of the real
+one too. It stays there; a second upload is begun and aborted, where that can be
 done. The key is found as for any upload.`,
 		Example: `  multiput provider check my-api.yaml
   multiput provider check --live my-api.yaml --set folder=test`,
@@ -134,6 +134,9 @@ func (a *app) walk(ctx context.Context, cfg config.Config, o checkOptions, file 
 	}
 	// Not the same bytes twice: some APIs store those only once.
 	body := fmt.Appendf(nil, "multiput provider check --live %s\n", rand.Text())
+	if least := m.Limits().MinSize; int64(len(body)) < least {
+		body = append(body, make([]byte, least-int64(len(body)))...)
+	}
 	if r, err = w.Go(ctx, f, body); err != nil {
 		return nil, r, tell(err)
 	}

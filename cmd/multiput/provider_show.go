@@ -61,7 +61,7 @@ func shownProvider(m *manifest.Manifest, file string) map[string]any {
 	return map[string]any{
 		"schema": 1, "provider": providerOf(m.Name(), file, m, nil), "options": options,
 		"limits": map[string]any{
-			"max_size": l.MaxSize, "part_min": l.MinPart, "part_max": l.MaxPart, "part_count": l.MaxParts,
+			"min_size": l.MinSize, "max_size": l.MaxSize, "part_min": l.MinPart, "part_max": l.MaxPart, "part_count": l.MaxParts,
 			"grant_life_seconds": l.GrantLife.Seconds(),
 		},
 		"abilities": map[string]any{
@@ -127,6 +127,7 @@ func limitsText(m *manifest.Manifest) string {
 			all = append(all, fmt.Sprintf(format, humanize.IBytes(uint64(n))))
 		}
 	}
+	add(l.MinSize, "files of at least %s")
 	add(l.MaxSize, "files up to %s")
 	add(l.MinPart, "parts of at least %s")
 	add(l.MaxPart, "parts of at most %s")
