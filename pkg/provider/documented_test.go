@@ -357,6 +357,9 @@ func TestLives(t *testing.T) {
 			l := live(t, name)
 			r, err := l.up.Upload(t.Context(), upload.File{Path: l.file})
 			l.stored(t, r, err, c.result)
+			if name == "box" && r.Verification != upload.VerifiedSHA1 {
+				t.Errorf("verified by %s", r.Verification)
+			}
 			if r.Parts < 3 {
 				t.Errorf("it had %d parts", r.Parts)
 			}
