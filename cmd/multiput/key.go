@@ -66,7 +66,11 @@ func keyOf(m *manifest.Manifest, base string) config.KeyOf {
 func openFault(err error, cfg config.Config, m *manifest.Manifest, named bool, key manifest.Key) error {
 	var base *manifest.BaseError
 	if errors.As(err, &base) && !named {
-		_, from := cfg.BaseFrom(m.Name(), true)
+		given, from := cfg.BaseFrom(m.Name(), true)
+		if given == "" && m.Base() == "" {
+			base.Reason += ": give one with --base-url, or with base-url in the config file"
+			return err
+		}
 		return &config.Error{Where: "base-url of " + m.Name() + " (" + from + ")", Err: err}
 	}
 	if found, ok := key.(config.Found); ok && found.From == "" && len(found.Looked) > 0 && errors.Is(err, upload.ErrDenied) {

@@ -100,6 +100,8 @@ as the provider has it. All talk is on stderr.`,
 	f.StringVar(&size, "size", "", "`SIZE` of standard input, where that is uploaded (-): nothing waits for its end then")
 	f.StringVar(&spool, "spool-limit", spoolLimit, "most `SIZE` of standard input that waits on the disk")
 	f.BoolVar(&o.restart, "restart", false, "give up what was stored before, and begin again")
+	sure(c.RegisterFlagCompletionFunc("provider", completeProvider))
+	sure(c.RegisterFlagCompletionFunc("set", completeSet))
 	return c
 }
 

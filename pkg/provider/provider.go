@@ -117,26 +117,29 @@ func open(path, name string) (*manifest.Manifest, error) {
 	if err != nil {
 		return nil, err
 	}
-	bad := func(key, format string, args ...any) error {
-		return &manifest.Error{File: path, Problems: []manifest.Problem{{Key: key, Text: fmt.Sprintf(format, args...)}}}
+	if err := allowed(m, name); err != nil {
+		return nil, err
 	}
+	return m, nil
+}
+
+// allowed reports what a user's manifest may not do. It was asked for by a
+// name, if that is not empty.
+func allowed(m *manifest.Manifest, name string) error {
 	if name != "" && m.Name() != name {
-		return nil, bad("name", "is %s, and the file is named for %s", m.Name(), name)
-	}
-	if m.Base() == "" {
-		return nil, bad("base", "is missing")
+		return m.Fault("name", "is %s, and the file is named for %s", m.Name(), name)
 	}
 	for _, own := range Names() {
 		if strings.EqualFold(m.Name(), own) {
-			return nil, bad("name", "%s is built in; give yours another name", own)
+			return m.Fault("name", "%s is built in; give yours another name", own)
 		}
 		b, err := builtin[own]()
 		if err != nil {
-			return nil, err
+			return err
 		}
 		if b.KeyEnv() != "" && strings.EqualFold(m.KeyEnv(), b.KeyEnv()) {
-			return nil, bad("auth.env", "%s holds the key of %s, which goes to nobody else", b.KeyEnv(), b.Title())
+			return m.Fault("auth.env", "%s holds the key of %s, which goes to nobody else", b.KeyEnv(), b.Title())
 		}
 	}
-	return m, nil
+	return nil
 }

@@ -143,7 +143,6 @@ func TestTrust(t *testing.T) {
 		{"x.yaml", "name: mine", "name: sandbox", "name: sandbox is built in"},
 		{"x.yaml", "env: MINE_KEY", "env: OPENAI_API_KEY", "auth.env: OPENAI_API_KEY holds the key of OpenAI"},
 		{"x.yaml", "env: MINE_KEY", "env: ATAI_API_KEY", "auth.env: ATAI_API_KEY holds the key of Archetype AI"},
-		{"x.yaml", "base: https://mine.example/v1\n", "", "base: is missing"},
 		{"other.yaml", "", "", "name: is mine, and the file is named for other"},
 		{"x.yaml", "complete:", "compleet:", `compleet: unknown key, did you mean "complete"?`},
 	} {

@@ -33,5 +33,9 @@ func sandbox() (*manifest.Manifest, error) {
 	if b, err = yaml.Marshal(m); err != nil {
 		return nil, fmt.Errorf("sandbox: %w", err)
 	}
-	return manifest.Parse("builtin/archetype.yaml (for the sandbox)", b)
+	p, err := manifest.Parse("builtin/archetype.yaml (for the sandbox)", b)
+	if err != nil {
+		return nil, err
+	}
+	return p.Moving(), nil
 }

@@ -80,6 +80,12 @@ type Reply struct {
 	op, url string
 }
 
+// Answer is a Reply to r that did not come over a network: of an exchange that
+// is played.
+func (r Request) Answer(status int, header http.Header, body []byte) *Reply {
+	return &Reply{Status: status, Header: header, Body: body, At: time.Now(), op: r.Op, url: r.URL}
+}
+
 // Do makes one exchange. It returns a Reply for every status; its error is an
 // *Error, which holds no secret, or what Body.Read returned.
 func (c *Client) Do(ctx context.Context, r Request) (*Reply, error) {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/md5"
+	"crypto/sha1"
 	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
@@ -412,6 +413,10 @@ func (c *cloud) assemble(u upload.Upload, cu *cloudUpload, rs []upload.Receipt, 
 	case upload.DigestMD5:
 		if !bytes.Equal(d.MD5, sum[:]) || d.CRC32C != nil {
 			return nil, errors.New("the MD5 of the whole is another")
+		}
+	case upload.DigestSHA1:
+		if sum := sha1.Sum(object); !bytes.Equal(d.SHA1, sum[:]) || d.MD5 != nil || d.CRC32C != nil {
+			return nil, errors.New("the SHA-1 of the whole is another")
 		}
 	case upload.DigestCRC32C:
 		if !bytes.Equal(d.CRC32C, crc) || d.MD5 != nil {

@@ -89,6 +89,9 @@ func clocks(skew time.Duration) string {
 
 // plan checks the provider's plan, or makes one where it has none.
 func (r *run) plan(up *Upload, grants []Grant) (err error) {
+	if up.Digest == DigestSHA1 && r.src.Once() {
+		return fmt.Errorf("the provider takes the SHA-1 of the whole file at the end, for which a stream would have to be read twice: %w", ErrLimit)
+	}
 	if up.Parts == nil && len(up.Held) == 0 {
 		if up.Parts, err = Split(r.file.Size, r.PartSize, r.limits); err != nil {
 			return err

@@ -2,8 +2,10 @@ package upload
 
 import (
 	"context"
+	"crypto/sha1"
 	"encoding/binary"
 	"fmt"
+	"io"
 	"runtime"
 
 	"golang.org/x/sync/errgroup"
@@ -13,12 +15,18 @@ import (
 
 // digests computes the whole-file digest that the upload takes at its end. The
 // CRC comes from those of the parts; only ranges that this client did not send
-// are read for it, and MD5, which cannot be combined, reads all.
+// are read for it, and MD5 and SHA-1, which cannot be combined, read all.
 func (r *run) digests(ctx context.Context, rec *Record) (Digests, error) {
 	switch rec.Upload.Digest {
 	case DigestMD5:
 		d, err := r.src.Hash(0, r.file.Size, true, ctx.Err)
 		return Digests{MD5: d.MD5}, err
+	case DigestSHA1:
+		section := r.src.Section(0, r.file.Size, false)
+		defer section.Close()
+		h := sha1.New()
+		_, err := io.Copy(h, &untilDone{ctx, section})
+		return Digests{SHA1: h.Sum(nil)}, err
 	case DigestCRC32C:
 		crcs := make(map[int64]uint32)
 		sizes := make(map[int64]int64)
@@ -39,6 +47,19 @@ func (r *run) digests(ctx context.Context, rec *Record) (Digests, error) {
 		return Digests{CRC32C: binary.BigEndian.AppendUint32(nil, crc)}, nil
 	}
 	return Digests{}, nil
+}
+
+// untilDone reads until its context is done.
+type untilDone struct {
+	ctx context.Context //nolint:containedctx // one copy's, no longer
+	r   io.Reader
+}
+
+func (u *untilDone) Read(p []byte) (int, error) {
+	if u.ctx.Err() != nil {
+		return 0, context.Cause(u.ctx)
+	}
+	return u.r.Read(p)
 }
 
 // hashUnhashed reads the parts again that were stored with verification off,

@@ -88,6 +88,16 @@ type sentReader struct {
 	last  time.Time
 }
 
+var _ Hashable = (*sentReader)(nil)
+
+// Hash reads the part once more, ahead of its sending.
+func (s *sentReader) Hash(w io.Writer) error {
+	section := s.src.Section(s.part.Offset, s.part.Size, false)
+	defer section.Close()
+	_, err := io.Copy(w, section)
+	return err
+}
+
 func (s *sentReader) Read(p []byte) (int, error) {
 	n, err := s.r.Read(p)
 	s.sent.Add(int64(n))

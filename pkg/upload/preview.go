@@ -1,6 +1,7 @@
 package upload
 
 import (
+	"cmp"
 	"context"
 	"time"
 
@@ -124,7 +125,7 @@ func (r *run) previewNew(v *Preview) error {
 	r.foresee(v.GrantLife, 0)
 	d := &deadline{run: r, left: r.file.Size}
 	if !r.limits.Plans {
-		parts, err := Split(r.file.Size, r.PartSize, r.limits)
+		parts, err := Split(r.file.Size, cmp.Or(r.PartSize, r.want), r.limits)
 		if err != nil {
 			return err
 		}

@@ -31,6 +31,14 @@ type Provider interface {
 	Abort(ctx context.Context, u Upload) error
 }
 
+// Hashable is the body of a part that can be read before it is sent, for an API
+// that wants a digest ahead of the bytes. Bodies that the engine hands to Put
+// are.
+type Hashable interface {
+	// Hash writes the whole part to w, and leaves the body where it is.
+	Hash(w io.Writer) error
+}
+
 // Checkpointer is a Provider that takes receipts before the end, so that it
 // remembers them too. Repeating a receipt is no error.
 type Checkpointer interface {
@@ -69,6 +77,7 @@ type Clock interface {
 
 // Limits are a provider's. Zero means not known.
 type Limits struct {
+	MinSize  int64 // bytes of a file
 	MaxSize  int64 // bytes of a file
 	MinPart  int64 // bytes of a part that is not the last
 	MaxPart  int64 // bytes of a part

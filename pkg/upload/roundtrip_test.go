@@ -18,6 +18,7 @@ var kinds = map[string]func(r *rig){
 	"checkpoints":           func(r *rig) { r.checkpoints() },
 	"crc32c":                func(r *rig) { r.cloud.digest = upload.DigestCRC32C; r.checkpoints() },
 	"md5":                   func(r *rig) { r.cloud.digest = upload.DigestMD5 },
+	"sha1":                  func(r *rig) { r.cloud.digest = upload.DigestSHA1 },
 	"opaque receipts":       func(r *rig) { r.cloud.etag = tokenETag },
 	"asked at the end":      func(r *rig) { r.askable() },
 	"one at a time":         func(r *rig) { r.concurrency = 1 },
@@ -72,6 +73,7 @@ func TestRefusedBeforeAnythingIsSent(t *testing.T) {
 		want error
 	}{
 		"file too large":            {func(r *rig) { r.cloud.limits.MaxSize = 2999 }, upload.ErrLimit},
+		"file too small":            {func(r *rig) { r.cloud.limits.MinSize = 3001 }, upload.ErrLimit},
 		"part size above the limit": {func(r *rig) { r.cloud.limits.MaxPart, r.partSize = 999, 1000 }, upload.ErrPartSize},
 		"part size below the limit": {func(r *rig) { r.cloud.limits.MinPart, r.partSize = 1001, 1000 }, upload.ErrPartSize},
 		"no file":                   {func(r *rig) { r.path += ".not" }, upload.ErrNoInput},

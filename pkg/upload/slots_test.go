@@ -114,6 +114,15 @@ func TestUploadFromAStream(t *testing.T) {
 	}
 }
 
+// What is let go cannot be read again for a digest of the whole.
+func TestAStreamHasNoSHA1(t *testing.T) {
+	r := newRig(t, 20_000)
+	r.cloud.digest = upload.DigestSHA1
+	if _, err := r.from(t.Context(), 20_000, 5000); !errors.Is(err, upload.ErrLimit) || len(r.cloud.counts("u1")) > 0 {
+		t.Errorf("%d parts were stored: %v", len(r.cloud.counts("u1")), err)
+	}
+}
+
 // What is let go cannot be sent again: it is said, and nothing else is made up.
 func TestAStreamCannotStartOver(t *testing.T) {
 	r := newRig(t, 20_000)

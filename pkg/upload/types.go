@@ -67,7 +67,7 @@ type Upload struct {
 	ID      string    `json:"id"`                // the provider's name for it, for people
 	File    File      `json:"file"`              // as it was when the upload was created
 	Expires time.Time `json:"expires,omitzero"`  // the end of the upload's life; zero: not known
-	Digest  string    `json:"digest,omitempty"`  // the whole-file digest that complete takes: DigestCRC32C, DigestMD5 or none
+	Digest  string    `json:"digest,omitempty"`  // the whole-file digest that complete takes: DigestCRC32C, DigestMD5, DigestSHA1 or none
 	Regrant bool      `json:"regrant,omitempty"` // whether Provider.Grant can issue new grants
 
 	// TakenOver says that the upload was there before this client came: it may
@@ -89,6 +89,7 @@ type Upload struct {
 const (
 	DigestCRC32C = "crc32c"
 	DigestMD5    = "md5"
+	DigestSHA1   = "sha1"
 )
 
 // Digests are those of the whole file, as far as the upload asked for them.
@@ -96,6 +97,7 @@ const (
 type Digests struct {
 	CRC32C []byte // 4 bytes, big-endian
 	MD5    []byte // 16 bytes
+	SHA1   []byte // 20 bytes
 }
 
 // Result is what an upload came to.

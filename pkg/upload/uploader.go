@@ -175,6 +175,9 @@ func (r *run) prepare(src *source.File, f File) error {
 	if l, ok := r.Provider.(Limiter); ok {
 		r.limits = l.Limits()
 	}
+	if f.Size < r.limits.MinSize {
+		return fmt.Errorf("%s has %d bytes, and the provider takes at least %d: %w", f.Path, f.Size, r.limits.MinSize, ErrLimit)
+	}
 	if r.limits.MaxSize > 0 && f.Size > r.limits.MaxSize {
 		return fmt.Errorf("%s has %d bytes, and the provider takes at most %d: %w", f.Path, f.Size, r.limits.MaxSize, ErrLimit)
 	}

@@ -22,6 +22,7 @@ const (
 const (
 	VerifiedCRC32C = "crc32c" // the provider compared the CRC-32C of the whole file
 	VerifiedMD5    = "md5"    // the provider compared the MD5 of the whole file
+	VerifiedSHA1   = "sha1"   // the provider compared the SHA-1 of the whole file
 	VerifiedETag   = "etag"   // the ETag of every part is the MD5 of what was sent
 	Unverified     = "unverified"
 )
@@ -122,6 +123,8 @@ func (r *run) verification(rec *Record) string {
 		return VerifiedCRC32C
 	case DigestMD5:
 		return VerifiedMD5
+	case DigestSHA1:
+		return VerifiedSHA1
 	}
 	// Ranges that we did not send are there only with a digest of the whole.
 	for _, p := range rec.Upload.Parts {

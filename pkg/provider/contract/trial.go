@@ -2,6 +2,7 @@ package contract
 
 import (
 	"crypto/md5"
+	"crypto/sha1"
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/json"
@@ -66,6 +67,9 @@ func digests(u upload.Upload, body []byte) upload.Digests {
 	case upload.DigestMD5:
 		sum := md5.Sum(body)
 		return upload.Digests{MD5: sum[:]}
+	case upload.DigestSHA1:
+		sum := sha1.Sum(body)
+		return upload.Digests{SHA1: sum[:]}
 	}
 	return upload.Digests{}
 }

@@ -5,6 +5,8 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"net/url"
+	"strconv"
 	"strings"
 
 	"github.com/multiput/multiput/pkg/transport"
@@ -83,22 +85,103 @@ func (p *speaker) request(ctx context.Context, st step, s *scope) (r transport.R
 	if r.URL, err = p.address(st.call, s); err != nil {
 		return r, fmt.Errorf("%s: %w: %w", r.Op, upload.ErrReply, err)
 	}
-	if st.body != nil {
-		b, err := p.body(ctx, st.body, s)
+	if st.query != nil {
+		values, err := p.values(ctx, st.query, s)
 		if err != nil {
 			return r, err
 		}
-		r.Body, r.Size = bytes.NewReader(b), int64(len(b))
+		if len(values) > 0 {
+			sign := "?"
+			if strings.Contains(r.URL, "?") {
+				sign = "&"
+			}
+			r.URL += sign + values.Encode()
+		}
+	}
+	var (
+		b      []byte
+		fields url.Values
+	)
+	switch {
+	case st.body != nil:
+		if b, err = p.body(ctx, st.body, s); err != nil {
+			return r, err
+		}
 		r.Header.Set("Content-Type", "application/json")
+	case st.fields != nil:
+		if fields, err = p.values(ctx, st.fields, s); err != nil {
+			return r, err
+		}
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	}
 	r.Header.Set("Accept", "application/json")
 	for k, v := range p.m.headers {
 		r.Header.Set(k, v)
 	}
-	if err := p.authorize(r.Header, r.URL); err != nil {
+	if err := p.setHeaders(ctx, r.Header, st.headers, s); err != nil {
+		return r, err
+	}
+	if err := p.authorize(r.Header, fields, r.URL); err != nil {
 		return r, fmt.Errorf("%s: %w", r.Op, err)
 	}
+	if fields != nil {
+		b = []byte(fields.Encode())
+	}
+	if b != nil {
+		r.Body, r.Size = bytes.NewReader(b), int64(len(b))
+	}
 	return r, nil
+}
+
+// setHeaders sets those of one kind of request.
+func (p *speaker) setHeaders(ctx context.Context, to http.Header, h headers, s *scope) error {
+	all := h.fixed
+	if h.made != nil {
+		v, err := h.made.one(ctx, nil, s)
+		if err == nil {
+			all, err = readHeaders(v)
+		}
+		if err != nil {
+			return p.wrong(h.made, err)
+		}
+	}
+	for k, v := range all {
+		to.Set(k, v)
+	}
+	return nil
+}
+
+// values are the fields of a form, or of a query: null is left out, and a list
+// stands there as often as it has elements.
+func (p *speaker) values(ctx context.Context, e *expr, s *scope) (url.Values, error) {
+	v, err := e.one(ctx, nil, s)
+	if err != nil {
+		return nil, p.wrong(e, err)
+	}
+	m, ok := v.(map[string]any)
+	if !ok {
+		return nil, p.wrong(e, fmt.Errorf("yields %s, not an object", show(p.scrub(v))))
+	}
+	values := url.Values{}
+	for k, v := range m {
+		list, isList := v.([]any)
+		if !isList {
+			list = []any{v}
+		}
+		for _, v := range list {
+			text, ok := toText(v)
+			switch b, isBool := v.(bool); {
+			case v == nil:
+				continue
+			case isBool:
+				text = strconv.FormatBool(b)
+			case !ok:
+				return nil, p.wrong(e, fmt.Errorf("%s is %s, neither text nor a number nor a boolean", k, show(p.scrub(v))))
+			}
+			values.Add(k, text)
+		}
+	}
+	return values, nil
 }
 
 // unsent is an error that was found before anything was sent.
@@ -108,12 +191,32 @@ func (e *unsent) Unwrap() []error { return []error{upload.ErrUnsent, e.error} }
 
 // address is where a call goes.
 func (p *speaker) address(c *call, s *scope) (string, error) {
-	up, _ := s.upload.(map[string]any)
-	path, err := c.path.expand(up)
+	if !c.path.whole {
+		path, err := c.path.expand(s)
+		if err != nil {
+			return "", err
+		}
+		return p.base + path, nil
+	}
+	// What the API said, whole or relative: it is still the API's.
+	f := c.path.fields[0]
+	v, err := f.value(s)
 	if err != nil {
 		return "", err
 	}
-	return p.base + path, nil
+	base, err := url.Parse(p.base + "/")
+	if err != nil {
+		return "", err
+	}
+	u, err := base.Parse(v)
+	if err != nil {
+		return "", fmt.Errorf("$upload.%s is no address", f.name)
+	}
+	to, err := transport.Origin(u.String())
+	if err == nil && to != p.origin {
+		err = fmt.Errorf("$upload.%s: %w", f.name, errElsewhere)
+	}
+	return u.String(), err
 }
 
 // body builds a request's body.
@@ -136,7 +239,7 @@ func (p *speaker) body(ctx context.Context, e *expr, s *scope) ([]byte, error) {
 
 // wrong says that an expression failed on what this program gave it.
 func (p *speaker) wrong(e *expr, err error) error {
-	return &Error{File: p.m.file, Problems: []Problem{{Line: e.line, Key: e.key, Text: p.hidden.Replace(err.Error())}}}
+	return &Error{File: p.m.file, Problems: []Problem{{Line: e.at.line, Column: e.at.column, Key: e.key, Text: p.hidden.Replace(err.Error())}}}
 }
 
 // exchange sends a request and reads its answer, whatever the status.

@@ -21,6 +21,8 @@ import (
 //   - one that wraps upload.ErrUnsent was found before anything was sent;
 //   - one that wraps upload.ErrCompleted is a clear yes that does not say to
 //     what the upload came;
+//   - one that wraps upload.ErrUnfinished says that the provider is at it, and
+//     wants to be asked again;
 //   - any other leaves the outcome open: no answer came, or one of 5xx, 408 or
 //     429, or one that cannot be read, or one that says neither yes nor no
 //     (which wraps upload.ErrReply).
@@ -34,12 +36,17 @@ func (p *speaker) Complete(ctx context.Context, u upload.Upload, rs []upload.Rec
 	}
 	s.parts, s.receipts, s.digests = partsValue(u.Parts), receiptsValue(u.Parts, rs), digestsValue(u.Digest, d)
 	c := &p.m.complete
-	st := step{what: "complete the upload", call: &c.call, created: true, slow: true}
+	st := step{what: "complete the upload", call: &c.call, created: true, slow: true, empty: true}
 	a, err := p.send(ctx, st, s)
 	if err != nil {
 		return upload.Result{}, err
 	}
 	no := p.succeeded(ctx, st, a, s)
+	if a.final() && c.pending != nil {
+		if v, err := c.pending.one(ctx, a.value, s); err == nil && v == true {
+			return upload.Result{}, p.pending(ctx, a, s)
+		}
+	}
 	if no == nil {
 		no = p.confirmed(ctx, a, s)
 	}
@@ -61,6 +68,18 @@ func (p *speaker) Complete(ctx context.Context, u upload.Upload, rs []upload.Rec
 		return upload.Result{}, &failure{upload.ErrChecksum, p.refused(ctx, a, s)}
 	}
 	return upload.Result{}, no
+}
+
+// pending is an answer that says that the API is still at it: the same request
+// is to be made again.
+func (p *speaker) pending(ctx context.Context, a *answer, s *scope) error {
+	code, message, id := p.told(ctx, a, s)
+	if message == "" {
+		message = "it is not done yet"
+	}
+	e := p.clean(a.Error(code, message, id))
+	e.Retry = true
+	return &failure{upload.ErrUnfinished, e}
 }
 
 // final reports whether an answer was given for good, whatever it says: it is
@@ -134,6 +153,9 @@ func (p *speaker) result(ctx context.Context, e *expr, a *answer, s *scope) (upl
 
 // reply is the answer as JSON, verbatim where there is no secret in it.
 func (p *speaker) reply(a *answer) (json.RawMessage, error) {
+	if !a.isJSON { // it is empty
+		return json.RawMessage("null"), nil
+	}
 	var b bytes.Buffer
 	if err := json.Compact(&b, a.Body); err != nil {
 		return nil, err

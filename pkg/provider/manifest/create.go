@@ -22,11 +22,18 @@ type data struct {
 func (p *speaker) Create(ctx context.Context, f upload.File, w upload.Want) (upload.Upload, []upload.Grant, error) {
 	s := &scope{file: fileValue(f), options: p.options, want: wantValue(w)}
 	c := &p.m.create
+	u := upload.Upload{File: f, Regrant: p.m.grant != nil || p.m.part.path != nil}
+	if p.m.plans() {
+		parts, err := upload.Split(f.Size, w.PartSize, p.m.limits)
+		if err != nil {
+			return upload.Upload{}, nil, fmt.Errorf("%s: %w", p.m.title, err)
+		}
+		u.Parts, s.parts = parts, partsValue(parts)
+	}
 	a, err := p.ask(ctx, step{what: "create the upload", call: &c.call}, s)
 	if err != nil {
 		return upload.Upload{}, nil, err
 	}
-	u := upload.Upload{File: f, Regrant: p.m.grant != nil || p.m.part.path != nil}
 	if err := p.readUpload(ctx, a, s, &u); err != nil {
 		return upload.Upload{}, nil, err
 	}
@@ -105,7 +112,7 @@ func (p *speaker) readPlan(ctx context.Context, a *answer, s *scope, u *upload.U
 	if c.grants == nil {
 		return nil, nil
 	}
-	gs, err := p.readGrants(ctx, c.grants, a, s, u.Parts)
+	gs, err := p.readGrants(ctx, c.grants, a, s, u.Parts, u.Parts)
 	if err != nil {
 		return nil, err
 	}
@@ -140,8 +147,10 @@ func (p *speaker) readUpload(ctx context.Context, a *answer, s *scope, u *upload
 		u.Digest = upload.DigestCRC32C
 	case isText && strings.EqualFold(d, upload.DigestMD5):
 		u.Digest = upload.DigestMD5
+	case isText && strings.EqualFold(d, upload.DigestSHA1):
+		u.Digest = upload.DigestSHA1
 	default:
-		return p.unusable(a, e.key, "digest is %s; known are crc32c, md5 and none", show(m["digest"]))
+		return p.unusable(a, e.key, "digest is %s; known are crc32c, md5, sha1 and none", show(m["digest"]))
 	}
 	s.upload = m
 	if u.Data, err = marshal(data{Upload: m, Options: p.m.open(p.options)}); err != nil {

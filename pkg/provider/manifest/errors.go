@@ -13,9 +13,10 @@ type Error struct {
 
 // Problem is one thing that is wrong with a manifest.
 type Problem struct {
-	Line int    // 0: the file as a whole
-	Key  string // such as create.body; may be empty
-	Text string
+	Line   int    // 0: the file as a whole
+	Column int    // 0: the line as a whole
+	Key    string // such as create.body; may be empty
+	Text   string
 }
 
 func (e *Error) Error() string {
@@ -24,6 +25,9 @@ func (e *Error) Error() string {
 		lines[i] = e.File
 		if p.Line > 0 {
 			lines[i] += fmt.Sprintf(":%d", p.Line)
+		}
+		if p.Line > 0 && p.Column > 0 {
+			lines[i] += fmt.Sprintf(":%d", p.Column)
 		}
 		if p.Key != "" {
 			lines[i] += ": " + p.Key

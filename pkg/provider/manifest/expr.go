@@ -36,7 +36,7 @@ func (s *scope) values() []any {
 // expr is a compiled jq expression.
 type expr struct {
 	key  string // where the manifest has it, such as create.body
-	line int
+	at   place
 	text string
 	code *gojq.Code
 }

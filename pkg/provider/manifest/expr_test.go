@@ -16,7 +16,7 @@ func mustExpr(t testing.TB, src string) *expr {
 	if err != nil {
 		t.Fatalf("%s: %v", src, err)
 	}
-	return &expr{key: "test", line: 1, code: code}
+	return &expr{key: "test", code: code}
 }
 
 func TestExprWithoutAnEnd(t *testing.T) {

@@ -31,12 +31,13 @@ func (p *speaker) Grant(ctx context.Context, u upload.Upload, parts []upload.Par
 	if err != nil {
 		return nil, err
 	}
-	s.parts = partsValue(distinct(parts))
+	parts = p.m.grant.together(parts)
+	s.parts = partsValue(parts)
 	a, err := p.ask(ctx, step{what: "get the addresses of parts", call: &p.m.grant.call, created: true}, s)
 	if err != nil {
 		return nil, err
 	}
-	gs, err := p.readGrants(ctx, p.m.grant.grants, a, s, u.Parts)
+	gs, err := p.readGrants(ctx, p.m.grant.grants, a, s, u.Parts, parts)
 	if err == nil && len(gs) == 0 {
 		err = p.unusable(a, p.m.grant.grants.key, "there are none")
 	}
@@ -54,9 +55,30 @@ func distinct(parts []upload.Part) []upload.Part {
 	})
 }
 
+// together are those parts that one request may ask for, the first among them.
+func (g *grantStep) together(parts []upload.Part) []upload.Part {
+	parts = distinct(parts)
+	if g.consecutive && len(parts) > 0 {
+		byNumber := make(map[int]upload.Part, len(parts))
+		for _, part := range parts {
+			byNumber[part.Number] = part
+		}
+		first := parts[0]
+		parts = nil
+		for part, ok := first, true; ok; part, ok = byNumber[part.Number+1] {
+			parts = append(parts, part)
+		}
+	}
+	if g.max > 0 && len(parts) > g.max {
+		parts = parts[:g.max]
+	}
+	return parts
+}
+
 // readGrants reads grants out of an answer. They are for parts of the plan, if
-// there is one.
-func (p *speaker) readGrants(ctx context.Context, e *expr, a *answer, s *scope, plan []upload.Part) ([]upload.Grant, error) {
+// there is one. An address alone is that of the next of the parts asked for;
+// without any, the numbers count from 1.
+func (p *speaker) readGrants(ctx context.Context, e *expr, a *answer, s *scope, plan, asked []upload.Part) ([]upload.Grant, error) {
 	list, err := e.list(ctx, a.value, s)
 	if err != nil {
 		return nil, p.unusable(a, e.key, "%v", err)
@@ -67,7 +89,16 @@ func (p *speaker) readGrants(ctx context.Context, e *expr, a *answer, s *scope, 
 	}
 	seen := make(map[int]bool, len(list))
 	gs := make([]upload.Grant, 0, len(list))
-	for _, v := range list {
+	for i, v := range list {
+		if address, alone := v.(string); alone {
+			number := i + 1
+			if i < len(asked) {
+				number = asked[i].Number
+			} else if asked != nil {
+				return nil, p.unusable(a, e.key, "there are more addresses than the %d parts they are for", len(asked))
+			}
+			v = map[string]any{"number": number, "url": address}
+		}
 		m, err := object(v, "number", "url", "expires", "expires_in", "headers")
 		if err != nil {
 			return nil, p.unusable(a, e.key, "%v", err)

@@ -5,7 +5,10 @@ import (
 	"slices"
 	"strings"
 
+	"go.yaml.in/yaml/v3"
+
 	"github.com/multiput/multiput/pkg/transport"
+	"github.com/multiput/multiput/pkg/upload"
 )
 
 // shownText reads text of one line that can be shown.
@@ -38,6 +41,14 @@ func (n node) send() (string, *template) {
 	return method, path
 }
 
+func (n node) digest() string {
+	s := n.text()
+	if s != upload.DigestSHA1 && s != upload.DigestMD5 {
+		n.fail("is %q; known are md5 and sha1", s)
+	}
+	return s
+}
+
 func (n node) count() int {
 	i := n.integer()
 	if i <= 0 {
@@ -58,24 +69,29 @@ func (n node) base() string {
 	return base
 }
 
-func (n node) auth() *auth {
-	a := &auth{}
-	n.fields(map[string]func(node){
+func (a *auth) keys() map[string]func(node) {
+	return map[string]func(node){
 		"header": func(v node) { a.header = v.headerName() },
+		"field":  func(v node) { a.field = v.plainText() },
 		"value":  func(v node) { a.value = v.plainText() },
 		"env": func(v node) {
 			if a.env = v.text(); !envText.MatchString(a.env) {
 				v.fail("is %q, which is no name of an environment variable (A-Z, 0-9 and _)", a.env)
 			}
 		},
-	})
-	if a.header == "" {
+	}
+}
+
+func (a *auth) check(n node) {
+	switch {
+	case a.header == "" && a.field == "":
 		n.fail("has no header")
+	case a.header != "" && a.field != "":
+		n.fail("has a header and a field: only one of them can be meant")
 	}
 	if strings.Count(a.value, "{secret}") != 1 {
 		n.fail(`has no value with {secret} in it, such as "Bearer {secret}"`)
 	}
-	return a
 }
 
 // unsettable are the headers that are not a manifest's, nor a reply's, to set.
@@ -93,6 +109,14 @@ func (n node) headerName() string {
 		n.fail("the header %s cannot be set", s)
 	}
 	return s
+}
+
+// anyHeaders reads constant headers, or the expression that makes them.
+func (n node) anyHeaders() headers {
+	if n.Kind == yaml.ScalarNode {
+		return headers{made: n.expr()}
+	}
+	return headers{fixed: n.headers()}
 }
 
 func (n node) headers() map[string]string {

@@ -1,6 +1,7 @@
 package manifest
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -24,6 +25,13 @@ type Settings struct {
 	Key     Key               // nil: none
 	Options map[string]string // those that the user set, as text
 	Client  *transport.Client // nil: one without limits
+
+	carrier carrier // instead of Client
+}
+
+// carrier makes one exchange, as a transport.Client does.
+type carrier interface {
+	Do(ctx context.Context, r transport.Request) (*transport.Reply, error)
 }
 
 // Provider is an API that can be spoken to. Where the API takes checkpoints,
@@ -33,7 +41,7 @@ type Provider interface {
 	upload.Provider
 	upload.Limiter
 	// Target is where the file goes: the identity of its upload. The base
-	// address is left out where the manifest has none of its own.
+	// address is left out where it is another each time.
 	Target(f upload.File) upload.Target
 	// Requests are the kinds of requests that an upload is made of, in the order
 	// of its life.
@@ -55,7 +63,7 @@ func (m *Manifest) Open(s Settings) (Provider, error) {
 		s.Base = m.base
 	}
 	if s.Base == "" {
-		return nil, &BaseError{Provider: m.title, Reason: "it is not known"}
+		return nil, &BaseError{Provider: m.title, Reason: "it has none of its own, and none is given"}
 	}
 	base, err := parseBase(s.Base)
 	if err != nil {
@@ -65,7 +73,7 @@ func (m *Manifest) Open(s Settings) (Provider, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &speaker{m: m, base: base, options: all, client: s.Client}
+	p := &speaker{m: m, base: base, options: all, client: s.carrier}
 	if p.origin, err = transport.Origin(base); err != nil {
 		return nil, &BaseError{Provider: m.title, Reason: err.Error()}
 	}
@@ -80,7 +88,11 @@ func (m *Manifest) Open(s Settings) (Provider, error) {
 		}
 	}
 	p.hide()
-	if p.client == nil {
+	switch {
+	case p.client != nil:
+	case s.Client != nil:
+		p.client = s.Client
+	default:
 		p.client = &transport.Client{}
 	}
 	switch {
@@ -151,7 +163,7 @@ type speaker struct {
 	set          json.RawMessage // those that were set, without the secret ones
 	secret       string
 	hidden       *strings.Replacer // of all that must not be shown
-	client       *transport.Client
+	client       carrier
 	skew         atomic.Pointer[time.Duration] // of the last reply of the API
 }
 
@@ -198,7 +210,7 @@ func (p *speaker) Requests() []Request {
 // Target is where the file goes.
 func (p *speaker) Target(f upload.File) upload.Target {
 	t := upload.Target{Provider: p.m.name, Base: p.base, Name: f.Name, Type: f.Type, Options: p.set}
-	if p.m.base == "" {
+	if p.m.moving {
 		t.Base = ""
 	}
 	return t
@@ -208,7 +220,7 @@ var errElsewhere = errors.New("the API key is not sent to another address than t
 
 // authorize is the one place where the secret goes into a request, and only
 // into one to the origin of the base.
-func (p *speaker) authorize(h http.Header, address string) error {
+func (p *speaker) authorize(h http.Header, fields url.Values, address string) error {
 	if p.m.auth == nil {
 		return nil
 	}
@@ -219,7 +231,12 @@ func (p *speaker) authorize(h http.Header, address string) error {
 	if to != p.origin {
 		return errElsewhere
 	}
-	h.Set(p.m.auth.header, strings.Replace(p.m.auth.value, "{secret}", p.secret, 1))
+	value := strings.Replace(p.m.auth.value, "{secret}", p.secret, 1)
+	if p.m.auth.field != "" {
+		fields.Set(p.m.auth.field, value)
+		return nil
+	}
+	h.Set(p.m.auth.header, value)
 	return nil
 }
 

@@ -89,8 +89,12 @@ func TestOpenWithoutBase(t *testing.T) {
 	if _, err := m.Open(Settings{Key: key(secret), Options: kind}); !errors.As(err, &bad) {
 		t.Errorf("opened: %v", err)
 	}
-	p, err := m.Open(Settings{Base: "http://127.0.0.1:1", Key: key(secret), Options: kind})
-	if err != nil || p.Target(upload.File{}).Base != "" {
+	given := Settings{Base: "http://127.0.0.1:1", Key: key(secret), Options: kind}
+	p, err := m.Open(given)
+	if err != nil || p.Target(upload.File{}).Base != given.Base {
+		t.Errorf("the address is no part of the identity: %v", err)
+	}
+	if p, err = m.Moving().Open(given); err != nil || p.Target(upload.File{}).Base != "" {
 		t.Errorf("an address that changes is part of the identity: %v", err)
 	}
 }
@@ -134,6 +138,8 @@ func TestOpenOptions(t *testing.T) {
 		{map[string]string{"kind": "a", "days": "4.5"}, "days", `"4.5" is no whole number`},
 		{map[string]string{"kind": "a", "ratio": "much"}, "ratio", `"much" is no number`},
 		{map[string]string{"kind": "a", "ratio": "[1]"}, "ratio", `"[1]" is no number`},
+		{map[string]string{"kind": "a", "ratio": "1e400"}, "ratio", `"1e400" has a number that is too large`},
+		{map[string]string{"kind": "a", "extra": "[1e400]"}, "extra", `"[1e400]" has a number that is too large`},
 		{map[string]string{"kind": "a", "open": "yes"}, "open", `"yes" is neither true nor false`},
 		{map[string]string{"kind": "a", "extra": "{"}, "extra", "is no JSON"},
 		{map[string]string{"kind": "a", "extra": "null"}, "extra", "null"},

@@ -141,6 +141,9 @@ func (o Option) parseType(s string) (any, error) {
 	case v == nil:
 		return nil, errors.New("null is the same as not to set it")
 	}
+	if _, err := marshal(v); err != nil {
+		return nil, fmt.Errorf("%q has a number that is too large", s)
+	}
 	return v, nil
 }
 

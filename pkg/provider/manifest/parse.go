@@ -4,10 +4,12 @@ import (
 	"bytes"
 	"cmp"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -19,16 +21,17 @@ const MaxFile = 256 << 10
 // Parse reads a manifest. Its error is an *Error, which says where in the file
 // of this name each problem is.
 func Parse(name string, text []byte) (*Manifest, error) {
-	m := &Manifest{file: name}
+	m := &Manifest{file: name, text: text}
 	var problems []Problem
 	if root, err := document(text); err != nil {
-		problems = []Problem{{Text: err.Error()}}
-	} else {
-		m.read(node{Node: root, problems: &problems})
+		line, why := placed(text, err)
+		problems = []Problem{{Line: line, Text: why}}
+	} else if n := (node{Node: root, problems: &problems}); n.plain() {
+		m.read(n)
 	}
 	if len(problems) > 0 {
 		slices.SortFunc(problems, func(a, b Problem) int {
-			return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Key, b.Key), cmp.Compare(a.Text, b.Text))
+			return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column), cmp.Compare(a.Key, b.Key), cmp.Compare(a.Text, b.Text))
 		})
 		return nil, &Error{File: name, Problems: problems}
 	}
@@ -46,7 +49,7 @@ func document(text []byte) (*yaml.Node, error) {
 	case errors.Is(err, io.EOF):
 		return nil, errors.New("is empty")
 	case err != nil:
-		return nil, errors.New("is no YAML: " + strings.TrimPrefix(err.Error(), "yaml: "))
+		return nil, &syntaxError{strings.TrimPrefix(err.Error(), "yaml: ")}
 	case len(doc.Content) != 1:
 		return nil, errors.New("is empty")
 	}
@@ -54,6 +57,36 @@ func document(text []byte) (*yaml.Node, error) {
 		return nil, errors.New("holds more than one YAML document")
 	}
 	return doc.Content[0], nil
+}
+
+// syntaxError is what the reader of YAML says.
+type syntaxError struct{ text string }
+
+func (e *syntaxError) Error() string { return "is no YAML: " + e.text }
+
+var (
+	lineText  = regexp.MustCompile(`^line (\d+): `)
+	aliasText = regexp.MustCompile(`^unknown anchor '(.+)' referenced$`)
+)
+
+// placed is the line that the error of a document is in, if it is in one, and
+// the error without it.
+func placed(text []byte, err error) (line int, why string) {
+	var s *syntaxError
+	if !errors.As(err, &s) {
+		return 0, err.Error()
+	}
+	if m := lineText.FindStringSubmatch(s.text); m != nil {
+		line, _ = strconv.Atoi(m[1])
+		return line, (&syntaxError{s.text[len(m[0]):]}).Error()
+	}
+	if m := aliasText.FindStringSubmatch(s.text); m != nil {
+		if before, _, ok := bytes.Cut(text, []byte("*"+m[1])); ok {
+			line = 1 + bytes.Count(before, []byte("\n"))
+		}
+		return line, "has the alias *" + m[1] + "; a manifest has no anchors and no aliases"
+	}
+	return 0, err.Error()
 }
 
 var (
@@ -65,12 +98,12 @@ var (
 )
 
 func (m *Manifest) read(n node) {
-	lines := map[string]int{"": n.Line} // of the keys that are there
-	has := func(key string) bool { return lines[key] > 0 }
+	m.places = map[string]place{"": {n.Line, n.Column}} // of the keys that are there
+	has := m.has
 	need := func(step string, keys ...string) {
 		for _, k := range keys {
 			if k = strings.TrimPrefix(step+"."+k, "."); !has(k) {
-				node{n.Node, k, n.problems}.failAt(lines[step], "is missing")
+				node{n.Node, k, n.problems}.failAt(m.places[step], "is missing")
 			}
 		}
 	}
@@ -78,7 +111,7 @@ func (m *Manifest) read(n node) {
 	step := func(read map[string]func(node)) func(node) {
 		return func(at node) {
 			for k, f := range read {
-				read[k] = func(v node) { lines[v.key] = v.Line; f(v) }
+				read[k] = func(v node) { m.places[v.key] = place{v.Line, v.Column}; f(v) }
 			}
 			at.fields(read)
 		}
@@ -89,19 +122,14 @@ func (m *Manifest) read(n node) {
 			more = map[string]func(node){}
 		}
 		more["send"] = func(v node) { c.method, c.path = v.send() }
-		more["body"] = jq(&c.body)
+		more["query"], more["body"], more["fields"] = jq(&c.query), jq(&c.body), jq(&c.fields)
+		more["headers"] = func(v node) { c.headers = v.anyHeaders() }
 		return more
 	}
 
 	version := 0
-	m.grant, m.checkpoint, m.abort = &struct {
-		call
-		grants *expr
-	}{}, &call{}, &call{}
-	m.probe = &struct {
-		call
-		done, result *expr
-	}{}
+	m.grant, m.probe = new(grantStep), new(probeStep)
+	m.checkpoint, m.abort = &call{}, &call{}
 	step(map[string]func(node){
 		"version": func(v node) {
 			if version = v.integer(); version != 1 {
@@ -116,14 +144,15 @@ func (m *Manifest) read(n node) {
 		"title":   func(v node) { m.title = v.shownText() },
 		"docs":    func(v node) { m.docs = v.plainText() },
 		"base":    func(v node) { m.base = v.base() },
-		"auth":    func(v node) { m.auth = v.auth() },
+		"auth":    func(v node) { m.auth = &auth{}; step(m.auth.keys())(v); m.auth.check(v) },
 		"headers": func(v node) { m.headers = v.headers() },
 		"limits": step(map[string]func(node){
-			"max_size":   func(v node) { m.limits.MaxSize = v.size(true) },
+			"min_size":   func(v node) { m.limits.MinSize = v.size(asSmaller) },
+			"max_size":   func(v node) { m.limits.MaxSize = v.size(asLarger) },
 			"grant_life": func(v node) { m.limits.GrantLife = v.duration() },
 			"part": step(map[string]func(node){
-				"min":   func(v node) { m.limits.MinPart = v.size(false) },
-				"max":   func(v node) { m.limits.MaxPart = v.size(false) },
+				"min":   func(v node) { m.limits.MinPart = v.size(refused) },
+				"max":   func(v node) { m.limits.MaxPart = v.size(refused) },
 				"count": func(v node) { m.limits.MaxParts = v.count() },
 			}),
 		}),
@@ -135,22 +164,30 @@ func (m *Manifest) read(n node) {
 			"parts": jq(&m.create.parts), "grants": jq(&m.create.grants), "expires": jq(&m.create.expires),
 			"resumed": jq(&m.create.resumed),
 		})),
-		"grant": step(request(&m.grant.call, map[string]func(node){"grants": jq(&m.grant.grants)})),
+		"grant": step(request(&m.grant.call, map[string]func(node){
+			"grants":      jq(&m.grant.grants),
+			"max":         func(v node) { m.grant.max = v.count() },
+			"consecutive": func(v node) { m.grant.consecutive = v.boolean() },
+		})),
 		"part": step(map[string]func(node){
 			"send":    func(v node) { m.part.method, m.part.path = v.send() },
 			"form":    func(v node) { m.part.form = v.plainText() },
 			"auth":    func(v node) { m.part.auth = v.boolean() },
-			"headers": func(v node) { m.part.headers = v.headers() },
+			"headers": func(v node) { m.part.headers = v.anyHeaders() },
+			"fields":  jq(&m.part.fields),
+			"digest":  func(v node) { m.part.digest = v.digest() },
 			"receipt": jq(&m.part.receipt),
 		}),
 		"checkpoint": step(request(m.checkpoint, nil)),
 		"complete": step(request(&m.complete.call, map[string]func(node){
 			"ok": jq(&m.complete.ok), "result": jq(&m.complete.result), "already": jq(&m.complete.already),
+			"pending": jq(&m.complete.pending),
 		})),
 		"probe": step(request(&m.probe.call, map[string]func(node){
 			"done": jq(&m.probe.done), "result": jq(&m.probe.result),
 		})),
-		"abort": step(request(m.abort, nil)),
+		"abort":   step(request(m.abort, nil)),
+		"samples": func(v node) { m.samples = v.Node },
 		"error": step(map[string]func(node){
 			"message": jq(&m.failure.message), "code": jq(&m.failure.code),
 			"request_id": jq(&m.failure.requestID), "gone": jq(&m.failure.gone),
@@ -186,15 +223,24 @@ func (m *Manifest) read(n node) {
 		m.abort = nil
 	}
 	m.limits.Plans = m.create.parts != nil
-	// Only an expression that asks for the size of parts can heed the wish.
-	m.limits.Wants = m.create.body != nil && strings.Contains(m.create.body.text, "$want")
-	m.agree(n, lines)
+	// Only a request that says what parts are wanted can have the wish heeded.
+	m.limits.Wants = m.create.mentions("$want") || m.plans()
+	m.agree(n)
+}
+
+// has reports whether a key is there.
+func (m *Manifest) has(key string) bool { return m.places[key].line > 0 }
+
+// Fault is an error about one key of the manifest.
+func (m *Manifest) Fault(key, format string, args ...any) *Error {
+	at := m.places[key]
+	return &Error{File: m.file, Problems: []Problem{{Line: at.line, Column: at.column, Key: key, Text: fmt.Sprintf(format, args...)}}}
 }
 
 // agree reports keys that are sound each, and make no sense together.
-func (m *Manifest) agree(n node, lines map[string]int) {
-	has := func(key string) bool { return lines[key] > 0 }
-	wrong := func(key, text string) { node{n.Node, key, n.problems}.failAt(lines[key], "%s", text) }
+func (m *Manifest) agree(n node) {
+	has := m.has
+	wrong := func(key, text string) { node{n.Node, key, n.problems}.failAt(m.places[key], "%s", text) }
 	for key, c := range map[string]*call{
 		"create": &m.create.call, "grant": m.grantCall(), "checkpoint": m.checkpoint,
 		"complete": &m.complete.call, "probe": m.probeCall(), "abort": m.abort,
@@ -208,12 +254,26 @@ func (m *Manifest) agree(n node, lines map[string]int) {
 		if c.method == http.MethodGet && c.body != nil {
 			wrong(key+".body", "a GET has no body")
 		}
+		if c.method == http.MethodGet && c.fields != nil {
+			wrong(key+".fields", "a GET has no body")
+		}
+		if c.body != nil && c.fields != nil {
+			wrong(key+".fields", "has a body beside it: only one of them can be meant")
+		}
+		if m.auth != nil && m.auth.field != "" && c.fields == nil {
+			wrong(key+".send", "has no fields, and the key is one of them (auth.field)")
+		}
+		m.agreeFields(key, c.path, wrong)
 	}
-	if p := m.create.path; p != nil && len(p.fields) > 0 {
-		wrong("create.send", "has a {field} of $upload, which there is none of yet")
+	m.agreeFields("part", m.part.path, wrong)
+	if p := m.part.path; p != nil && p.whole {
+		wrong("part.send", "has no path; an address of each part is a grant's")
+	}
+	if m.part.fields != nil && m.part.form == "" {
+		wrong("part.fields", "needs part.form, the form that they are of")
 	}
 	switch granted := has("create.grants") || has("grant"); {
-	case m.part.path != nil && granted:
+	case m.part.path != nil && !m.part.path.whole && granted:
 		wrong("part.send", "has a path, and grants have another: only one of them can be meant")
 	case m.part.path == nil && !granted && has("part.send"):
 		wrong("part.send", "has no path, and neither create.grants nor grant says where a part goes")
@@ -227,10 +287,34 @@ func (m *Manifest) agree(n node, lines map[string]int) {
 	if m.auth != nil && m.headers[http.CanonicalHeaderKey(m.auth.header)] != "" {
 		wrong("headers", "has "+m.auth.header+", which is the header of auth")
 	}
-	if m.part.auth && m.auth == nil {
+	switch {
+	case m.part.auth && m.auth == nil:
 		wrong("part.auth", "there is no auth to send")
+	case m.part.auth && m.auth.field != "":
+		wrong("part.auth", "only a key that is a header (auth.header) is sent with a part")
 	}
 }
+
+// agreeFields reports fields in the path of a step that cannot be there.
+func (m *Manifest) agreeFields(step string, t *template, wrong func(key, text string)) {
+	if t == nil {
+		return
+	}
+	for _, f := range t.fields {
+		at := slices.IndexFunc(m.options, func(o Option) bool { return o.Name == f.name })
+		switch {
+		case f.of == "upload" && step == "create":
+			wrong("create.send", "has a {field} of $upload, which there is none of yet")
+		case f.of == "options" && at < 0:
+			wrong(step+".send", "there is no option "+f.name)
+		case f.of == "options" && !m.options[at].Required && m.options[at].Default == nil:
+			wrong(step+".send", "the option "+f.name+" has to be required, or to have a default")
+		}
+	}
+}
+
+// plans reports whether create is told the parts that we plan.
+func (m *Manifest) plans() bool { return m.create.parts == nil && m.create.mentions("$parts") }
 
 func (m *Manifest) grantCall() *call {
 	if m.grant == nil {

@@ -135,7 +135,7 @@ func TestParseErrors(t *testing.T) {
 		{"enum: [a, b]", "enum: [a, 1]", 10, "options.kind.enum", "no list of values of type string"},
 		{"required: true", "required: true, default: c", 10, "options.kind.default", "is none of a, b"},
 		{"required: true", "required: true, default: a", 10, "options.kind.default", "of no use"},
-		{"default: {a: [1]}", "default: &a {a: *a}", 14, "options.extra.default", "alias"},
+		{"default: {a: [1]}", "default: &a {a: *a}", 14, "options.extra.default", "has the anchor &a"},
 		{"  kind: {", "  ki nd: {", 10, "options.ki nd", "no name of an option"},
 		{"send: POST /uploads\n", "send: POST uploads\n", 17, "create.send", "not a method and a path"},
 		{"send: POST /uploads\n", "send: SEND /uploads\n", 17, "create.send", "not a method and a path"},
@@ -164,7 +164,7 @@ func TestParseErrors(t *testing.T) {
 		{"/complete?wait=true", "/complete/{", 39, "complete.send", "a brace"},
 		{"  result: .location\n", "", 39, "complete.result", "is missing"},
 		{"  send: DELETE /uploads/{id}", "  send: [DELETE]", 46, "abort.send", "is a list; text belongs here"},
-		{"error:\n", "error: *x\nmore:\n", 0, "", "is no YAML"},
+		{"error:\n", "error: *x\nmore:\n", 47, "", "has the alias *x"},
 		{"  gone: .code", "  gones: .code", 51, "error.gones", `did you mean "gone"?`},
 		{"  already: .code", "  allready: .code", 44, "complete.allready", `did you mean "already"?`},
 		{"  already: .code", "  already: code", 44, "complete.already", "function not defined"},
@@ -193,11 +193,11 @@ func TestParseErrors(t *testing.T) {
 func TestParseTellsAll(t *testing.T) {
 	_, err := Parse("x.yaml", []byte("version: 1\nname: x\ncreate: {send: POST /u, uplaod: .}\npart: {send: PUT, receipt: '.['}\n"))
 	want := []string{
-		`x.yaml:1: complete: is missing`,
-		`x.yaml:3: create.uplaod: unknown key, did you mean "upload"? (known: body, expires, grants, part_size, parts, resumed, send, size, upload)`,
-		`x.yaml:3: create.upload: is missing`,
-		`x.yaml:4: part.receipt: is no jq expression: unexpected EOF, at the end of ".["`,
-		`x.yaml:4: part.send: has no path, and neither create.grants nor grant says where a part goes`,
+		`x.yaml:1:1: complete: is missing`,
+		`x.yaml:3:9: create.upload: is missing`,
+		`x.yaml:3:25: create.uplaod: unknown key, did you mean "upload"? (known: body, expires, fields, grants, headers, part_size, parts, query, resumed, send, size, upload)`,
+		`x.yaml:4:14: part.send: has no path, and neither create.grants nor grant says where a part goes`,
+		`x.yaml:4:28: part.receipt: is no jq expression: unexpected EOF, at the end of ".["`,
 	}
 	if err == nil || err.Error() != strings.Join(want, "\n") {
 		t.Errorf("says\n%v\nwant\n%s", err, strings.Join(want, "\n"))
@@ -206,15 +206,17 @@ func TestParseTellsAll(t *testing.T) {
 
 func TestParseDocuments(t *testing.T) {
 	for text, want := range map[string]string{
-		"":                            "x: is empty",
-		"# nothing":                   "x: is empty",
-		"[1]":                         "a mapping belongs here",
-		"hello":                       "a mapping belongs here",
-		whole + "---\nversion: 1\n":   "more than one YAML document",
-		"a: b: c":                     "is no YAML",
-		strings.Repeat(" ", 300<<10):  "too long",
-		"version: 1\n? [a]\n: b\n":    "a key that is no word",
-		"version: 1\n<<: {name: x}\n": "unknown key",
+		"":                                    "x: is empty",
+		"# nothing":                           "x: is empty",
+		"[1]":                                 "a mapping belongs here",
+		"hello":                               "a mapping belongs here",
+		whole + "---\nversion: 1\n":           "more than one YAML document",
+		"a: b: c":                             "is no YAML",
+		strings.Repeat(" ", 300<<10):          "too long",
+		"version: 1\n? [a]\n: b\n":            "a key that is no word",
+		"version: 1\n<<: {name: x}\n":         "unknown key",
+		"version: 1\nname: &a x\ntitle: *a\n": "x:2:7: name: has the anchor &a; a manifest has no anchors and no aliases\nx:3:8: title: is the alias *a",
+		"version: 1\nname: a\nname\n":         "x:3: is no YAML: could not find expected ':'",
 	} {
 		if _, err := Parse("x", []byte(text)); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%.40q: says %v, want %q", text, err, want)
@@ -225,15 +227,15 @@ func TestParseDocuments(t *testing.T) {
 func TestParseSize(t *testing.T) {
 	for _, c := range []struct {
 		text  string
-		upper bool
+		loose looseness
 		want  int64
 	}{
-		{"1000", false, 1000}, {"64MiB", false, 64 << 20}, {"64 MiB", false, 64 << 20}, {"1.5GiB", true, 3 << 29},
-		{"8GB", true, 8 << 30}, {"8GB", false, 0}, {"250gb", true, 250 << 30}, {"512 B", false, 512}, {"1TB", true, 1 << 40},
-		{"0", true, 0}, {"-1", true, 0}, {"1e3", true, 0}, {"", true, 0}, {"MiB", true, 0}, {"0.3B", true, 0},
-		{"999999999999999PiB", true, 0}, {"1XB", true, 0},
+		{"1000", refused, 1000}, {"64MiB", refused, 64 << 20}, {"64 MiB", refused, 64 << 20}, {"1.5GiB", asLarger, 3 << 29},
+		{"8GB", asLarger, 8 << 30}, {"8GB", refused, 0}, {"250gb", asLarger, 250 << 30}, {"512 B", refused, 512}, {"1TB", asLarger, 1 << 40},
+		{"0", asLarger, 0}, {"-1", asLarger, 0}, {"1e3", asLarger, 0}, {"", asLarger, 0}, {"MiB", asLarger, 0}, {"0.3B", asLarger, 0},
+		{"999999999999999PiB", asLarger, 0}, {"1XB", asLarger, 0}, {"10MB", asSmaller, 10_000_000}, {"10MiB", asSmaller, 10 << 20}, {"1GB", asSmaller, 1_000_000_000}, {"1500000", asSmaller, 1500000},
 	} {
-		if got, err := parseSize(c.text, c.upper); got != c.want || (err == nil) != (c.want > 0) {
+		if got, err := parseSize(c.text, c.loose); got != c.want || (err == nil) != (c.want > 0) {
 			t.Errorf("%q is %d, %v; want %d", c.text, got, err, c.want)
 		}
 	}
@@ -241,9 +243,13 @@ func TestParseSize(t *testing.T) {
 
 func FuzzParse(f *testing.F) {
 	f.Add([]byte(whole))
-	paths, err := filepath.Glob("../builtin/*.yaml")
-	if err != nil || len(paths) < 4 {
-		f.Fatal(paths, err)
+	var paths []string
+	for _, dir := range []string{"../builtin", "../../../docs/manifests"} {
+		found, err := filepath.Glob(dir + "/*.yaml")
+		if err != nil || len(found) < 4 {
+			f.Fatal(found, err)
+		}
+		paths = append(paths, found...)
 	}
 	for _, path := range paths {
 		b, err := os.ReadFile(path)
@@ -260,6 +266,9 @@ func FuzzParse(f *testing.F) {
 			if m.Name() == "" || m.create.path == nil || m.create.upload == nil || m.part.receipt == nil || m.complete.result == nil ||
 				m.probe != nil && (m.probe.path == nil || m.probe.done == nil) {
 				t.Error("let a manifest pass that lacks what is needed")
+			}
+			if _, err := m.Replay(t.Context()); err != nil && !errors.As(err, &e) {
+				t.Errorf("a sample ends in %v", err)
 			}
 		case !errors.As(err, &e) || len(e.Problems) == 0:
 			t.Errorf("not an *Error with problems: %v", err)

@@ -10,27 +10,46 @@ import (
 )
 
 // template is the address of a request below the base: literal text and, in
-// turn, fields of $upload. It has one more text than fields.
+// turn, fields. It has one more text than fields.
 type template struct {
-	texts, fields []string
+	texts  []string
+	fields []field
+	whole  bool // the one field is the whole address, and not a place in a path
 }
 
-// String is the path as the manifest has it.
+// field is a value in an address: one of $upload, of $options or of $file.
+type field struct {
+	of, name string // of is upload, options or file
+	slashes  bool   // its slashes are the path's own
+}
+
+func (f field) String() string {
+	if f.of == "upload" {
+		return f.name
+	}
+	return f.of + "." + f.name
+}
+
+// String is the address as the manifest has it.
 func (t *template) String() string {
 	var b strings.Builder
 	for i, text := range t.texts {
 		b.WriteString(text)
 		if i < len(t.fields) {
-			b.WriteString("{" + t.fields[i] + "}")
+			plus := ""
+			if t.fields[i].slashes {
+				plus = "+"
+			}
+			b.WriteString("{" + plus + t.fields[i].String() + "}")
 		}
 	}
 	return b.String()
 }
 
 var (
-	sendText  = regexp.MustCompile(`^(GET|POST|PUT|PATCH|DELETE)(?: (/\S*))?$`)
+	sendText  = regexp.MustCompile(`^(GET|POST|PUT|PATCH|DELETE)(?: (/\S*|\{[^{}/]*\}))?$`)
 	fieldText = regexp.MustCompile(`\{([^{}]*)\}`)
-	fieldName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
+	fieldName = regexp.MustCompile(`^(\+?)(?:(options|file)\.)?([A-Za-z_][A-Za-z0-9_]*)$`)
 )
 
 // parseSend reads "METHOD /path/{field}"; without a path the template is nil.
@@ -45,7 +64,7 @@ func parseSend(s string) (method string, t *template, err error) {
 	if strings.ContainsAny(m[2], "#\\") {
 		return "", nil, fmt.Errorf("%q has a # or a \\ in its path", s)
 	}
-	t = &template{}
+	t = &template{whole: m[2][0] == '{'}
 	rest := m[2]
 	for {
 		at := fieldText.FindStringSubmatchIndex(rest)
@@ -54,14 +73,25 @@ func parseSend(s string) (method string, t *template, err error) {
 			break
 		}
 		name := rest[at[2]:at[3]]
-		if !fieldName.MatchString(name) {
-			return "", nil, fmt.Errorf("{%s} is not the name of a field of $upload", name)
+		f := fieldName.FindStringSubmatch(name)
+		if f == nil {
+			return "", nil, fmt.Errorf("{%s} is not the name of a field of $upload, nor options.NAME or file.NAME", name)
 		}
-		t.texts, t.fields = append(t.texts, rest[:at[0]]), append(t.fields, name)
+		if f[2] == "" {
+			f[2] = "upload"
+		}
+		if f[2] == "file" && f[3] != "name" && f[3] != "type" && f[3] != "size" {
+			return "", nil, fmt.Errorf("{%s} is not there: $file has name, type and size", name)
+		}
+		t.texts = append(t.texts, rest[:at[0]])
+		t.fields = append(t.fields, field{of: f[2], name: f[3], slashes: f[1] != ""})
 		rest = rest[at[1]:]
 	}
 	if strings.ContainsAny(strings.Join(t.texts, ""), "{}") {
 		return "", nil, fmt.Errorf("%q has a brace without its other half", s)
+	}
+	if t.whole && t.fields[0].of != "upload" {
+		return "", nil, fmt.Errorf("{%s} is the whole address: that is only taken from $upload", t.fields[0])
 	}
 	path, _, _ := strings.Cut(m[2], "?")
 	if climbs(path) {
@@ -70,25 +100,51 @@ func parseSend(s string) (method string, t *template, err error) {
 	return m[1], t, nil
 }
 
-// expand puts the fields of $upload in, escaped, so that each stays in its
-// place in the path or in the query.
-func (t *template) expand(up map[string]any) (string, error) {
+// value is what stands for a field.
+func (f field) value(s *scope) (string, error) {
+	values, _ := map[string]any{"upload": s.upload, "options": s.options, "file": s.file}[f.of].(map[string]any)
+	v, ok := toText(values[f.name])
+	switch {
+	case (!ok || v == "") && f.of == "options":
+		return "", fmt.Errorf("the option %s is not set, and the path needs it", f.name)
+	case !ok || v == "":
+		return "", fmt.Errorf("$%s has no %s to put into the path", f.of, f.name)
+	case strings.ContainsFunc(v, func(r rune) bool { return r < ' ' || r == 0x7f }):
+		return "", fmt.Errorf("$%s.%s is %s, which would lead to another path", f.of, f.name, show(v))
+	}
+	return v, nil
+}
+
+// expand puts the fields in, escaped, so that each stays in its place in the
+// path or in the query.
+func (t *template) expand(s *scope) (string, error) {
 	var b strings.Builder
 	for i, text := range t.texts {
 		b.WriteString(text)
 		if i == len(t.fields) {
 			break
 		}
-		v, ok := toText(up[t.fields[i]])
-		if !ok || v == "" {
-			return "", fmt.Errorf("$upload has no %s to put into the path", t.fields[i])
+		f := t.fields[i]
+		v, err := f.value(s)
+		if err != nil {
+			return "", err
 		}
-		if climbs(v) || strings.ContainsFunc(v, func(r rune) bool { return r < ' ' || r == 0x7f }) {
-			return "", fmt.Errorf("$upload.%s is %s, which would lead to another path", t.fields[i], show(v))
+		if climbs(v) {
+			return "", fmt.Errorf("$%s.%s is %s, which would lead to another path", f.of, f.name, show(v))
 		}
-		if strings.Contains(b.String(), "?") {
+		switch {
+		case strings.Contains(b.String(), "?"):
 			b.WriteString(url.QueryEscape(v))
-		} else {
+		case f.slashes:
+			if strings.HasSuffix(b.String(), "/") {
+				v = strings.TrimLeft(v, "/")
+			}
+			elements := strings.Split(v, "/")
+			for i := range elements {
+				elements[i] = url.PathEscape(elements[i])
+			}
+			b.WriteString(strings.Join(elements, "/"))
+		default:
 			b.WriteString(url.PathEscape(v))
 		}
 	}

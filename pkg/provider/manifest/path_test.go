@@ -24,7 +24,7 @@ func TestPathEscaping(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		got, err := path.expand(map[string]any{"id": c.id})
+		got, err := path.expand(&scope{upload: map[string]any{"id": c.id}})
 		if strings.HasPrefix(c.send, "POST /u/x") && c.id == "." { // a dot alone is refused wherever it stands
 			if err == nil {
 				t.Errorf("%s with %q is %s", c.send, c.id, got)
@@ -40,11 +40,11 @@ func TestPathEscaping(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, v := range []any{nil, true, 1.5, []any{"a"}, map[string]any{}} {
-		if got, err := path.expand(map[string]any{"id": v}); err == nil {
+		if got, err := path.expand(&scope{upload: map[string]any{"id": v}}); err == nil {
 			t.Errorf("%v became %s", v, got)
 		}
 	}
-	if got, err := path.expand(map[string]any{"id": fromInt64(9007199254740993)}); got != "/u/9007199254740993" || err != nil {
+	if got, err := path.expand(&scope{upload: map[string]any{"id": fromInt64(9007199254740993)}}); got != "/u/9007199254740993" || err != nil {
 		t.Errorf("a number became %s, %v", got, err)
 	}
 }
@@ -60,7 +60,7 @@ func FuzzPath(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Fuzz(func(t *testing.T, id string) {
-		got, err := path.expand(map[string]any{"id": id})
+		got, err := path.expand(&scope{upload: map[string]any{"id": id}})
 		if err != nil {
 			return
 		}
@@ -74,6 +74,34 @@ func FuzzPath(f *testing.F) {
 		}
 		if u.Query().Get("by") != id || u.Fragment != "" || u.Path != "/v1/uploads/"+id+"/complete" {
 			t.Errorf("%q became %s", id, u)
+		}
+	})
+}
+
+// FuzzFolder holds the same for a value whose slashes are the path's own.
+func FuzzFolder(f *testing.F) {
+	for _, s := range []string{"/a/b", "a", "..", "a/../../b", "/%2e%2e/", "//x", "?x", "#", "\\", "a\\..\\b", "\x00", "é/ü", "{id}", "/"} {
+		f.Add(s)
+	}
+	_, path, err := parseSend("POST /v1/files/{+options.folder}/{file.name}?by={options.folder}")
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Fuzz(func(t *testing.T, folder string) {
+		got, err := path.expand(&scope{options: map[string]any{"folder": folder}, file: map[string]any{"name": "a.bin"}})
+		if err != nil {
+			return
+		}
+		u, err := url.Parse("https://acme.example" + got)
+		if err != nil {
+			t.Fatalf("%q: %v", got, err)
+		}
+		clean := u.JoinPath().EscapedPath()
+		if !strings.HasPrefix(clean, "/v1/files/") || !strings.HasSuffix(clean, "/a.bin") || u.Host != "acme.example" {
+			t.Errorf("%q leads to %s", folder, u)
+		}
+		if u.Query().Get("by") != folder || u.Fragment != "" || u.Path != "/v1/files/"+strings.TrimLeft(folder, "/")+"/a.bin" {
+			t.Errorf("%q became %s", folder, u)
 		}
 	})
 }

@@ -3,11 +3,17 @@ package manifest
 import (
 	"bytes"
 	"context"
+	"crypto/md5"
+	"crypto/sha1"
 	"errors"
 	"fmt"
+	"hash"
 	"io"
+	"maps"
 	"mime/multipart"
 	"net/http"
+	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -32,15 +38,27 @@ func (p *speaker) Put(ctx context.Context, u upload.Upload, g upload.Grant, part
 		}
 	}
 	r := transport.Request{Op: op, Method: step.method, URL: address, Header: http.Header{}, Body: body, Size: part.Size, Bulk: true}
-	if step.form != "" {
-		if err := formBody(&r, step.form, u.File.Name); err != nil {
+	if step.digest != "" {
+		if s.digests, err = digestOf(step.digest, body, part.Size); err != nil {
 			return upload.Receipt{}, fmt.Errorf("%s: %w", op, err)
 		}
 	}
-	for _, h := range []map[string]string{step.headers, g.Header} {
-		for k, v := range h {
-			r.Header.Set(k, v)
+	if step.form != "" {
+		var fields url.Values
+		if step.fields != nil {
+			if fields, err = p.values(ctx, step.fields, s); err != nil {
+				return upload.Receipt{}, err
+			}
 		}
+		if err := formBody(&r, step.form, u.File.Name, fields); err != nil {
+			return upload.Receipt{}, fmt.Errorf("%s: %w", op, err)
+		}
+	}
+	if err := p.setHeaders(ctx, r.Header, step.headers, s); err != nil {
+		return upload.Receipt{}, err
+	}
+	for k, v := range g.Header {
+		r.Header.Set(k, v)
 	}
 	if step.path != nil {
 		for k, v := range p.m.headers {
@@ -48,7 +66,7 @@ func (p *speaker) Put(ctx context.Context, u upload.Upload, g upload.Grant, part
 		}
 	}
 	if step.auth {
-		if err := p.authorize(r.Header, address); err != nil {
+		if err := p.authorize(r.Header, nil, address); err != nil {
 			return upload.Receipt{}, fmt.Errorf("%s: %w: %w", op, upload.ErrReply, err)
 		}
 	}
@@ -107,10 +125,39 @@ func unanswered(ctx context.Context, err error, g upload.Grant) error {
 	return err
 }
 
-// formBody makes the body of r the one file field of a form, read as it goes.
-func formBody(r *transport.Request, field, filename string) error {
+// digestOf is the digest of a part that is still to be sent.
+func digestOf(name string, body io.Reader, size int64) (any, error) {
+	h := map[string]func() hash.Hash{upload.DigestMD5: md5.New, upload.DigestSHA1: sha1.New}[name]()
+	switch b := body.(type) {
+	case upload.Hashable:
+		if err := b.Hash(h); err != nil {
+			return nil, err
+		}
+	case io.ReadSeeker:
+		if _, err := io.CopyN(h, b, size); err != nil {
+			return nil, err
+		}
+		if _, err := b.Seek(-size, io.SeekCurrent); err != nil {
+			return nil, err
+		}
+	default:
+		return nil, errors.New("the part cannot be read before it is sent")
+	}
+	return digestsValue(name, upload.Digests{MD5: h.Sum(nil), SHA1: h.Sum(nil)}), nil
+}
+
+// formBody makes the body of r a form with these fields and the one file field,
+// read as it goes.
+func formBody(r *transport.Request, field, filename string, fields url.Values) error {
 	var head bytes.Buffer
 	w := multipart.NewWriter(&head)
+	for _, k := range slices.Sorted(maps.Keys(fields)) {
+		for _, v := range fields[k] {
+			if err := w.WriteField(k, v); err != nil {
+				return fmt.Errorf("build the form: %w", err)
+			}
+		}
+	}
 	if _, err := w.CreateFormFile(field, strings.Map(printing, filename)); err != nil {
 		return fmt.Errorf("build the form: %w", err)
 	}

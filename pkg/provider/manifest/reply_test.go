@@ -122,10 +122,10 @@ func TestAbort(t *testing.T) {
 
 func TestBadRequestsAreNotSent(t *testing.T) {
 	for _, c := range []struct{ old, new, want string }{
-		{"'{name: $file.name, size: $file.size}'", "'$file.name'", "acme.yaml:18: create.body: yields"},
-		{"'{name: $file.name, size: $file.size}'", "'empty'", "acme.yaml:18: create.body: yields nothing"},
-		{"'{name: $file.name, size: $file.size}'", "'{a: ($file.name | .x)}'", "acme.yaml:18: create.body: expected an object"},
-		{"'{name: $file.name, size: $file.size}'", "'{a: ($options.pass | .x)}'", "acme.yaml:18: create.body: expected an object"},
+		{"'{name: $file.name, size: $file.size}'", "'$file.name'", "acme.yaml:18:9: create.body: yields"},
+		{"'{name: $file.name, size: $file.size}'", "'empty'", "acme.yaml:18:9: create.body: yields nothing"},
+		{"'{name: $file.name, size: $file.size}'", "'{a: ($file.name | .x)}'", "acme.yaml:18:9: create.body: expected an object"},
+		{"'{name: $file.name, size: $file.size}'", "'{a: ($options.pass | .x)}'", "acme.yaml:18:9: create.body: expected an object"},
 	} {
 		p, _ := serve(t, mustParse(t, edit(t, c.old, c.new)), map[string]string{"kind": "a", "pass": "hunter22"}, func(http.ResponseWriter, *http.Request) {
 			t.Error("a request was sent")

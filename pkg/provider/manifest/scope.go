@@ -69,12 +69,15 @@ func receiptsValue(parts []upload.Part, rs []upload.Receipt) any {
 
 // digestsValue has the digests that the upload asked for, and no other.
 func digestsValue(asked string, d upload.Digests) any {
-	m := map[string]any{"crc32c": nil, "md5": nil, "md5_base64": nil}
+	m := map[string]any{"crc32c": nil, "md5": nil, "md5_base64": nil, "sha1": nil, "sha1_base64": nil}
 	if asked == upload.DigestCRC32C && d.CRC32C != nil {
 		m["crc32c"] = base64.StdEncoding.EncodeToString(d.CRC32C)
 	}
 	if asked == upload.DigestMD5 && d.MD5 != nil {
 		m["md5"], m["md5_base64"] = hex.EncodeToString(d.MD5), base64.StdEncoding.EncodeToString(d.MD5)
+	}
+	if asked == upload.DigestSHA1 && d.SHA1 != nil {
+		m["sha1"], m["sha1_base64"] = hex.EncodeToString(d.SHA1), base64.StdEncoding.EncodeToString(d.SHA1)
 	}
 	return m
 }

@@ -1,6 +1,7 @@
 package manifest
 
 import (
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"maps"
@@ -20,12 +21,15 @@ type node struct {
 }
 
 func (n node) fail(format string, args ...any) {
-	n.failAt(n.Line, format, args...)
+	n.failAt(place{n.Line, n.Column}, format, args...)
 }
 
-func (n node) failAt(line int, format string, args ...any) {
-	*n.problems = append(*n.problems, Problem{Line: line, Key: n.key, Text: fmt.Sprintf(format, args...)})
+func (n node) failAt(at place, format string, args ...any) {
+	*n.problems = append(*n.problems, Problem{Line: at.line, Column: at.column, Key: n.key, Text: fmt.Sprintf(format, args...)})
 }
+
+// place is where something is in a manifest, counted from 1.
+type place struct{ line, column int }
 
 // kind says what is there, for people.
 func (n node) kind() string {
@@ -34,8 +38,6 @@ func (n node) kind() string {
 		return "a mapping"
 	case n.Kind == yaml.SequenceNode:
 		return "a list"
-	case n.Kind == yaml.AliasNode:
-		return "an alias, which no manifest may have"
 	case n.Tag == "!!null":
 		return "nothing"
 	}
@@ -59,12 +61,12 @@ func (n node) fields(read map[string]func(node)) {
 		f, known := read[k.Value]
 		switch {
 		case k.Kind != yaml.ScalarNode:
-			n.failAt(k.Line, "has a key that is no word")
+			n.failAt(place{k.Line, k.Column}, "has a key that is no word")
 		case seen[k.Value]:
-			at.failAt(k.Line, "stands here a second time")
+			at.failAt(place{k.Line, k.Column}, "stands here a second time")
 		case !known:
 			names := slices.Sorted(maps.Keys(read))
-			at.failAt(k.Line, "unknown key%s (known: %s)", DidYouMean(k.Value, names), strings.Join(names, ", "))
+			at.failAt(place{k.Line, k.Column}, "unknown key%s (known: %s)", DidYouMean(k.Value, names), strings.Join(names, ", "))
 		default:
 			f(at)
 		}
@@ -98,6 +100,43 @@ func (n node) text() string {
 	return n.Value
 }
 
+// list reads each element of a list.
+func (n node) list(read func(node)) {
+	if n.Kind != yaml.SequenceNode {
+		n.fail("is %s; a list belongs here", n.kind())
+		return
+	}
+	for i, c := range n.Content {
+		read(node{c, fmt.Sprintf("%s[%d]", n.key, i), n.problems})
+	}
+}
+
+// texts reads a mapping of words to values, each as a user writes it.
+func (n node) texts() map[string]string {
+	all := map[string]string{}
+	n.each(func(name string, at node) {
+		if at.Kind == yaml.ScalarNode {
+			all[name] = at.Value
+			return
+		}
+		b, err := marshal(at.value())
+		if err != nil {
+			at.fail("%v", err)
+		}
+		all[name] = string(b)
+	})
+	return all
+}
+
+// hex reads a digest.
+func (n node) hex() []byte {
+	b, err := hex.DecodeString(n.Value)
+	if n.Kind != yaml.ScalarNode || err != nil {
+		n.fail("is %s; a digest in hex belongs here, in quotes", n.kind())
+	}
+	return b
+}
+
 func (n node) boolean() bool {
 	var b bool
 	if n.Kind != yaml.ScalarNode || n.Tag != "!!bool" || n.Decode(&b) != nil {
@@ -124,12 +163,12 @@ func (n node) duration() time.Duration {
 }
 
 // size reads bytes, as a number or as text with a unit.
-func (n node) size(upper bool) int64 {
+func (n node) size(l looseness) int64 {
 	if n.Kind != yaml.ScalarNode {
 		n.fail("is %s; a size belongs here", n.kind())
 		return 0
 	}
-	size, err := parseSize(n.Value, upper)
+	size, err := parseSize(n.Value, l)
 	if err != nil {
 		n.fail("%v", err)
 	}
@@ -144,12 +183,15 @@ func (n node) expr() *expr {
 	}
 	code, err := compile(n.Value)
 	if err != nil {
-		line, near := n.Line, ""
+		at, near := place{n.Line, n.Column}, ""
 		var parse *gojq.ParseError
 		if errors.As(err, &parse) {
 			before := n.Value[:min(max(parse.Offset, 0), len(n.Value))]
-			if n.Style&yaml.LiteralStyle != 0 {
-				line += 1 + strings.Count(before, "\n")
+			switch {
+			case n.Style&yaml.LiteralStyle != 0:
+				at = place{n.Line + 1 + strings.Count(before, "\n"), 0}
+			case n.Style&yaml.FoldedStyle != 0:
+				at.column = 0
 			}
 			const shown = 30
 			if r := []rune(before); len(r) > shown {
@@ -157,19 +199,15 @@ func (n node) expr() *expr {
 			}
 			near = fmt.Sprintf(", at the end of %q", strings.Join(strings.Fields(before), " "))
 		}
-		n.failAt(line, "is no jq expression: %v%s", err, near)
+		n.failAt(at, "is no jq expression: %v%s", err, near)
 		return nil
 	}
-	return &expr{key: n.key, line: n.Line, text: n.Value, code: code}
+	return &expr{key: n.key, at: place{n.Line, n.Column}, text: n.Value, code: code}
 }
 
 // value reads any value of the JSON kind.
 func (n node) value() any {
 	var v any
-	if n.hasAlias() {
-		n.fail("has an alias, which no manifest may have")
-		return nil
-	}
 	if err := n.Decode(&v); err != nil {
 		n.fail("cannot be read: %v", err)
 		return nil
@@ -181,8 +219,26 @@ func (n node) value() any {
 	return v
 }
 
-func (n node) hasAlias() bool {
-	return n.Kind == yaml.AliasNode || slices.ContainsFunc(n.Content, func(c *yaml.Node) bool {
-		return node{Node: c}.hasAlias()
-	})
+// plain reports anchors and aliases: what a manifest says is where it says it.
+func (n node) plain() bool {
+	switch {
+	case n.Anchor != "":
+		n.fail("has the anchor &%s; a manifest has no anchors and no aliases", n.Anchor)
+		return false
+	case n.Kind == yaml.AliasNode:
+		n.fail("is the alias *%s; a manifest has no anchors and no aliases", n.Value)
+		return false
+	}
+	ok := true
+	for i, c := range n.Content {
+		key := n.key
+		switch {
+		case n.Kind == yaml.SequenceNode:
+			key = fmt.Sprintf("%s[%d]", n.key, i)
+		case n.Kind == yaml.MappingNode && i%2 == 1:
+			key = strings.TrimPrefix(n.key+"."+n.Content[i-1].Value, ".")
+		}
+		ok = node{c, key, n.problems}.plain() && ok
+	}
+	return ok
 }

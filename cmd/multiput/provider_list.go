@@ -1,0 +1,68 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"github.com/multiput/multiput/pkg/config"
+	"github.com/multiput/multiput/pkg/provider"
+	"github.com/multiput/multiput/pkg/transport"
+)
+
+func (a *app) providerListCmd() *cobra.Command {
+	return &cobra.Command{
+		Use:     "list",
+		Aliases: []string{"ls"},
+		Short:   "List the providers that there are",
+		Long: `List the built-in providers and those of your own, whose manifests lie in the
+folder "providers" beside the config file.`,
+		Example: `  multiput provider list
+  multiput provider list --jq '.providers[].name'`,
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			cfg, err := config.Load(c.Flags())
+			if err != nil {
+				return err
+			}
+			a.json = cfg.JSON || cfg.JQ != ""
+			all := []providerObject{}
+			for _, e := range provider.List(config.ProviderDir()) {
+				all = append(all, providerOf(e.Name, e.File, e.M, e.Err))
+			}
+			if done, err := a.printObject(c.Context(), cfg, map[string]any{"schema": 1, "providers": all}); done {
+				return err
+			}
+			return a.providerTable(all)
+		},
+	}
+}
+
+func (a *app) providerTable(all []providerObject) error {
+	var b strings.Builder
+	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
+	rows := []string{"NAME\tTITLE\tKEY\tMANIFEST"}
+	for _, p := range all {
+		title, key, file := p.Title, p.KeyEnv, p.File
+		switch {
+		case p.Problem != "":
+			title, key = "(wrong: see provider check)", "-"
+			fmt.Fprintf(a.stderr, "warning: %s\n", transport.VisibleLines(p.Problem))
+		case key == "":
+			key = "-"
+		}
+		if file == "" {
+			file = "built in"
+		}
+		rows = append(rows, strings.Join([]string{p.Name, title, key, file}, "\t"))
+	}
+	if _, err := fmt.Fprintln(w, strings.Join(rows, "\n")); err != nil {
+		return err
+	}
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	return a.printText(b.String())
+}

@@ -1,0 +1,198 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"strings"
+
+	"github.com/dustin/go-humanize"
+	"github.com/spf13/cobra"
+
+	"github.com/multiput/multiput/pkg/config"
+	"github.com/multiput/multiput/pkg/provider"
+	"github.com/multiput/multiput/pkg/provider/manifest"
+)
+
+func (a *app) providerShowCmd() *cobra.Command {
+	var text bool
+	c := &cobra.Command{
+		Use:   "show NAME|FILE",
+		Short: "Say what a provider takes, can do and cannot do",
+		Example: `  multiput provider show archetype
+  multiput provider show ./my-api.yaml --json
+  # start from a manifest that there is
+  multiput provider show openai --manifest >mine.yaml`,
+		Args:              cobra.ExactArgs(1),
+		ValidArgsFunction: completeOneProvider,
+		RunE: func(c *cobra.Command, args []string) error {
+			cfg, err := config.Load(c.Flags())
+			if err != nil {
+				return err
+			}
+			a.json = cfg.JSON || cfg.JQ != ""
+			m, err := loadManifest(args[0])
+			if err != nil {
+				return err
+			}
+			if text {
+				return a.printText(string(m.Text()))
+			}
+			file := provider.Where(args[0], config.ProviderDir())
+			if done, err := a.printObject(c.Context(), cfg, shownProvider(m, file)); done {
+				return err
+			}
+			return a.printText(describe(m, file))
+		},
+	}
+	c.Flags().BoolVar(&text, "manifest", false, "print the manifest itself")
+	return c
+}
+
+func shownProvider(m *manifest.Manifest, file string) map[string]any {
+	ab, l := m.Abilities(), m.Limits()
+	options := []map[string]any{}
+	for _, o := range m.Options() {
+		options = append(options, map[string]any{
+			"name": o.Name, "type": o.Type, "default": o.Default, "help": o.Help,
+			"required": o.Required, "secret": o.Secret, "enum": append([]any{}, o.Enum...),
+		})
+	}
+	return map[string]any{
+		"schema": 1, "provider": providerOf(m.Name(), file, m, nil), "options": options,
+		"limits": map[string]any{
+			"min_size": l.MinSize, "max_size": l.MaxSize, "part_min": l.MinPart, "part_max": l.MaxPart, "part_count": l.MaxParts,
+			"grant_life_seconds": l.GrantLife.Seconds(),
+		},
+		"abilities": map[string]any{
+			"plan": ab.Plan, "grants": ab.Grants, "checkpoint": ab.Checkpoints, "take_over": ab.TakesOver,
+			"probe": ab.Probes, "abort": ab.Aborts, "digests": append([]string{}, ab.Digests...),
+		},
+	}
+}
+
+// describe says about a provider what its users ask.
+func describe(m *manifest.Manifest, file string) string {
+	var b bytes.Buffer
+	line := func(name, format string, args ...any) {
+		if text := fmt.Sprintf(format, args...); text != "" {
+			fmt.Fprintf(&b, "%-10s%s\n", name, text)
+		}
+	}
+	fmt.Fprintf(&b, "%s (-p %s)\n\n", m.Title(), m.Name())
+	if file == "" {
+		file = "built in"
+	}
+	line("manifest", "%s", file)
+	line("docs", "%s", m.Docs())
+	switch {
+	case m.Base() != "":
+		line("base", "%s", m.Base())
+	case m.Name() == sandboxName:
+		line("base", "a server in the same process")
+	default:
+		line("base", "to be given with --base-url")
+	}
+	switch {
+	case m.KeyEnv() != "":
+		line("key", "in %s", m.KeyEnv())
+	case m.NeedsKey() && m.Name() != sandboxName:
+		line("key", "from --api-key-file or --api-key-command")
+	default:
+		line("key", "none")
+	}
+	line("limits", "%s", limitsText(m))
+	can, cannot := abilitiesText(m)
+	for i, s := range can {
+		line([]string{"can", ""}[min(i, 1)], "%s", s)
+	}
+	for i, s := range cannot {
+		line([]string{"cannot", ""}[min(i, 1)], "%s", s)
+	}
+	if len(m.Options()) == 0 {
+		return b.String()
+	}
+	b.WriteString("\noptions, set with --set KEY=VALUE\n")
+	for _, o := range m.Options() {
+		fmt.Fprintf(&b, "  %s (%s)\n      %s\n", o.Name, optionText(o), o.Help)
+	}
+	return b.String()
+}
+
+func limitsText(m *manifest.Manifest) string {
+	var all []string
+	l := m.Limits()
+	add := func(n int64, format string) {
+		if n > 0 {
+			all = append(all, fmt.Sprintf(format, humanize.IBytes(uint64(n))))
+		}
+	}
+	add(l.MinSize, "files of at least %s")
+	add(l.MaxSize, "files up to %s")
+	add(l.MinPart, "parts of at least %s")
+	add(l.MaxPart, "parts of at most %s")
+	if l.MaxParts > 0 {
+		all = append(all, fmt.Sprintf("at most %d parts", l.MaxParts))
+	}
+	if l.GrantLife > 0 {
+		all = append(all, fmt.Sprintf("the addresses of parts are good for %s", l.GrantLife))
+	}
+	return strings.Join(all, ", ")
+}
+
+// abilitiesText is what an API can do, and what it cannot, as far as its
+// manifest says.
+func abilitiesText(m *manifest.Manifest) (can, cannot []string) {
+	ab := m.Abilities()
+	say := func(yes bool, text string) {
+		if yes {
+			can = append(can, text)
+		} else {
+			cannot = append(cannot, text)
+		}
+	}
+	can = append(can, map[string]string{
+		manifest.PlanAPI:    "plan the parts itself",
+		manifest.PlanWish:   "plan the parts itself, and heed a wish for their size",
+		manifest.PlanClient: "take the parts that we plan (--part-size)",
+	}[ab.Plan])
+	if ab.Grants == manifest.GrantsNone {
+		can = append(can, "take parts at its own address, with no end to that leave")
+	} else {
+		say(ab.Grants == manifest.GrantsAgain, "issue addresses of parts again")
+	}
+	say(ab.Checkpoints, "take receipts before the end (checkpoint)")
+	say(ab.TakesOver, "go on with an upload that another machine began")
+	say(ab.Probes, "say afterwards whether an upload was completed (probe)")
+	say(ab.Aborts, "give an upload up (abort)")
+	if len(ab.Digests) > 0 {
+		can = append(can, "compare a checksum of the whole file: "+strings.Join(ab.Digests, ", "))
+	} else {
+		cannot = append(cannot, "compare a checksum of the whole file")
+	}
+	return can, cannot
+}
+
+// optionText is what an option takes.
+func optionText(o manifest.Option) string {
+	text := o.Type
+	if len(o.Enum) > 0 {
+		words := make([]string, len(o.Enum))
+		for i, e := range o.Enum {
+			words[i] = fmt.Sprint(e)
+		}
+		text = strings.Join(words, "|")
+	}
+	switch {
+	case o.Required:
+		text += ", required"
+	case o.Default != nil:
+		if b, err := json.Marshal(o.Default); err == nil {
+			text += ", default " + strings.Trim(string(b), `"`)
+		}
+	}
+	if o.Secret {
+		text += ", secret"
+	}
+	return text
+}

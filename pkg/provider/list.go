@@ -1,0 +1,74 @@
+package provider
+
+import (
+	_ "embed"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/multiput/multiput/pkg/provider/manifest"
+)
+
+// Entry is one provider that can be named.
+type Entry struct {
+	Name string
+	File string             // of the user's; empty: built in
+	M    *manifest.Manifest // nil where Err says why it cannot be read
+	Err  error
+}
+
+// List is every provider that can be named: the built-in ones, then the user's
+// in the order of dirs.
+func List(dirs ...string) []Entry {
+	var all []Entry
+	for _, name := range Names() {
+		m, err := Load(name)
+		all = append(all, Entry{Name: name, M: m, Err: err})
+	}
+	seen := map[string]bool{}
+	for _, dir := range dirs {
+		for _, name := range theirs([]string{dir}) {
+			if _, own := builtin[name]; own || seen[name] {
+				continue // hidden by the one that was there before
+			}
+			seen[name] = true
+			path := filepath.Join(dir, name+".yaml")
+			m, err := open(path, name)
+			all = append(all, Entry{Name: name, File: path, M: m, Err: err})
+		}
+	}
+	return all
+}
+
+// Where is the file of a manifest that Load takes by this name; empty: it is
+// built in, or there is none.
+func Where(nameOrPath string, dirs ...string) string {
+	if _, own := builtin[nameOrPath]; own {
+		return ""
+	}
+	if isPath(nameOrPath) {
+		return nameOrPath
+	}
+	for _, dir := range dirs {
+		path := filepath.Join(dir, nameOrPath+".yaml")
+		if _, err := os.Stat(path); err == nil {
+			return path
+		}
+	}
+	return ""
+}
+
+//go:embed new.yaml
+var template string
+
+// New is the text of a manifest of this name to start from. Its error is a
+// *manifest.Error.
+func New(name string) (string, error) {
+	text := strings.ReplaceAll(template, "NAME", name)
+	text = strings.ReplaceAll(text, "KEYVAR", strings.ToUpper(strings.ReplaceAll(name, "-", "_"))+"_API_KEY")
+	m, err := manifest.Parse(name+".yaml", []byte(text))
+	if err == nil {
+		err = allowed(m, "")
+	}
+	return text, err
+}

@@ -1,0 +1,310 @@
+package manifest
+
+import (
+	"context"
+	"crypto/sha1"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/multiput/multiput/pkg/transport"
+	"github.com/multiput/multiput/pkg/upload"
+)
+
+// formed is a manifest with the keys that whole does not have.
+const formed = `version: 1
+name: acme
+base: https://acme.example/v1
+auth: {field: key, value: "{secret}", env: ACME_KEY}
+limits: {min_size: 2B, part: {max: 4B}}
+options:
+  bucket: {type: string, default: b k, help: a bucket}
+  folder: {type: string, required: true, help: a folder}
+create:
+  send: POST /{options.bucket}/{+options.folder}/{file.name}?v={options.bucket}
+  query: '{parts: ($parts | length), gone: null, yes: true, each: [$parts[].size]}'
+  fields: '{name: $file.name, size: $file.size, tags: ["a", "b"], none: null}'
+  headers: '{"X-Size": $file.size}'
+  upload: '{id: .id, end: .end}'
+  grants: .urls[]
+grant:
+  send: POST /{id}/more
+  fields: '{first: $parts[0].number, count: ($parts | length)}'
+  consecutive: true
+  max: 2
+  grants: .urls[]
+part:
+  send: PUT
+  digest: sha1
+  headers: '{Digest: "sha=\($digests.sha1)", "X-Range": "\($parts[0].offset)+\($parts[0].size)"}'
+  receipt: .part // empty | tojson
+complete:
+  send: POST {end}
+  fields: '{parts: ([$receipts[].token | fromjson | .n] | tojson)}'
+  headers: {X-Kind: last}
+  pending: $status == 202 or .code == "later"
+  result: $upload.id
+`
+
+func editForms(t testing.TB, old, new string) []byte {
+	t.Helper()
+	if strings.Count(formed, old) != 1 {
+		t.Fatalf("%q is not once in the manifest", old)
+	}
+	return []byte(strings.Replace(formed, old, new, 1))
+}
+
+func TestParseForms(t *testing.T) {
+	mustParse(t, []byte(formed))
+	for _, c := range []struct {
+		old, new string
+		line     int
+		key      string
+		text     string
+	}{
+		{"auth: {field: key, ", "auth: {field: key, header: X, ", 4, "auth", "only one of them can be meant"},
+		{"  fields: '{first: $parts[0].number, count: ($parts | length)}'\n", "", 17, "grant.send", "has no fields, and the key is one of them"},
+		{"send: POST /{id}/more", "send: GET /{id}/more", 18, "grant.fields", "a GET has no body"},
+		{"send: POST /{id}/more", "send: POST /{id}/more\n  body: '{}'", 19, "grant.fields", "has a body beside it"},
+		{"{options.bucket}/{+", "{options.bukcet}/{+", 10, "create.send", "there is no option bukcet"},
+		{"{options.bucket}/{+", "{id}/{+", 10, "create.send", "none of yet"},
+		{"required: true, ", "", 10, "create.send", "the option folder has to be required, or to have a default"},
+		{"{file.name}?", "{file.nam}?", 10, "create.send", "$file has name, type and size"},
+		{"{file.name}?", "{other.name}?", 10, "create.send", "nor options.NAME or file.NAME"},
+		{"  send: POST {end}\n", "  send: POST {options.folder}\n", 28, "complete.send", "only taken from $upload"},
+		{"  send: POST {end}\n", "  send: POST {end}/x\n", 28, "complete.send", "not a method and a path"},
+		{"  send: PUT\n", "  send: PUT {end}\n", 23, "part.send", "has no path"},
+		{"digest: sha1", "digest: sha2", 24, "part.digest", "known are md5 and sha1"},
+		{"digest: sha1", "fields: '{}'", 24, "part.fields", "needs part.form"},
+		{"digest: sha1", "auth: true", 24, "part.auth", "auth.header"},
+		{"max: 2", "max: 0", 20, "grant.max", "at least 1"},
+		{"consecutive: true", "consecutive: 1", 19, "grant.consecutive", "true or false"},
+		{"headers: {X-Kind: last}", "headers: [a]", 30, "complete.headers", "a mapping belongs here"},
+		{"min_size: 2B", "min_size: few", 5, "limits.min_size", "not a size"},
+	} {
+		_, err := Parse("acme.yaml", editForms(t, c.old, c.new))
+		var e *Error
+		if !errors.As(err, &e) || !slices.ContainsFunc(e.Problems, func(p Problem) bool {
+			return p.Line == c.line && p.Key == c.key && strings.Contains(p.Text, c.text)
+		}) {
+			t.Errorf("%s: says\n%v\nwant line %d: %s: …%s…", c.new, err, c.line, c.key, c.text)
+		}
+	}
+}
+
+var folder = map[string]string{"folder": "/x/y z"}
+
+// TestForms takes a file through an API of forms, and looks at each request.
+func TestForms(t *testing.T) {
+	pending := 2
+	var server string
+	p, server := serve(t, mustParse(t, []byte(formed)), folder, func(w http.ResponseWriter, r *http.Request) {
+		b, _ := io.ReadAll(r.Body)
+		what, form := r.Method+" "+r.RequestURI, string(b)
+		want := func(target, body string) {
+			if what != target || form != body {
+				t.Errorf("was sent %s with %s, want %s with %s", what, form, target, body)
+			}
+		}
+		switch {
+		case r.Method == http.MethodPut:
+			if sum := sha1.Sum(b); r.Header.Get("Digest") != "sha="+hex.EncodeToString(sum[:]) {
+				t.Errorf("%s came with %s", b, r.Header.Get("Digest"))
+			}
+			if r.Header.Get("X-Range") != "4+4" || strings.Contains(fmt.Sprint(r.Header, r.URL), secret) {
+				t.Errorf("the store was sent %v", r.Header)
+			}
+			fmt.Fprint(w, `{"part":{"n":9007199254740993}}`)
+		case strings.HasSuffix(r.URL.Path, "/more"):
+			want("POST /v1/u1/more", "count=2&first=2&key="+url.QueryEscape(secret))
+			fmt.Fprint(w, `{"urls":["https://x.example/2","https://x.example/3"]}`)
+		case r.URL.Path == "/end":
+			want("POST /end?at=1", "key="+url.QueryEscape(secret)+"&parts=%5B9007199254740993%5D")
+			if r.Header.Get("X-Kind") != "last" {
+				t.Error("a constant header is missing")
+			}
+			if pending--; pending >= 0 {
+				w.Header().Set("Retry-After", "7")
+				w.WriteHeader([]int{400, 202}[pending])
+				fmt.Fprint(w, []string{`{"code":"later"}`, ``}[pending])
+			}
+		default:
+			want("POST /v1/b%20k/x/y%20z/a.bin?v=b+k&each=4&each=4&each=2&parts=3&yes=true", "key="+url.QueryEscape(secret)+"&name=a.bin&size=10&tags=a&tags=b")
+			if r.Header.Get("X-Size") != "10" || r.Header.Get("Content-Type") != "application/x-www-form-urlencoded" {
+				t.Errorf("was sent %v", r.Header)
+			}
+			fmt.Fprint(w, `{"id":"u1","end":"/end?at=1","urls":["https://x.example/1"]}`)
+		}
+	})
+	u, gs, err := p.Create(t.Context(), file, upload.Want{})
+	if err != nil || len(gs) != 1 || gs[0].Part != 1 || fmt.Sprint(u.Parts) != "[{1 0 4} {2 4 4} {3 8 2}]" {
+		t.Fatalf("planned %v, granted %v, %v", u.Parts, gs, err)
+	}
+	gs, err = p.Grant(t.Context(), u, []upload.Part{u.Parts[1], u.Parts[2], u.Parts[0]})
+	if err != nil || len(gs) != 2 || gs[0].Part != 2 || gs[1].Part != 3 {
+		t.Errorf("granted %v, %v", gs, err)
+	}
+	for _, body := range []io.Reader{strings.NewReader("4567"), hashable{strings.NewReader("4567")}} {
+		r, err := p.Put(t.Context(), u, upload.Grant{Part: 2, URL: server + "/p"}, u.Parts[1], body)
+		if err != nil || r.Token != `{"n":9007199254740993}` {
+			t.Errorf("the receipt is %v, %v", r, err)
+		}
+	}
+	if _, err := p.Put(t.Context(), u, upload.Grant{Part: 2, URL: server + "/p"}, u.Parts[1], io.LimitReader(strings.NewReader("4567"), 4)); err == nil {
+		t.Error("a part was sent whose digest nobody could know")
+	}
+	rs := []upload.Receipt{{Part: 1, Token: `{"n":9007199254740993}`}}
+	for _, status := range []int{202, 400} {
+		_, err := p.Complete(t.Context(), u, rs, upload.Digests{})
+		var e *transport.Error
+		var passes upload.Temporary
+		if !errors.Is(err, upload.ErrUnfinished) || !errors.As(err, &e) || e.Status != status || !errors.As(err, &passes) || !passes.Temporary() || passes.RetryAfter().Seconds() != 7 {
+			t.Errorf("pending is %v", err)
+		}
+		for _, no := range []error{upload.ErrRefused, upload.ErrGone, upload.ErrDenied} {
+			if errors.Is(err, no) {
+				t.Errorf("pending is a clear no: %v", err)
+			}
+		}
+	}
+	if r, err := p.Complete(t.Context(), u, rs, upload.Digests{}); err != nil || r.Value != "u1" || string(r.Reply) != "null" {
+		t.Errorf("completed as %q, %s, %v", r.Value, r.Reply, err)
+	}
+}
+
+// hashable is a body as the engine has them.
+type hashable struct{ r *strings.Reader }
+
+func (h hashable) Read(p []byte) (int, error) { return h.r.Read(p) }
+func (h hashable) Hash(w io.Writer) error {
+	_, err := io.Copy(w, io.NewSectionReader(h.r, 0, h.r.Size()))
+	return err
+}
+
+// TestAddressesOfTheAPI holds where an address that the API gave may lead: the
+// key is in each of these requests.
+func TestAddressesOfTheAPI(t *testing.T) {
+	other, hits := stranger(t, answerWith(200, "{}"))
+	for _, auth := range []string{`{field: key, value: "{secret}", env: ACME_KEY}`, `{header: X-Key, value: "{secret}", env: ACME_KEY}`} {
+		text := editForms(t, `{field: key, value: "{secret}", env: ACME_KEY}`, auth)
+		for end, want := range map[string]string{
+			"/end": "/end", "end": "/v1/end", "../end": "/end", "?x=1": "/v1/", "{server}/end": "/end",
+			"": "no value for end", "//elsewhere.example/end": "plain http is refused", other + "/end": "is not sent to another address",
+			"http://u:p@127.0.0.1/": "user name", "ftp://x.example/": "not an https URL", "https://acme.example:8443/": "is not sent to another address",
+			"https://acme.example": "is not sent to another address",
+		} {
+			got, server := "", ""
+			p, server := serve(t, mustParse(t, text), folder, func(w http.ResponseWriter, r *http.Request) {
+				if strings.Contains(r.URL.Path, "a.bin") {
+					b, _ := json.Marshal(map[string]any{"id": "u1", "end": strings.ReplaceAll(end, "{server}", server), "urls": []string{"https://x.example/1"}})
+					_, _ = w.Write(b)
+					return
+				}
+				got = r.URL.Path
+			})
+			_ = server
+			u, _, err := p.Create(t.Context(), file, upload.Want{})
+			if strings.HasPrefix(want, "/") {
+				if err == nil {
+					_, err = p.Complete(t.Context(), u, nil, upload.Digests{})
+				}
+				if err != nil || got != want {
+					t.Errorf("%s led to %s, %v; want %s", end, got, err, want)
+				}
+				continue
+			}
+			if err == nil || !errors.Is(err, upload.ErrReply) || !strings.Contains(err.Error(), want) {
+				t.Errorf("%s: %v, want %s", end, err, want)
+			}
+			// Whoever changed the journal in the meantime does not get the key either.
+			b, _ := json.Marshal(map[string]any{"upload": map[string]any{"id": "u1", "end": end}, "options": folder})
+			if _, err := p.Complete(t.Context(), upload.Upload{ID: "u1", File: file, Data: b}, nil, upload.Digests{}); !errors.Is(err, upload.ErrUnsent) {
+				t.Errorf("%s: complete was sent: %v", end, err)
+			}
+		}
+	}
+	if hits.Load() > 0 {
+		t.Error("a stranger was asked")
+	}
+}
+
+// TestFormValues holds what a form and a query may be made of.
+func TestFormValues(t *testing.T) {
+	for expr, want := range map[string]string{
+		"{a: {}}":    "a is {}, neither text nor a number nor a boolean",
+		"{a: [[1]]}": "a is [1], neither",
+		"[1]":        "yields [1], not an object",
+		"{a: 1.5}":   "a is 1.5, neither",
+		`error("x")`: "error: x",
+	} {
+		p, _ := serve(t, mustParse(t, editForms(t, `'{parts: ($parts | length), gone: null, yes: true, each: [$parts[].size]}'`, "'"+expr+"'")), folder,
+			func(http.ResponseWriter, *http.Request) { t.Error("it was sent") })
+		_, _, err := p.Create(t.Context(), file, upload.Want{})
+		if !errors.Is(err, upload.ErrUnsent) || !strings.Contains(err.Error(), "create.query: "+want) {
+			t.Errorf("%s: %v, want %s", expr, err, want)
+		}
+	}
+}
+
+// TestPartFields holds what a form of a part has in it beside the file.
+func TestPartFields(t *testing.T) {
+	m := mustParse(t, []byte(strings.NewReplacer("  send: PUT\n", "  send: PUT\n  form: data\n  fields: '{n: ($parts[0].number | tostring)}'\n").Replace(formed)))
+	p, server := serve(t, m, folder, func(w http.ResponseWriter, r *http.Request) {
+		f, h, err := r.FormFile("data")
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		if b, _ := io.ReadAll(f); string(b) != "4567" || r.FormValue("n") != "2" || h.Filename != "a.bin" || len(r.MultipartForm.Value) != 1 {
+			t.Errorf("was sent %q, %v", b, r.MultipartForm)
+		}
+		fmt.Fprint(w, `{"part":{}}`)
+	})
+	part := upload.Part{Number: 2, Offset: 4, Size: 4}
+	if _, err := p.Put(t.Context(), created(part), upload.Grant{Part: 2, URL: server + "/p"}, part, strings.NewReader("4567")); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestTooManyAddresses holds that an address has a part.
+func TestTooManyAddresses(t *testing.T) {
+	p, _ := serve(t, mustParse(t, []byte(formed)), folder, answerWith(200, `{"id":"u1","end":"/e","urls":["https://x.example/1","https://x.example/2","https://x.example/3","https://x.example/4"]}`))
+	if _, _, err := p.Create(t.Context(), file, upload.Want{}); err == nil || !strings.Contains(err.Error(), "there are more addresses than the 3 parts they are for") {
+		t.Errorf("granted: %v", err)
+	}
+	if _, _, err := p.Create(context.Background(), file, upload.Want{PartSize: 5}); !errors.Is(err, upload.ErrPartSize) {
+		t.Errorf("a part size that the API does not take: %v", err)
+	}
+}
+
+func TestTogether(t *testing.T) {
+	for _, c := range []struct {
+		g           grantStep
+		asked, want []int
+	}{
+		{grantStep{}, []int{3, 1, 3, 2}, []int{3, 1, 2}},
+		{grantStep{max: 2}, []int{3, 1, 3, 2}, []int{3, 1}},
+		{grantStep{consecutive: true}, []int{3, 1, 5, 4, 7}, []int{3, 4, 5}},
+		{grantStep{consecutive: true, max: 2}, []int{3, 1, 5, 4}, []int{3, 4}},
+		{grantStep{consecutive: true, max: 2}, nil, nil},
+	} {
+		var asked []upload.Part
+		for _, n := range c.asked {
+			asked = append(asked, upload.Part{Number: n})
+		}
+		var got []int
+		for _, part := range c.g.together(asked) {
+			got = append(got, part.Number)
+		}
+		if !slices.Equal(got, c.want) {
+			t.Errorf("%+v of %v are %v, want %v", c.g, c.asked, got, c.want)
+		}
+	}
+}
