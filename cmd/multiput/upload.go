@@ -278,7 +278,7 @@ func newClient(cfg config.Config, trace func(string)) (*transport.Client, error)
 }
 
 func (a *app) tracer(cfg config.Config) func(string) {
-	if !cfg.Verbose || cfg.Quiet {
+	if cfg.Verbose < config.Requests || cfg.Quiet {
 		return nil
 	}
 	return func(line string) { fmt.Fprintln(a.stderr, line) }
