@@ -78,7 +78,8 @@ type Reply struct {
 	Status int
 	Header http.Header
 	Body   []byte
-	At     time.Time // when it came
+	At     time.Time            // when it came
+	TLS    *tls.ConnectionState // nil: it came over plain HTTP
 
 	op, url string
 }
@@ -186,7 +187,7 @@ func exchange(client *http.Client, req *http.Request, w *watch, most int64, with
 	if err != nil && resp.StatusCode < 300 {
 		return nil, err
 	}
-	return &Reply{Status: resp.StatusCode, Header: resp.Header, Body: b, At: time.Now()}, nil
+	return &Reply{Status: resp.StatusCode, Header: resp.Header, Body: b, At: time.Now(), TLS: resp.TLS}, nil
 }
 
 // tooLong is a reply with more bytes than an honest one has.
