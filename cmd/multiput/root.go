@@ -84,7 +84,7 @@ sends only what is missing.`,
 	root.SetErr(a.stderr)
 	config.GlobalFlags(root.PersistentFlags())
 	root.AddCommand(a.uploadCmd(), a.listCmd(), a.showCmd(), a.resumeCmd(), a.abortCmd(), a.pruneCmd())
-	root.AddCommand(a.configCmd(), a.loginCmd(), a.logoutCmd(), a.sandboxCmd(), a.versionCmd(), manCmd(root))
+	root.AddCommand(a.configCmd(), a.loginCmd(), a.logoutCmd(), a.sandboxCmd(), a.doctorCmd(), a.versionCmd(), manCmd(root))
 	root.InitDefaultHelpCmd()
 	root.InitDefaultCompletionCmd()
 	asUsage(root)

@@ -277,11 +277,22 @@ func newClient(cfg config.Config, trace func(string)) (*transport.Client, error)
 	return c, nil
 }
 
+// tracer tells of requests, for -vv.
 func (a *app) tracer(cfg config.Config) func(string) {
 	if cfg.Verbose < config.Requests || cfg.Quiet {
 		return nil
 	}
 	return func(line string) { fmt.Fprintln(a.stderr, line) }
+}
+
+// explain tells of a decision that is about no upload yet, for -v.
+func (a *app) explain(cfg config.Config, text string) {
+	if cfg.Verbose < config.Decisions || cfg.Quiet {
+		return
+	}
+	show, hide := a.watch(cfg, nil)
+	defer hide()
+	fmt.Fprintln(show, transport.Visible(text)) //nolint:errcheck // talk that was not heard
 }
 
 // warnOfNetwork tells of a journal whose promises are not this machine's to keep.

@@ -207,7 +207,7 @@ func mayPass(err error) bool {
 	switch {
 	case errors.Is(err, context.Canceled), errors.As(err, &long):
 		return false
-	case errors.As(err, &verify), errors.As(err, &header), errors.As(err, &opaque):
+	case errors.As(err, &verify), errors.As(err, &header), errors.As(err, &opaque), errors.Is(err, http.ErrSchemeMismatch):
 		return false
 	}
 	return true // a name that does not resolve too: it is what no network looks like
