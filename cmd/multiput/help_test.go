@@ -229,3 +229,44 @@ func TestCompletionScripts(t *testing.T) {
 		}
 	}
 }
+
+// Each command and each page of the documentation becomes a manual page, whose
+// references are to manual pages.
+func TestManualPages(t *testing.T) {
+	dir, docs := t.TempDir(), filepath.Join("..", "..", "docs")
+	a := newApp()
+	if code := a.run(t.Context(), []string{"man", dir, docs}); code != 0 {
+		t.Fatalf("exit code %d", code)
+	}
+	paths, _ := allCommands()
+	var want []string
+	for _, path := range paths {
+		want = append(want, strings.ReplaceAll(path, " ", "-")+".1")
+	}
+	pages, err := filepath.Glob(filepath.Join(docs, "*.md"))
+	if err != nil || len(pages) == 0 {
+		t.Fatalf("%d pages, %v", len(pages), err)
+	}
+	for _, page := range pages {
+		want = append(want, "multiput-"+strings.TrimSuffix(filepath.Base(page), ".md")+".7")
+	}
+	link := regexp.MustCompile(`\\\[la\][^ ]*\.md|multiput-([a-z-]+)\\fP\(7\)`)
+	for _, name := range want {
+		b, err := os.ReadFile(filepath.Join(dir, name))
+		if err != nil {
+			t.Error(err)
+			continue
+		}
+		if !bytes.Contains(b, []byte(".SH NAME")) || !bytes.Contains(b, []byte(".TH ")) {
+			t.Errorf("%s is no manual page:\n%.300s", name, b)
+		}
+		for _, l := range link.FindAllSubmatch(b, -1) {
+			if len(l[1]) == 0 || !slices.Contains(want, "multiput-"+string(l[1])+".7") {
+				t.Errorf("%s refers to %s, which is no manual page", name, l[0])
+			}
+		}
+	}
+	if entries, err := os.ReadDir(dir); err != nil || len(entries) != len(want) {
+		t.Errorf("%d pages, want %d (%v)", len(entries), len(want), err)
+	}
+}
