@@ -10,6 +10,7 @@ import (
 	"regexp"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -268,5 +269,54 @@ func TestManualPages(t *testing.T) {
 	}
 	if entries, err := os.ReadDir(dir); err != nil || len(entries) != len(want) {
 		t.Errorf("%d pages, want %d (%v)", len(entries), len(want), err)
+	}
+}
+
+// The examples of docs/troubleshooting.md run, and it has a row for every check
+// and every exit code.
+func TestTroubleshooting(t *testing.T) {
+	text, err := os.ReadFile(filepath.Join("..", "..", "docs", "troubleshooting.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	source, err := filepath.Glob("doctor*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	checks := map[string]bool{}
+	for _, path := range source {
+		if strings.HasSuffix(path, "_test.go") {
+			continue
+		}
+		b, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range regexp.MustCompile(`\b(?:good|wary|bad|failing)\("([a-z]+)"`).FindAllSubmatch(b, -1) {
+			checks[string(m[1])] = true
+		}
+	}
+	if len(checks) < 10 {
+		t.Errorf("only %d checks were found", len(checks))
+	}
+	for check := range checks {
+		if !regexp.MustCompile("(?m)^\\|.*`" + check + "`.*\\|.*\\|$").Match(text) {
+			t.Errorf("there is no row for the check %s", check)
+		}
+	}
+	for _, code := range append([]int{130, 143}, urgency...) {
+		if code != 0 && !regexp.MustCompile(`(?m)^\| ([0-9]+, )*`+strconv.Itoa(code)+`(, [0-9]+)* \|`).Match(text) {
+			t.Errorf("there is no row for exit code %d", code)
+		}
+	}
+	if runtime.GOOS == "windows" {
+		t.Skip("the examples are for a shell")
+	}
+	examples := regexp.MustCompile("(?s)```sh\n(.*?)```").FindAllSubmatch(text, -1)
+	if len(examples) < 4 {
+		t.Fatalf("it has %d examples", len(examples))
+	}
+	for _, e := range examples {
+		t.Run("", func(t *testing.T) { example(t, string(e[1])) })
 	}
 }
