@@ -186,9 +186,14 @@ func baseHint(f failure) string {
 	return ""
 }
 
+// classOf is the row of the table that an error is in.
+func classOf(err error) class {
+	return classes[slices.IndexFunc(classes, func(c class) bool { return c.is(err) })]
+}
+
 // tell prints an error with its hint on stderr and gives its exit code.
 func (a *app) tell(f failure) int {
-	c := classes[slices.IndexFunc(classes, func(c class) bool { return c.is(f.err) })]
+	c := classOf(f.err)
 	code, message, hint := c.code, f.err.Error(), c.hint(f)
 	var i interrupted
 	if errors.As(f.err, &i) {

@@ -35,9 +35,9 @@ func TestNothingActsOnTheTerminal(t *testing.T) {
 		args  []string
 		code  int
 	}{
-		"all goes well":           {api: "archetype", args: []string{"-v", "--progress", "plain"}},
+		"all goes well":           {api: "archetype", args: []string{"-vv", "--progress", "plain"}},
 		"a bar":                   {api: "upscayl", args: []string{"-v", "--progress", "bar"}},
-		"events":                  {api: "archetype", args: []string{"-v", "--progress", "json"}},
+		"events":                  {api: "archetype", args: []string{"-vv", "--progress", "json"}},
 		"objects":                 {api: "archetype", args: []string{"-v", "--json"}},
 		"selected":                {api: "archetype", args: []string{"--jq", "[.file, .reply]"}},
 		"tried again":             {api: "archetype", fault: "put@part=1:status=503,message=" + hostileText, args: []string{"-v"}},

@@ -36,13 +36,11 @@ func (a *app) address(ctx context.Context, cfg config.Config, m *manifest.Manife
 	if err != nil {
 		return fmt.Errorf("%w: %w", upload.ErrDenied, err)
 	}
-	if trace := a.tracer(cfg); trace != nil && !a.json {
-		for _, unused := range cfg.Unused {
-			trace(unused)
-		}
-		if key.From != "" {
-			trace("the API key comes from " + key.From)
-		}
+	for _, unused := range cfg.Unused {
+		a.explain(cfg, unused)
+	}
+	if key.From != "" {
+		a.explain(cfg, "the API key comes from "+key.From)
 	}
 	s.Key = key
 	return nil

@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
+	"github.com/zalando/go-keyring"
 
 	"github.com/multiput/multiput/pkg/upload"
 )
@@ -30,6 +31,10 @@ const saidEnv = "SCRIPT_SAID"
 // receipt is durable.
 const receiptsEnv = "SCRIPT_RECEIPTS"
 
+// keyringEnv, if it is set, gives the program a keyring of its own, empty and in
+// memory; the machine's is not touched.
+const keyringEnv = "SCRIPT_KEYRING"
+
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){"multiput": multiputUnderTest})
 }
@@ -39,6 +44,9 @@ func multiputUnderTest() {
 	ctx, stop := signals(context.Background(), os.Exit)
 	defer stop()
 	a := newApp()
+	if os.Getenv(keyringEnv) != "" {
+		keyring.MockInit()
+	}
 	if at := os.Getenv(killEnv); at != "" {
 		a.journal = func(path string) upload.Journal { return &deadlyJournal{openJournal(path), newDeath(at)} }
 	}

@@ -54,7 +54,6 @@ done. The key is found as for any upload.`,
 	for _, name := range []string{"content-type", "retries", "stall-timeout", "cacert", "api-key-file", "api-key-command"} {
 		f.AddFlag(all.Lookup(name))
 	}
-	sure(c.RegisterFlagCompletionFunc("set", completeSet))
 	return c
 }
 

@@ -86,17 +86,28 @@ sends only what is missing.`,
 	root.SetErr(a.stderr)
 	config.GlobalFlags(root.PersistentFlags())
 	root.AddCommand(a.uploadCmd(), a.listCmd(), a.showCmd(), a.resumeCmd(), a.abortCmd(), a.pruneCmd())
-	root.AddCommand(a.providerCmd(), a.configCmd(), a.loginCmd(), a.logoutCmd(), a.sandboxCmd(), a.versionCmd(), manCmd(root))
+	root.AddCommand(a.providerCmd(), a.configCmd(), a.loginCmd(), a.logoutCmd(), a.sandboxCmd(), a.doctorCmd(), a.versionCmd(), manCmd(root))
 	root.InitDefaultHelpCmd()
 	root.InitDefaultCompletionCmd()
+	root.SetUsageFunc(usage)
+	completions(root)
 	asUsage(root)
 	return root
+}
+
+// meantCommand suggests the command below c that may be meant by the last of
+// args.
+func meantCommand(c *cobra.Command, args []string) string {
+	if s := c.SuggestionsFor(args[len(args)-1]); len(s) > 0 {
+		return fmt.Sprintf(" (did you mean %s?)", strings.Join(s, " or "))
+	}
+	return ""
 }
 
 // asUsage makes whatever is wrong with a command line a usageError, for a
 // command and those under it: flags, arguments, a group without a subcommand.
 func asUsage(c *cobra.Command) {
-	c.SetFlagErrorFunc(func(c *cobra.Command, err error) error { return &usageError{err, c.CommandPath()} })
+	c.SetFlagErrorFunc(flagError)
 	c.SuggestionsMinimumDistance = 2
 	if c.HasSubCommands() && c.RunE == nil && c.Run == nil {
 		c.Args = cobra.ArbitraryArgs
@@ -104,17 +115,13 @@ func asUsage(c *cobra.Command) {
 			if len(args) == 0 {
 				return &usageError{errors.New("a command is missing"), c.CommandPath()}
 			}
-			msg := fmt.Sprintf("unknown command %q", args[0])
-			if s := c.SuggestionsFor(args[0]); len(s) > 0 {
-				msg += fmt.Sprintf(" (did you mean %s?)", strings.Join(s, " or "))
-			}
-			return &usageError{errors.New(msg), c.CommandPath()}
+			return &usageError{fmt.Errorf("unknown command %q%s", args[0], meantCommand(c, args[:1])), c.CommandPath()}
 		}
 	}
 	if c.Name() == "help" {
 		c.Args = func(c *cobra.Command, args []string) error {
 			if found, _, err := c.Root().Find(args); err != nil || len(args) > 0 && found == c.Root() {
-				return fmt.Errorf("unknown command %q", strings.Join(args, " "))
+				return fmt.Errorf("unknown command %q%s", strings.Join(args, " "), meantCommand(found, args))
 			}
 			return nil
 		}

@@ -125,7 +125,7 @@ func TestSchemas(t *testing.T) {
 	if err := r.server.Faults.Add("put@part=2:corrupt", "put@part=3:status=503", "put@part=5:slow=60k"); err != nil {
 		t.Fatal(err)
 	}
-	out, talk, code := r.said(t, "upload", file, none, "-p", "archetype", "--json", "--progress", "json", "-v")
+	out, talk, code := r.said(t, "upload", file, none, "-p", "archetype", "--json", "--progress", "json", "-vv")
 	if code != exitNoInput {
 		t.Errorf("exit code %d", code)
 	}
@@ -143,7 +143,7 @@ func TestSchemas(t *testing.T) {
 		}
 		kinds = append(kinds, kind)
 	}
-	for _, kind := range []string{"planned", "progress", "stored", "retrying", "completing", "done", "text", "error"} {
+	for _, kind := range []string{"planned", "progress", "stored", "retrying", "completing", "done", "note", "text", "error"} {
 		if !slices.Contains(kinds, kind) {
 			t.Errorf("there was no %s among %v", kind, kinds)
 		}

@@ -41,7 +41,7 @@ func screenOf(f *os.File) screen {
 // that is said on stderr goes through it.
 func (a *app) watch(cfg config.Config, files []string) (d *progress.Display, close func()) {
 	o := progress.Options{
-		Style: a.style(cfg), Verbose: cfg.Verbose,
+		Style: a.style(cfg), Verbose: cfg.Verbose > 0,
 		ASCII: a.screen.ascii, Width: a.screen.width, Files: len(files),
 	}
 	if len(files) > 1 {

@@ -148,7 +148,7 @@ func TestSecretsAreNowhere(t *testing.T) {
 			}
 			r.fault(t, "put@after=1:reset=1000", "create@after=1:html")
 			file := r.file(t, 5*64<<10)
-			command := append([]string{"upload", file, "-v", "-j", "2"}, args...)
+			command := append([]string{"upload", file, "-vv", "-j", "2"}, args...)
 			exits := map[int]int{}
 			for range 3 { // refused twice; then it is created, and killed
 				out, code := r.life(t, slices.Concat(env, []string{killEnv + "=receipt=2+"}), command...)

@@ -100,8 +100,6 @@ as the provider has it. All talk is on stderr.`,
 	f.StringVar(&size, "size", "", "`SIZE` of standard input, where that is uploaded (-): nothing waits for its end then")
 	f.StringVar(&spool, "spool-limit", spoolLimit, "most `SIZE` of standard input that waits on the disk")
 	f.BoolVar(&o.restart, "restart", false, "give up what was stored before, and begin again")
-	sure(c.RegisterFlagCompletionFunc("provider", completeProvider))
-	sure(c.RegisterFlagCompletionFunc("set", completeSet))
 	return c
 }
 
@@ -279,11 +277,22 @@ func newClient(cfg config.Config, trace func(string)) (*transport.Client, error)
 	return c, nil
 }
 
+// tracer tells of requests, for -vv.
 func (a *app) tracer(cfg config.Config) func(string) {
-	if !cfg.Verbose || cfg.Quiet {
+	if cfg.Verbose < config.Requests || cfg.Quiet {
 		return nil
 	}
 	return func(line string) { fmt.Fprintln(a.stderr, line) }
+}
+
+// explain tells of a decision that is about no upload yet, for -v.
+func (a *app) explain(cfg config.Config, text string) {
+	if cfg.Verbose < config.Decisions || cfg.Quiet {
+		return
+	}
+	show, hide := a.watch(cfg, nil)
+	defer hide()
+	fmt.Fprintln(show, transport.Visible(text)) //nolint:errcheck // talk that was not heard
 }
 
 // warnOfNetwork tells of a journal whose promises are not this machine's to keep.

@@ -182,9 +182,9 @@ func (s *badlySigned) Presign(ctx context.Context, base string, r sandbox.Ref, p
 // What multiput tells of its PUTs: all of them, those that were refused, and
 // those that were given no answer.
 var (
-	tries    = regexp.MustCompile(`(?m)^PUT http`)
-	refusals = regexp.MustCompile(`(?m)^PUT http\S+ 403`)
-	unheard  = regexp.MustCompile(`(?m)^PUT http\S+ \D`)
+	tries    = regexp.MustCompile(`(?m)^#\d+ > PUT http`)
+	refusals = regexp.MustCompile(`(?m)^#\d+ < PUT 403 `)
+	unheard  = regexp.MustCompile(`(?m)^#\d+ ! PUT `)
 )
 
 // TestRefusedPutsAtVersity: versitygw answers a PUT whose URL has expired, or
@@ -235,7 +235,7 @@ func TestRefusedPutsAtVersity(t *testing.T) {
 				r := rehearse(t, s)
 				r.store = own
 				file := r.file(t, (n-1)*realPart+1000)
-				command := append([]string{"upload", file, "-p", c.api, "-j", "2", "-v"}, c.args...)
+				command := append([]string{"upload", file, "-p", c.api, "-j", "2", "-vv"}, c.args...)
 				expire := func(q sandbox.Request, after bool) {
 					if after && q.Step == sandbox.StepCreate {
 						<-time.After(1100 * time.Millisecond) // the store has no other clock

@@ -37,7 +37,7 @@ type Config struct {
 	JSON          bool
 	JQ            string
 	Quiet         bool
-	Verbose       bool
+	Verbose       int    // 0, Decisions or Requests
 	Journal       string // path
 	CACert        string // path; empty: the system's
 	APIKeyFile    string
@@ -116,7 +116,7 @@ func GlobalFlags(f *pflag.FlagSet) {
 	f.Bool("json", false, "print one JSON object per file on stdout")
 	f.String("jq", "", "print what `EXPR` selects from the JSON object")
 	f.BoolP("quiet", "q", false, "say nothing but errors")
-	f.BoolP("verbose", "v", false, "say what is done and why")
+	f.VarPF(new(verbosity), "verbose", "v", "say what is decided and why; -vv shows the requests too, redacted").NoOptDefVal = once
 }
 
 // Load reads the config file that --config or MULTIPUT_CONFIG names, or the
@@ -211,7 +211,10 @@ func (l *layers) decode(c *Config) error {
 		check(key, err)
 		return n
 	}
-	c.JSON, c.Quiet, c.Verbose = boolean("json"), boolean("quiet"), boolean("verbose")
+	c.JSON, c.Quiet = boolean("json"), boolean("quiet")
+	verbose, err := parseVerbose(v.GetString("verbose"))
+	check("verbose", err)
+	c.Verbose = verbose
 	c.PartSize, c.LimitRate = size("part-size"), size("limit-rate")
 
 	if s := v.GetString("concurrency"); s != "auto" && s != "" {

@@ -52,7 +52,7 @@ func TestPrecedence(t *testing.T) {
 		"json":          {"false", [4]string{"true", "false", "true", "false"}, func(c config.Config) string { return fmt.Sprint(c.JSON) }, [4]string{}},
 		"jq":            {"", [4]string{".a", ".b", ".c", ".d"}, func(c config.Config) string { return c.JQ }, [4]string{}},
 		"quiet":         {"false", [4]string{"true", "false", "true", "false"}, func(c config.Config) string { return fmt.Sprint(c.Quiet) }, [4]string{}},
-		"verbose":       {"false", [4]string{"true", "false", "true", "false"}, func(c config.Config) string { return fmt.Sprint(c.Verbose) }, [4]string{}},
+		"verbose":       {"0", [4]string{"2", "1", "2", "1"}, func(c config.Config) string { return fmt.Sprint(c.Verbose) }, [4]string{}},
 		"journal":       {"*", paths(), func(c config.Config) string { return c.Journal }, [4]string{}},
 		"cacert":        {"", paths(), func(c config.Config) string { return c.CACert }, [4]string{}},
 		"api-key-file":  {"", paths(), func(c config.Config) string { return c.APIKeyFile }, [4]string{}},

@@ -16,6 +16,7 @@ type objects struct {
 	w        io.Writer
 	total    *total
 	warnings bool // and nothing else
+	verbose  bool // notes too, in any case
 	told     time.Time
 	gained   int64
 }
@@ -41,6 +42,11 @@ func (o *objects) event(f *file, e upload.Event) {
 		return
 	case upload.Warning:
 		o.say("warning", f, map[string]any{"text": transport.Clean(e.Text)})
+		return
+	case upload.Note:
+		if o.verbose {
+			o.say("note", f, map[string]any{"text": transport.Clean(e.Text)})
+		}
 		return
 	}
 	if o.warnings {

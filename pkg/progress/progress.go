@@ -29,7 +29,7 @@ const (
 // Options say how to show, and what is known of it beforehand.
 type Options struct {
 	Style   Style
-	Verbose bool // say what is tried again and why
+	Verbose bool // say what is decided, and what is tried again, and why
 	ASCII   bool // draw with nothing else
 
 	// Width gives that of the terminal in columns. It is asked whenever the bar
@@ -75,7 +75,7 @@ func New(w io.Writer, o Options) *Display {
 	case Plain:
 		d.view = &plain{talk: talk, total: t}
 	case JSON, Warnings:
-		d.view = &objects{w: w, total: t, warnings: o.Style == Warnings}
+		d.view = &objects{w: w, total: t, warnings: o.Style == Warnings, verbose: o.Verbose}
 	default:
 		d.view = &silence{w: w}
 	}

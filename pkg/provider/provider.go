@@ -50,6 +50,10 @@ func read(name string) func() (*manifest.Manifest, error) {
 // Names are the built-in providers.
 func Names() []string { return slices.Sorted(maps.Keys(builtin)) }
 
+// Known are all providers: the built-in ones, and those of the user's whose
+// manifests are in dirs.
+func Known(dirs ...string) []string { return append(Names(), theirs(dirs)...) }
+
 // UnknownError says that there is no provider of a name.
 type UnknownError struct {
 	Name  string
@@ -77,7 +81,7 @@ func Load(nameOrPath string, dirs ...string) (*manifest.Manifest, error) {
 			return open(path, nameOrPath)
 		}
 	}
-	return nil, &UnknownError{Name: nameOrPath, Known: append(Names(), theirs(dirs)...)}
+	return nil, &UnknownError{Name: nameOrPath, Known: Known(dirs...)}
 }
 
 func isPath(s string) bool {

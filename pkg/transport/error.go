@@ -75,17 +75,23 @@ func (e *Error) RetryAfter() time.Duration { return e.after }
 // whether, to come again is read from its headers.
 func (r *Reply) Error(code, message, requestID string) *Error {
 	if requestID == "" {
-		for _, h := range []string{"X-Request-Id", "X-Amz-Request-Id", "X-Ms-Request-Id", "Request-Id"} {
-			if requestID = r.Header.Get(h); requestID != "" {
-				break
-			}
-		}
+		requestID = r.requestID()
 	}
 	return &Error{
 		Op: r.op, URL: Redact(r.url), Status: r.Status,
 		Code: Clean(code), Message: Clean(message), RequestID: Clean(requestID),
 		Retry: retryable(r.Status, r.Header), after: retryAfter(r.Header, r.At),
 	}
+}
+
+// requestID is the server's name for the exchange, by its headers; empty: none.
+func (r *Reply) requestID() string {
+	for _, h := range []string{"X-Request-Id", "X-Amz-Request-Id", "X-Ms-Request-Id", "Request-Id"} {
+		if id := r.Header.Get(h); id != "" {
+			return id
+		}
+	}
+	return ""
 }
 
 func retryable(status int, h http.Header) bool {

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -355,16 +356,33 @@ func TestReplyCutShort(t *testing.T) {
 }
 
 func TestTraceTellsNoSecret(t *testing.T) {
-	url := serve(t, func(_ http.ResponseWriter, r *http.Request) { _, _ = io.Copy(io.Discard, r.Body) })
+	url := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		id := "req-7"
+		if r.URL.Query().Get("partNumber") == "" {
+			id = "hunter22" // whatever it was sent
+		}
+		w.Header().Set("X-Request-Id", id)
+		w.Header().Set("Etag", "hunter22")
+	})
 	var told []string
 	c := &transport.Client{Trace: func(line string) { told = append(told, line) }}
-	for _, u := range []string{url + "/o?X-Amz-Signature=hunter22&partNumber=3", "http://127.0.0.1:1/o?sig=hunter22"} {
+	for _, u := range []string{url + "/o?X-Amz-Signature=hunter22&partNumber=3", url + "/o", "http://127.0.0.1:1/o?sig=hunter22"} {
 		q := put(u, strings.NewReader("x"), 1)
 		q.Header = http.Header{"Authorization": {"Bearer hunter22"}}
 		_, _ = c.Do(t.Context(), q)
 	}
 	all := strings.Join(told, "\n")
-	if len(told) != 2 || !strings.Contains(all, "partNumber=3") || !strings.Contains(all, ": 200 in ") || strings.Contains(all, "hunter22") {
+	if len(told) != 6 || strings.Contains(all, "hunter22") {
 		t.Errorf("told:\n%s", all)
+	}
+	for i, want := range []string{
+		"#1 > PUT " + url + `/o\?X-Amz-Signature=…&partNumber=3 \(1 bytes; authorization user-agent\)`,
+		`#1 < PUT 200 in \d+m?s, request id req-7 \(0 bytes; content-length date etag x-request-id\)`,
+		`#2 > .*`, `#2 < PUT 200 in \d+m?s, request id … .*`, `#3 > .*`, `#3 ! PUT no answer after \d+m?s: .*refused.*`,
+	} {
+		if i < len(told) && !regexp.MustCompile("^"+want+"$").MatchString(told[i]) {
+			t.Errorf("%q is not %s", told[i], want)
+		}
 	}
 }

@@ -17,6 +17,7 @@ import (
 	"net/http"
 	"net/http/httptrace"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/time/rate"
@@ -44,10 +45,12 @@ type Client struct {
 	Limit *rate.Limiter
 	// RootCAs are trusted instead of the system's; nil: the system's.
 	RootCAs *x509.CertPool
-	// Trace is told of every exchange when it ends, redacted. It may be called
-	// from several goroutines. Nil: nobody is told.
+	// Trace is told of every request before it is sent and of what came of it,
+	// a line each, redacted. It may be called from several goroutines. Nil:
+	// nobody is told.
 	Trace func(line string)
 
+	traced    atomic.Int64 // how many requests Trace was told of
 	once      sync.Once
 	api, bulk *http.Client
 }
@@ -75,7 +78,8 @@ type Reply struct {
 	Status int
 	Header http.Header
 	Body   []byte
-	At     time.Time // when it came
+	At     time.Time            // when it came
+	TLS    *tls.ConnectionState // nil: it came over plain HTTP
 
 	op, url string
 }
@@ -137,25 +141,25 @@ func (c *Client) Do(ctx context.Context, r Request) (*Reply, error) {
 	if r.Bulk {
 		client = c.bulk
 	}
-	start := time.Now()
+	start, n := time.Now(), c.traceOut(req)
 	reply, err := exchange(client, req, watch, most, 2*slowFactor*c.Stall)
 	stopped := context.Cause(ctx) // before watch.stop, which cancels it too
 	watch.stop()
 	left, bodyErr := body.end()
 	switch {
 	case bodyErr != nil && !errors.Is(bodyErr, context.Canceled):
-		c.tell("%s %s: %s", r.Method, Redact(r.URL), Clean(bodyErr.Error()))
+		c.traceFailed(n, req, time.Since(start), bodyErr)
 		return nil, bodyErr
 	case err == nil && left > 0 && reply.Status < 300 && r.Bulk:
 		err = fmt.Errorf("the server said yes before it had the last %d bytes", left)
 	case err == nil:
-		c.tell("%s %s: %d in %s", r.Method, Redact(r.URL), reply.Status, time.Since(start).Round(time.Millisecond))
+		c.traceIn(n, req, reply, time.Since(start))
 		reply.op, reply.url = r.Op, r.URL
 		return reply, nil
 	case stopped != nil:
 		err = stopped
 	}
-	c.tell("%s %s: %s", r.Method, Redact(r.URL), Clean(plain(err).Error()))
+	c.traceFailed(n, req, time.Since(start), plain(err))
 	return nil, &Error{
 		Op: r.Op, URL: Redact(r.URL), Err: plain(err),
 		Retry:  caller.Err() == nil && mayPass(err),
@@ -189,19 +193,13 @@ func exchange(client *http.Client, req *http.Request, w *watch, most int64, with
 	if err != nil && resp.StatusCode < 300 {
 		return nil, err
 	}
-	return &Reply{Status: resp.StatusCode, Header: resp.Header, Body: b, At: time.Now()}, nil
+	return &Reply{Status: resp.StatusCode, Header: resp.Header, Body: b, At: time.Now(), TLS: resp.TLS}, nil
 }
 
 // tooLong is a reply with more bytes than an honest one has.
 type tooLong struct{ most int64 }
 
 func (e *tooLong) Error() string { return fmt.Sprintf("the reply is longer than %d MiB", e.most>>20) }
-
-func (c *Client) tell(format string, args ...any) {
-	if c.Trace != nil {
-		c.Trace(fmt.Sprintf(format, args...))
-	}
-}
 
 // mayPass reports whether the error of an exchange that got no answer is of a
 // kind that passes. What is wrong with a certificate or an address stays wrong.
@@ -215,7 +213,7 @@ func mayPass(err error) bool {
 	switch {
 	case errors.Is(err, context.Canceled), errors.As(err, &long):
 		return false
-	case errors.As(err, &verify), errors.As(err, &header), errors.As(err, &opaque):
+	case errors.As(err, &verify), errors.As(err, &header), errors.As(err, &opaque), errors.Is(err, http.ErrSchemeMismatch):
 		return false
 	}
 	return true // a name that does not resolve too: it is what no network looks like

@@ -207,6 +207,7 @@ func (c *checkpoints) note(ctx context.Context, rs []Receipt) error {
 		return err
 	}
 	c.run.store(c.rec, known...)
+	c.run.note("checkpoint: the provider remembers %d more of the stored parts", len(known))
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, r := range known {

@@ -43,6 +43,7 @@ func (r *run) complete(ctx context.Context, rec *Record) error {
 		}
 		rec.State = Completing
 	}
+	r.explainComplete(len(receipts), verified)
 	r.observe(Ending{})
 	result, doubt, err := r.end(ctx, rec.Upload, receipts, d, doubt)
 	switch {
@@ -76,7 +77,9 @@ func (r *run) end(ctx context.Context, up Upload, rs []Receipt, d Digests, doubt
 	err = r.attempts(ctx, "complete", func(context.Context) (err error) {
 		if doubt && prober != nil {
 			var answer Answer
-			if answer, result, err = prober.Probe(answering, up); answer == Completed || mustWait(err) {
+			answer, result, err = prober.Probe(answering, up)
+			r.explainProbe(answer, err)
+			if answer == Completed || mustWait(err) {
 				return err
 			}
 			if ctx.Err() != nil {
@@ -93,6 +96,7 @@ func (r *run) end(ctx context.Context, up Upload, rs []Receipt, d Digests, doubt
 	answer := Unknown
 	ask := func(context.Context) (err error) {
 		answer, result, err = prober.Probe(answering, up)
+		r.explainProbe(answer, err)
 		return err
 	}
 	var asked error

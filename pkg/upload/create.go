@@ -92,7 +92,8 @@ func (r *run) plan(up *Upload, grants []Grant) (err error) {
 	if up.Digest == DigestSHA1 && r.src.Once() {
 		return fmt.Errorf("the provider takes the SHA-1 of the whole file at the end, for which a stream would have to be read twice: %w", ErrLimit)
 	}
-	if up.Parts == nil && len(up.Held) == 0 {
+	ours := up.Parts == nil && len(up.Held) == 0
+	if ours {
 		if up.Parts, err = Split(r.file.Size, r.PartSize, r.limits); err != nil {
 			return err
 		}
@@ -108,6 +109,7 @@ func (r *run) plan(up *Upload, grants []Grant) (err error) {
 	if r.PartSize > 0 && len(up.Parts) > 1 && up.Parts[0].Size != r.PartSize {
 		r.warn("the provider chose parts of %d bytes, not of %d", up.Parts[0].Size, r.PartSize)
 	}
+	r.explainPlan(*up, ours, len(grants))
 	if len(up.Held) > 0 && up.Digest == "" {
 		return fmt.Errorf("the provider already has parts of this file, and takes no checksum that could prove them: %w", ErrUnverified)
 	}
@@ -135,6 +137,7 @@ func (r *run) abandon(ctx context.Context, up Upload) {
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*grace)
 	defer cancel()
+	r.note("giving up upload %s at the provider", up.ID)
 	err := r.Provider.Abort(ctx, up)
 	switch {
 	case err == nil, errors.Is(err, ErrGone), errors.Is(err, errors.ErrUnsupported):

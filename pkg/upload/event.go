@@ -41,6 +41,9 @@ type Retrying struct {
 // Warning is something the user should know and the upload survives.
 type Warning struct{ Text string }
 
+// Note says what was decided and why, for someone who wants to know.
+type Note struct{ Text string }
+
 // Ending says that every part is stored and complete is about to be sent.
 type Ending struct{}
 
@@ -53,5 +56,6 @@ func (Stored) event()   {}
 func (Lost) event()     {}
 func (Retrying) event() {}
 func (Warning) event()  {}
+func (Note) event()     {}
 func (Ending) event()   {}
 func (Ended) event()    {}

@@ -131,6 +131,11 @@ func (r *run) warn(format string, args ...any) {
 	r.observe(Warning{Text: fmt.Sprintf(format, args...)})
 }
 
+// note tells of a decision, to whoever asked to be told.
+func (r *run) note(format string, args ...any) {
+	r.observe(Note{Text: fmt.Sprintf(format, args...)})
+}
+
 func (r *run) observe(e Event) {
 	if r.Observe == nil {
 		return

@@ -127,6 +127,7 @@ func (r *run) sendAll(ctx context.Context, rec *Record, pending []Part, check *c
 	g := newGrants(pending, rec.Grants)
 	g.regrant, g.window = rec.Upload.Regrant, 2*n
 	g.fetch = func(ctx context.Context, parts []Part) (got []Grant, err error) {
+		r.note("asking for leave to send %s, as part %d has none that holds", numbers(parts), parts[0].Number)
 		err = r.retry(ctx, "ask for leave to send", func(ctx context.Context) (err error) {
 			got, err = r.Provider.Grant(ctx, rec.Upload, parts)
 			return err
@@ -194,6 +195,9 @@ func (r *run) receive(ctx context.Context, rec *Record, p Part, receipt Receipt)
 	r.storing.Unlock()
 	r.store(rec, receipt)
 	r.observe(Stored{p})
+	if s := r.verify.news(); s != "" {
+		r.note("%s", s)
+	}
 	if err := r.src.Same(); err != nil {
 		return err
 	}

@@ -118,6 +118,7 @@ func (r *run) upload(ctx context.Context, src *source.File, f File) (err error) 
 	defer r.entry.Close()
 
 	rec, err := r.entry.Load(ctx)
+	found := rec
 	if err == nil && (rec == nil || rec.State == Delivered) && !src.Once() {
 		if r.Resume {
 			return ErrNothing
@@ -130,6 +131,7 @@ func (r *run) upload(ctx context.Context, src *source.File, f File) (err error) 
 	if err != nil {
 		return err
 	}
+	r.explainRecord(found, rec)
 	ours := rec == nil // whether the upload is one that this call created
 	for err = r.finish(ctx, rec); errors.Is(err, errStartOver) && ctx.Err() == nil; err = r.finish(ctx, nil) {
 		if errors.Is(err, ErrExpired) || errors.Is(err, ErrGone) {

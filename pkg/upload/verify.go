@@ -41,6 +41,8 @@ type verifier struct {
 	mu     sync.Mutex
 	md5    bool         // one ETag was its part's MD5
 	others map[int]bool // the parts whose ETag was not
+
+	saidMD5, saidOpaque bool // see news
 }
 
 type verdict int

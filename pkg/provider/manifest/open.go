@@ -137,6 +137,15 @@ func (m *Manifest) reveal(k Key) (string, error) {
 	return secret, nil
 }
 
+// CheckKey says what is wrong with a key, as Open would.
+func (m *Manifest) CheckKey(k Key) error {
+	if m.auth == nil {
+		return nil
+	}
+	_, err := m.reveal(k)
+	return err
+}
+
 // parseBase makes an address of an API canonical: no slash at its end, host in
 // lower case. A query is refused: it would have to be kept with the upload, and
 // may hold a key.

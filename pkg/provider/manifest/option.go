@@ -96,12 +96,24 @@ func (o Option) takes(v any) bool {
 	return len(o.Enum) == 0 || slices.ContainsFunc(o.Enum, func(e any) bool { return reflect.DeepEqual(e, v) })
 }
 
-func (o Option) choice() string {
-	words := make([]string, len(o.Enum))
-	for i, e := range o.Enum {
-		words[i] = fmt.Sprint(e)
+// Values are those that the option takes, as a user writes them; nil: there are
+// too many.
+func (o Option) Values() []string {
+	switch {
+	case len(o.Enum) > 0:
+		words := make([]string, len(o.Enum))
+		for i, e := range o.Enum {
+			words[i] = fmt.Sprint(e)
+		}
+		return words
+	case o.Type == "bool":
+		return []string{"true", "false"}
 	}
-	return strings.Join(words, ", ")
+	return nil
+}
+
+func (o Option) choice() string {
+	return strings.Join(o.Values(), ", ")
 }
 
 // parse reads the option as a user writes it.

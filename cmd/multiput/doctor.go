@@ -1,0 +1,409 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/dustin/go-humanize"
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/multiput/multiput/pkg/config"
+	"github.com/multiput/multiput/pkg/journal"
+	"github.com/multiput/multiput/pkg/provider"
+	"github.com/multiput/multiput/pkg/transport"
+	"github.com/multiput/multiput/pkg/upload"
+)
+
+// finding is what one check came to: a line of doctor's report.
+type finding struct {
+	Check    string `json:"check"`
+	Provider string `json:"provider,omitempty"`
+	Status   string `json:"status"` // ok, warning or failed
+	Text     string `json:"text"`
+	Advice   string `json:"advice,omitempty"` // what to do about it
+
+	code int // the exit code, if it failed
+}
+
+// The statuses of a finding.
+const (
+	checkOK      = "ok"
+	checkWarning = "warning"
+	checkFailed  = "failed"
+)
+
+// about is what was checked, as a line names it.
+func (f finding) about() string {
+	return transport.Visible(strings.TrimSpace(f.Provider + " " + f.Check))
+}
+
+func (f finding) line(width int) string {
+	text := f.Text
+	if f.Advice != "" {
+		text += ": " + f.Advice
+	}
+	return fmt.Sprintf("%-7s  %-*s  %s\n", f.Status, width, f.about(), transport.Visible(text))
+}
+
+func good(check, format string, args ...any) finding {
+	return finding{Check: check, Status: checkOK, Text: fmt.Sprintf(format, args...)}
+}
+
+// wary is a finding that stops no upload yet.
+func wary(check, advice, format string, args ...any) finding {
+	return finding{Check: check, Status: checkWarning, Text: fmt.Sprintf(format, args...), Advice: advice}
+}
+
+// bad is a finding because of which an upload would end with this exit code.
+func bad(check string, code int, advice, format string, args ...any) finding {
+	return finding{Check: check, Status: checkFailed, Text: fmt.Sprintf(format, args...), Advice: advice, code: code}
+}
+
+// failing is a finding with the exit code and the hint that an upload would end
+// with.
+func failing(check string, f failure) finding {
+	c := classOf(f.err)
+	return finding{Check: check, Status: checkFailed, Text: f.err.Error(), Advice: c.hint(f), code: c.code}
+}
+
+func (a *app) doctorCmd() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "doctor",
+		Short: "Look for what could keep an upload from succeeding",
+		Long: `Look for what could keep an upload from succeeding: configuration, journal and
+this machine; and for each provider the key, and the way to its API. One line
+each says ok, warning or failed, and what to do.
+
+Nothing is uploaded or changed, and the key is sent nowhere. Without -p, the
+provider is the configured one, or every built-in one whose key is set.
+
+The exit code is 0 if nothing failed, else that of the first failure, as an
+upload would have it.`,
+		Example: `  # this machine, and the providers that are set up
+  multiput doctor
+
+  # one provider, to the last step
+  multiput doctor -p openai
+
+  # in a script: the names of the checks that failed
+  multiput doctor -p sandbox --jq '.checks[] | select(.status == "failed") | .check'`,
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error { return a.doctor(c.Context(), c.Flags()) },
+	}
+	f := c.Flags()
+	f.StringArrayP("provider", "p", nil, "look at this provider: a `NAME` or a manifest FILE.yaml; repeatable")
+	f.String("base-url", "", "`URL` of the API instead of the provider's own")
+	habits := pflag.NewFlagSet("", pflag.ContinueOnError)
+	config.Flags(habits)
+	for _, name := range []string{"concurrency", "cacert", "api-key-file", "api-key-command"} {
+		f.AddFlag(habits.Lookup(name))
+	}
+	return c
+}
+
+// as are the flags of doctor as those of an upload to one provider: the
+// configuration may say other things for each.
+func as(flags *pflag.FlagSet, name string) (*pflag.FlagSet, error) {
+	f := pflag.NewFlagSet("doctor", pflag.ContinueOnError)
+	config.Flags(f)
+	config.GlobalFlags(f)
+	var err error
+	flags.Visit(func(given *pflag.Flag) {
+		if f.Lookup(given.Name) != nil && given.Name != "provider" {
+			err = errors.Join(err, f.Set(given.Name, given.Value.String()))
+		}
+	})
+	if name != "" {
+		err = errors.Join(err, f.Set("provider", name))
+	}
+	return f, err
+}
+
+func (a *app) doctor(ctx context.Context, flags *pflag.FlagSet) error {
+	names, err := flags.GetStringArray("provider")
+	if err != nil {
+		return err
+	}
+	base, err := flags.GetString("base-url")
+	if err != nil {
+		return err
+	}
+	if base != "" && len(names) != 1 {
+		return usagef("--base-url is for one provider: name it with -p")
+	}
+	own, err := as(flags, "")
+	if err != nil {
+		return err
+	}
+	cfg, wrong := config.Load(own)
+	var usage *config.UsageError
+	if errors.As(wrong, &usage) {
+		return wrong
+	}
+	out, err := newOutput(a.stdout, a.shown, cfg.JSON || a.json, cfg.JQ)
+	if err != nil {
+		return err
+	}
+	found := append([]finding{lookAtConfig(own, cfg, wrong)}, a.lookAtMachine(ctx, own, cfg)...)
+	if len(names) == 0 {
+		names = configured(ctx, cfg)
+	}
+	if len(names) == 0 {
+		found = append(found, wary("provider", "name one with -p, or put its key into its variable", "none is configured, and the key of none is set"))
+	}
+	// At once, as each may have to wait for a network that is not there.
+	each := make([][]finding, len(names))
+	var g errgroup.Group
+	for i, name := range names {
+		g.Go(func() error {
+			each[i] = a.lookAtProvider(ctx, flags, name, base, wrong)
+			return nil
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	found = append(found, slices.Concat(each...)...)
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return a.report(ctx, out, found, cfg.Quiet)
+}
+
+// report prints what was found and gives the error of the first failure.
+func (a *app) report(ctx context.Context, out *output, found []finding, quiet bool) error {
+	code := 0
+	if i := slices.IndexFunc(found, func(f finding) bool { return f.Status == checkFailed }); i >= 0 {
+		code = found[i].code
+	}
+	var err error
+	if out.json || out.jq != nil {
+		err = out.value(ctx, struct {
+			Schema   int       `json:"schema"`
+			ExitCode int       `json:"exit_code"`
+			Checks   []finding `json:"checks"`
+		}{1, code, found})
+	} else {
+		var s strings.Builder
+		width := 0
+		for _, f := range found {
+			width = max(width, len(f.about()))
+		}
+		for _, f := range found {
+			if !quiet || f.Status == checkFailed {
+				s.WriteString(f.line(width))
+			}
+		}
+		_, err = io.WriteString(a.stdout, s.String())
+	}
+	if err == nil && code != 0 {
+		return &severalError{code}
+	}
+	return err
+}
+
+func lookAtConfig(flags *pflag.FlagSet, cfg config.Config, err error) finding {
+	path, _ := config.Path(flags)
+	if err == nil {
+		if err = knownBases(cfg); err != nil {
+			err = fmt.Errorf("%s: %w", path, err)
+		}
+	}
+	if err != nil {
+		return failing("config", failure{err: err})
+	}
+	switch _, err := os.Stat(path); {
+	case path == "":
+		return good("config", "there is no place for a file; flags and variables alone count")
+	case errors.Is(err, fs.ErrNotExist):
+		return good("config", "there is no file %s; flags and variables alone count", path)
+	}
+	return good("config", "%s", path)
+}
+
+// configured are the providers to look at when none is named.
+func configured(ctx context.Context, cfg config.Config) (names []string) {
+	if cfg.Provider != "" {
+		return []string{cfg.Provider}
+	}
+	for _, name := range provider.Names() {
+		m, err := provider.Load(name)
+		if err != nil || m.KeyEnv() == "" {
+			continue
+		}
+		if key, err := (config.Config{}).Key(ctx, config.KeyOf{Provider: name, Env: m.KeyEnv()}, io.Discard); err == nil && key.Reveal() != "" {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// lookAtMachine are the checks that are the same for all providers.
+func (a *app) lookAtMachine(ctx context.Context, flags *pflag.FlagSet, cfg config.Config) []finding {
+	path := cfg.Journal
+	if path == "" { // the configuration is not known; its default is
+		if f := flags.Lookup("journal"); f.Changed {
+			path = f.Value.String()
+		} else if dir, err := config.StateDir(); err != nil {
+			return []finding{failing("state", failure{err: err})}
+		} else {
+			path = filepath.Join(dir, "journal.db")
+		}
+	}
+	dir := existing(filepath.Dir(path))
+	found := []finding{lookAtDir(dir, a.remote(path)), lookAtSpace(dir)}
+	found = append(found, lookAtJournal(ctx, path)...)
+	return append(found, lookAtFiles(cfg.Concurrency))
+}
+
+// existing is the directory itself, or the next above it that is there.
+func existing(dir string) string {
+	dir, err := filepath.Abs(dir)
+	for err == nil {
+		if _, err := os.Stat(dir); err == nil || filepath.Dir(dir) == dir {
+			break
+		}
+		dir = filepath.Dir(dir)
+	}
+	return dir
+}
+
+// lookAtDir makes and removes a file where the journal is or would be: whether
+// that can be done is not to be told from modes.
+func lookAtDir(dir, remote string) finding {
+	const elsewhere = "name a journal elsewhere with --journal"
+	f, err := os.CreateTemp(dir, ".multiput-doctor-*")
+	if err == nil {
+		err = errors.Join(f.Close(), os.Remove(f.Name()))
+	}
+	switch {
+	case err != nil:
+		var p *fs.PathError
+		if errors.As(err, &p) {
+			err = p.Err
+		}
+		return bad("state", exitJournal, "make it yours to write to, or "+elsewhere, "%s cannot be written to (%v)", dir, err)
+	case remote != "":
+		return wary("state", elsewhere+" on a local one", "%s is on a network file system (%s), where locks and crashes are up to the server", dir, remote)
+	}
+	return good("state", "%s can be written to", dir)
+}
+
+// Where less is free, the journal of a large upload may not fit.
+const scarce, spent uint64 = 64 << 20, 1 << 20
+
+func lookAtSpace(dir string) finding {
+	free, err := freeSpace(dir)
+	switch {
+	case errors.Is(err, errors.ErrUnsupported):
+		return good("space", "not known on this system")
+	case err != nil:
+		return wary("space", "", "what is free at %s is not known (%v)", dir, err)
+	case free < spent:
+		return bad("space", exitJournal, "free some, or name a journal elsewhere with --journal", "%s are free at %s", humanize.IBytes(free), dir)
+	case free < scarce:
+		return wary("space", "the journal of a large upload needs some; free some, or name a journal elsewhere with --journal", "%s are free at %s", humanize.IBytes(free), dir)
+	}
+	return good("space", "%s are free at %s", humanize.IBytes(free), dir)
+}
+
+// journalWait is how long a journal in use is waited for.
+const journalWait = 5 * time.Second
+
+func lookAtJournal(ctx context.Context, path string) []finding {
+	open, there, err := (&journal.Journal{Path: path, Wait: journalWait}).Examine(ctx)
+	switch {
+	case err != nil:
+		return []finding{failing("journal", failure{err: err})}
+	case !there:
+		return []finding{good("journal", "there is none yet at %s", path)}
+	}
+	return append([]finding{good("journal", "%s is in order", path)}, lookAtUploads(open, time.Now())...)
+}
+
+// endsSoon is how long before its end an upload is told of.
+const endsSoon = time.Hour
+
+// mostUploads is how many uploads are told of one by one.
+const mostUploads = 20
+
+// lookAtUploads says which uploads need somebody, and by when.
+func lookAtUploads(open []upload.Record, now time.Time) (found []finding) {
+	const again = "run the same command again"
+	unfinished := 0
+	for _, r := range open {
+		what := fmt.Sprintf("%s to %s", r.Path, r.Target.Provider)
+		switch r.State {
+		case upload.Done:
+			found = append(found, wary("upload", again+" to have its result printed", "%s is uploaded, and its result was not printed", what))
+			continue
+		case upload.Completing:
+			found = append(found, wary("upload", again+" to ask the provider", "%s: complete was sent and no clear answer came", what))
+			continue
+		}
+		unfinished++
+		stored := fmt.Sprintf("%d of %d parts are stored", len(r.Receipts), len(r.Upload.Parts))
+		end, of := whatEnds(r)
+		switch left := end.Sub(now); {
+		case end.IsZero() || left > endsSoon:
+		case left <= 0:
+			found = append(found, wary("upload", again+": it begins a new upload if it has to", "%s: %s, and %s ended %s", what, stored, of, humanize.RelTime(end, now, "ago", "")))
+		default:
+			found = append(found, wary("upload", again+" before that", "%s: %s, and %s ends in %s", what, stored, of, left.Round(time.Second)))
+		}
+	}
+	if len(found) > mostUploads {
+		found = append(found[:mostUploads], wary("upload", "", "and %d more", len(found)-mostUploads))
+	}
+	if len(found) == 0 {
+		found = append(found, good("uploads", "%d unfinished, none in doubt, none that ends within %s", unfinished, endsSoon))
+	}
+	return found
+}
+
+// whatEnds is when an upload can no longer be gone on with, as far as is known, and
+// what it is that ends then.
+func whatEnds(r upload.Record) (end time.Time, of string) {
+	end, of = r.Upload.Expires, "the upload"
+	if r.Upload.Regrant {
+		return end, of
+	}
+	for _, g := range r.Grants {
+		if _, stored := r.Receipts[g.Part]; !stored && !g.Expires.IsZero() && (end.IsZero() || g.Expires.Before(end)) {
+			end, of = g.Expires, "the time of the addresses of its parts"
+		}
+	}
+	return end, of
+}
+
+// filesFor is how many files and connections an upload of so many parts at once
+// may have open.
+func filesFor(concurrency int) uint64 {
+	return uint64(2*max(concurrency, upload.DefaultConcurrency) + 32)
+}
+
+func lookAtFiles(concurrency int) finding {
+	limit, err := openFiles()
+	need := filesFor(concurrency)
+	switch {
+	case errors.Is(err, errors.ErrUnsupported):
+		return good("files", "this system sets no limit of open files")
+	case err != nil:
+		return wary("files", "", "the limit of open files is not known (%v)", err)
+	case limit < need:
+		return wary("files", fmt.Sprintf("ulimit -n %d, or a smaller -j", need), "only %d files may be open at once, and up to %d may be needed", limit, need)
+	case limit > 1<<40:
+		return good("files", "there is no limit of open files")
+	}
+	return good("files", "%d may be open at once, and up to %d are needed", limit, need)
+}

@@ -1,0 +1,235 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/pflag"
+
+	"github.com/multiput/multiput/pkg/config"
+	"github.com/multiput/multiput/pkg/provider/manifest"
+	"github.com/multiput/multiput/pkg/transport"
+	"github.com/multiput/multiput/pkg/upload"
+)
+
+// lookAtProvider are the checks of one provider: what it is, its key, and the
+// way to its API. known is what is wrong with the configuration whatever the
+// provider.
+func (a *app) lookAtProvider(ctx context.Context, flags *pflag.FlagSet, name, base string, known error) (found []finding) {
+	defer func() {
+		for i := range found {
+			found[i].Provider = name
+		}
+	}()
+	own, err := as(flags, name)
+	if err != nil {
+		return []finding{failing("provider", failure{err: err})}
+	}
+	cfg, err := config.Load(own)
+	if err != nil {
+		cfg = config.Config{}
+		if known == nil {
+			found = append(found, failing("config", failure{err: err}))
+		}
+	}
+	m, err := loadManifest(name)
+	if err != nil {
+		return append(found, failing("provider", failure{err: err}))
+	}
+	client, err := newClient(cfg, a.tracer(cfg))
+	if err != nil {
+		return append(found, failing("provider", failure{err: err}))
+	}
+	if m.Name() == sandboxName {
+		s, err := startOwnSandbox(ctx)
+		if err != nil {
+			return append(found, bad("provider", exitFailed, "", "the embedded server does not start (%v)", err))
+		}
+		defer s.stop()
+		found = append(found, good("provider", "it is embedded, and needs no key and no network"))
+		return append(found, lookAtAPI(ctx, client, s.base)...)
+	}
+	address := cmp.Or(base, cfg.Base(m.Name()), m.Base())
+	found = append(found, good("provider", "%s, %s", m.Title(), transport.Redact(address)), a.lookAtKey(ctx, cfg, m, address))
+	if _, err := transport.CheckURL(address); err != nil {
+		code := exitConfig
+		if base != "" {
+			code = exitUsage
+		}
+		return append(found, bad("address", code, "", "%v", err))
+	}
+	return append(found, lookAtWay(ctx, client, address)...)
+}
+
+func (a *app) lookAtKey(ctx context.Context, cfg config.Config, m *manifest.Manifest, base string) finding {
+	if !m.NeedsKey() {
+		return good("key", "it needs none")
+	}
+	key, err := cfg.Key(ctx, keyOf(m, base), a.stderr)
+	if err == nil && key.From == "" {
+		err = fmt.Errorf("no API key is found (%s)", strings.Join(slices.Concat(cfg.Unused, key.Looked), "; "))
+	}
+	if err == nil {
+		err = m.CheckKey(key)
+	}
+	if err != nil {
+		found := failing("key", failure{err: fmt.Errorf("%w: %w", upload.ErrDenied, err), keyEnv: m.KeyEnv(), keyFrom: cfg.KeySource()})
+		found.Text = err.Error()
+		return found
+	}
+	return good("key", "found in %s", key.From)
+}
+
+// How long the network is waited for, at each step.
+const (
+	dnsWait = 5 * time.Second
+	apiWait = 10 * time.Second
+)
+
+// lookAtWay goes the way to an API, step by step, as far as it can be gone.
+func lookAtWay(ctx context.Context, client *transport.Client, address string) []finding {
+	u, err := url.Parse(address)
+	if err != nil {
+		return []finding{bad("address", exitConfig, "", "is no URL")}
+	}
+	proxy, err := transport.Proxy(address)
+	var found []finding
+	host := u.Hostname()
+	const such = "set it to one such as http://proxy.example:3128"
+	switch variable := config.BadProxy(); {
+	case variable != "":
+		found = append(found, wary("proxy", such, "none is used: %s is no address of one", variable))
+	case err != nil:
+		return []finding{bad("proxy", exitConfig, such, "%v", err)}
+	case proxy != nil:
+		host = proxy.Hostname()
+		found = append(found, good("proxy", "%s, from the environment", proxy))
+	default:
+		found = append(found, good("proxy", "none is used for %s", u.Host))
+	}
+	dns := lookAtName(ctx, host)
+	if found = append(found, dns); dns.Status == checkFailed {
+		return found
+	}
+	return append(found, lookAtAPI(ctx, client, address)...)
+}
+
+func lookAtName(ctx context.Context, host string) finding {
+	if _, err := netip.ParseAddr(host); err == nil {
+		return good("dns", "%s is an address itself", host)
+	}
+	ctx, cancel := context.WithTimeout(ctx, dnsWait)
+	defer cancel()
+	ips, err := net.DefaultResolver.LookupNetIP(ctx, "ip", host)
+	if err != nil {
+		why := err.Error()
+		var d *net.DNSError
+		if errors.As(err, &d) {
+			why = d.Err
+		}
+		if ctx.Err() != nil {
+			why = fmt.Sprintf("no answer within %s", dnsWait)
+		}
+		return bad("dns", exitAgain, "is this machine on the network, and the name right?", "%s is not found (%s)", host, why)
+	}
+	s := ips[0].Unmap().String()
+	if len(ips) > 1 {
+		s += fmt.Sprintf(" and %d more", len(ips)-1)
+	}
+	return good("dns", "%s is %s", host, s)
+}
+
+// errNoAnswer: the API did not answer in time.
+var errNoAnswer = fmt.Errorf("no answer within %s", apiWait)
+
+// lookAtAPI asks the API for nothing in particular, without the key. Any answer
+// will do: who gave it and when is what matters.
+func lookAtAPI(ctx context.Context, client *transport.Client, address string) []finding {
+	ctx, cancel := context.WithTimeoutCause(ctx, apiWait, errNoAnswer)
+	defer cancel()
+	reply, err := client.Do(ctx, transport.Request{Op: "look", Method: http.MethodHead, URL: address})
+	if err != nil {
+		return []finding{unreached(address, err)}
+	}
+	return []finding{lookAtTLS(address, reply.TLS, reply.Status), lookAtClock(reply)}
+}
+
+func unreached(address string, err error) finding {
+	host := address
+	if u, parsed := url.Parse(address); parsed == nil {
+		host = u.Host
+	}
+	var (
+		t      *transport.Error
+		verify *tls.CertificateVerificationError
+		header tls.RecordHeaderError
+	)
+	if errors.As(err, &t) && t.Err != nil {
+		err = t.Err
+	}
+	text := transport.Clean(err.Error())
+	switch {
+	case errors.As(err, &verify):
+		advice := "a certificate authority of your own is trusted with --cacert FILE"
+		var old x509.CertificateInvalidError
+		if errors.As(err, &old) && old.Reason == x509.Expired {
+			advice = "is the clock of this machine right?"
+		}
+		if len(verify.UnverifiedCertificates) > 0 {
+			text += ", issued by " + issuer(verify.UnverifiedCertificates[0])
+		}
+		return bad("tls", exitFailed, advice, "%s: %s", host, text)
+	case errors.As(err, &header), errors.Is(err, http.ErrSchemeMismatch):
+		return bad("tls", exitFailed, "is it the address of the API, and is nothing in between?", "%s does not speak TLS", host)
+	}
+	return bad("connection", exitAgain, "is there a firewall, or a proxy that HTTPS_PROXY should name?", "%s cannot be reached (%s)", host, text)
+}
+
+// expiring is how long before its end a certificate is told of.
+const expiring = 14 * 24 * time.Hour
+
+func lookAtTLS(address string, state *tls.ConnectionState, status int) finding {
+	if state == nil || len(state.PeerCertificates) == 0 {
+		return good("tls", "none, and none is needed: it is on this machine (it answers with status %d)", status)
+	}
+	c := state.PeerCertificates[0]
+	s := fmt.Sprintf("%s, certificate issued by %s, good until %s", tls.VersionName(state.Version), issuer(c), c.NotAfter.Format(time.DateOnly))
+	if time.Until(c.NotAfter) < expiring {
+		return wary("tls", "tell whoever runs "+transport.Redact(address), "%s", s)
+	}
+	return good("tls", "%s", s)
+}
+
+func issuer(c *x509.Certificate) string {
+	return cmp.Or(strings.Join(c.Issuer.Organization, " "), c.Issuer.CommonName, "nobody in particular")
+}
+
+// largestSkew is a difference of clocks that is not worth a word.
+const largestSkew = 30 * time.Second
+
+func lookAtClock(reply *transport.Reply) finding {
+	date, err := http.ParseTime(reply.Header.Get("Date"))
+	if err != nil {
+		return good("clock", "the API does not say what time it is there")
+	}
+	skew := reply.At.Round(0).Sub(date).Round(time.Second)
+	const advice = "let the system set its clock (NTP): with a wrong one, signatures and certificates are refused"
+	switch {
+	case skew >= largestSkew:
+		return wary("clock", advice, "this machine's clock is %s ahead of the API's", skew)
+	case skew <= -largestSkew:
+		return wary("clock", advice, "this machine's clock is %s behind the API's", -skew)
+	}
+	return good("clock", "it agrees with the API's")
+}

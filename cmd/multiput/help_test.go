@@ -1,0 +1,322 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"flag"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/spf13/cobra"
+
+	"github.com/multiput/multiput/pkg/provider"
+	"github.com/multiput/multiput/pkg/sandbox"
+)
+
+var update = flag.Bool("update", false, "write the golden files")
+
+// allCommands are all that the help shows, by their paths.
+func allCommands() (paths []string, all map[string]*cobra.Command) {
+	a := newApp()
+	all = map[string]*cobra.Command{}
+	var walk func(*cobra.Command)
+	walk = func(c *cobra.Command) {
+		if c.Hidden || c.Name() == "help" {
+			return
+		}
+		paths = append(paths, c.CommandPath())
+		all[c.CommandPath()] = c
+		for _, sub := range c.Commands() {
+			walk(sub)
+		}
+	}
+	walk(a.root())
+	return paths, all
+}
+
+// The help of each command is what testdata/help has.
+// go test ./cmd/multiput -run TestHelp -update writes it.
+func TestHelp(t *testing.T) {
+	dir := filepath.Join("..", "..", "testdata", "help")
+	paths, _ := allCommands()
+	var files []string
+	for _, path := range paths {
+		if strings.HasPrefix(path, "multiput completion ") {
+			continue // they are cobra's
+		}
+		var out bytes.Buffer
+		a := newApp()
+		a.stdout = &out
+		if code := a.run(t.Context(), append(strings.Fields(path)[1:], "--help")); code != 0 {
+			t.Errorf("%s --help: exit code %d", path, code)
+		}
+		file := strings.ReplaceAll(path, " ", "-") + ".txt"
+		files = append(files, file)
+		if *update {
+			if err := errors.Join(os.MkdirAll(dir, 0o755), os.WriteFile(filepath.Join(dir, file), out.Bytes(), 0o644)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		want, err := os.ReadFile(filepath.Join(dir, file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := out.String(); got != strings.ReplaceAll(string(want), "\r\n", "\n") {
+			t.Errorf("the help of %s is no longer %s; with -update it becomes:\n%s", path, file, got)
+		}
+	}
+	there, err := filepath.Glob(filepath.Join(dir, "*"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range there {
+		if !slices.Contains(files, filepath.Base(path)) {
+			t.Errorf("%s is the help of no command", path)
+		}
+	}
+}
+
+// notRun are lines of examples that this test cannot run as they stand.
+var notRun = map[string]string{
+	"multiput sandbox --api openai --listen 127.0.0.1:8080": "it serves until Ctrl-C; testdata/script/sandbox.txtar has it",
+}
+
+// Every example of every command runs as it stands, where the files that it
+// names are there, and the APIs that it names are played on this machine.
+func TestExamplesRun(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("the examples are for a shell")
+	}
+	paths, all := allCommands()
+	skipped := 0
+	for _, path := range paths {
+		c := all[path]
+		if strings.HasPrefix(path, "multiput completion") {
+			continue // they are cobra's, and write into the user's shell
+		}
+		if c.Example == "" {
+			t.Errorf("%s has no example", path)
+		}
+		if c.Short == "" || c.Runnable() && c.Long == "" && path != "multiput version" {
+			t.Errorf("%s does not say what it does", path)
+		}
+		for line := range strings.SplitSeq(c.Example, "\n") {
+			line = strings.TrimSpace(line)
+			if line == "" || strings.HasPrefix(line, "#") {
+				continue
+			}
+			if notRun[line] != "" {
+				skipped++
+				continue
+			}
+			t.Run(strings.ReplaceAll(line, "/", "|"), func(t *testing.T) {
+				t.Parallel()
+				example(t, line)
+			})
+		}
+	}
+	if skipped != len(notRun) {
+		t.Errorf("%d lines of examples are left out, and %d are excused", skipped, len(notRun))
+	}
+}
+
+// mine is a manifest of one's own for an API that is the sandbox's file.ai.
+const mine = "my-api.yaml"
+
+// someID is the id of an upload in an example.
+const someID = "1a2b3c4d"
+
+func example(t *testing.T, line string) {
+	dir := t.TempDir()
+	env := []string{
+		"PATH=" + os.Getenv("PATH"), "HOME=" + dir, "NO_PROXY=*",
+		"XDG_STATE_HOME=" + filepath.Join(dir, "state"), "XDG_CONFIG_HOME=" + filepath.Join(dir, "config"),
+	}
+	for _, api := range sandbox.APIs() {
+		s := &sandbox.Server{API: api, Dir: filepath.Join(dir, "served", api), Key: "key-of-" + api}
+		base, stop, err := s.Start(t.Context(), "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = stop() })
+		m, err := provider.Load(api)
+		if err != nil {
+			t.Fatal(err)
+		}
+		env = append(env, m.KeyEnv()+"="+s.Key, "MULTIPUT_"+strings.ToUpper(api)+"_BASE_URL="+base)
+		if api == "upscayl" {
+			own, err := os.ReadFile(filepath.Join("..", "..", "pkg", "provider", "builtin", "upscayl.yaml"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			text := strings.NewReplacer("name: upscayl", "name: my-api", "UPSCAYL_API_KEY", "MY_API_KEY").Replace(string(own))
+			text = regexp.MustCompile(`(?m)^base: .*$`).ReplaceAllString(text, "base: "+base)
+			if err := os.WriteFile(filepath.Join(dir, mine), []byte(text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			env = append(env, "MY_API_KEY="+s.Key)
+		}
+	}
+	for _, word := range regexp.MustCompile(`[a-z]+\.(bin|jsonl|mp4|tar|pdf|csv)\b`).FindAllString(line, -1) {
+		if err := os.WriteFile(filepath.Join(dir, word), bytes.Repeat([]byte("multiput\n"), 50_000), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	// Programs that stand in for the user's own, and the user's profile.
+	bin := filepath.Join(dir, "bin")
+	own := filepath.Join(dir, "config", "multiput")
+	if err := errors.Join(
+		os.MkdirAll(bin, 0o700), os.WriteFile(filepath.Join(bin, "pass"), []byte("#!/bin/sh\necho sk-of-nobody\n"), 0o700),
+		os.MkdirAll(own, 0o700), os.WriteFile(filepath.Join(own, "config.yaml"), []byte("profiles: {work: {provider: openai}}\n"), 0o600),
+	); err != nil {
+		t.Fatal(err)
+	}
+	env = append(env, "PATH="+bin+":"+os.Getenv("PATH"), "EDITOR=true", keyringEnv+"=1", "DBUS_SESSION_BUS_ADDRESS=unix:path=/nowhere")
+	if strings.HasPrefix(line, "multiput login ") {
+		line = "pass show something | " + line
+	}
+	run := func(line string, more ...string) ([]byte, error) {
+		cmd := exec.CommandContext(t.Context(), "sh", "-eu", "-c", line)
+		cmd.Dir, cmd.Env = dir, slices.Concat(env, more)
+		return cmd.CombinedOutput()
+	}
+	if strings.Contains(line, someID) {
+		to := "archetype"
+		if strings.Contains(line, mine) {
+			to = "./" + mine
+		}
+		if err := os.WriteFile(filepath.Join(dir, "killed.bin"), []byte("multiput"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if out, err := run("multiput upload killed.bin -p "+to, killEnv+"=receipt=1+"); err == nil {
+			t.Fatalf("it was not killed:\n%s", out)
+		}
+		id, err := run("multiput list --jq '.uploads[].id'")
+		if err != nil {
+			t.Fatalf("%v\n%s", err, id)
+		}
+		line = strings.ReplaceAll(line, someID, strings.TrimSpace(string(id)))
+	}
+	out, err := run(line)
+	if err != nil || strings.Contains(string(out), "did not happen") {
+		t.Errorf("%v\n%s", err, out)
+	}
+}
+
+// Scripts for each shell come out, and bash, where it is there, can read its own.
+func TestCompletionScripts(t *testing.T) {
+	for _, shell := range []string{"bash", "zsh", "fish", "powershell"} {
+		var out bytes.Buffer
+		a := newApp()
+		a.stdout = &out
+		if code := a.run(t.Context(), []string{"completion", shell}); code != 0 || !strings.Contains(out.String(), "__complete") {
+			t.Errorf("%s: exit code %d, %d bytes", shell, code, out.Len())
+		}
+		path, err := exec.LookPath(shell)
+		if err != nil || shell == "powershell" {
+			continue
+		}
+		cmd := exec.CommandContext(t.Context(), path, "-n")
+		cmd.Stdin = &out
+		if said, err := cmd.CombinedOutput(); err != nil {
+			t.Errorf("%s does not take it: %v\n%s", shell, err, said)
+		}
+	}
+}
+
+// Each command and each page of the documentation becomes a manual page, whose
+// references are to manual pages.
+func TestManualPages(t *testing.T) {
+	dir, docs := t.TempDir(), filepath.Join("..", "..", "docs")
+	a := newApp()
+	if code := a.run(t.Context(), []string{"man", dir, docs}); code != 0 {
+		t.Fatalf("exit code %d", code)
+	}
+	paths, _ := allCommands()
+	var want []string
+	for _, path := range paths {
+		want = append(want, strings.ReplaceAll(path, " ", "-")+".1")
+	}
+	pages, err := filepath.Glob(filepath.Join(docs, "*.md"))
+	if err != nil || len(pages) == 0 {
+		t.Fatalf("%d pages, %v", len(pages), err)
+	}
+	for _, page := range pages {
+		want = append(want, "multiput-"+strings.TrimSuffix(filepath.Base(page), ".md")+".7")
+	}
+	link := regexp.MustCompile(`\\\[la\][^ ]*\.md|multiput-([a-z-]+)\\fP\(7\)`)
+	for _, name := range want {
+		b, err := os.ReadFile(filepath.Join(dir, name))
+		if err != nil {
+			t.Error(err)
+			continue
+		}
+		if !bytes.Contains(b, []byte(".SH NAME")) || !bytes.Contains(b, []byte(".TH ")) {
+			t.Errorf("%s is no manual page:\n%.300s", name, b)
+		}
+		for _, l := range link.FindAllSubmatch(b, -1) {
+			if len(l[1]) == 0 || !slices.Contains(want, "multiput-"+string(l[1])+".7") {
+				t.Errorf("%s refers to %s, which is no manual page", name, l[0])
+			}
+		}
+	}
+	if entries, err := os.ReadDir(dir); err != nil || len(entries) != len(want) {
+		t.Errorf("%d pages, want %d (%v)", len(entries), len(want), err)
+	}
+}
+
+// The examples of docs/troubleshooting.md run, and it has a row for every check
+// and every exit code.
+func TestTroubleshooting(t *testing.T) {
+	text, err := os.ReadFile(filepath.Join("..", "..", "docs", "troubleshooting.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	source, err := filepath.Glob("doctor*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	checks := map[string]bool{}
+	for _, path := range source {
+		if strings.HasSuffix(path, "_test.go") {
+			continue
+		}
+		b, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range regexp.MustCompile(`\b(?:good|wary|bad|failing)\("([a-z]+)"`).FindAllSubmatch(b, -1) {
+			checks[string(m[1])] = true
+		}
+	}
+	if len(checks) < 10 {
+		t.Errorf("only %d checks were found", len(checks))
+	}
+	for check := range checks {
+		if !regexp.MustCompile("(?m)^\\|.*`" + check + "`.*\\|.*\\|$").Match(text) {
+			t.Errorf("there is no row for the check %s", check)
+		}
+	}
+	for _, code := range append([]int{130, 143}, urgency...) {
+		if code != 0 && !regexp.MustCompile(`(?m)^\| ([0-9]+, )*`+strconv.Itoa(code)+`(, [0-9]+)* \|`).Match(text) {
+			t.Errorf("there is no row for exit code %d", code)
+		}
+	}
+	if runtime.GOOS == "windows" {
+		t.Skip("the examples are for a shell")
+	}
+	examples := regexp.MustCompile("(?s)```sh\n(.*?)```").FindAllSubmatch(text, -1)
+	if len(examples) < 4 {
+		t.Fatalf("it has %d examples", len(examples))
+	}
+	for _, e := range examples {
+		t.Run("", func(t *testing.T) { example(t, string(e[1])) })
+	}
+}
