@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"syscall"
 
 	"crypto/tls"
 
@@ -109,8 +110,8 @@ var classes = []class{
 		}
 		return "--checksum auto accepts an upload that nothing can verify"
 	}},
-	{wraps(upload.ErrChanged), exitData, "data", say("run the same command again when the file is at rest: only what differs is sent")},
-	{wraps(upload.ErrChecksum), exitData, "data", say("something between here and the store alters the data; run the same command again to send once more what was damaged")},
+	{wraps(upload.ErrChanged), exitData, "data", say("run the same command again when the file is at rest: what is still the same is not sent again, where the provider lets parts be replaced")},
+	{wraps(upload.ErrChecksum), exitData, "data", say("something between here and the store alters the data; run the same command again to send it once more")},
 	{typed[*config.Error], exitConfig, "config", unknownHint},
 	{typed[*usageError], exitUsage, "usage", func(f failure) string {
 		var u *usageError
@@ -152,7 +153,9 @@ var classes = []class{
 	{wraps(upload.ErrUnfinished), exitAgain, "tempfail", say(again)},
 	{wraps(upload.ErrReply), exitFailed, "failed", baseHint},
 	{wraps(upload.ErrRefused, upload.ErrLimit, upload.ErrGone), exitFailed, "failed", refusedHint},
+	{wraps(syscall.EMFILE, syscall.ENFILE), exitJournal, "cantcreat", say("too many files are open: raise the limit (ulimit -n), or use less --concurrency")},
 	{wraps(upload.ErrJournal), exitJournal, "cantcreat", say("--journal PATH names another journal")},
+	{inTrouble, exitAgain, "tempfail", say(again)},
 	{func(error) bool { return true }, exitFailed, "failed", baseHint},
 }
 
@@ -163,6 +166,13 @@ func unknownHint(f failure) string {
 		return ""
 	}
 	return strings.TrimPrefix(manifest.DidYouMean(u.Name, u.Known), ", ")
+}
+
+// inTrouble reports whether a server said that it could not, and nothing was
+// refused: not even where it asks for no other try now.
+func inTrouble(err error) bool {
+	var t *transport.Error
+	return errors.As(err, &t) && t.Status >= http.StatusInternalServerError && !errors.Is(err, upload.ErrRefused)
 }
 
 func isPlan(err error) bool { return typed[*upload.PlanError](err) }
@@ -245,7 +255,7 @@ func (a *app) tell(f failure) int {
 
 func interruptedMessage(r upload.Report) string {
 	if r.Parts == 0 {
-		return "interrupted: nothing was sent yet."
+		return "interrupted: nothing was sent yet. Run the same command again to start."
 	}
 	return fmt.Sprintf("interrupted: %d of %d parts are stored. Run the same command again to continue.", r.PartsStored, r.Parts)
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"math/rand/v2"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -91,7 +92,8 @@ type temporary interface {
 // no network, or nobody listens.
 func Unreached(err error) bool {
 	var e *Error
-	return errors.As(err, &e) && e.Unsent && e.Retry
+	// Without a descriptor for it, no connection was even tried.
+	return errors.As(err, &e) && e.Unsent && e.Retry && !errors.Is(err, syscall.EMFILE) && !errors.Is(err, syscall.ENFILE)
 }
 
 // Retry calls send until it succeeds, fails for good or the policy or its

@@ -54,7 +54,8 @@ func (r *run) complete(ctx context.Context, rec *Record) error {
 	case errors.Is(err, ErrCompleted):
 		return fmt.Errorf("the provider says that it was completed, and nothing that its result could be read from: %w: %w", ErrDoubt, err)
 	case doubt && (errors.Is(err, ErrDenied) || errors.Is(err, ErrUnfinished)):
-		return err // with other credentials, or later, it can be asked again
+		// With other credentials, or later, it can be asked again.
+		return fmt.Errorf("complete was sent, and whether it was done is not known yet: %w", err)
 	case doubt:
 		return fmt.Errorf("complete was sent, and no clear answer came: %w: %w", ErrDoubt, err)
 	}
@@ -90,7 +91,8 @@ func (r *run) end(ctx context.Context, up Upload, rs []Receipt, d Digests, doubt
 		doubt = doubt || err != nil && !clearly(err)
 		return err
 	})
-	if err == nil || !doubt || prober == nil || ctx.Err() != nil || errors.Is(err, ErrChecksum) || errors.Is(err, ErrDenied) {
+	// Gone may mean completed, by another run of which this one does not know.
+	if err == nil || !doubt && !errors.Is(err, ErrGone) || prober == nil || ctx.Err() != nil || errors.Is(err, ErrChecksum) || errors.Is(err, ErrDenied) {
 		return result, doubt, err
 	}
 	answer := Unknown
@@ -112,6 +114,8 @@ func (r *run) end(ctx context.Context, up Upload, rs []Receipt, d Digests, doubt
 		return Result{}, true, err
 	case errors.Is(asked, ErrDenied):
 		return Result{}, true, asked
+	case !doubt:
+		return Result{}, false, err
 	case answer != NotCompleted:
 		return Result{}, true, err
 	case clearly(err) && !passes(err):
@@ -163,8 +167,8 @@ func clearly(err error) bool {
 	switch t.Status {
 	case http.StatusTooManyRequests:
 		return true
-	case http.StatusMovedPermanently, http.StatusFound, http.StatusTemporaryRedirect, http.StatusPermanentRedirect:
-		return true // somebody else is to do it; a 303 says that it was done
+	case http.StatusTemporaryRedirect, http.StatusPermanentRedirect:
+		return true // somebody else is to do it; the others may mean that the answer is elsewhere
 	case http.StatusServiceUnavailable:
 		// A proxy says it too, of a server that it lost in the middle; but it
 		// does not know when to come again.

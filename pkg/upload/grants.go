@@ -24,10 +24,12 @@ type grants struct {
 	queue   []Part       // not begun yet, in order
 	waiting map[int]Part // begun, and without leave
 	have    map[int]held
+	batches int
 }
 
 type held struct {
 	Grant
+	batch int       // those that came together
 	until time.Time // when it counts as expired; zero: the store decides
 }
 
@@ -50,8 +52,9 @@ func newGrants(parts []Part, first []Grant) *grants {
 func (g *grants) keep(gs []Grant) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	g.batches++
 	for _, x := range gs {
-		h := held{Grant: x}
+		h := held{Grant: x, batch: g.batches}
 		if left := time.Until(x.Expires); !x.Expires.IsZero() && left > 0 {
 			h.until = x.Expires.Add(-min(10*time.Second, left/10))
 		}
@@ -147,12 +150,20 @@ func (g *grants) wanted(p Part) []Part {
 	return ask
 }
 
-// refuse forgets a grant that the store refused, unless a newer one came.
+// refuse forgets a grant that the store refused, unless a newer one came, and
+// those that came with it where there are others to be had: they have ended too.
 func (g *grants) refuse(x Grant) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if same(g.have[x.Part].Grant, x) {
-		delete(g.have, x.Part)
+	h := g.have[x.Part]
+	if !same(h.Grant, x) {
+		return
+	}
+	delete(g.have, x.Part)
+	for part, other := range g.have {
+		if g.regrant && other.batch == h.batch && !h.Expires.Before(other.Expires) {
+			delete(g.have, part)
+		}
 	}
 }
 

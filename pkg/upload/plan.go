@@ -125,7 +125,15 @@ func Tile(size int64, parts []Part, held []Range) error {
 		return cmp.Or(cmp.Compare(a.Offset, b.Offset), cmp.Compare(a.Size, b.Size))
 	})
 	var end int64
+	last := -1 // number
 	for _, p := range pieces {
+		if p.part != nil {
+			// A store puts parts together by their numbers.
+			if p.part.Number <= last {
+				return bad("part %d comes before part %d in the file", last, p.part.Number)
+			}
+			last = p.part.Number
+		}
 		switch {
 		case p.Offset < 0 || p.Size < 0:
 			return bad("%s is %d bytes at byte %d", what(p), p.Size, p.Offset)

@@ -64,7 +64,9 @@ func passes(err error) bool {
 
 // unfinished marks an error that passes as one after which to run again.
 func unfinished(err error) error {
-	if passes(err) {
+	// An answer that cannot be used, however often it is asked for, is no matter
+	// of time.
+	if passes(err) && !errors.Is(err, ErrReply) {
 		return &exhausted{err}
 	}
 	return err

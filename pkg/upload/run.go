@@ -54,8 +54,8 @@ var errStartOver = errors.New("the upload cannot be continued")
 // lost turns the errors by which the provider says that an upload cannot go on
 // into the one that starts over.
 func (r *run) lost(err error) error {
-	if r.overdue && errors.Is(err, ErrRefused) {
-		return fmt.Errorf("the upload expired at %s: %w: %w", r.current.Expires.Format(time.RFC3339), errStartOver, err)
+	if end := r.current.Expires; !end.IsZero() && !time.Now().Before(end) && errors.Is(err, ErrRefused) {
+		return fmt.Errorf("the upload expired at %s: %w: %w: %w", end.Format(time.RFC3339), errStartOver, ErrExpired, err)
 	}
 	if errors.Is(err, ErrGone) || (errors.Is(err, ErrExpired) && !errors.Is(err, ErrUnfinished)) {
 		return fmt.Errorf("%w: %w", errStartOver, err)
