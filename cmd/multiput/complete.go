@@ -59,10 +59,11 @@ func completeProvider(_ *cobra.Command, _ []string, begun string) ([]string, cob
 		if !strings.HasPrefix(name, begun) {
 			continue
 		}
-		if m, err := loadManifest(name); err == nil {
-			name += "\t" + m.Title()
+		m, err := loadManifest(name)
+		if err != nil {
+			continue // it is of no use
 		}
-		names = append(names, name)
+		names = append(names, name+"\t"+m.Title())
 	}
 	return names, cobra.ShellCompDirectiveDefault
 }

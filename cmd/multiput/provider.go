@@ -20,7 +20,7 @@ manifest. The built-in ones are manifests too.`,
 		Example: `  multiput provider list
   multiput provider show openai
   multiput provider new acme >acme.yaml
-  multiput provider check acme.yaml`,
+  multiput provider check my-api.yaml`,
 	}
 	c.AddCommand(a.providerListCmd(), a.providerShowCmd(), a.providerNewCmd(), a.providerCheckCmd())
 	return c

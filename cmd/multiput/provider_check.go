@@ -32,7 +32,7 @@ With --live, a file as small as the API takes goes through every step of the rea
 one too. It stays there; a second upload is begun and aborted, where that can be
 done. The key is found as for any upload.`,
 		Example: `  multiput provider check my-api.yaml
-  multiput provider check --live my-api.yaml --set folder=test`,
+  multiput provider check --live my-api.yaml`,
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: completeOneProvider,
 		RunE: func(c *cobra.Command, args []string) error {

@@ -12,9 +12,8 @@ func (a *app) providerNewCmd() *cobra.Command {
 		Short: "Print a commented manifest to start from",
 		Long: `Print a commented manifest to start from. It passes provider check as it is:
 change it step by step, and check it after each.`,
-		Example: `  multiput provider new acme >acme.yaml
-  multiput provider check acme.yaml`,
-		Args: cobra.ExactArgs(1),
+		Example: `  multiput provider new acme >acme.yaml`,
+		Args:    cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
 			text, err := provider.New(args[0])
 			if err != nil {

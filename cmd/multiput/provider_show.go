@@ -19,6 +19,8 @@ func (a *app) providerShowCmd() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "show NAME|FILE",
 		Short: "Say what a provider takes, can do and cannot do",
+		Long: `Say what a provider takes (its options, the variable of its key, its limits), what
+it can do and what it cannot. --manifest prints the manifest itself.`,
 		Example: `  multiput provider show archetype
   multiput provider show ./my-api.yaml --json
   # start from a manifest that there is
