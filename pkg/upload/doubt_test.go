@@ -83,6 +83,7 @@ func TestAskedHowItEnded(t *testing.T) {
 		anew              bool
 	}{
 		"a clear yes":                         {[]error{nil}, nil, 1, 0, nil, upload.Delivered, false},
+		"gone, as it was completed before":    {[]error{fmt.Errorf("%w: %w", errActed, errGone)}, nil, 1, 1, nil, upload.Delivered, false},
 		"a clear no":                          {[]error{errRefused}, nil, 1, 0, upload.ErrRefused, upload.Sending, false},
 		"lost":                                {[]error{errLost}, nil, 1, 1, nil, upload.Delivered, false},
 		"lost, and gone":                      {[]error{errLost, errGone}, nil, 1, 1, nil, upload.Delivered, false},

@@ -432,3 +432,41 @@ func (p partial) Grant(ctx context.Context, u upload.Upload, parts []upload.Part
 	gs, err := p.cloud.Grant(ctx, u, parts)
 	return p.keep(gs), err
 }
+
+// Grants that came with one that has ended are not tried one after the other.
+func TestABatchThatHasEnded(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := newRig(t, 64_000)
+		r.cloud.granted, r.concurrency = true, 8
+		tries := 0
+		r.cloud.takes = time.Second
+		r.cloud.refuseGrant = func(_ upload.Part, serial int) bool {
+			if serial <= 64 { // those of create
+				tries++
+				return true
+			}
+			return false
+		}
+		r.ok()
+		if tries > 8 || len(r.cloud.grants) > 64/8+2 {
+			t.Errorf("%d dead grants were tried, and %d requests made for new ones", tries, len(r.cloud.grants))
+		}
+	})
+}
+
+// An answer without a receipt is no matter of time.
+func TestNoReceiptEver(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := newRig(t, 10_000)
+		r.cloud.onPut = func(int, upload.Part) error { return noReceipt{} }
+		_, err := r.run(t.Context())
+		if !errors.Is(err, upload.ErrReply) || errors.Is(err, upload.ErrUnfinished) {
+			t.Errorf("error %v", err)
+		}
+	})
+}
+
+// noReceipt is what a provider says of an answer without one.
+type noReceipt struct{ expiredAndTemporary }
+
+func (noReceipt) Unwrap() error { return upload.ErrReply }

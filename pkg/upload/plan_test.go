@@ -1,6 +1,7 @@
 package upload_test
 
 import (
+	"cmp"
 	"errors"
 	"math"
 	"slices"
@@ -105,6 +106,7 @@ func TestTile(t *testing.T) {
 		{"a sum that wraps", 10, parts{{1, 0, math.MaxInt64}, {2, math.MaxInt64, math.MaxInt64}}, nil, "beyond"},
 		{"an end that wraps", math.MaxInt64, parts{{1, 0, 5}, {2, 5, math.MaxInt64}}, nil, "part 2 goes on beyond"},
 		{"parts for an empty file", 0, parts{{1, 0, 1}}, nil, "beyond"},
+		{"in another order than its numbers", 10, parts{{2, 0, 5}, {1, 5, 5}}, nil, "part 2 comes before part 1"},
 		{"a file of less than nothing", -1, nil, nil, "ends at byte 0 of -1"},
 	}
 	for _, test := range tests {
@@ -201,6 +203,7 @@ func FuzzTile(f *testing.F) {
 				cover(h.Offset, h.Size)
 			}
 			want = want && !slices.ContainsFunc(covered, func(n int) bool { return n != 1 })
+			want = want && slices.IsSortedFunc(parts, func(a, b upload.Part) int { return cmp.Compare(a.Offset, b.Offset) })
 		}
 		if err := upload.Tile(size, parts, held); (err == nil) != want {
 			t.Errorf("size %d, %v, %v: error %v, want one: %t", size, parts, held, err, !want)

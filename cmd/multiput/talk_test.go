@@ -1,0 +1,42 @@
+package main
+
+import (
+	"bytes"
+	"io"
+	"strings"
+	"testing"
+)
+
+// What is said comes out, in order, by the time it is flushed.
+func TestTalkComesOut(t *testing.T) {
+	var b bytes.Buffer
+	talk := newTalker(&b)
+	var want strings.Builder
+	for range 1000 {
+		io.WriteString(talk, "a line\n")
+		want.WriteString("a line\n")
+	}
+	talk.flush()
+	if b.String() != want.String() {
+		t.Errorf("%d bytes came out of %d", b.Len(), want.Len())
+	}
+	talk.end()
+}
+
+// Nobody waits for a reader that has stopped, and what it does not take is
+// bounded.
+func TestTalkIsNotWaitedFor(t *testing.T) {
+	r, w := io.Pipe() // nobody reads
+	defer r.Close()
+	talk := newTalker(w)
+	line := bytes.Repeat([]byte("x"), 1000)
+	for range 3 * maxTalk / len(line) {
+		if n, err := talk.Write(line); n != len(line) || err != nil {
+			t.Fatal(n, err)
+		}
+	}
+	if len(talk.said) > maxTalk {
+		t.Errorf("%d bytes wait", len(talk.said))
+	}
+	talk.end() // it ends, a moment later
+}
