@@ -13,7 +13,9 @@ func TestTalkComesOut(t *testing.T) {
 	talk := newTalker(&b)
 	var want strings.Builder
 	for range 1000 {
-		talk.Write([]byte("a line\n"))
+		if _, err := talk.Write([]byte("a line\n")); err != nil {
+			t.Fatal(err)
+		}
 		want.WriteString("a line\n")
 	}
 	talk.flush()
