@@ -110,7 +110,12 @@ var classes = []class{
 		}
 		return "--checksum auto accepts an upload that nothing can verify"
 	}},
-	{wraps(upload.ErrChanged), exitData, "data", say("run the same command again when the file is at rest: what is still the same is not sent again, where the provider lets parts be replaced")},
+	{wraps(upload.ErrChanged), exitData, "data", func(f failure) string {
+		if f.file == stdin {
+			return "a stream cannot be sent again: run it anew, or upload the same data as a file with the same --name"
+		}
+		return "run the same command again when the file is at rest: what is still the same is not sent again, where the provider lets parts be replaced"
+	}},
 	{wraps(upload.ErrChecksum), exitData, "data", say("something between here and the store alters the data; run the same command again to send it once more")},
 	{typed[*config.Error], exitConfig, "config", unknownHint},
 	{typed[*usageError], exitUsage, "usage", func(f failure) string {
@@ -133,6 +138,9 @@ var classes = []class{
 	{wraps(upload.ErrNothing), exitUsage, "usage", say("multiput list --all shows what there is")},
 	{wraps(upload.ErrBusy), exitAgain, "tempfail", say("wait for it to end, then run the same command again")},
 	{wraps(upload.ErrDenied), exitDenied, "noperm", func(f failure) string {
+		if f.keyFrom != "" && !typed[*transport.Error](f.err) {
+			return "" // it was not even read
+		}
 		if f.keyFrom != "" {
 			return "is the key from " + f.keyFrom + " a valid one?"
 		}

@@ -104,7 +104,8 @@ func (a *app) resume(ctx context.Context, cfg config.Config, o recordedOptions, 
 	}
 	if len(ids) == 0 {
 		for _, l := range known {
-			if unfinished(l) {
+			// What came from a pipe is gone with the process that read it.
+			if unfinished(l) && !streamed(l.Record.Path) {
 				chosen = append(chosen, l)
 			}
 		}

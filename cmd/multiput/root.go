@@ -120,7 +120,7 @@ func asUsage(c *cobra.Command) {
 	}
 	if c.Name() == "help" {
 		c.Args = func(c *cobra.Command, args []string) error {
-			if found, _, err := c.Root().Find(args); err != nil || len(args) > 0 && found == c.Root() {
+			if found, rest, err := c.Root().Find(args); err != nil || len(args) > 0 && found == c.Root() || len(rest) > 0 {
 				return fmt.Errorf("unknown command %q%s", strings.Join(args, " "), meantCommand(found, args))
 			}
 			return nil

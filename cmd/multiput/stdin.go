@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/dustin/go-humanize"
 	"golang.org/x/term"
@@ -33,6 +34,14 @@ func (a *app) stream(ctx context.Context, u *upload.Uploader, f upload.File, o u
 	}
 	warn("standard input can be read only once: if this ends before it is done, only the same data as a file, with the same --name, continues it")
 	return u.UploadStream(ctx, a.stdin, size, s, f)
+}
+
+// streamed reports whether a recorded path is that of a stream's spool, which is
+// not there any more.
+func streamed(path string) bool {
+	dir, err := config.StateDir()
+	_, gone := os.Lstat(path)
+	return err == nil && gone != nil && strings.HasPrefix(path, filepath.Join(dir, "spool")+string(os.PathSeparator))
 }
 
 // rest is how much of a regular file is still to be read; -1 for anything else.

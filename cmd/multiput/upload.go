@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"maps"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -115,6 +116,9 @@ func (a *app) upload(ctx context.Context, cfg config.Config, o uploadOptions, fi
 		}
 		files = append(files, more...)
 	}
+	if err := distinct(files); err != nil {
+		return err
+	}
 	if o.name != "" && len(files) > 1 {
 		return usagef("--name names one file, and there are %d", len(files))
 	}
@@ -140,6 +144,29 @@ func (a *app) upload(ctx context.Context, cfg config.Config, o uploadOptions, fi
 	b := &batch{app: a, cfg: cfg, opts: o, to: u, m: m, out: out, show: show}
 	if code := b.run(ctx, files); code != 0 {
 		return &severalError{code}
+	}
+	return nil
+}
+
+// distinct refuses what is no name of a file, and a file that is named twice: two
+// uploads of it would be in each other's way.
+func distinct(files []string) error {
+	seen := make(map[string]string, len(files))
+	for _, file := range files {
+		if file == "" {
+			return usagef("the name of a file is empty")
+		}
+		path, err := filepath.Abs(file)
+		if err != nil {
+			continue // whoever opens it says so
+		}
+		if real, err := filepath.EvalSymlinks(path); err == nil {
+			path = real
+		}
+		if first, twice := seen[path]; twice && file != stdin {
+			return usagef("%s is named twice (as %s too)", transport.Visible(file), transport.Visible(first))
+		}
+		seen[path] = file
 	}
 	return nil
 }
