@@ -173,12 +173,18 @@ func (r *rehearsal) startAgain(t *testing.T) {
 	t.Fatal(err)
 }
 
+// given are the addresses that freeAddr gave: none is given twice.
+var given sync.Map
+
 // freeAddr is an address that a server can come back to: below the ports that
 // systems give to clients, one of which might take it in between.
 func freeAddr(t *testing.T) string {
 	t.Helper()
 	for range 100 {
 		addr := fmt.Sprintf("127.0.0.1:%d", 15000+rand.IntN(15000))
+		if _, twice := given.LoadOrStore(addr, true); twice {
+			continue // another test's server may be about to come back to it
+		}
 		l, err := net.Listen("tcp", addr)
 		if err != nil {
 			continue
@@ -195,11 +201,21 @@ func freeAddr(t *testing.T) string {
 func newRehearsal(t *testing.T, api string, partSize int64) *rehearsal {
 	t.Helper()
 	dir := t.TempDir()
-	s := &sandbox.Server{
-		API: api, Dir: filepath.Join(dir, "served"), Key: "key-of-" + api, StoreListen: freeAddr(t),
-		PartSize: partSize, Faults: &sandbox.Faults{},
+	var (
+		s    *sandbox.Server
+		base string
+		stop func() error
+		err  error
+	)
+	for range 10 { // another program may take the address in between
+		s = &sandbox.Server{
+			API: api, Dir: filepath.Join(dir, "served"), Key: "key-of-" + api, StoreListen: freeAddr(t),
+			PartSize: partSize, Faults: &sandbox.Faults{},
+		}
+		if base, stop, err = s.Start(t.Context(), freeAddr(t)); err == nil {
+			break
+		}
 	}
-	base, stop, err := s.Start(t.Context(), freeAddr(t))
 	if err != nil {
 		t.Fatal(err)
 	}
