@@ -76,7 +76,7 @@ func (j *actions) observe(file string, quiet bool, next func(upload.Event)) func
 			text = transport.Clean(e.Text)
 		case upload.Lost:
 			text = fmt.Sprintf("part %d is sent again: %s", e.Part.Number, transport.Visible(e.Why))
-		case upload.Ended:
+		case upload.Finished:
 			j.note(row{file: file, report: e.Report})
 		}
 		if text != "" && !quiet {

@@ -111,7 +111,7 @@ func TestSummary(t *testing.T) {
 	}
 	j, _, _ := inJob(map[string]string{"GITHUB_STEP_SUMMARY": path})
 	watch := func(file string, r upload.Report) {
-		j.observe(file, false, func(upload.Event) {})(upload.Ended{Report: r})
+		j.observe(file, false, func(upload.Event) {})(upload.Finished{Report: r})
 	}
 	watch("a|b*.bin", upload.Report{
 		File: upload.File{Path: "/a", Size: 7_900_000_000}, Parts: 127, PartsReused: 121, Elapsed: 19 * time.Second,

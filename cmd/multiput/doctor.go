@@ -375,10 +375,10 @@ func lookAtUploads(open []upload.Record, now time.Time) (found []finding) {
 // what it is that ends then.
 func whatEnds(r upload.Record) (end time.Time, of string) {
 	end, of = r.Upload.Expires, "the upload"
-	if r.Upload.Regrant {
+	if r.Upload.Renewable {
 		return end, of
 	}
-	for _, g := range r.Grants {
+	for _, g := range r.Presigned {
 		if _, stored := r.Receipts[g.Part]; !stored && !g.Expires.IsZero() && (end.IsZero() || g.Expires.Before(end)) {
 			end, of = g.Expires, "the time of the addresses of its parts"
 		}

@@ -191,16 +191,16 @@ func TestDoctorTellsWhatExpires(t *testing.T) {
 	now := time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)
 	parts := []upload.Part{{Number: 1, Size: 5}, {Number: 2, Size: 5}}
 	record := func(state upload.State, expires time.Duration) upload.Record {
-		r := upload.Record{Path: "/d/a.bin", State: state, Target: upload.Target{Provider: "openai"}, Upload: upload.Upload{ID: "u", Parts: parts, Regrant: true},
+		r := upload.Record{Path: "/d/a.bin", State: state, Target: upload.Target{Provider: "openai"}, Upload: upload.Upload{ID: "u", Parts: parts, Renewable: true},
 			Receipts: map[int]upload.Receipt{1: {Part: 1}}}
 		if expires != 0 {
 			r.Upload.Expires = now.Add(expires)
 		}
 		return r
 	}
-	grants := record(upload.Sending, 0)
-	grants.Upload.Regrant = false
-	grants.Grants = []upload.Grant{{Part: 1, Expires: now.Add(-time.Hour)}, {Part: 2, Expires: now.Add(15 * time.Minute)}}
+	urls := record(upload.Sending, 0)
+	urls.Upload.Renewable = false
+	urls.Presigned = []upload.Presigned{{Part: 1, Expires: now.Add(-time.Hour)}, {Part: 2, Expires: now.Add(15 * time.Minute)}}
 	for _, c := range []struct {
 		record upload.Record
 		want   string
@@ -209,7 +209,7 @@ func TestDoctorTellsWhatExpires(t *testing.T) {
 		{record(upload.Sending, 2*time.Hour), "ok 1 unfinished, none in doubt, none that ends within 1h0m0s"},
 		{record(upload.Sending, 20*time.Minute), "warning /d/a.bin to openai: 1 of 2 parts are stored, and the upload ends in 20m0s: run the same command again before that"},
 		{record(upload.Sending, -3*time.Hour), "warning /d/a.bin to openai: 1 of 2 parts are stored, and the upload ended 3 hours ago: run the same command again: it begins a new upload if it has to"},
-		{grants, "warning /d/a.bin to openai: 1 of 2 parts are stored, and the time of the addresses of its parts ends in 15m0s: run the same command again before that"},
+		{urls, "warning /d/a.bin to openai: 1 of 2 parts are stored, and the time of the addresses of its parts ends in 15m0s: run the same command again before that"},
 		{record(upload.Completing, 0), "warning /d/a.bin to openai: complete was sent and no clear answer came: run the same command again to ask the provider"},
 		{record(upload.Done, 0), "warning /d/a.bin to openai is uploaded, and its result was not printed: run the same command again to have its result printed"},
 	} {

@@ -107,8 +107,8 @@ func newDryPlan(file string, v upload.Preview, requests []manifest.Request) dryP
 			d.Ends = &end
 		}
 	}
-	if v.GrantLife > 0 {
-		d.URLSeconds = new(v.GrantLife.Seconds())
+	if v.URLLife > 0 {
+		d.URLSeconds = new(v.URLLife.Seconds())
 	}
 	return d
 }
@@ -126,7 +126,7 @@ func dryRequests(v upload.Preview, all []manifest.Request) []dryRequest {
 			}
 		case "part":
 			times, known = len(v.Left), v.Parts != nil
-		case "grant", "checkpoint": // as many as it takes
+		case "presign", "checkpoint": // as many as it takes
 			known = !sends
 		case "complete":
 			if v.Next != upload.StepDeliver {
@@ -202,7 +202,7 @@ func planRows(d dryPlan, v upload.Preview) [][2]string {
 	case d.Ends != nil:
 		all = append(all, [2]string{"ends", d.Ends.Local().Format(time.DateTime) + " (in " + rough(time.Until(*d.Ends)) + ")"})
 	case d.URLSeconds != nil:
-		all = append(all, [2]string{"ends", fmt.Sprintf("the addresses of the parts, %s after they are given", v.GrantLife)})
+		all = append(all, [2]string{"ends", fmt.Sprintf("the addresses of the parts, %s after they are given", v.URLLife)})
 	case d.Next == upload.StepCreate:
 		all = append(all, [2]string{"ends", "known once it has begun"})
 	}

@@ -75,13 +75,13 @@ func stateOf(l journal.Listed) string {
 }
 
 // endOf is when an upload can no longer be gone on with, as far as that is
-// known: its own end, or that of its grants if there are no others.
+// known: its own end, or that of its urls if there are no others.
 func endOf(r upload.Record) time.Time {
 	if r.State != upload.Sending {
 		return time.Time{}
 	}
 	end := r.Upload.Expires
-	for _, g := range r.Grants { // only those that cannot be renewed are kept
+	for _, g := range r.Presigned { // only those that cannot be renewed are kept
 		if !g.Expires.IsZero() && (end.IsZero() || g.Expires.Before(end)) {
 			end = g.Expires
 		}

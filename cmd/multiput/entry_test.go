@@ -27,7 +27,7 @@ func an(id, path string, s upload.State) journal.Listed {
 	l.Record = upload.Record{
 		Target: upload.Target{Provider: "openai", Base: "https://api.openai.com/v1", Name: filepath.Base(path), Options: json.RawMessage(`{"purpose":"batch"}`)},
 		Path:   path, State: s, Started: began, Updated: began.Add(time.Hour),
-		Upload: upload.Upload{ID: "upload_" + id, File: upload.File{Size: 400e6, Type: "text/plain"}, Regrant: true},
+		Upload: upload.Upload{ID: "upload_" + id, File: upload.File{Size: 400e6, Type: "text/plain"}, Renewable: true},
 	}
 	for n := range 4 {
 		l.Record.Upload.Parts = append(l.Record.Upload.Parts, upload.Part{Number: n + 1, Offset: int64(n) * 100e6, Size: 100e6})
@@ -44,15 +44,15 @@ func several() []journal.Listed {
 	sending, running := an("1a2b3c4d5", "/data/a.jsonl", upload.Sending), an("1a2b3c4d6", "/data/b.jsonl", upload.Completing)
 	running.Holder = &journal.Holder{PID: 4711, Host: "build-3", Since: began}
 	sending.Record.Upload.Expires = began.Add(3 * time.Hour)
-	grants := an("77", "/data/c.mov", upload.Sending)
-	grants.Record.Upload.Regrant = false
-	grants.Record.Grants = []upload.Grant{{Part: 1, Expires: began.Add(2 * time.Hour)}, {Part: 2, Expires: began.Add(80 * time.Minute)}}
+	urls := an("77", "/data/c.mov", upload.Sending)
+	urls.Record.Upload.Renewable = false
+	urls.Record.Presigned = []upload.Presigned{{Part: 1, Expires: began.Add(2 * time.Hour)}, {Part: 2, Expires: began.Add(80 * time.Minute)}}
 	unknown := an("78", "/data/e", upload.Sending)
 	unknown.Holder = new(journal.Holder)
 	delivered := an("99", "/data/\x1b[31mred\n.bin", upload.Delivered)
 	delivered.Holder = running.Holder // it begins anew
 	delivered.Record.Updated = began.Add(-100 * time.Hour)
-	return []journal.Listed{sending, running, grants, an("88", "/data/d.bin", upload.Completing), unknown, an("98", "/data/f", upload.Done), an("97", "/data/g", upload.Spoiled), delivered}
+	return []journal.Listed{sending, running, urls, an("88", "/data/d.bin", upload.Completing), unknown, an("98", "/data/f", upload.Done), an("97", "/data/g", upload.Corrupt), delivered}
 }
 
 func TestTable(t *testing.T) {
@@ -227,7 +227,7 @@ func TestThief(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	err = e.Begin(t.Context(), upload.Record{State: upload.Sending, Upload: upload.Upload{ID: "u", Regrant: true, File: upload.File{Size: 7}, Parts: []upload.Part{{Number: 1, Size: 7}}}})
+	err = e.Begin(t.Context(), upload.Record{State: upload.Sending, Upload: upload.Upload{ID: "u", Renewable: true, File: upload.File{Size: 7}, Parts: []upload.Part{{Number: 1, Size: 7}}}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -272,7 +272,7 @@ func TestResumedElsewhere(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	err = e.Begin(t.Context(), upload.Record{State: upload.Sending, Upload: upload.Upload{ID: "u", Regrant: true, File: upload.File{Size: 7}, Parts: []upload.Part{{Number: 1, Size: 7}}}})
+	err = e.Begin(t.Context(), upload.Record{State: upload.Sending, Upload: upload.Upload{ID: "u", Renewable: true, File: upload.File{Size: 7}, Parts: []upload.Part{{Number: 1, Size: 7}}}})
 	if err != nil {
 		t.Fatal(err)
 	}

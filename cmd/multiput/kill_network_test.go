@@ -148,14 +148,14 @@ func TestKillAtEveryStep(t *testing.T) {
 				steps = []string{"put@after=1", "complete"}
 			}
 			if w.api == "archetype" {
-				steps = append(steps, "grant", "checkpoint")
+				steps = append(steps, "presign", "checkpoint")
 			}
 			for _, step := range steps {
 				for _, kind := range []string{"kill", "kill-late"} {
 					t.Run(fmt.Sprintf("%s/%s:%s", w, step, kind), func(t *testing.T) {
 						t.Parallel()
 						d := w.open(t, server)
-						if step == "grant" {
+						if step == "presign" {
 							d.fault(t, "put@after=1:expire")
 						}
 						d.fault(t, step+":"+kind)

@@ -64,10 +64,10 @@ func shownProvider(m *manifest.Manifest, file string) map[string]any {
 		"schema": 1, "provider": providerOf(m.Name(), file, m, nil), "options": options,
 		"limits": map[string]any{
 			"min_size": l.MinSize, "max_size": l.MaxSize, "part_min": l.MinPart, "part_max": l.MaxPart, "part_count": l.MaxParts,
-			"grant_life_seconds": l.GrantLife.Seconds(),
+			"url_life_seconds": l.URLLife.Seconds(),
 		},
 		"abilities": map[string]any{
-			"plan": ab.Plan, "grants": ab.Grants, "checkpoint": ab.Checkpoints, "take_over": ab.TakesOver,
+			"plan": ab.Plan, "urls": ab.URLs, "checkpoint": ab.Checkpoints, "take_over": ab.TakesOver,
 			"probe": ab.Probes, "abort": ab.Aborts, "digests": append([]string{}, ab.Digests...),
 		},
 	}
@@ -136,8 +136,8 @@ func limitsText(m *manifest.Manifest) string {
 	if l.MaxParts > 0 {
 		all = append(all, fmt.Sprintf("at most %d parts", l.MaxParts))
 	}
-	if l.GrantLife > 0 {
-		all = append(all, fmt.Sprintf("the addresses of parts are good for %s", l.GrantLife))
+	if l.URLLife > 0 {
+		all = append(all, fmt.Sprintf("the addresses of parts are good for %s", l.URLLife))
 	}
 	return strings.Join(all, ", ")
 }
@@ -158,10 +158,10 @@ func abilitiesText(m *manifest.Manifest) (can, cannot []string) {
 		manifest.PlanWish:   "plan the parts itself, and heed a wish for their size",
 		manifest.PlanClient: "take the parts that we plan (--part-size)",
 	}[ab.Plan])
-	if ab.Grants == manifest.GrantsNone {
+	if ab.URLs == manifest.URLsNone {
 		can = append(can, "take parts at its own address, with no end to that leave")
 	} else {
-		say(ab.Grants == manifest.GrantsAgain, "issue addresses of parts again")
+		say(ab.URLs == manifest.URLsAgain, "issue addresses of parts again")
 	}
 	say(ab.Checkpoints, "take receipts before the end (checkpoint)")
 	say(ab.TakesOver, "go on with an upload that another machine began")

@@ -56,7 +56,7 @@ func TestRedirectsAreRefused(t *testing.T) {
 	}{
 		{[]string{"create"}, nil, exitFailed},
 		{[]string{"put@part=2"}, nil, exitFailed},
-		{[]string{"put:expire", "grant"}, nil, exitFailed},
+		{[]string{"put:expire", "presign"}, nil, exitFailed},
 		{[]string{"checkpoint@times=all"}, []string{"-j", "1"}, 0}, // it is not needed: complete lists everything
 		{[]string{"complete@times=all"}, nil, exitFailed},
 	} {

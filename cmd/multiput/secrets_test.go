@@ -31,10 +31,10 @@ type secrets struct {
 	api    string
 }
 
-// regrants are the APIs that issue their URLs again. The others' URLs are kept
+// renews are the APIs that issue their URLs again. The others' URLs are kept
 // in the journal until the upload is done, and pages that it has given up are
 // not wiped: see docs/design/journal.md.
-var regrants = map[string]bool{"archetype": true, "openai": true, "sandbox": true}
+var renews = map[string]bool{"archetype": true, "openai": true, "sandbox": true}
 
 // check fails the test if the key reached anything but the API, or if it or a
 // signature was written anywhere.
@@ -72,7 +72,7 @@ func (s secrets) check(requests []sandbox.Request) {
 		if s.in(b) {
 			s.t.Errorf("a secret is in %s", path)
 		}
-		kept := strings.HasPrefix(d.Name(), "journal.db") && !regrants[s.api]
+		kept := strings.HasPrefix(d.Name(), "journal.db") && !renews[s.api]
 		if !kept && signature.Match(b) {
 			s.t.Errorf("a signature is in %s", path)
 		}
@@ -105,7 +105,7 @@ create:
   upload: '.data | {id: .uploadId, key: .path, said: .fileType}'
   part_size: .data.partSize
   parts: '.data.partUrls[] | {number: .partNumber}'
-  grants: '.data.partUrls[] | {number: .partNumber, url: .signedUrl}'
+  urls: '.data.partUrls[] | {number: .partNumber, url: .signedUrl}'
 part:
   send: PUT
   receipt: $header.etag
@@ -118,7 +118,7 @@ complete:
 // TestSecretsAreNowhere has a server say the key and a secret option in its
 // errors, breaks connections, kills multiput and continues, all with -v. What
 // rehearsals look for at their end is in none of it: not in what was printed,
-// not in the journal, not in any other file. The grants of a provider that
+// not in the journal, not in any other file. The urls of a provider that
 // issues them once are in the journal while they are needed, and no longer.
 func TestSecretsAreNowhere(t *testing.T) {
 	for _, api := range append(sandbox.APIs(), "own") {
@@ -166,8 +166,8 @@ func TestSecretsAreNowhere(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if keeps := signature.Match(b); keeps == regrants[speaks] {
-				t.Errorf("that the journal keeps grants, while they are needed, is %t", keeps)
+			if keeps := signature.Match(b); keeps == renews[speaks] {
+				t.Errorf("that the journal keeps urls, while they are needed, is %t", keeps)
 			}
 			if _, code := r.life(t, env, command...); code != 0 {
 				t.Fatalf("exit code %d", code)
@@ -197,8 +197,8 @@ func TestSecretsAreNowhere(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer entry.Close()
-			if rec, err := entry.Load(t.Context()); err != nil || rec == nil || rec.State != upload.Delivered || rec.Grants != nil {
-				t.Errorf("delivered, the journal says %+v, %v: want no grants", rec, err)
+			if rec, err := entry.Load(t.Context()); err != nil || rec == nil || rec.State != upload.Delivered || rec.Presigned != nil {
+				t.Errorf("delivered, the journal says %+v, %v: want no urls", rec, err)
 			}
 		})
 	}

@@ -197,7 +197,7 @@ func nextText(step upload.Step, compare bool, left int, r upload.Record) string 
 	switch step {
 	case upload.StepCreate:
 		switch r.State {
-		case upload.Sending, upload.Completing, upload.Done: // and not Spoiled, Delivered
+		case upload.Sending, upload.Completing, upload.Done: // and not Corrupt, Delivered
 			return "the file has another size: the old upload is given up and a new one begins"
 		}
 		return "a new upload begins"

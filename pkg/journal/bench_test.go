@@ -20,7 +20,7 @@ func manyParts() upload.Record {
 	r := upload.Record{
 		State: upload.Sending,
 		Upload: upload.Upload{
-			ID: "upload-1", Regrant: true,
+			ID: "upload-1", Renewable: true,
 			File: upload.File{Path: "/data/big.bin", Name: "big.bin", Type: "application/octet-stream", Size: many * size, ModTime: time.Unix(1_800_000_000, 0)},
 		},
 	}
@@ -31,7 +31,7 @@ func manyParts() upload.Record {
 }
 
 func receiptOf(n int) upload.Receipt {
-	return upload.Receipt{Part: n, Token: fmt.Sprintf("%q", fmt.Sprintf("%032x", n)), CRC32C: uint32(n) * 2654435761, MD5: make([]byte, 16)}
+	return upload.Receipt{Part: n, Value: fmt.Sprintf("%q", fmt.Sprintf("%032x", n)), CRC32C: uint32(n) * 2654435761, MD5: make([]byte, 16)}
 }
 
 func begin(tb testing.TB, j *Journal) upload.Entry {

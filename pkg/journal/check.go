@@ -269,10 +269,10 @@ func (s *shape) check(path []string) error {
 		switch {
 		case ended(h.State):
 			want = []string{keyHead, keyOutcome, bucketPlan + "/", bucketReceipts + "/", keyUpdated}
-		case h.State == upload.Spoiled:
+		case h.State == upload.Corrupt:
 			want = []string{keyHead, bucketPlan + "/", bucketReceipts + "/", keyUpdated}
 		default:
-			want = []string{bucketGrants + "/", keyHead, bucketPlan + "/", bucketReceipts + "/", keyUpdated}
+			want = []string{bucketURLs + "/", keyHead, bucketPlan + "/", bucketReceipts + "/", keyUpdated}
 		}
 	case len(path) == 3 && path[2] == bucketPlan:
 		want = []string{keyParts, keyUpload}

@@ -39,7 +39,7 @@ func newSpecimen(t testing.TB) *specimen {
 	r := sample()
 	for n := range 150 {
 		r.Upload.Parts = append(r.Upload.Parts, upload.Part{Number: n, Offset: int64(n) * 1 << 20, Size: 1 << 20})
-		r.Grants = append(r.Grants, upload.Grant{Part: n, URL: strings.Repeat("u", 40)})
+		r.Presigned = append(r.Presigned, upload.Presigned{Part: n, URL: strings.Repeat("u", 40)})
 	}
 	for _, e := range []upload.Entry{a, b, c} {
 		must(t, e.Begin(t.Context(), r))
@@ -47,7 +47,7 @@ func newSpecimen(t testing.TB) *specimen {
 	receive := func(e upload.Entry, from, to int) {
 		var rs []upload.Receipt
 		for n := from; n < to; n++ {
-			rs = append(rs, upload.Receipt{Part: n, Token: fmt.Sprintf("%q", fmt.Sprintf("%032x", n)), CRC32C: uint32(n), MD5: make([]byte, 16)})
+			rs = append(rs, upload.Receipt{Part: n, Value: fmt.Sprintf("%q", fmt.Sprintf("%032x", n)), CRC32C: uint32(n), MD5: make([]byte, 16)})
 		}
 		must(t, e.Receive(t.Context(), rs...))
 	}
@@ -131,8 +131,8 @@ func (s *specimen) probe(t *testing.T, j *Journal, image []byte, what string, wa
 		if err != nil {
 			t.Fatalf("%s: begin anew: %v", what, err)
 		}
-		must(t, e.Receive(t.Context(), upload.Receipt{Part: 1, Token: "x"}))
-		if r := loadRecord(t, e); r.Receipts[1].Token != "x" {
+		must(t, e.Receive(t.Context(), upload.Receipt{Part: 1, Value: "x"}))
+		if r := loadRecord(t, e); r.Receipts[1].Value != "x" {
 			t.Fatalf("%s: after that: %+v", what, r)
 		}
 		must(t, e.Close())

@@ -28,6 +28,6 @@
 // and inherits nothing. A journal found open to others is closed to them (but
 // not on Windows); a directory that was there before is left as it is.
 //
-// bbolt does not wipe the pages it frees: a grant that was forgotten may stay
+// bbolt does not wipe the pages it frees: a presigned URL that was forgotten may stay
 // readable in the file until its page is used again.
 package journal

@@ -46,7 +46,7 @@ func (e *entry) Load(ctx context.Context) (*upload.Record, error) {
 }
 
 // Begin records a new upload in place of whatever was recorded. Its target and
-// path are the entry's, whatever r has. Grants are kept only if the provider
+// path are the entry's, whatever r has. Presigned are kept only if the provider
 // cannot issue them again.
 func (e *entry) Begin(ctx context.Context, r upload.Record) error {
 	if e.closed.Load() {
@@ -74,7 +74,7 @@ func (e *entry) Begin(ctx context.Context, r upload.Record) error {
 	})
 }
 
-// prune forgets the uploads that were delivered, or spoiled, before a moment, and
+// prune forgets the uploads that were delivered, or corrupt, before a moment, and
 // says how many.
 func prune(uploads *bbolt.Bucket, except string, before time.Time) (n int, _ error) {
 	var old [][]byte
@@ -88,7 +88,7 @@ func prune(uploads *bbolt.Bucket, except string, before time.Time) (n int, _ err
 			return nil
 		}
 		h, err := openHead(b.Get([]byte(keyHead)))
-		if err == nil && (h.State == upload.Delivered || h.State == upload.Spoiled) {
+		if err == nil && (h.State == upload.Delivered || h.State == upload.Corrupt) {
 			old = append(old, append([]byte(nil), key...))
 		}
 		return err
@@ -208,26 +208,26 @@ func (e *entry) Advance(ctx context.Context, s upload.State, o *upload.Outcome) 
 				return err
 			}
 		}
-		if !ended(s) && s != upload.Spoiled || b.Bucket([]byte(bucketGrants)) == nil {
+		if !ended(s) && s != upload.Corrupt || b.Bucket([]byte(bucketURLs)) == nil {
 			return nil
 		}
-		return b.DeleteBucket([]byte(bucketGrants))
+		return b.DeleteBucket([]byte(bucketURLs))
 	})
 }
 
 // step reports whether a record may go from one state to another.
 func step(from, to upload.State) error {
 	switch to {
-	case upload.Sending, upload.Completing, upload.Spoiled:
-		if !ended(from) && from != upload.Spoiled {
+	case upload.Sending, upload.Completing, upload.Corrupt:
+		if !ended(from) && from != upload.Corrupt {
 			return nil
 		}
 	case upload.Done:
-		if from != upload.Delivered && from != upload.Spoiled {
+		if from != upload.Delivered && from != upload.Corrupt {
 			return nil
 		}
 	case upload.Delivered:
-		if from != upload.Spoiled {
+		if from != upload.Corrupt {
 			return nil
 		}
 	}

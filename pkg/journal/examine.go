@@ -52,7 +52,7 @@ func (j *Journal) Examine(ctx context.Context) (open []upload.Record, found bool
 			if err != nil {
 				return err
 			}
-			if r.State != upload.Delivered && r.State != upload.Spoiled {
+			if r.State != upload.Delivered && r.State != upload.Corrupt {
 				open = append(open, *r)
 			}
 			return nil

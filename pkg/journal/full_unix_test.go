@@ -23,7 +23,7 @@ func init() {
 // how many it stored.
 func untilFull(ctx context.Context, e upload.Entry) (stored int, err error) {
 	for n := range 100_000 {
-		if err := e.Receive(ctx, upload.Receipt{Part: n, Token: strings.Repeat("t", 1000)}); err != nil {
+		if err := e.Receive(ctx, upload.Receipt{Part: n, Value: strings.Repeat("t", 1000)}); err != nil {
 			return n, err
 		}
 	}
@@ -49,7 +49,7 @@ func afterFull(ctx context.Context, j *Journal, e upload.Entry, stored int) erro
 			return fmt.Errorf("receipt %d of %d is lost", n, stored)
 		}
 	}
-	return e.Receive(ctx, upload.Receipt{Part: 1_000_000, Token: strings.Repeat("t", 1000)})
+	return e.Receive(ctx, upload.Receipt{Part: 1_000_000, Value: strings.Repeat("t", 1000)})
 }
 
 // childLimited may write files up to 256 KiB, and then more.

@@ -15,12 +15,12 @@ import (
 // read must come back the same when it is stored again.
 func FuzzDecode(f *testing.F) {
 	r := sample()
-	r.Receipts = map[int]upload.Receipt{1: {Token: "\"a b\"", ETag: "\xff", MD5: []byte{1}, CRC32C: 7, Checkpointed: true}}
+	r.Receipts = map[int]upload.Receipt{1: {Value: "\"a b\"", ETag: "\xff", MD5: []byte{1}, CRC32C: 7, Checkpointed: true}}
 	made, err := encode(r)
 	if err != nil {
 		f.Fatal(err)
 	}
-	for _, v := range [][]byte{made.head, made.updated, made.upload, made.parts, made.receipts[0].value, made.grants[0].value} {
+	for _, v := range [][]byte{made.head, made.updated, made.upload, made.parts, made.receipts[0].value, made.urls[0].value} {
 		f.Add(v[sealSize:], 1)
 	}
 	f.Add([]byte(`crc32c=00000001 token="\"x\"" later=1 new`), 7)
@@ -56,7 +56,7 @@ func FuzzDecode(f *testing.F) {
 		} else if !errors.Is(err, errCorrupt) {
 			t.Error(err)
 		}
-		for _, at := range []struct{ in, key string }{{"", keyUpdated}, {"", keyOutcome}, {bucketPlan, keyUpload}, {bucketGrants, string(key)}, {"", "unknown"}} {
+		for _, at := range []struct{ in, key string }{{"", keyUpdated}, {"", keyOutcome}, {bucketPlan, keyUpload}, {bucketURLs, string(key)}, {"", "unknown"}} {
 			if err := decode([]byte(at.key), sealed([]byte(at.key)), document(at.in, at.key)); err != nil && !errors.Is(err, errCorrupt) {
 				t.Error(err)
 			}

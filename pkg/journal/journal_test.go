@@ -74,7 +74,7 @@ func sample() upload.Record {
 			File:  upload.File{Path: "/data/a.bin", Name: "a.bin", Type: "text/plain", Size: 30, ModTime: time.Unix(1_700_000_000, 5).UTC()},
 			Parts: []upload.Part{{Number: 0, Offset: 0, Size: 10}, {Number: 1, Offset: 10, Size: 10}, {Number: 7, Offset: 20, Size: 10}},
 		},
-		Grants: []upload.Grant{{Part: 7, URL: "https://store.example/7?sig=x", Header: map[string]string{"X-A": "b"}}},
+		Presigned: []upload.Presigned{{Part: 7, URL: "https://store.example/7?sig=x", Header: map[string]string{"X-A": "b"}}},
 	}
 }
 
@@ -149,16 +149,16 @@ func TestEveryFieldComesBack(t *testing.T) {
 			t.Errorf("got  %+v\nwant %+v", *got, r)
 		}
 	}
-	done, sending, regranted := r, r, r
-	done.State, done.Grants = upload.Done, nil
+	done, sending, renewed := r, r, r
+	done.State, done.Presigned = upload.Done, nil
 	same(done)
-	sending.State, sending.Outcome, sending.Upload.Regrant = upload.Sending, nil, false
+	sending.State, sending.Outcome, sending.Upload.Renewable = upload.Sending, nil, false
 	same(sending)
-	// Grants that can be had again are not kept, whoever hands them in.
-	regranted.State, regranted.Outcome = upload.Sending, nil
-	must(t, e.Begin(t.Context(), regranted))
-	if got := loadRecord(t, e); !got.Upload.Regrant || got.Grants != nil {
-		t.Errorf("regrant %t, grants %v", got.Upload.Regrant, got.Grants)
+	// Presigned that can be had again are not kept, whoever hands them in.
+	renewed.State, renewed.Outcome = upload.Sending, nil
+	must(t, e.Begin(t.Context(), renewed))
+	if got := loadRecord(t, e); !got.Upload.Renewable || got.Presigned != nil {
+		t.Errorf("renewable %t, urls %v", got.Upload.Renewable, got.Presigned)
 	}
 	if err := e.Begin(t.Context(), r); err == nil {
 		t.Error("an outcome without an end was taken")
@@ -177,13 +177,13 @@ func TestNamesThatAreNotText(t *testing.T) {
 	r.Upload.File.Path, r.Upload.File.Name = path, odd.Name
 	r.Upload.File.ModTime = time.Date(30_000, 1, 1, 0, 0, 0, 0, time.UTC)
 	must(t, e.Begin(t.Context(), r))
-	must(t, e.Receive(t.Context(), upload.Receipt{Part: 1, Token: "\xfe\"\n\x00", ETag: "é\xff=\" x=1"}))
+	must(t, e.Receive(t.Context(), upload.Receipt{Part: 1, Value: "\xfe\"\n\x00", ETag: "é\xff=\" x=1"}))
 	got := loadRecord(t, e)
 	if got.Path != path || got.Target.Name != odd.Name || got.Upload.File.Path != path || got.Upload.File.Name != odd.Name {
 		t.Errorf("names: %q %q %q %q", got.Path, got.Target.Name, got.Upload.File.Path, got.Upload.File.Name)
 	}
-	if r := got.Receipts[1]; r.Token != "\xfe\"\n\x00" || r.ETag != "é\xff=\" x=1" {
-		t.Errorf("receipt %q %q", r.Token, r.ETag)
+	if r := got.Receipts[1]; r.Value != "\xfe\"\n\x00" || r.ETag != "é\xff=\" x=1" {
+		t.Errorf("receipt %q %q", r.Value, r.ETag)
 	}
 	moved, err := j.Moved(t.Context(), odd, 30)
 	must(t, err)
@@ -199,10 +199,10 @@ func TestStates(t *testing.T) {
 		t.Fatalf("a record of nothing: %+v", r)
 	}
 	must(t, e.Begin(t.Context(), sample()))
-	must(t, e.Receive(t.Context(), upload.Receipt{Part: 0, Token: "a"}, upload.Receipt{Part: 1, Token: "b"}))
-	must(t, e.Receive(t.Context(), upload.Receipt{Part: 1, Token: "c", Checkpointed: true}))
+	must(t, e.Receive(t.Context(), upload.Receipt{Part: 0, Value: "a"}, upload.Receipt{Part: 1, Value: "b"}))
+	must(t, e.Receive(t.Context(), upload.Receipt{Part: 1, Value: "c", Checkpointed: true}))
 	must(t, e.Receive(t.Context()))
-	if r := loadRecord(t, e); len(r.Receipts) != 2 || r.Receipts[1].Token != "c" || !r.Receipts[1].Checkpointed || len(r.Grants) != 1 {
+	if r := loadRecord(t, e); len(r.Receipts) != 2 || r.Receipts[1].Value != "c" || !r.Receipts[1].Checkpointed || len(r.Presigned) != 1 {
 		t.Fatalf("%+v", r)
 	}
 	f := sample().Upload.File
@@ -222,7 +222,7 @@ func TestStates(t *testing.T) {
 		t.Fatal("back from done")
 	}
 	r := loadRecord(t, e)
-	if r.State != upload.Done || r.Grants != nil || r.Outcome == nil || r.Outcome.Result.Value != "file-1" || string(r.Outcome.Result.Reply) != `"not json"` {
+	if r.State != upload.Done || r.Presigned != nil || r.Outcome == nil || r.Outcome.Result.Value != "file-1" || string(r.Outcome.Result.Reply) != `"not json"` {
 		t.Fatalf("%+v %+v", r, r.Outcome)
 	}
 	must(t, e.Advance(t.Context(), upload.Delivered, nil))
@@ -232,21 +232,21 @@ func TestStates(t *testing.T) {
 	if err := e.Advance(t.Context(), "finished", nil); err == nil {
 		t.Fatal("a state that there is not")
 	}
-	// Nothing leads on from a spoiled one.
+	// Nothing leads on from a corrupt one.
 	must(t, e.Begin(t.Context(), sample()))
 	must(t, e.Advance(t.Context(), upload.Completing, nil))
-	must(t, e.Advance(t.Context(), upload.Spoiled, nil))
+	must(t, e.Advance(t.Context(), upload.Corrupt, nil))
 	for _, s := range []upload.State{upload.Sending, upload.Completing, upload.Done, upload.Delivered} {
 		if err := e.Advance(t.Context(), s, &upload.Outcome{}); err == nil {
-			t.Fatalf("from spoiled to %s", s)
+			t.Fatalf("from corrupt to %s", s)
 		}
 	}
-	if r := loadRecord(t, e); r.State != upload.Spoiled || r.Outcome != nil || r.Grants != nil {
+	if r := loadRecord(t, e); r.State != upload.Corrupt || r.Outcome != nil || r.Presigned != nil {
 		t.Fatalf("%+v", r)
 	}
 	// A new upload takes the place of the old, all of it.
 	must(t, e.Begin(t.Context(), sample()))
-	if r := loadRecord(t, e); r.State != upload.Sending || len(r.Receipts) != 0 || r.Outcome != nil || len(r.Grants) != 1 {
+	if r := loadRecord(t, e); r.State != upload.Sending || len(r.Receipts) != 0 || r.Outcome != nil || len(r.Presigned) != 1 {
 		t.Fatalf("%+v", r)
 	}
 	must(t, e.Close())
@@ -296,7 +296,7 @@ func TestMovedAndAdopted(t *testing.T) {
 		r := sample()
 		r.Upload.ID = ids[path]
 		must(t, e.Begin(t.Context(), r))
-		must(t, e.Receive(t.Context(), upload.Receipt{Part: 1, Token: r.Upload.ID}))
+		must(t, e.Receive(t.Context(), upload.Receipt{Part: 1, Value: r.Upload.ID}))
 		if path == "/old/4" {
 			must(t, e.Advance(t.Context(), upload.Done, &upload.Outcome{}))
 			must(t, e.Advance(t.Context(), upload.Delivered, nil))
@@ -319,7 +319,7 @@ func TestMovedAndAdopted(t *testing.T) {
 	var order []string
 	for _, r := range moved {
 		order = append(order, r.Upload.ID)
-		if r.Receipts[1].Token != r.Upload.ID {
+		if r.Receipts[1].Value != r.Upload.ID {
 			t.Errorf("%s without its receipt", r.Upload.ID)
 		}
 	}
@@ -338,8 +338,8 @@ func TestMovedAndAdopted(t *testing.T) {
 	now.Path, now.Upload.File.ModTime = "/new/a.bin", time.Unix(1_800_000_000, 0).UTC()
 	must(t, e.Adopt(t.Context(), now))
 	r := loadRecord(t, e)
-	if r.Upload.ID != "up-2" || r.Path != "/new/a.bin" || r.Upload.File.Path != "/new/a.bin" || r.Receipts[1].Token != "up-2" ||
-		len(r.Grants) != 1 || len(r.Upload.Parts) != 3 || !r.Upload.File.ModTime.Equal(now.Upload.File.ModTime) {
+	if r.Upload.ID != "up-2" || r.Path != "/new/a.bin" || r.Upload.File.Path != "/new/a.bin" || r.Receipts[1].Value != "up-2" ||
+		len(r.Presigned) != 1 || len(r.Upload.Parts) != 3 || !r.Upload.File.ModTime.Equal(now.Upload.File.ModTime) {
 		t.Fatalf("%+v", r)
 	}
 	if r := loadRecord(t, openEntry(t, j, "/old/2")); r != nil {
@@ -354,7 +354,7 @@ func TestMovedAndAdopted(t *testing.T) {
 	if r := loadRecord(t, f); r.Upload.ID != "up-1" || r.Path != "/new/b.bin" {
 		t.Fatalf("%+v", r)
 	}
-	must(t, f.Receive(t.Context(), upload.Receipt{Part: 7, Token: "z"}))
+	must(t, f.Receive(t.Context(), upload.Receipt{Part: 7, Value: "z"}))
 }
 
 func TestBusy(t *testing.T) {
@@ -434,7 +434,7 @@ func TestClockJumps(t *testing.T) {
 				continue
 			}
 			if s != upload.Done {
-				must(t, e.Receive(t.Context(), upload.Receipt{Part: 1, Token: "t"}))
+				must(t, e.Receive(t.Context(), upload.Receipt{Part: 1, Value: "t"}))
 			}
 		}
 	}
@@ -513,7 +513,7 @@ func TestCallsShareACommit(t *testing.T) {
 	var wg sync.WaitGroup
 	for i := range n {
 		wg.Go(func() {
-			if err := e.Receive(t.Context(), upload.Receipt{Part: i, Token: fmt.Sprint(i)}); err != nil {
+			if err := e.Receive(t.Context(), upload.Receipt{Part: i, Value: fmt.Sprint(i)}); err != nil {
 				t.Error(err)
 			}
 		})

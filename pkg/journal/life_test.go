@@ -30,7 +30,7 @@ func TestRandomLife(t *testing.T) {
 		paths[i] = fmt.Sprintf("/data/%d", i)
 	}
 	random := func(n int) upload.Receipt {
-		r := upload.Receipt{Part: n, Token: strings.Repeat("x", rng.IntN(200)), CRC32C: rng.Uint32(), Checkpointed: rng.IntN(2) == 0}
+		r := upload.Receipt{Part: n, Value: strings.Repeat("x", rng.IntN(200)), CRC32C: rng.Uint32(), Checkpointed: rng.IntN(2) == 0}
 		if rng.IntN(2) == 0 {
 			r.MD5 = make([]byte, 16)
 		}
@@ -50,11 +50,11 @@ func TestRandomLife(t *testing.T) {
 			steps["begin"]++
 			n := []int{0, 1, 3, 200, 3000}[rng.IntN(5)]
 			fresh := upload.Record{State: upload.Sending, Started: time.Now().Add(time.Duration(step)).UTC().Round(0), Receipts: make(map[int]upload.Receipt)}
-			fresh.Upload = upload.Upload{ID: fmt.Sprint(step), File: upload.File{Path: path, Size: 30}, Regrant: rng.IntN(2) == 0}
+			fresh.Upload = upload.Upload{ID: fmt.Sprint(step), File: upload.File{Path: path, Size: 30}, Renewable: rng.IntN(2) == 0}
 			for i := range n {
 				fresh.Upload.Parts = append(fresh.Upload.Parts, upload.Part{Number: i, Offset: int64(i), Size: 1})
-				if !fresh.Upload.Regrant && rng.IntN(2) == 0 {
-					fresh.Grants = append(fresh.Grants, upload.Grant{Part: i, URL: strings.Repeat("u", rng.IntN(300))})
+				if !fresh.Upload.Renewable && rng.IntN(2) == 0 {
+					fresh.Presigned = append(fresh.Presigned, upload.Presigned{Part: i, URL: strings.Repeat("u", rng.IntN(300))})
 				}
 				if rng.IntN(4) == 0 {
 					fresh.Receipts[i] = random(i)
@@ -86,18 +86,18 @@ func TestRandomLife(t *testing.T) {
 			must(t, e.Refresh(t.Context(), r.Upload.File, drop...))
 		case kind < 16:
 			next := map[upload.State]upload.State{upload.Sending: upload.Completing, upload.Completing: upload.Done, upload.Done: upload.Delivered, upload.Delivered: upload.Delivered}[r.State]
-			if r.State == upload.Spoiled {
+			if r.State == upload.Corrupt {
 				must(t, e.Close())
 				continue
 			}
 			if next == upload.Done && rng.IntN(4) == 0 {
-				next, r.Grants = upload.Spoiled, nil
+				next, r.Presigned = upload.Corrupt, nil
 			}
 			steps[string(next)]++
 			var o *upload.Outcome
 			if next == upload.Done {
 				o = &upload.Outcome{Result: upload.Result{Value: "v", Reply: []byte(`"` + strings.Repeat("r", rng.IntN(9000)) + `"`)}}
-				r.Outcome, r.Grants = o, nil
+				r.Outcome, r.Presigned = o, nil
 			}
 			r.State = next
 			must(t, e.Advance(t.Context(), next, o))

@@ -71,7 +71,7 @@ func sealReceipt(r upload.Receipt) pair {
 		b = hex.AppendEncode(b, r.MD5)
 	}
 	b = append(b, " token="...)
-	b = strconv.AppendQuote(b, r.Token)
+	b = strconv.AppendQuote(b, r.Value)
 	if r.ETag != "" {
 		b = append(b, " etag="...)
 		b = strconv.AppendQuote(b, r.ETag)
@@ -125,7 +125,7 @@ func openReceipt(key, value []byte) (r upload.Receipt, err error) {
 				return r, corruptf("a receipt with the MD5 %q", word)
 			}
 		case "token":
-			r.Token = word
+			r.Value = word
 		case "etag":
 			r.ETag = word
 		case "checkpointed":

@@ -37,7 +37,7 @@ func TestList(t *testing.T) {
 	r := sample()
 	r.Upload.Held = []upload.Range{{Offset: 30, Size: 5}}
 	must(t, first.Begin(t.Context(), r))
-	must(t, first.Receive(t.Context(), upload.Receipt{Part: 1, Token: "x"}, upload.Receipt{Part: 7, Token: "y"}))
+	must(t, first.Receive(t.Context(), upload.Receipt{Part: 1, Value: "x"}, upload.Receipt{Part: 7, Value: "y"}))
 	second := openEntry(t, j, "/data/b.bin")
 	must(t, second.Begin(t.Context(), sample()))
 	must(t, second.Close())
@@ -105,7 +105,7 @@ func TestFind(t *testing.T) {
 	}
 	e := openEntry(t, j, "/data/a.bin")
 	must(t, e.Begin(t.Context(), sample()))
-	must(t, e.Receive(t.Context(), upload.Receipt{Part: 1, Token: "x"}))
+	must(t, e.Receive(t.Context(), upload.Receipt{Part: 1, Value: "x"}))
 	want := loadRecord(t, e)
 	r, err := j.Find(t.Context(), target, "/data/a.bin")
 	var busy *upload.BusyError

@@ -77,7 +77,7 @@ func childReceive(ctx context.Context, j *Journal, args []string) error {
 		return err
 	}
 	for i := range n {
-		if err := e.Receive(ctx, upload.Receipt{Part: i, Token: fmt.Sprint(i)}); err != nil {
+		if err := e.Receive(ctx, upload.Receipt{Part: i, Value: fmt.Sprint(i)}); err != nil {
 			return err
 		}
 	}
@@ -197,7 +197,7 @@ func childStream(ctx context.Context, j *Journal, args []string) error {
 				n := next
 				next++
 				mu.Unlock()
-				if e.Receive(ctx, upload.Receipt{Part: n, Token: fmt.Sprint(n)}) != nil {
+				if e.Receive(ctx, upload.Receipt{Part: n, Value: fmt.Sprint(n)}) != nil {
 					return
 				}
 				mu.Lock()
@@ -251,7 +251,7 @@ func TestKilledWhileReceiving(t *testing.T) {
 		e := openEntry(t, fresh, "/data/a.bin")
 		r := loadRecord(t, e)
 		for n := range acked {
-			if r.Receipts[n].Token != fmt.Sprint(n) {
+			if r.Receipts[n].Value != fmt.Sprint(n) {
 				t.Fatalf("kill %d: receipt %d was acknowledged and is %+v", kill, n, r.Receipts[n])
 			}
 		}

@@ -30,7 +30,7 @@ import (
 //	    updated            when it last changed: written with everything
 //	    outcome            from Done on
 //	    plan/upload, plan/parts   large, written once
-//	    grants/N           by part number, 8 bytes big-endian, until Done
+//	    urls/N           by part number, 8 bytes big-endian, until Done
 //	    receipts/N         likewise
 //
 // The plan is in a bucket of its own so that its pages are not copied when a
@@ -53,7 +53,7 @@ const (
 	bucketPlan     = "plan"
 	keyUpload      = "upload"
 	keyParts       = "parts"
-	bucketGrants   = "grants"
+	bucketURLs     = "urls"
 	bucketReceipts = "receipts"
 )
 
@@ -149,8 +149,8 @@ func checkValue(path []string, key, value []byte, deep bool) error {
 // the upload's, or empty.
 func document(bucket, key string) any {
 	switch {
-	case bucket == bucketGrants:
-		return new(upload.Grant)
+	case bucket == bucketURLs:
+		return new(upload.Presigned)
 	case bucket == bucketPlan && key == keyUpload:
 		return new(upload.Upload)
 	case bucket == "" && key == keyHead:
@@ -269,7 +269,7 @@ func within(b *bbolt.Bucket, name string) (*bbolt.Bucket, error) {
 // wrong before a transaction is touched.
 type encoded struct {
 	head, updated, outcome, upload, parts []byte
-	grants, receipts                      []pair
+	urls, receipts                        []pair
 }
 
 type pair struct{ key, value []byte }
@@ -298,15 +298,15 @@ func encode(r upload.Record) (e encoded, err error) {
 			return e, err
 		}
 	}
-	if !u.Regrant && !ended(r.State) {
-		for _, g := range r.Grants {
+	if !u.Renewable && !ended(r.State) {
+		for _, g := range r.Presigned {
 			g.Expires = storable(g.Expires)
 			key := partKey(g.Part)
 			value, err := seal(key, g)
 			if err != nil {
 				return e, err
 			}
-			e.grants = append(e.grants, pair{key, value})
+			e.urls = append(e.urls, pair{key, value})
 		}
 	}
 	for n, receipt := range r.Receipts {
@@ -314,7 +314,7 @@ func encode(r upload.Record) (e encoded, err error) {
 		e.receipts = append(e.receipts, sealReceipt(receipt))
 	}
 	byKey := func(a, b pair) int { return bytes.Compare(a.key, b.key) }
-	slices.SortFunc(e.grants, byKey)
+	slices.SortFunc(e.urls, byKey)
 	slices.SortFunc(e.receipts, byKey)
 	return e, nil
 }
@@ -344,9 +344,9 @@ func (e encoded) store(uploads *bbolt.Bucket, key string) error {
 	if err != nil {
 		return err
 	}
-	var grants *bbolt.Bucket // none any more once it has an outcome
+	var urls *bbolt.Bucket // none any more once it has an outcome
 	if e.outcome == nil {
-		if grants, err = b.CreateBucket([]byte(bucketGrants)); err != nil {
+		if urls, err = b.CreateBucket([]byte(bucketURLs)); err != nil {
 			return err
 		}
 	}
@@ -374,8 +374,8 @@ func (e encoded) store(uploads *bbolt.Bucket, key string) error {
 			return err
 		}
 	}
-	for _, g := range e.grants {
-		if err := grants.Put(g.key, g.value); err != nil {
+	for _, g := range e.urls {
+		if err := urls.Put(g.key, g.value); err != nil {
 			return err
 		}
 	}
@@ -387,7 +387,7 @@ func (e encoded) store(uploads *bbolt.Bucket, key string) error {
 	return nil
 }
 
-// ended reports whether an upload needs no grants any more.
+// ended reports whether an upload needs no urls any more.
 func ended(s upload.State) bool {
 	return s == upload.Done || s == upload.Delivered
 }
@@ -444,13 +444,13 @@ func loadPlan(b *bbolt.Bucket) (*upload.Record, error) {
 			return nil, err
 		}
 	}
-	if grants := b.Bucket([]byte(bucketGrants)); grants != nil {
-		err := grants.ForEach(func(k, v []byte) error {
-			var g upload.Grant
+	if urls := b.Bucket([]byte(bucketURLs)); urls != nil {
+		err := urls.ForEach(func(k, v []byte) error {
+			var g upload.Presigned
 			if err := decode(k, v, &g); err != nil {
 				return err
 			}
-			r.Grants = append(r.Grants, g)
+			r.Presigned = append(r.Presigned, g)
 			return nil
 		})
 		if err != nil {

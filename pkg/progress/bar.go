@@ -37,7 +37,7 @@ func (b *bar) event(f *file, e upload.Event) {
 	switch e := e.(type) {
 	case upload.Planned:
 		b.draw()
-	case upload.Ended:
+	case upload.Finished:
 		b.above(f.summary(e.Report) + "\n")
 	}
 }

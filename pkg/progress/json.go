@@ -65,9 +65,9 @@ func (o *objects) event(f *file, e upload.Event) {
 		})
 	case upload.Retrying:
 		o.say("retrying", f, map[string]any{"op": e.Op, "error": transport.Visible(e.Err.Error()), "wait_seconds": e.Wait.Seconds()})
-	case upload.Ending:
+	case upload.Finishing:
 		o.say("completing", f, map[string]any{})
-	case upload.Ended:
+	case upload.Finished:
 		o.say("done", f, map[string]any{
 			"upload": e.Report.Upload, "size": e.Report.File.Size, "parts": e.Report.Parts, "parts_reused": e.Report.PartsReused,
 			"bytes_sent": e.Report.BytesSent, "seconds": e.Report.Elapsed.Seconds(), "verification": e.Report.Verification,

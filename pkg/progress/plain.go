@@ -44,7 +44,7 @@ func (p *plain) event(f *file, e upload.Event) {
 		if p.percent()/10 > p.tenth && p.percent() < 100 {
 			p.far()
 		}
-	case upload.Ended:
+	case upload.Finished:
 		p.say("%s", f.summary(e.Report))
 	}
 }

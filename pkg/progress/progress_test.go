@@ -104,8 +104,8 @@ func planned(name string, parts, stored int) upload.Planned {
 	}
 }
 
-func ended(name string, parts, reused int, elapsed time.Duration) upload.Ended {
-	return upload.Ended{Report: upload.Report{
+func ended(name string, parts, reused int, elapsed time.Duration) upload.Finished {
+	return upload.Finished{Report: upload.Report{
 		File: upload.File{Name: name, Size: int64(parts) * 100 * mb}, Upload: "u1", Parts: parts, PartsReused: reused,
 		BytesSent: int64(parts-reused) * 100 * mb, Elapsed: elapsed, Verification: upload.VerifiedETag,
 	}}
@@ -133,7 +133,7 @@ func life(observe func(upload.Event), end func()) {
 	send(observe, 4, 4)
 	observe(upload.Warning{Text: "odd\r\x1b[2Jtext"})
 	send(observe, 2, 4)
-	observe(upload.Ending{})
+	observe(upload.Finishing{})
 	pass(time.Second)
 	observe(ended("a.bin", 4, 1, 17*time.Second))
 	end()
@@ -164,7 +164,7 @@ func TestPlainIsQuiet(t *testing.T) {
 			observe(upload.Sent{Part: part(n + 1), Bytes: 100 * mb})
 			observe(upload.Stored{Part: part(n + 1)})
 		}
-		observe(upload.Ending{})
+		observe(upload.Finishing{})
 		observe(ended("a.bin", 1000, 0, 10*time.Second))
 		end()
 		s.Close()
@@ -541,7 +541,7 @@ func TestOdd(t *testing.T) {
 			pass(time.Second)
 			observe(upload.Stored{Part: upload.Part{Number: 1}})
 			pass(time.Minute)
-			observe(upload.Ended{Report: upload.Report{File: upload.File{Name: "empty"}, Parts: 1}})
+			observe(upload.Finished{Report: upload.Report{File: upload.File{Name: "empty"}, Parts: 1}})
 			end()
 			s.Close()
 			if got := s.shown(); style == progress.Bar && (!strings.Contains(got, "  0% |") || !strings.Contains(got, "100% |")) {
@@ -549,7 +549,7 @@ func TestOdd(t *testing.T) {
 			}
 			s = show(progress.Options{Style: style})
 			observe, end = s.File("again")
-			observe(upload.Ended{Report: upload.Report{File: upload.File{Name: "again"}, Verification: upload.Unverified}})
+			observe(upload.Finished{Report: upload.Report{File: upload.File{Name: "again"}, Verification: upload.Unverified}})
 			end()
 			s.Close()
 			if got := s.shown(); style != progress.JSON && got != "again: 0 B in 0s, 0 parts, unverified\n" {

@@ -41,9 +41,9 @@ func (f *file) count(e upload.Event) {
 	case upload.Lost:
 		f.stored -= e.Part.Size
 		f.storedParts--
-	case upload.Ending:
+	case upload.Finishing:
 		f.completing = true
-	case upload.Ended:
+	case upload.Finished:
 		if f.name == "" { // a stored result: there was no plan
 			f.name, f.size, f.parts = shown(e.Report.File), e.Report.File.Size, e.Report.Parts
 			f.before = f.size

@@ -44,26 +44,26 @@ func checkUpload(t *testing.T, u upload.Upload, want map[string]any) {
 	}
 }
 
-func checkGrants(t *testing.T, gs []upload.Grant, x exchange) {
+func checkURLs(t *testing.T, gs []upload.Presigned, x exchange) {
 	t.Helper()
-	if x.Expect.Grants == nil {
+	if x.Expect.URLs == nil {
 		return
 	}
-	if len(gs) != len(x.Expect.Grants) {
-		t.Fatalf("%d grants, want %d", len(gs), len(x.Expect.Grants))
+	if len(gs) != len(x.Expect.URLs) {
+		t.Fatalf("%d urls, want %d", len(gs), len(x.Expect.URLs))
 	}
-	for i, want := range x.Expect.Grants {
+	for i, want := range x.Expect.URLs {
 		got := jsonOf(t, gs[i]).(map[string]any)
 		if in, ok := want["expires_in"].(float64); ok {
 			left := time.Until(gs[i].Expires).Seconds()
 			if left > in || left < in-10 {
-				t.Errorf("grant %d expires in %v seconds, want %v", i, left, in)
+				t.Errorf("presigned %d expires in %v seconds, want %v", i, left, in)
 			}
 			delete(got, "expires")
 			delete(want, "expires_in")
 		}
 		if !reflect.DeepEqual(got, want) {
-			t.Errorf("grant %v, want %v", got, want)
+			t.Errorf("presigned %v, want %v", got, want)
 		}
 	}
 }

@@ -60,7 +60,7 @@ type exchange struct {
 	}
 	Expect struct {
 		Upload  map[string]any
-		Grants  []map[string]any
+		URLs    []map[string]any
 		Receipt *upload.Receipt
 		Answer  string
 		Value   string
@@ -238,7 +238,7 @@ func playOne(t *testing.T, name string, x exchange) {
 		create := load(t, filepath.Join(apiDir, name, x.Given.After+".json"))
 		p, _, _ := start(t, name, create)
 		var err error
-		if u, _, err = p.Create(ctx, create.Given.File, upload.Want{PartSize: create.Given.Want}); err != nil {
+		if u, _, err = p.Create(ctx, create.Given.File, upload.Hint{PartSize: create.Given.Want}); err != nil {
 			t.Fatal(err)
 		}
 		if x.Given.Options == nil {
@@ -262,25 +262,25 @@ func playOne(t *testing.T, name string, x exchange) {
 	var err error
 	switch x.Step {
 	case "create":
-		var gs []upload.Grant
-		u, gs, err = p.Create(ctx, x.Given.File, upload.Want{PartSize: x.Given.Want})
+		var gs []upload.Presigned
+		u, gs, err = p.Create(ctx, x.Given.File, upload.Hint{PartSize: x.Given.Want})
 		if err == nil {
 			checkUpload(t, u, x.Expect.Upload)
-			checkGrants(t, gs, x)
+			checkURLs(t, gs, x)
 		}
-	case "grant":
+	case "presign":
 		var parts []upload.Part
 		for _, n := range x.Given.Parts {
 			parts = append(parts, planned(t, u, n))
 		}
-		var gs []upload.Grant
-		if gs, err = p.Grant(ctx, u, parts); err == nil {
-			checkGrants(t, gs, x)
+		var gs []upload.Presigned
+		if gs, err = p.Presign(ctx, u, parts); err == nil {
+			checkURLs(t, gs, x)
 		}
 	case "put":
 		var r upload.Receipt
 		part := partOf(t, u, x.Given.Part)
-		g := upload.Grant{Part: part.Number, URL: strings.ReplaceAll(x.Given.URL, "{server}", server)}
+		g := upload.Presigned{Part: part.Number, URL: strings.ReplaceAll(x.Given.URL, "{server}", server)}
 		r, err = p.Put(ctx, u, g, part, strings.NewReader(x.Given.Bytes))
 		if err == nil && !reflect.DeepEqual(&r, x.Expect.Receipt) {
 			t.Errorf("receipt %+v, want %+v", r, x.Expect.Receipt)

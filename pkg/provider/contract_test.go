@@ -50,14 +50,14 @@ var contenders = []contender{
 		name: "archetype", provider: "archetype",
 		server: func(s *sandbox.Server) { s.API = "archetype" },
 		can: contract.Subject{
-			Empty: true, Regrants: true, Checkpoints: true, Aborts: true, Digest: upload.DigestCRC32C,
+			Empty: true, Renewable: true, Checkpoints: true, Aborts: true, Digest: upload.DigestCRC32C,
 			TakeOver: map[string]string{"resume": "true"},
 		},
 	},
 	{
 		name: "archetype, parts from 0, no integrity", provider: "archetype",
 		server: func(s *sandbox.Server) { s.API, s.ZeroBased, s.Integrity = "archetype", true, "none" },
-		can:    contract.Subject{Empty: true, Regrants: true, Checkpoints: true, Aborts: true},
+		can:    contract.Subject{Empty: true, Renewable: true, Checkpoints: true, Aborts: true},
 	},
 	{
 		name: "fileai", provider: "fileai",
@@ -76,14 +76,14 @@ var contenders = []contender{
 		name: "openai", provider: "openai",
 		server:  func(s *sandbox.Server) { s.API = "openai" },
 		options: map[string]string{"purpose": "fine-tune", "md5": "hex"},
-		can:     contract.Subject{Empty: true, Regrants: true, Aborts: true, Digest: upload.DigestMD5},
+		can:     contract.Subject{Empty: true, Renewable: true, Aborts: true, Digest: upload.DigestMD5},
 		proxied: true,
 	},
 	{
 		name: "openai, no md5", provider: "openai",
 		server:  func(s *sandbox.Server) { s.API = "openai" },
 		options: map[string]string{"purpose": "batch"},
-		can:     contract.Subject{Empty: true, Regrants: true, Aborts: true},
+		can:     contract.Subject{Empty: true, Renewable: true, Aborts: true},
 		local:   true,
 		only:    []string{"several parts", "a part missing", "a forged receipt", "another digest", "completed twice"},
 	},
@@ -97,14 +97,14 @@ var contenders = []contender{
 		server: func(s *sandbox.Server) { s.API, s.Seconds = "upscayl", true },
 		can:    contract.Subject{Empty: true},
 		local:  true,
-		only:   []string{"several parts", "grants again", "a process for each step"},
+		only:   []string{"several parts", "urls again", "a process for each step"},
 	},
 	{
 		// Its result is the path of a local object: it has no other store.
 		name: "sandbox", provider: provider.Sandbox,
 		server: func(s *sandbox.Server) { s.API = "archetype" },
 		can: contract.Subject{
-			Empty: true, Regrants: true, Checkpoints: true, Aborts: true, Digest: upload.DigestCRC32C,
+			Empty: true, Renewable: true, Checkpoints: true, Aborts: true, Digest: upload.DigestCRC32C,
 			TakeOver: map[string]string{"resume": "true"},
 		},
 		local: true,
@@ -151,7 +151,7 @@ func TestContractVersityGW(t *testing.T) {
 			s := c.enterReal(t, server)
 			s.Tries = 20
 			s.Only = []string{
-				"empty file", "one byte", "a part sent twice", "a grant past its end", "a part missing",
+				"empty file", "one byte", "a part sent twice", "a presigned URL past its end", "a part missing",
 				"a forged receipt", "abort", "where the key went",
 			}
 			contract.Run(t, s)
@@ -250,7 +250,7 @@ func object(ctx context.Context, server *sandbox.Server, id string) (name string
 	return done.Name, body, err
 }
 
-// longAgo is when a grant was issued that is past its end.
+// longAgo is when a presigned URL was issued that is past its end.
 const longAgo = 48 * time.Hour
 
 // clock is the sandbox's: it goes as the real one does, or as far behind it as

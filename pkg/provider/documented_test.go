@@ -407,7 +407,7 @@ func TestLives(t *testing.T) {
 		t.Run(name+", aborted", func(t *testing.T) {
 			l := live(t, name)
 			f := upload.File{Path: l.file, Name: filepath.Base(l.file), Type: "video/mp4", Size: livesSize}
-			u, _, err := l.up.Provider.Create(t.Context(), f, upload.Want{PartSize: l.up.PartSize})
+			u, _, err := l.up.Provider.Create(t.Context(), f, upload.Hint{PartSize: l.up.PartSize})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -447,7 +447,7 @@ var no = map[string]any{"message": "not all parts are there"}
 // simulators are the APIs of docs/manifests, by name.
 var simulators = map[string]simulator{
 	"azure-openai": {
-		can: contract.Subject{PartSize: 64 << 10, Regrants: true}, skip: []string{"a forged receipt"},
+		can: contract.Subject{PartSize: 64 << 10, Renewable: true}, skip: []string{"a forged receipt"},
 		auth:    "Api-Key: ",
 		options: map[string]string{"purpose": "fine-tune"}, result: "file-1",
 		api: func(s *simulation) map[string]endpoint {
@@ -521,7 +521,7 @@ var simulators = map[string]simulator{
 		},
 	},
 	"notion": {
-		can: contract.Subject{PartSize: livesPart, Regrants: true, Probes: true}, skip: append([]string{"a forged receipt"}, roundTrips...),
+		can: contract.Subject{PartSize: livesPart, Renewable: true, Probes: true}, skip: append([]string{"a forged receipt"}, roundTrips...),
 		auth:   "Authorization: Bearer ",
 		result: "u1",
 		api: func(s *simulation) map[string]endpoint {
@@ -589,7 +589,7 @@ var simulators = map[string]simulator{
 		},
 	},
 	"databricks": {
-		can:     contract.Subject{PartSize: livesPart, Regrants: true},
+		can:     contract.Subject{PartSize: livesPart, Renewable: true},
 		auth:    "Authorization: Bearer ",
 		options: map[string]string{"folder": "/Volumes/main/default/raw"}, result: "/Volumes/main/default/raw/film 1.mp4", again: true,
 		api: func(s *simulation) map[string]endpoint {
@@ -630,7 +630,7 @@ var simulators = map[string]simulator{
 		},
 	},
 	"autodesk-oss": {
-		can: contract.Subject{PartSize: livesPart, Regrants: true}, skip: append([]string{"a forged receipt"}, roundTrips...),
+		can: contract.Subject{PartSize: livesPart, Renewable: true}, skip: append([]string{"a forged receipt"}, roundTrips...),
 		auth:    "Authorization: Bearer ",
 		options: map[string]string{"bucket": "my models"}, result: "urn:o1", again: true,
 		api: func(s *simulation) map[string]endpoint {
@@ -663,7 +663,7 @@ var simulators = map[string]simulator{
 		},
 	},
 	"twelvelabs": {
-		can:    contract.Subject{PartSize: 4 << 20, Regrants: true, Probes: true},
+		can:    contract.Subject{PartSize: 4 << 20, Renewable: true, Probes: true},
 		auth:   "X-Api-Key: ",
 		prefix: "/v1.3", result: "a1", again: true,
 		api: func(s *simulation) map[string]endpoint {
@@ -701,7 +701,7 @@ var simulators = map[string]simulator{
 		},
 	},
 	"box": {
-		can: contract.Subject{PartSize: 4 << 20, Regrants: true, Aborts: true, Digest: upload.DigestSHA1}, skip: append([]string{}, roundTrips...),
+		can: contract.Subject{PartSize: 4 << 20, Renewable: true, Aborts: true, Digest: upload.DigestSHA1}, skip: append([]string{}, roundTrips...),
 		auth:   "Authorization: Bearer ",
 		prefix: "/api/2.0", result: "42", aborts: true,
 		api: func(s *simulation) map[string]endpoint {
@@ -803,7 +803,7 @@ func plainJSON(v []any) (out []any) {
 // Cases of the contract that no simulator is for: they are about the store (a
 // sandbox's or a real one is behind the built-in providers), or about what it
 // says of an upload that is over, which none of the nine documents.
-var skipped = []string{"empty file", "names", "a part cut short", "grants again", "a grant past its end", "completed twice", "abort after complete", "an unknown upload", "asked how it ended", "taking over", "checkpoints", "another digest"}
+var skipped = []string{"empty file", "names", "a part cut short", "urls again", "a presigned URL past its end", "completed twice", "abort after complete", "an unknown upload", "asked how it ended", "taking over", "checkpoints", "another digest"}
 
 // roundTrips look for each receipt in what complete sends, word for word: they
 // are for APIs that want it back, and not inside something else.
@@ -850,7 +850,7 @@ func TestContractOfDocumented(t *testing.T) {
 func TestRuns(t *testing.T) {
 	l := live(t, "databricks")
 	f := upload.File{Path: l.file, Name: "film 1.mp4", Size: livesSize}
-	u, _, err := l.up.Provider.Create(t.Context(), f, upload.Want{})
+	u, _, err := l.up.Provider.Create(t.Context(), f, upload.Hint{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -858,12 +858,12 @@ func TestRuns(t *testing.T) {
 		u.Parts = append(u.Parts, upload.Part{Number: n})
 	}
 	asked := []upload.Part{u.Parts[3], u.Parts[0], u.Parts[4], u.Parts[6], u.Parts[5], u.Parts[8], u.Parts[3]}
-	gs, err := l.up.Provider.Grant(t.Context(), u, asked)
+	gs, err := l.up.Provider.Presign(t.Context(), u, asked)
 	var got []int
 	for _, g := range gs {
 		got = append(got, g.Part)
 	}
 	if err != nil || !slices.Equal(got, []int{4, 5, 6, 7}) {
-		t.Errorf("granted %v, %v", got, err)
+		t.Errorf("signed %v, %v", got, err)
 	}
 }

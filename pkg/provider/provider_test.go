@@ -47,7 +47,7 @@ func TestBuiltIn(t *testing.T) {
 		aborts          bool
 	}{
 		{"archetype", "ATAI_API_KEY", "https://api.u1.archetypeai.app/v0.5", upload.Limits{MaxSize: 250 << 30, Plans: true}, true},
-		{"fileai", "FILEAI_API_KEY", "https://api.orion.file.ai", upload.Limits{GrantLife: 15 * time.Minute, Wants: true, Plans: true}, false},
+		{"fileai", "FILEAI_API_KEY", "https://api.orion.file.ai", upload.Limits{URLLife: 15 * time.Minute, TakesHint: true, Plans: true}, false},
 		{"openai", "OPENAI_API_KEY", "https://api.openai.com/v1", upload.Limits{MaxSize: 8 << 30, MaxPart: 64 << 20}, true},
 		{"upscayl", "UPSCAYL_API_KEY", "https://api.upscayl.org", upload.Limits{Plans: true}, false},
 		{"sandbox", "", "", upload.Limits{MaxSize: 250 << 30, Plans: true}, true},

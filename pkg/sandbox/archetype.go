@@ -31,7 +31,7 @@ func (s *Server) archetype() *front {
 		},
 		routes: []route{
 			{"POST", "/files/uploads/initiate", StepCreate, s.archetypeInitiate},
-			{"POST", "/files/uploads/{}/parts/urls", StepGrant, s.archetypeURLs},
+			{"POST", "/files/uploads/{}/parts/urls", StepPresign, s.archetypeURLs},
 			{"POST", "/files/uploads/{}/parts/checkpoint", StepCheckpoint, s.archetypeCheckpoint},
 			{"POST", "/files/uploads/{}/complete", StepComplete, s.archetypeComplete},
 			{"POST", "/files/uploads/{}/abort", StepAbort, s.archetypeAbort},

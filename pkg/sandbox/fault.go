@@ -69,9 +69,9 @@ const (
 )
 
 var (
-	steps = []string{StepCreate, StepGrant, StepPut, StepCheckpoint, StepComplete, StepAbort, StepStatus}
+	steps = []string{StepCreate, StepPresign, StepPut, StepCheckpoint, StepComplete, StepAbort, StepStatus}
 	// apiSteps are the steps whose reply is JSON.
-	apiSteps = []string{StepCreate, StepGrant, StepCheckpoint, StepComplete, StepAbort, StepStatus}
+	apiSteps = []string{StepCreate, StepPresign, StepCheckpoint, StepComplete, StepAbort, StepStatus}
 	putOnly  = []string{StepPut}
 )
 

@@ -82,8 +82,8 @@ func TestFaultSyntax(t *testing.T) {
 // What cannot happen is said at the start, and when it is added later.
 func TestFaultsThatCannotHappen(t *testing.T) {
 	for api, specs := range map[string][]string{
-		"upscayl":   {"grant:reset", "checkpoint:reset", "abort:reset", "status:reset", "put:bad-json", `put:patch={}`, "put:kill"},
-		"openai":    {"grant:reset", "put:expire", "put:wrong-etag", "put:opaque-etag", "put:truncate-store", "complete:kill-late"},
+		"upscayl":   {"presign:reset", "checkpoint:reset", "abort:reset", "status:reset", "put:bad-json", `put:patch={}`, "put:kill"},
+		"openai":    {"presign:reset", "put:expire", "put:wrong-etag", "put:opaque-etag", "put:truncate-store", "complete:kill-late"},
 		"fileai":    {"abort:status=500"},
 		"archetype": {"status:status=500"},
 	} {
@@ -341,7 +341,7 @@ func TestFaultsOfTheAPI(t *testing.T) {
 			}
 		},
 	} {
-		for _, step := range []string{"create", "grant", "checkpoint", "complete", "abort"} {
+		for _, step := range []string{"create", "presign", "checkpoint", "complete", "abort"} {
 			spec := step + ":" + spec
 			t.Run(spec, func(t *testing.T) {
 				r := run(t, &sandbox.Server{API: "archetype"}, spec)
@@ -355,7 +355,7 @@ func TestFaultsOfTheAPI(t *testing.T) {
 				tokens := archetypePut(t, plan, file)
 				base := "/files/uploads/" + plan.text("upload_id")
 				bodies := map[string][2]string{
-					"create": {"/files/uploads/initiate", initiate("a", 3, "")}, "grant": {base + "/parts/urls", `{"part_numbers":[1]}`},
+					"create": {"/files/uploads/initiate", initiate("a", 3, "")}, "presign": {base + "/parts/urls", `{"part_numbers":[1]}`},
 					"checkpoint": {base + "/parts/checkpoint", `{"parts":[]}`}, "complete": {base + "/complete", completion(tokens, "")}, "abort": {base + "/abort", ""},
 				}
 				try := func() (answer, error) { return r.try("POST", bodies[step][0], bodies[step][1]) }

@@ -15,7 +15,7 @@ import (
 // The steps of an upload, as faults and the log name them.
 const (
 	StepCreate     = "create"
-	StepGrant      = "grant"
+	StepPresign    = "presign"
 	StepPut        = "put"
 	StepCheckpoint = "checkpoint"
 	StepComplete   = "complete"
@@ -141,7 +141,7 @@ func (r Request) String() string {
 	return b.String()
 }
 
-// shownQuery are the query parameters whose values grant nothing.
+// shownQuery are the query parameters whose values presigned nothing.
 var shownQuery = []string{"partNumber", "X-Amz-Date", "X-Amz-Expires"}
 
 func redactQuery(raw string) string {

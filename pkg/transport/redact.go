@@ -9,7 +9,7 @@ import (
 	"strings"
 )
 
-// shown are the query parameters whose values say something and grant nothing.
+// shown are the query parameters whose values say something and presigned nothing.
 var shown = []string{
 	"api-version", "partNumber", "part_number", "uploadType", "x-id",
 	"X-Amz-Date", "X-Amz-Expires", "X-Amz-SignedHeaders", "X-Amz-Algorithm",

@@ -23,28 +23,28 @@ type sink struct {
 	put         atomic.Bool
 }
 
-func (s *sink) Create(_ context.Context, f upload.File, _ upload.Want) (upload.Upload, []upload.Grant, error) {
-	u := upload.Upload{ID: "u1", File: f, Regrant: true, Data: json.RawMessage(`{}`)}
+func (s *sink) Create(_ context.Context, f upload.File, _ upload.Hint) (upload.Upload, []upload.Presigned, error) {
+	u := upload.Upload{ID: "u1", File: f, Renewable: true, Data: json.RawMessage(`{}`)}
 	for i := range s.parts {
 		u.Parts = append(u.Parts, upload.Part{Number: int(i) + 1, Offset: i * s.size, Size: s.size})
 	}
 	return u, nil, nil
 }
 
-func (s *sink) Grant(_ context.Context, _ upload.Upload, parts []upload.Part) ([]upload.Grant, error) {
-	gs := make([]upload.Grant, len(parts))
+func (s *sink) Presign(_ context.Context, _ upload.Upload, parts []upload.Part) ([]upload.Presigned, error) {
+	gs := make([]upload.Presigned, len(parts))
 	for i, p := range parts {
-		gs[i] = upload.Grant{Part: p.Number, URL: "https://store/" + strconv.Itoa(p.Number), Expires: time.Now().Add(time.Hour)}
+		gs[i] = upload.Presigned{Part: p.Number, URL: "https://store/" + strconv.Itoa(p.Number), Expires: time.Now().Add(time.Hour)}
 	}
 	return gs, nil
 }
 
-func (s *sink) Put(_ context.Context, _ upload.Upload, _ upload.Grant, p upload.Part, body io.Reader) (upload.Receipt, error) {
+func (s *sink) Put(_ context.Context, _ upload.Upload, _ upload.Presigned, p upload.Part, body io.Reader) (upload.Receipt, error) {
 	if s.first != nil && !s.put.Swap(true) {
 		s.first()
 	}
 	_, err := io.Copy(io.Discard, body)
-	return upload.Receipt{Token: tokenETag(p.Number, nil)}, err
+	return upload.Receipt{Value: tokenETag(p.Number, nil)}, err
 }
 
 func (s *sink) Complete(context.Context, upload.Upload, []upload.Receipt, upload.Digests) (upload.Result, error) {

@@ -50,7 +50,7 @@ func chaos(t *testing.T, set func(*rig), seed uint64) (lives int) {
 	r.cloud.already = true
 	r.cloud.takes = time.Second
 	r.cloud.life = time.Hour
-	if r.cloud.regrant {
+	if r.cloud.renewable {
 		r.cloud.life = 11 * time.Second
 	}
 	calm := false
@@ -78,12 +78,12 @@ func chaos(t *testing.T, set func(*rig), seed uint64) (lives int) {
 	}
 	r.cloud.onCreate = func(int) error { return fails() }
 	r.cloud.onPut = func(int, upload.Part) error { return fails() }
-	r.cloud.onGrant = func(int, []upload.Part) error { return fails() }
+	r.cloud.onPresign = func(int, []upload.Part) error { return fails() }
 	r.cloud.onCheckpoint = func(int, []upload.Receipt) error { return fails() }
 	r.cloud.onComplete = func(int) error { return fails() }
 	r.cloud.loseComplete, r.cloud.loseCheckpoint = lost, lost
 	r.cloud.losePut = func(n int, _ upload.Part) error { return lost(n) }
-	r.cloud.refuseGrant = func(upload.Part, int) bool { return r.cloud.regrant && !calm && in(15) }
+	r.cloud.refuseURL = func(upload.Part, int) bool { return r.cloud.renewable && !calm && in(15) }
 	if r.cloud.etag == nil && r.checksum != upload.ChecksumOff {
 		r.cloud.damage = func(int, upload.Part) bool { return !calm && in(25) }
 	}

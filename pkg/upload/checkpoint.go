@@ -194,7 +194,7 @@ func (c *checkpoints) note(ctx context.Context, rs []Receipt) error {
 	var known []Receipt
 	c.mu.Lock()
 	for _, r := range rs {
-		if w, ok := c.waiting[r.Part]; ok && w.Token == r.Token {
+		if w, ok := c.waiting[r.Part]; ok && w.Value == r.Value {
 			r.Checkpointed = true
 			known = append(known, r)
 		}

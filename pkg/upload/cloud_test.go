@@ -26,34 +26,34 @@ type cloud struct {
 	*process
 
 	// What kind of API it is.
-	partSize int64                              // of its plan; 0: the client plans
-	first    int                                // the number of its first part
-	regrant  bool                               // whether grants are issued again
-	granted  bool                               // whether create gives the first grants
-	life     time.Duration                      // of a grant; 0: no end
-	digest   string                             // what complete takes
-	held     []upload.Range                     // what it had before
-	expires  time.Time                          // of an upload
-	limits   upload.Limits                      //
-	strict   bool                               // complete refuses receipts that were checkpointed
-	already  bool                               // a second complete gives the same answer
-	etag     func(part int, data []byte) string // nil: the MD5, quoted
-	takes    time.Duration                      // how long a part is on its way
-	rate     int64                              // bytes per second of one part; 0: no limit
-	crawls   func(n int, p upload.Part) bool    // whether this try of a part never ends, though bytes move
-	wants    bool                               // its plan heeds Want.PartSize
-	ends     bool                               // it refuses an upload after its end
-	skew     time.Duration                      // how far this machine's clock is ahead of its
+	partSize  int64                              // of its plan; 0: the client plans
+	first     int                                // the number of its first part
+	renewable bool                               // whether urls are issued again
+	signed    bool                               // whether create gives the first urls
+	life      time.Duration                      // of a presigned URL; 0: no end
+	digest    string                             // what complete takes
+	held      []upload.Range                     // what it had before
+	expires   time.Time                          // of an upload
+	limits    upload.Limits                      //
+	strict    bool                               // complete refuses receipts that were checkpointed
+	already   bool                               // a second complete gives the same answer
+	etag      func(part int, data []byte) string // nil: the MD5, quoted
+	takes     time.Duration                      // how long a part is on its way
+	rate      int64                              // bytes per second of one part; 0: no limit
+	crawls    func(n int, p upload.Part) bool    // whether this try of a part never ends, though bytes move
+	wants     bool                               // its plan heeds Hint.PartSize
+	ends      bool                               // it refuses an upload after its end
+	skew      time.Duration                      // how far this machine's clock is ahead of its
 
 	// Where it goes wrong. Each is asked before it acts; lose, after it.
 	onCreate, onComplete, onAbort func(n int) error
-	onGrant                       func(n int, parts []upload.Part) error
+	onPresign                     func(n int, parts []upload.Part) error
 	onCheckpoint                  func(n int, rs []upload.Receipt) error
 	onPut                         func(n int, p upload.Part) error // n counts the tries of this part
 	damage                        func(n int, p upload.Part) bool  // whether the part is stored as other bytes
 	losePut                       func(n int, p upload.Part) error
 	loseComplete, loseCheckpoint  func(n int) error
-	refuseGrant                   func(p upload.Part, serial int) bool // as expired
+	refuseURL                     func(p upload.Part, serial int) bool // as expired
 	onProbe                       func(n int) (upload.Answer, error)   // nil: the truth
 
 	// spy is asked of each PUT, complete and probe, before anything else.
@@ -70,7 +70,7 @@ type cloud struct {
 	completes   int
 	probes      int
 	checkpoints [][]int
-	grants      [][]int // the parts of each call
+	urls        [][]int // the parts of each call
 	aborted     []string
 	putting     int
 	mostPutting int
@@ -85,7 +85,7 @@ type cloudUpload struct {
 	checkpointed map[int]string
 	tries        map[int]int // PUTs begun
 	puts         map[int]int // PUTs that stored
-	serials      map[int]int // of the newest grant
+	serials      map[int]int // of the newest presigned
 	ends         map[int]time.Time
 	done         bool
 	gone         bool
@@ -93,7 +93,7 @@ type cloudUpload struct {
 }
 
 func newCloud(p *process) *cloud {
-	return &cloud{process: p, partSize: 1000, first: 1, regrant: true, uploads: make(map[string]*cloudUpload)}
+	return &cloud{process: p, partSize: 1000, first: 1, renewable: true, uploads: make(map[string]*cloudUpload)}
 }
 
 func plainETag(_ int, data []byte) string {
@@ -133,7 +133,7 @@ func ask(hook func(int) error, n int) error {
 
 func (c *cloud) Limits() upload.Limits {
 	l := c.limits
-	l.Wants = c.wants
+	l.TakesHint = c.wants
 	return l
 }
 
@@ -149,7 +149,7 @@ func (c *cloud) alive(ctx context.Context) error {
 	return nil
 }
 
-func (c *cloud) Create(ctx context.Context, f upload.File, w upload.Want) (upload.Upload, []upload.Grant, error) {
+func (c *cloud) Create(ctx context.Context, f upload.File, w upload.Hint) (upload.Upload, []upload.Presigned, error) {
 	if err := c.alive(ctx); err != nil {
 		return upload.Upload{}, nil, err
 	}
@@ -161,7 +161,7 @@ func (c *cloud) Create(ctx context.Context, f upload.File, w upload.Want) (uploa
 	}
 	c.ids++
 	up := upload.Upload{
-		ID: fmt.Sprintf("u%d", c.ids), File: f, Expires: c.expires, Digest: c.digest, Regrant: c.regrant,
+		ID: fmt.Sprintf("u%d", c.ids), File: f, Expires: c.expires, Digest: c.digest, Renewable: c.renewable,
 		Held: c.held, Data: json.RawMessage(`{"k":1}`),
 	}
 	cu := &cloudUpload{
@@ -185,20 +185,20 @@ func (c *cloud) Create(ctx context.Context, f upload.File, w upload.Want) (uploa
 		}
 		cu.parts = slices.Clone(up.Parts)
 	}
-	var gs []upload.Grant
-	if c.granted || !c.regrant {
+	var gs []upload.Presigned
+	if c.signed || !c.renewable {
 		gs = c.issue(up.ID, up.Parts)
 	}
 	return up, gs, nil
 }
 
-func (c *cloud) issue(id string, parts []upload.Part) []upload.Grant {
+func (c *cloud) issue(id string, parts []upload.Part) []upload.Presigned {
 	cu := c.uploads[id]
-	gs := make([]upload.Grant, len(parts))
+	gs := make([]upload.Presigned, len(parts))
 	for i, p := range parts {
 		c.serial++
 		cu.serials[p.Number] = c.serial
-		gs[i] = upload.Grant{Part: p.Number, URL: fmt.Sprintf("https://store/%s/%d/%d", id, p.Number, c.serial)}
+		gs[i] = upload.Presigned{Part: p.Number, URL: fmt.Sprintf("https://store/%s/%d/%d", id, p.Number, c.serial)}
 		if c.life > 0 {
 			gs[i].Expires = time.Now().Add(c.life)
 			cu.ends[c.serial] = gs[i].Expires
@@ -215,7 +215,7 @@ func (c *cloud) find(id string) (*cloudUpload, error) {
 	return cu, nil
 }
 
-func (c *cloud) Grant(ctx context.Context, u upload.Upload, parts []upload.Part) ([]upload.Grant, error) {
+func (c *cloud) Presign(ctx context.Context, u upload.Upload, parts []upload.Part) ([]upload.Presigned, error) {
 	if err := c.alive(ctx); err != nil {
 		return nil, err
 	}
@@ -225,12 +225,12 @@ func (c *cloud) Grant(ctx context.Context, u upload.Upload, parts []upload.Part)
 	for _, p := range parts {
 		numbers = append(numbers, p.Number)
 	}
-	c.grants = append(c.grants, numbers)
-	if !c.regrant {
+	c.urls = append(c.urls, numbers)
+	if !c.renewable {
 		return nil, fmt.Errorf("there is no such call: %w", upload.ErrExpired)
 	}
-	if c.onGrant != nil {
-		if err := c.onGrant(len(c.grants), parts); err != nil {
+	if c.onPresign != nil {
+		if err := c.onPresign(len(c.urls), parts); err != nil {
 			return nil, err
 		}
 	}
@@ -240,7 +240,7 @@ func (c *cloud) Grant(ctx context.Context, u upload.Upload, parts []upload.Part)
 	return c.issue(u.ID, parts), nil
 }
 
-func (c *cloud) Put(ctx context.Context, u upload.Upload, g upload.Grant, p upload.Part, body io.Reader) (upload.Receipt, error) {
+func (c *cloud) Put(ctx context.Context, u upload.Upload, g upload.Presigned, p upload.Part, body io.Reader) (upload.Receipt, error) {
 	if err := c.alive(ctx); err != nil {
 		return upload.Receipt{}, err
 	}
@@ -284,7 +284,7 @@ func (c *cloud) Put(ctx context.Context, u upload.Upload, g upload.Grant, p uplo
 	return c.store(u, p, n, data)
 }
 
-func (c *cloud) begin(u upload.Upload, g upload.Grant, p upload.Part) (int, error) {
+func (c *cloud) begin(u upload.Upload, g upload.Presigned, p upload.Part) (int, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	cu, err := c.find(u.ID)
@@ -293,16 +293,16 @@ func (c *cloud) begin(u upload.Upload, g upload.Grant, p upload.Part) (int, erro
 	}
 	cu.tries[p.Number]++
 	if g.Part != p.Number {
-		return 0, fmt.Errorf("a grant for part %d sends part %d: %w", g.Part, p.Number, upload.ErrRefused)
+		return 0, fmt.Errorf("a presigned URL for part %d sends part %d: %w", g.Part, p.Number, upload.ErrRefused)
 	}
 	var part, serial int
 	if _, err := fmt.Sscanf(g.URL, "https://store/"+u.ID+"/%d/%d", &part, &serial); err != nil || part != p.Number {
-		return 0, fmt.Errorf("grant %q is not for part %d of %s: %w", g.URL, p.Number, u.ID, upload.ErrRefused)
+		return 0, fmt.Errorf("presigned %q is not for part %d of %s: %w", g.URL, p.Number, u.ID, upload.ErrRefused)
 	}
 	if c.ends && cu.made.Before(c.expires) && time.Now().After(c.expires) {
 		return 0, fmt.Errorf("the upload has ended: %w", upload.ErrRefused)
 	}
-	if end, ok := cu.ends[serial]; ok && !time.Now().Before(end) || c.refuseGrant != nil && c.refuseGrant(p, serial) {
+	if end, ok := cu.ends[serial]; ok && !time.Now().Before(end) || c.refuseURL != nil && c.refuseURL(p, serial) {
 		return 0, fmt.Errorf("request has expired: %w", upload.ErrExpired)
 	}
 	if c.onPut != nil {
@@ -339,7 +339,7 @@ func (c *cloud) store(u upload.Upload, p upload.Part, n int, data []byte) (uploa
 			return upload.Receipt{}, err
 		}
 	}
-	return upload.Receipt{Part: p.Number, Token: cu.tokens[p.Number]}, nil
+	return upload.Receipt{Part: p.Number, Value: cu.tokens[p.Number]}, nil
 }
 
 func (c *cloud) Complete(ctx context.Context, u upload.Upload, rs []upload.Receipt, d upload.Digests) (upload.Result, error) {
@@ -390,7 +390,7 @@ func (c *cloud) assemble(u upload.Upload, cu *cloudUpload, rs []upload.Receipt, 
 		if _, twice := cu.checkpointed[r.Part]; twice && c.strict {
 			return nil, fmt.Errorf("part %d was checkpointed and is listed", r.Part)
 		}
-		told[r.Part] = r.Token
+		told[r.Part] = r.Value
 	}
 	for n, token := range cu.checkpointed {
 		if _, ok := told[n]; !ok {
@@ -474,10 +474,10 @@ func (c checkpointing) Checkpoint(ctx context.Context, u upload.Upload, rs []upl
 		return err
 	}
 	for _, r := range rs {
-		if cu.tokens[r.Part] != r.Token {
-			return fmt.Errorf("part %d: receipt %q, stored is %q: %w", r.Part, r.Token, cu.tokens[r.Part], upload.ErrRefused)
+		if cu.tokens[r.Part] != r.Value {
+			return fmt.Errorf("part %d: receipt %q, stored is %q: %w", r.Part, r.Value, cu.tokens[r.Part], upload.ErrRefused)
 		}
-		cu.checkpointed[r.Part] = r.Token
+		cu.checkpointed[r.Part] = r.Value
 	}
 	return ask(c.loseCheckpoint, n)
 }

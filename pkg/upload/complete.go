@@ -44,13 +44,13 @@ func (r *run) complete(ctx context.Context, rec *Record) error {
 		rec.State = Completing
 	}
 	r.explainComplete(len(receipts), verified)
-	r.observe(Ending{})
+	r.observe(Finishing{})
 	result, doubt, err := r.end(ctx, rec.Upload, receipts, d, doubt)
 	switch {
 	case err == nil:
 		return r.done(ctx, rec, result, verified)
 	case errors.Is(err, ErrChecksum):
-		return r.spoiled(ctx, rec, err)
+		return r.corrupt(ctx, rec, err)
 	case errors.Is(err, ErrCompleted):
 		return fmt.Errorf("the provider says that it was completed, and nothing that its result could be read from: %w: %w", ErrDoubt, err)
 	case doubt && (errors.Is(err, ErrDenied) || errors.Is(err, ErrUnfinished)):
@@ -130,13 +130,13 @@ func mustWait(err error) bool {
 	return errors.Is(err, ErrDenied) || passes(err) && clearly(err)
 }
 
-// spoiled gives up an upload of which the provider says that it is not the
+// corrupt gives up an upload of which the provider says that it is not the
 // file. The next run begins a new one.
-func (r *run) spoiled(ctx context.Context, rec *Record, why error) error {
-	if err := r.entry.Advance(context.WithoutCancel(ctx), Spoiled, nil); err != nil {
+func (r *run) corrupt(ctx context.Context, rec *Record, why error) error {
+	if err := r.entry.Advance(context.WithoutCancel(ctx), Corrupt, nil); err != nil {
 		return errors.Join(why, err)
 	}
-	rec.State = Spoiled
+	rec.State = Corrupt
 	r.abandon(ctx, rec.Upload)
 	return fmt.Errorf("the provider says that what it put together is not the file: %w", why)
 }

@@ -150,7 +150,7 @@ func TestDoneButNotDelivered(t *testing.T) {
 					rep.Verification != upload.VerifiedMD5 || rep.BytesSent != 0 || rep.PartsReused != 3 || rep.Upload != first.Upload {
 					t.Errorf("delivered %d times, report %+v", len(r.delivered), rep)
 				}
-				if len(told[upload.Planned](r)) != 0 || len(told[upload.Ended](r)) != 1 {
+				if len(told[upload.Planned](r)) != 0 || len(told[upload.Finished](r)) != 1 {
 					t.Errorf("events %+v", r.events)
 				}
 			})

@@ -130,7 +130,7 @@ func TestTheNetworkIsGoneForMinutes(t *testing.T) {
 			return nil
 		}
 		r.cloud.onPut = func(int, upload.Part) error { return gone() }
-		r.cloud.onGrant = func(int, []upload.Part) error { return gone() }
+		r.cloud.onPresign = func(int, []upload.Part) error { return gone() }
 		_, err := r.run(t.Context())
 		if took := time.Since(start); !errors.Is(err, upload.ErrUnfinished) || took > 17*time.Minute {
 			t.Errorf("after %s: %v", took, err)

@@ -11,14 +11,14 @@ import (
 // create opens a new upload and puts it into the journal, with a plan that
 // tiles the file.
 func (r *run) create(ctx context.Context) (*Record, error) {
-	r.foresee(r.limits.GrantLife, 0)
-	up, grants, err := r.open(ctx)
+	r.foresee(r.limits.URLLife, 0)
+	up, urls, err := r.open(ctx)
 	if err != nil {
 		return nil, err
 	}
-	if end := ends(grants, up.Parts); !up.Regrant && !end.IsZero() && r.foresee(time.Until(end), r.tail(up.Parts)) {
+	if end := ends(urls, up.Parts); !up.Renewable && !end.IsZero() && r.foresee(time.Until(end), r.tail(up.Parts)) {
 		r.abandon(ctx, up)
-		if up, grants, err = r.open(ctx); err != nil {
+		if up, urls, err = r.open(ctx); err != nil {
 			return nil, err
 		}
 	}
@@ -27,23 +27,23 @@ func (r *run) create(ctx context.Context) (*Record, error) {
 		up.Expires = time.Time{} // over before it began: a clock or the API is wrong, and says nothing
 	}
 	rec := Record{Target: r.target, Path: r.file.Path, State: Sending, Started: now, Updated: now, Upload: up}
-	if !up.Regrant {
-		rec.Grants = grants
+	if !up.Renewable {
+		rec.Presigned = urls
 	}
 	if err := r.entry.Begin(ctx, rec); err != nil {
 		r.abandon(ctx, up)
 		return nil, err
 	}
-	rec.Grants = grants
+	rec.Presigned = urls
 	rec.Receipts = make(map[int]Receipt)
 	r.learn(&rec)
 	return &rec, nil
 }
 
 // open has the provider open an upload, whose plan tiles the file.
-func (r *run) open(ctx context.Context) (up Upload, grants []Grant, err error) {
+func (r *run) open(ctx context.Context) (up Upload, urls []Presigned, err error) {
 	err = r.retry(ctx, "create upload", func(ctx context.Context) (err error) {
-		up, grants, err = r.Provider.Create(ctx, r.file, Want{PartSize: cmp.Or(r.PartSize, r.want)})
+		up, urls, err = r.Provider.Create(ctx, r.file, Hint{PartSize: cmp.Or(r.PartSize, r.want)})
 		if err != nil && up.ID != "" {
 			r.abandon(ctx, up) // it was opened, and is of no use
 		}
@@ -55,17 +55,17 @@ func (r *run) open(ctx context.Context) (up Upload, grants []Grant, err error) {
 	r.lookAtClock()
 	r.report.Upload = up.ID
 	up.File = r.file
-	if err = r.plan(&up, grants); err != nil {
+	if err = r.plan(&up, urls); err != nil {
 		r.abandon(ctx, up)
 		return Upload{}, nil, err
 	}
-	return up, grants, nil
+	return up, urls, nil
 }
 
 // maxSkew is the difference between two clocks that is not worth a word.
 const maxSkew = 30 * time.Second
 
-// lookAtClock tells of a clock that is wrong, once. The times of grants are read
+// lookAtClock tells of a clock that is wrong, once. The times of urls are read
 // as the provider means them; what else goes wrong with such a clock (TLS, the
 // times of a signature) shows as errors that do not name it.
 func (r *run) lookAtClock() {
@@ -88,7 +88,7 @@ func clocks(skew time.Duration) string {
 }
 
 // plan checks the provider's plan, or makes one where it has none.
-func (r *run) plan(up *Upload, grants []Grant) (err error) {
+func (r *run) plan(up *Upload, urls []Presigned) (err error) {
 	if up.Digest == DigestSHA1 && r.src.Once() {
 		return fmt.Errorf("the provider takes the SHA-1 of the whole file at the end, for which a stream would have to be read twice: %w", ErrLimit)
 	}
@@ -109,20 +109,20 @@ func (r *run) plan(up *Upload, grants []Grant) (err error) {
 	if r.PartSize > 0 && len(up.Parts) > 1 && up.Parts[0].Size != r.PartSize {
 		r.warn("the provider chose parts of %d bytes, not of %d", up.Parts[0].Size, r.PartSize)
 	}
-	r.explainPlan(*up, ours, len(grants))
+	r.explainPlan(*up, ours, len(urls))
 	if len(up.Held) > 0 && up.Digest == "" {
 		return fmt.Errorf("the provider already has parts of this file, and takes no checksum that could prove them: %w", ErrUnverified)
 	}
-	if up.Regrant {
+	if up.Renewable {
 		return nil
 	}
-	granted := make(map[int]bool, len(grants))
-	for _, g := range grants {
-		granted[g.Part] = true
+	signed := make(map[int]bool, len(urls))
+	for _, g := range urls {
+		signed[g.Part] = true
 	}
 	for _, p := range up.Parts {
-		if !granted[p.Number] {
-			return fmt.Errorf("there is no grant for part %d, and this provider issues no other: %w", p.Number, ErrReply)
+		if !signed[p.Number] {
+			return fmt.Errorf("there is no presigned for part %d, and this provider issues no other: %w", p.Number, ErrReply)
 		}
 	}
 	return nil

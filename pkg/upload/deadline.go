@@ -21,8 +21,8 @@ const (
 )
 
 // deadline compares what is left of an upload with the time that is left for
-// it: its own life, and the grants' where they cannot be renewed. A store looks
-// at a grant when a part begins, so only the beginning of the last parts counts.
+// it: its own life, and the urls' where they cannot be renewed. A store looks
+// at a presigned URL when a part begins, so only the beginning of the last parts counts.
 type deadline struct {
 	run   *run
 	begin time.Time // by when every part must have begun; zero: no such time
@@ -45,17 +45,17 @@ func (r *run) newDeadline(rec *Record, pending []Part) *deadline {
 		d.largest = max(d.largest, p.Size)
 	}
 	d.tail = r.tail(pending)
-	if !rec.Upload.Regrant {
-		d.begin = ends(rec.Grants, pending)
+	if !rec.Upload.Renewable {
+		d.begin = ends(rec.Presigned, pending)
 	}
 	d.moved = r.pace.moved()
 	return d
 }
 
-// ends is when the first of the grants of these parts ends; zero if none does.
-func ends(grants []Grant, parts []Part) (first time.Time) {
-	end := make(map[int]time.Time, len(grants))
-	for _, g := range grants {
+// ends is when the first of the urls of these parts ends; zero if none does.
+func ends(urls []Presigned, parts []Part) (first time.Time) {
+	end := make(map[int]time.Time, len(urls))
+	for _, g := range urls {
 		end[g.Part] = g.Expires
 	}
 	for _, p := range parts {
@@ -148,7 +148,7 @@ func (d *deadline) stored() error {
 	if !short {
 		return nil
 	}
-	if l.begin && float64(l.need)*spare > float64(l.have) && !d.run.restarted && d.run.better(rate, max(d.run.grantLife, l.have)) > d.largest {
+	if l.begin && float64(l.need)*spare > float64(l.have) && !d.run.restarted && d.run.better(rate, max(d.run.urlLife, l.have)) > d.largest {
 		return &tooSlow{l.text}
 	}
 	d.warned = true
@@ -178,7 +178,7 @@ func (r *run) foreseen(d time.Duration) (float64, bool) {
 // better is the size of parts of which all begin within life at a rate: fewer
 // and larger ones. Zero where the client has no say in it.
 func (r *run) better(rate float64, life time.Duration) int64 {
-	if !r.limits.Wants || r.PartSize > 0 {
+	if !r.limits.TakesHint || r.PartSize > 0 {
 		return 0
 	}
 	// In w waves of parts of one size, the last one begins when all but its
@@ -197,12 +197,12 @@ func (r *run) better(rate float64, life time.Duration) int64 {
 
 // learn remembers what a new upload's times are.
 func (r *run) learn(rec *Record) {
-	r.uploadLife, r.grantLife = 0, 0
+	r.uploadLife, r.urlLife = 0, 0
 	if !rec.Upload.Expires.IsZero() {
 		r.uploadLife = time.Until(rec.Upload.Expires)
 	}
-	if end := ends(rec.Grants, rec.Upload.Parts); !rec.Upload.Regrant && !end.IsZero() {
-		r.grantLife = time.Until(end)
+	if end := ends(rec.Presigned, rec.Upload.Parts); !rec.Upload.Renewable && !end.IsZero() {
+		r.urlLife = time.Until(end)
 	}
 }
 
@@ -240,7 +240,7 @@ func (r *run) tail(parts []Part) (bytes int64) {
 // would fare better, and plans it so. Its error says why not.
 func (r *run) again(parts []Part) error {
 	enough := evidence
-	if life := max(r.grantLife, r.uploadLife); life > 0 {
+	if life := max(r.urlLife, r.uploadLife); life > 0 {
 		enough = min(enough, life/10)
 	}
 	rate, ok := r.foreseen(enough)
@@ -252,24 +252,24 @@ func (r *run) again(parts []Part) error {
 		return fmt.Errorf("%s takes %s at %s, and the provider ends an upload after %s: %w",
 			humanize.Bytes(uint64(size)), inTime(need), perSecond(rate), inTime(r.uploadLife), ErrTooSlow)
 	}
-	if r.grantLife <= 0 {
+	if r.urlLife <= 0 {
 		return nil
 	}
 	tail := r.tail(parts)
-	if takes(size-tail, rate) <= r.grantLife {
+	if takes(size-tail, rate) <= r.urlLife {
 		return nil
 	}
-	if r.want = r.better(rate, r.grantLife); r.want > 0 && len(parts) > 0 && r.want > parts[0].Size {
+	if r.want = r.better(rate, r.urlLife); r.want > 0 && len(parts) > 0 && r.want > parts[0].Size {
 		return nil
 	}
 	larger := "and it takes no wish for larger parts"
 	if r.PartSize > 0 {
 		larger = "and larger parts are not what was asked for"
-	} else if r.limits.Wants {
+	} else if r.limits.TakesHint {
 		larger = "and larger parts do not help"
 	}
 	return fmt.Errorf("at %s only %s of %s begin within the %s that the addresses of the parts are good for; this provider issues no new ones, %s: %w",
-		perSecond(rate), humanize.Bytes(uint64(min(size, int64(rate*r.grantLife.Seconds())+tail))), humanize.Bytes(uint64(size)), inTime(r.grantLife), larger, ErrTooSlow)
+		perSecond(rate), humanize.Bytes(uint64(min(size, int64(rate*r.urlLife.Seconds())+tail))), humanize.Bytes(uint64(size)), inTime(r.urlLife), larger, ErrTooSlow)
 }
 
 // rateOf is the rate of an earlier run, by what it stored since the upload was

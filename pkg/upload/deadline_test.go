@@ -22,7 +22,7 @@ func warnings(r *rig) string {
 // and a plan that heeds our wish.
 func onceOnly(t *testing.T, size int, life time.Duration) *rig {
 	r := newRig(t, size)
-	r.cloud.regrant, r.cloud.wants = false, true
+	r.cloud.renewable, r.cloud.wants = false, true
 	r.cloud.partSize, r.cloud.life = mib, life
 	return r
 }
@@ -33,7 +33,7 @@ func onceOnly(t *testing.T, size int, life time.Duration) *rig {
 func TestPlansForTheRateThatIsKnown(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := onceOnly(t, 30*mib, 15*time.Minute)
-		r.cloud.limits.GrantLife = 15 * time.Minute
+		r.cloud.limits.URLLife = 15 * time.Minute
 		r.limitRate = 20 << 10 // 30 MiB take 25 min
 		r.cloud.rate = 20 << 10 / 3
 		rep := r.ok()
@@ -206,7 +206,7 @@ func TestAPauseIsNoSlowness(t *testing.T) {
 func TestRemembersTheRate(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := onceOnly(t, 30*mib, 15*time.Minute)
-		r.cloud.limits.GrantLife = 15 * time.Minute
+		r.cloud.limits.URLLife = 15 * time.Minute
 		r.cloud.rate = 20 << 10 / 3
 		// Killed before there was evidence enough to plan again.
 		if !r.killed(3, true) {
@@ -239,7 +239,7 @@ func TestNamesAClockThatIsWrong(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := newRig(t, 10_000)
 		r.cloud.skew = time.Hour
-		r.cloud.refuseGrant = func(upload.Part, int) bool { return true }
+		r.cloud.refuseURL = func(upload.Part, int) bool { return true }
 		_, err := r.run(t.Context())
 		if !errors.Is(err, upload.ErrUnfinished) || !strings.Contains(err.Error(), "clock is 1h0m0s ahead") {
 			t.Errorf("error %v", err)

@@ -113,8 +113,8 @@ func TestAskedHowItEnded(t *testing.T) {
 		"nameless, and the probe has not":     {[]error{errNameless}, []reply{unknown}, 1, 1, upload.ErrDoubt, upload.Completing, false},
 		"nameless, and the probe says no":     {[]error{errNameless}, []reply{no}, 1, 1, upload.ErrDoubt, upload.Completing, false},
 		"nameless to the probe":               {[]error{errLost}, []reply{{upload.Completed, errNameless}}, 1, 2, upload.ErrDoubt, upload.Completing, false},
-		"another checksum":                    {[]error{errMismatch}, nil, 1, 0, upload.ErrChecksum, upload.Spoiled, false},
-		"another checksum after silence":      {[]error{silence(), errMismatch}, []reply{unknown}, 2, 1, upload.ErrChecksum, upload.Spoiled, false},
+		"another checksum":                    {[]error{errMismatch}, nil, 1, 0, upload.ErrChecksum, upload.Corrupt, false},
+		"another checksum after silence":      {[]error{silence(), errMismatch}, []reply{unknown}, 2, 1, upload.ErrChecksum, upload.Corrupt, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(t *testing.T) {
@@ -253,7 +253,7 @@ func TestSpoiled(t *testing.T) {
 	}
 }
 
-// A process that dies while it gives a spoiled upload up loses nothing that was
+// A process that dies while it gives a corrupt upload up loses nothing that was
 // not lost: the next one hears the same, or begins anew.
 func TestKilledWhileSpoiled(t *testing.T) {
 	for _, after := range []bool{false, true} {
@@ -266,10 +266,10 @@ func TestKilledWhileSpoiled(t *testing.T) {
 					}
 					return nil
 				}
-				if !r.killed(6, after) { // begin, three receipts, completing, spoiled
+				if !r.killed(6, after) { // begin, three receipts, completing, corrupt
 					t.Fatal("it was not killed")
 				}
-				if s := r.journal.state("u1"); (s == upload.Spoiled) != after {
+				if s := r.journal.state("u1"); (s == upload.Corrupt) != after {
 					t.Fatalf("the journal says %q", s)
 				}
 				if !after {
@@ -285,7 +285,7 @@ func TestKilledWhileSpoiled(t *testing.T) {
 	}
 }
 
-// A spoiled upload is none that a moved file is found by.
+// A corrupt upload is none that a moved file is found by.
 func TestSpoiledAndMoved(t *testing.T) {
 	skipOnWindows(t)
 	bubble(t, func(t *testing.T) {

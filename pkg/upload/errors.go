@@ -10,8 +10,8 @@ import (
 
 // What an error of this package or of a Provider means. Test with errors.Is.
 var (
-	// ErrExpired: a grant is no longer valid. The engine asks for a new one.
-	ErrExpired = errors.New("the grant has expired")
+	// ErrExpired: a presigned URL is no longer valid. The engine asks for a new one.
+	ErrExpired = errors.New("the presigned has expired")
 	// ErrGone: the provider clearly no longer knows the upload.
 	ErrGone = errors.New("the upload is gone")
 	// ErrCompleted: the provider says that the upload was completed. Of Complete

@@ -93,7 +93,7 @@ func TestTroubleThatEnds(t *testing.T) {
 		r.cloud.onComplete = fails
 		r.cloud.onPut = func(n int, _ upload.Part) error { return fails(n) }
 		r.cloud.onCheckpoint = func(n int, _ []upload.Receipt) error { return fails(n) }
-		r.cloud.onGrant = func(n int, _ []upload.Part) error { return fails(n) }
+		r.cloud.onPresign = func(n int, _ []upload.Part) error { return fails(n) }
 		rep := r.ok()
 		r.once("u1")
 		if rep.BytesSent != 10_000 { // refused before their bytes were read

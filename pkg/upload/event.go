@@ -44,18 +44,18 @@ type Warning struct{ Text string }
 // Note says what was decided and why, for someone who wants to know.
 type Note struct{ Text string }
 
-// Ending says that every part is stored and complete is about to be sent.
-type Ending struct{}
+// Finishing says that every part is stored and complete is about to be sent.
+type Finishing struct{}
 
-// Ended is the last event of an upload that succeeded.
-type Ended struct{ Report Report }
+// Finished is the last event of an upload that succeeded.
+type Finished struct{ Report Report }
 
-func (Planned) event()  {}
-func (Sent) event()     {}
-func (Stored) event()   {}
-func (Lost) event()     {}
-func (Retrying) event() {}
-func (Warning) event()  {}
-func (Note) event()     {}
-func (Ending) event()   {}
-func (Ended) event()    {}
+func (Planned) event()   {}
+func (Sent) event()      {}
+func (Stored) event()    {}
+func (Lost) event()      {}
+func (Retrying) event()  {}
+func (Warning) event()   {}
+func (Note) event()      {}
+func (Finishing) event() {}
+func (Finished) event()  {}

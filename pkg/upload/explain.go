@@ -16,7 +16,7 @@ func (r *run) explainRecord(found, rec *Record) {
 		r.note("not found in the journal: this is a new upload")
 	case rec == nil && found.State == Delivered:
 		r.note("found in the journal: the last upload of this file came to its end at %s: this is a new one", found.Updated.Format(time.RFC3339))
-	case rec == nil && found.State == Spoiled:
+	case rec == nil && found.State == Corrupt:
 		r.note("found in the journal: what the provider put together of upload %s was not the file: this is a new one", found.Upload.ID)
 	case rec == nil && found.State == Done:
 		r.note("found in the journal: upload %s, which is done, of another file or not wanted: this is a new one", found.Upload.ID)
@@ -37,7 +37,7 @@ func (r *run) explainRecord(found, rec *Record) {
 }
 
 // explainPlan says what is to be sent, and what is known of its time.
-func (r *run) explainPlan(up Upload, ours bool, grants int) {
+func (r *run) explainPlan(up Upload, ours bool, urls int) {
 	whose := "the provider's"
 	if ours {
 		whose = "ours, as the provider has none"
@@ -47,12 +47,12 @@ func (r *run) explainPlan(up Upload, ours bool, grants int) {
 		s += fmt.Sprintf("; it has %d ranges of the file already", n)
 	}
 	switch {
-	case grants == 0:
+	case urls == 0:
 		s += "; leave to send is asked for part by part"
-	case up.Regrant:
-		s += fmt.Sprintf("; leave to send %d of them came with it, and can be had anew", grants)
+	case up.Renewable:
+		s += fmt.Sprintf("; leave to send %d of them came with it, and can be had anew", urls)
 	default:
-		s += fmt.Sprintf("; leave to send %d of them came with it, and cannot be had again", grants)
+		s += fmt.Sprintf("; leave to send %d of them came with it, and cannot be had again", urls)
 	}
 	if !up.Expires.IsZero() {
 		s += "; the upload " + comes(time.Until(up.Expires))

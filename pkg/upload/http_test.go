@@ -43,7 +43,7 @@ func (r *rig) wire(handle func(w http.ResponseWriter, q *http.Request, part stri
 	r.provider = &wired{r.cloud, &transport.Client{Stall: time.Second}, s.URL}
 }
 
-func (w *wired) Put(ctx context.Context, u upload.Upload, g upload.Grant, p upload.Part, body io.Reader) (upload.Receipt, error) {
+func (w *wired) Put(ctx context.Context, u upload.Upload, g upload.Presigned, p upload.Part, body io.Reader) (upload.Receipt, error) {
 	var sent bytes.Buffer
 	reply, err := w.client.Do(ctx, transport.Request{
 		Op: fmt.Sprintf("send part %d", p.Number), Method: http.MethodPut, URL: fmt.Sprintf("%s/%d?X-Amz-Signature=SECRET", w.url, p.Number),

@@ -35,8 +35,8 @@ type Entry interface {
 	// the given parts: they are to be sent again.
 	Refresh(ctx context.Context, f File, drop ...int) error
 	// Advance moves the record to another state: the next one, or from
-	// Completing back to Sending after a clear refusal, or on to Spoiled. o is
-	// stored with Done. From Done on, and with Spoiled, stored grants are forgotten.
+	// Completing back to Sending after a clear refusal, or on to Corrupt. o is
+	// stored with Done. From Done on, and with Corrupt, stored urls are forgotten.
 	Advance(ctx context.Context, s State, o *Outcome) error
 	// Close gives the lock back. The record stays.
 	Close() error

@@ -64,7 +64,7 @@ func key(t upload.Target, path string) string {
 func clone(r upload.Record) *upload.Record {
 	r.Upload.Parts = slices.Clone(r.Upload.Parts)
 	r.Upload.Held = slices.Clone(r.Upload.Held)
-	r.Grants = slices.Clone(r.Grants)
+	r.Presigned = slices.Clone(r.Presigned)
 	if r.Receipts = maps.Clone(r.Receipts); r.Receipts == nil {
 		r.Receipts = make(map[int]upload.Receipt)
 	}
@@ -262,8 +262,8 @@ func (e *memoryEntry) Advance(ctx context.Context, s upload.State, o *upload.Out
 		if s == upload.Done {
 			r.Outcome = o
 		}
-		if s == upload.Done || s == upload.Delivered || s == upload.Spoiled {
-			r.Grants = nil
+		if s == upload.Done || s == upload.Delivered || s == upload.Corrupt {
+			r.Presigned = nil
 		}
 	})
 }

@@ -10,24 +10,24 @@ import (
 
 // sendPart stores one part and proves it, as often as the policy allows. ctx
 // ends the trying, sending the attempt under way.
-func (r *run) sendPart(ctx, sending context.Context, up Upload, p Part, g *grants, s *siblings) (Receipt, error) {
+func (r *run) sendPart(ctx, sending context.Context, up Upload, p Part, g *urls, s *siblings) (Receipt, error) {
 	var receipt Receipt
 	op := fmt.Sprintf("part %d", p.Number)
 	err := r.retry(ctx, op, func(context.Context) error {
 		for refused := 1; ; refused++ {
-			grant, err := g.take(ctx, p)
+			presigned, err := g.take(ctx, p)
 			if err != nil {
 				return err
 			}
 			err = s.fly(sending, p, func(ctx context.Context) (err error) {
-				receipt, err = r.attempt(ctx, up, grant, p)
+				receipt, err = r.attempt(ctx, up, presigned, p)
 				return err
 			})
 			if !errors.Is(err, ErrExpired) || ctx.Err() != nil {
 				return err
 			}
-			g.refuse(grant)
-			if refused == maxExpired && up.Regrant {
+			g.refuse(presigned)
+			if refused == maxExpired && up.Renewable {
 				return r.clockError(err)
 			}
 			r.observe(Retrying{Op: op, Err: err})
@@ -37,7 +37,7 @@ func (r *run) sendPart(ctx, sending context.Context, up Upload, p Part, g *grant
 }
 
 // attempt sends a part once.
-func (r *run) attempt(ctx context.Context, up Upload, g Grant, p Part) (Receipt, error) {
+func (r *run) attempt(ctx context.Context, up Upload, g Presigned, p Part) (Receipt, error) {
 	section := r.src.Section(p.Offset, p.Size, r.Checksum != ChecksumOff)
 	defer section.Close()
 	body := &sentReader{run: r, part: p, r: section, began: time.Now()}

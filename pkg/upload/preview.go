@@ -56,10 +56,10 @@ type Preview struct {
 	Left    []Part   // those of it that are sent
 	Stored  int64    // bytes that are not sent
 
-	Expires   time.Time     // when the upload ends; zero: not known
-	Begin     time.Time     // by when its last part must have begun; zero: not known
-	GrantLife time.Duration // how long a grant of a new upload is good for; 0: not known
-	Warnings  []string      // what there is to say about the time
+	Expires  time.Time     // when the upload ends; zero: not known
+	Begin    time.Time     // by when its last part must have begun; zero: not known
+	URLLife  time.Duration // how long a presigned URL of a new upload is good for; 0: not known
+	Warnings []string      // what there is to say about the time
 }
 
 // Preview says what Upload would do with a file. It checks what Upload checks
@@ -91,7 +91,7 @@ func (u *Uploader) Preview(ctx context.Context, f File) (Preview, error) {
 		if v.Moved, err = r.perhaps(ctx); err != nil {
 			return v, err
 		}
-	case rec.State != Spoiled:
+	case rec.State != Corrupt:
 		v.Record = rec
 		r.earlier = rateOf(rec)
 	}
@@ -121,8 +121,8 @@ func (u *Uploader) Preview(ctx context.Context, f File) (Preview, error) {
 
 // previewNew plans as create would.
 func (r *run) previewNew(v *Preview) error {
-	v.GrantLife = r.limits.GrantLife
-	r.foresee(v.GrantLife, 0)
+	v.URLLife = r.limits.URLLife
+	r.foresee(v.URLLife, 0)
 	d := &deadline{run: r, left: r.file.Size}
 	if !r.limits.Plans {
 		parts, err := Split(r.file.Size, cmp.Or(r.PartSize, r.want), r.limits)
@@ -131,11 +131,11 @@ func (r *run) previewNew(v *Preview) error {
 		}
 		v.Parts, v.Left = parts, parts
 		d.tail = r.tail(parts)
-	} else if size := max(r.PartSize, r.want); r.limits.Wants && size > 0 {
+	} else if size := max(r.PartSize, r.want); r.limits.TakesHint && size > 0 {
 		d.tail = min(r.file.Size, size*int64(r.concurrency()))
 	}
-	if v.GrantLife > 0 {
-		d.begin = time.Now().Add(v.GrantLife)
+	if v.URLLife > 0 {
+		d.begin = time.Now().Add(v.URLLife)
 	}
 	d.before()
 	return nil

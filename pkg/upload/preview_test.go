@@ -46,7 +46,7 @@ func TestPreview(t *testing.T) {
 			r.deliver = nil
 			r.journal.restart()
 		}, next: upload.StepDeliver, left: []int{}, same: true},
-		{name: "spoiled", set: func(r *rig) { r.cloud.partSize, r.partSize = 0, 5000 }, before: func(r *rig) {
+		{name: "corrupt", set: func(r *rig) { r.cloud.partSize, r.partSize = 0, 5000 }, before: func(r *rig) {
 			r.cloud.onComplete = func(int) error { return upload.ErrChecksum }
 			if _, err := r.run(r.t.Context()); !errors.Is(err, upload.ErrChecksum) {
 				r.t.Fatal(err)
@@ -179,7 +179,7 @@ func TestPreviewTime(t *testing.T) {
 	}
 	bubble(t, func(t *testing.T) {
 		r := onceOnly(t, 30*mib, 15*time.Minute)
-		r.cloud.limits.GrantLife, r.cloud.limits.Plans = 15*time.Minute, true
+		r.cloud.limits.URLLife, r.cloud.limits.Plans = 15*time.Minute, true
 		r.limitRate = 20 << 10
 		if w := preview(r); !strings.Contains(w, "asking for parts of 10 MiB") {
 			t.Errorf("a rate that is too low: %q", w)
@@ -188,7 +188,7 @@ func TestPreviewTime(t *testing.T) {
 		if w := preview(r); w != "" {
 			t.Errorf("a rate that will do: %q", w)
 		}
-		r.limitRate, r.cloud.wants, r.cloud.limits.GrantLife = 0, false, 10*time.Second
+		r.limitRate, r.cloud.wants, r.cloud.limits.URLLife = 0, false, 10*time.Second
 		if w := preview(r); !strings.Contains(w, "the addresses of the parts end in 10s") {
 			t.Errorf("no rate is known: %q", w)
 		}

@@ -13,15 +13,15 @@ import (
 // ([ErrExpired], [ErrGone], [ErrDenied], [ErrRefused], [ErrReply]) and, where a
 // retry may help, by implementing [Temporary].
 type Provider interface {
-	// Create opens an upload of f. It returns the plan and the grants that the
+	// Create opens an upload of f. It returns the plan and the urls that the
 	// API gave with it, if any.
-	Create(ctx context.Context, f File, w Want) (Upload, []Grant, error)
-	// Grant asks for leave to send the given parts, each of them once. The grants come in any
+	Create(ctx context.Context, f File, w Hint) (Upload, []Presigned, error)
+	// Presign asks for leave to send the given parts, each of them once. The urls come in any
 	// order and may cover fewer parts; none at all is an error.
-	Grant(ctx context.Context, u Upload, parts []Part) ([]Grant, error)
+	Presign(ctx context.Context, u Upload, parts []Part) ([]Presigned, error)
 	// Put sends one part, whose bytes are body, and returns the receipt with
-	// its Part, Token and ETag; the digests are the engine's.
-	Put(ctx context.Context, u Upload, g Grant, p Part, body io.Reader) (Receipt, error)
+	// its Part, Value and ETag; the digests are the engine's.
+	Put(ctx context.Context, u Upload, g Presigned, p Part, body io.Reader) (Receipt, error)
 	// Complete ends the upload with the receipts of all parts, in the order of
 	// the plan. Where the provider says that it was completed before, that is
 	// no error: the result is of then.
@@ -83,11 +83,11 @@ type Limits struct {
 	MaxPart  int64 // bytes of a part
 	MaxParts int   // parts of an upload
 
-	// GrantLife is how long a grant is good for where the provider says so
+	// URLLife is how long a presigned URL is good for where the provider says so
 	// beforehand.
-	GrantLife time.Duration
-	// Wants says that the provider's own plan heeds Want.PartSize.
-	Wants bool
+	URLLife time.Duration
+	// TakesHint says that the provider's own plan heeds Hint.PartSize.
+	TakesHint bool
 	// Plans says that the plan is the provider's own.
 	Plans bool
 }

@@ -49,7 +49,7 @@ func (r *run) moved(ctx context.Context) (*Record, error) {
 
 // mayBeMoved reports whether a record that Moved lists is worth a comparison.
 func (r *run) mayBeMoved(c Record) bool {
-	if c.Path == r.file.Path || c.State == Spoiled || len(c.Receipts) == 0 || c.State != Sending && len(c.Upload.Held) > 0 {
+	if c.Path == r.file.Path || c.State == Corrupt || len(c.Receipts) == 0 || c.State != Sending && len(c.Upload.Held) > 0 {
 		return false
 	}
 	_, err := os.Lstat(c.Path)
@@ -59,7 +59,7 @@ func (r *run) mayBeMoved(c Record) bool {
 // resume decides what of a record still holds for the file as it is now. A nil
 // record means a new upload.
 func (r *run) resume(ctx context.Context, rec *Record) (*Record, error) {
-	if rec.State == Delivered || rec.State == Spoiled {
+	if rec.State == Delivered || rec.State == Corrupt {
 		return nil, nil
 	}
 	if r.earlier == 0 {

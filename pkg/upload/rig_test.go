@@ -136,11 +136,11 @@ func (r *rig) seen(e upload.Event) {
 		if !r.journal.has(id, e.Part.Number) {
 			r.t.Errorf("part %d of %s counts as stored, and its receipt is not durable", e.Part.Number, id)
 		}
-	case upload.Ending:
+	case upload.Finishing:
 		if s := r.journal.state(id); s != upload.Completing {
 			r.t.Errorf("ending in state %q", s)
 		}
-	case upload.Ended:
+	case upload.Finished:
 		if s := r.journal.state(id); s != upload.Done {
 			r.t.Errorf("ended in state %q", s)
 		}
@@ -158,7 +158,7 @@ func (r *rig) current() string {
 		switch e := e.(type) {
 		case upload.Planned:
 			return e.Upload
-		case upload.Ended:
+		case upload.Finished:
 			return e.Report.Upload
 		}
 	}

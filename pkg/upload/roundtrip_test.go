@@ -13,8 +13,8 @@ var kinds = map[string]func(r *rig){
 	"planned by the server": func(*rig) {},
 	"numbered from 0":       func(r *rig) { r.cloud.first = 0 },
 	"planned by us":         func(r *rig) { r.cloud.partSize, r.partSize = 0, 1000 },
-	"grants with create":    func(r *rig) { r.cloud.granted = true },
-	"grants once":           func(r *rig) { r.cloud.regrant = false },
+	"urls with create":      func(r *rig) { r.cloud.signed = true },
+	"urls once":             func(r *rig) { r.cloud.renewable = false },
 	"checkpoints":           func(r *rig) { r.checkpoints() },
 	"crc32c":                func(r *rig) { r.cloud.digest = upload.DigestCRC32C; r.checkpoints() },
 	"md5":                   func(r *rig) { r.cloud.digest = upload.DigestMD5 },
@@ -48,7 +48,7 @@ func TestRoundTrip(t *testing.T) {
 					if sent != int64(size) {
 						t.Errorf("%d bytes told of as sent, want %d", sent, size)
 					}
-					if len(told[upload.Planned](r)) != 1 || len(told[upload.Ending](r)) != 1 || len(told[upload.Ended](r)) != 1 || len(told[upload.Warning](r)) != 0 {
+					if len(told[upload.Planned](r)) != 1 || len(told[upload.Finishing](r)) != 1 || len(told[upload.Finished](r)) != 1 || len(told[upload.Warning](r)) != 0 {
 						t.Errorf("events %+v", r.events)
 					}
 					if len(r.delivered) != 1 || r.delivered[0].Result.Value != rep.Result.Value || r.delivered[0].BytesSent != int64(size) {
@@ -101,7 +101,7 @@ func TestUnusablePlans(t *testing.T) {
 	}{
 		"does not tile":          {provider: func(c *cloud) upload.Provider { return misplanned{c} }, want: upload.ErrReply, plan: true},
 		"fails with its upload":  {provider: func(c *cloud) upload.Provider { return halfCreated{c} }, want: upload.ErrReply},
-		"grants missing":         {provider: func(c *cloud) upload.Provider { c.regrant = false; return ungranted{c} }, want: upload.ErrReply},
+		"urls missing":           {provider: func(c *cloud) upload.Provider { c.renewable = false; return unsigned{c} }, want: upload.ErrReply},
 		"held and unverifiable":  {set: func(r *rig) { r.cloud.held = []upload.Range{{Offset: 0, Size: 1000}} }, want: upload.ErrUnverified, left: true},
 		"held and does not tile": {provider: func(c *cloud) upload.Provider { c.held = []upload.Range{{Offset: 0, Size: 1500}}; return c }, want: upload.ErrReply, plan: true, left: true},
 		"more parts than may be": {set: func(r *rig) { r.cloud.partSize, r.partSize, r.cloud.limits.MaxParts = 0, 100, 29 }, want: upload.ErrPartSize},

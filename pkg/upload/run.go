@@ -34,7 +34,7 @@ type run struct {
 	pace       pace
 	earlier    float64       // the rate of an earlier run, in bytes per second; 0: not known
 	want       int64         // the size of parts that we plan for; 0: none in particular
-	grantLife  time.Duration // of those of the upload created last that cannot be renewed; 0: not known
+	urlLife    time.Duration // of those of the upload created last that cannot be renewed; 0: not known
 	uploadLife time.Duration // of the upload created last; 0: not known
 	restarted  bool          // an upload of this call's was given up for another
 	overdue    bool          // by this machine's clock the upload has ended
@@ -107,7 +107,7 @@ func (r *run) deliver(ctx context.Context, rec *Record) error {
 	r.report.Result, r.report.Verification = rec.Outcome.Result, rec.Outcome.Verification
 	r.report.BytesSent = r.sent.Load()
 	r.report.Elapsed = time.Since(r.started)
-	r.observe(Ended{r.report})
+	r.observe(Finished{r.report})
 	if r.Deliver != nil {
 		if err := r.Deliver(ctx, r.report); err != nil {
 			return fmt.Errorf("%w: %w", ErrUndelivered, err)

@@ -124,12 +124,12 @@ func (r *run) sendAll(ctx context.Context, rec *Record, pending []Part, check *c
 	n := min(r.concurrency(), len(pending))
 	left, flights := r.newDeadline(rec, pending), newSiblings(len(pending))
 	left.before()
-	g := newGrants(pending, rec.Grants)
-	g.regrant, g.window = rec.Upload.Regrant, 2*n
-	g.fetch = func(ctx context.Context, parts []Part) (got []Grant, err error) {
+	g := newURLs(pending, rec.Presigned)
+	g.renewable, g.window = rec.Upload.Renewable, 2*n
+	g.fetch = func(ctx context.Context, parts []Part) (got []Presigned, err error) {
 		r.note("asking for leave to send %s, as part %d has none that holds", numbers(parts), parts[0].Number)
 		err = r.retry(ctx, "ask for leave to send", func(ctx context.Context) (err error) {
-			got, err = r.Provider.Grant(ctx, rec.Upload, parts)
+			got, err = r.Provider.Presign(ctx, rec.Upload, parts)
 			return err
 		})
 		r.lookAtClock()

@@ -15,9 +15,9 @@ type File struct {
 	ID      string    `json:"id,omitempty"` // see source.Info
 }
 
-// Want is what the client would like of the plan. A provider that plans on its
+// Hint is what the client would like of the plan. A provider that plans on its
 // own may ignore all of it.
-type Want struct {
+type Hint struct {
 	PartSize int64 // bytes; 0 leaves it to the provider
 }
 
@@ -35,10 +35,10 @@ type Range struct {
 	Size   int64 `json:"size"`
 }
 
-// Grant is leave to send one part until a moment. It is a bearer token: it
+// Presigned authorizes sending one part until Expires. It is a bearer token: it
 // never appears in output, and is on disk only in an upload whose provider
 // cannot issue it again.
-type Grant struct {
+type Presigned struct {
 	Part    int               `json:"part"` // the number of the part it is for
 	URL     string            `json:"url,omitempty"`
 	Header  map[string]string `json:"header,omitempty"`
@@ -48,8 +48,8 @@ type Grant struct {
 // Receipt is the provider's proof that a part is stored.
 type Receipt struct {
 	Part  int    `json:"part"`           // the number of the part it is for
-	Token string `json:"token"`          // an ETag, a part id, a part token: verbatim, quotes included
-	ETag  string `json:"etag,omitempty"` // the store's ETag, where the token is something else
+	Value string `json:"receipt"`        // an ETag, a part id, a part token: verbatim, quotes included
+	ETag  string `json:"etag,omitempty"` // the store's ETag, where Value is something else
 
 	// Digests of the bytes that were sent, by which a later run proves that
 	// the file still holds them.
@@ -64,11 +64,11 @@ type Receipt struct {
 // plan. Together with the secret it is all a Provider needs to go on, in this
 // process or in a later one. It holds no secret.
 type Upload struct {
-	ID      string    `json:"id"`                // the provider's name for it, for people
-	File    File      `json:"file"`              // as it was when the upload was created
-	Expires time.Time `json:"expires,omitzero"`  // the end of the upload's life; zero: not known
-	Digest  string    `json:"digest,omitempty"`  // the whole-file digest that complete takes: DigestCRC32C, DigestMD5, DigestSHA1 or none
-	Regrant bool      `json:"regrant,omitempty"` // whether Provider.Grant can issue new grants
+	ID        string    `json:"id"`                  // the provider's name for it, for people
+	File      File      `json:"file"`                // as it was when the upload was created
+	Expires   time.Time `json:"expires,omitzero"`    // the end of the upload's life; zero: not known
+	Digest    string    `json:"digest,omitempty"`    // the whole-file digest that complete takes: DigestCRC32C, DigestMD5, DigestSHA1 or none
+	Renewable bool      `json:"renewable,omitempty"` // whether Provider.Presign can issue new urls
 
 	// TakenOver says that the upload was there before this client came: it may
 	// be another's, and is not aborted without being asked to.
@@ -116,22 +116,22 @@ const (
 	Done       State = "done"       // the provider confirmed; the result is stored
 	Delivered  State = "delivered"  // the result reached whoever asked
 
-	// Spoiled: instead of Done, the provider found that what it put together is
+	// Corrupt: instead of Done, the provider found that what it put together is
 	// not the file. Nothing of it can be used again.
-	Spoiled State = "spoiled"
+	Corrupt State = "corrupt"
 )
 
 // Record is what the journal remembers of one upload.
 type Record struct {
-	Target   Target          `json:"target"`
-	Path     string          `json:"path"` // absolute path of the file; moves with it
-	State    State           `json:"state"`
-	Started  time.Time       `json:"started"`
-	Updated  time.Time       `json:"updated"`
-	Upload   Upload          `json:"upload"`
-	Grants   []Grant         `json:"grants,omitempty"`   // only where Upload.Regrant is false
-	Receipts map[int]Receipt `json:"receipts,omitempty"` // by part number
-	Outcome  *Outcome        `json:"outcome,omitempty"`  // from Done on
+	Target    Target          `json:"target"`
+	Path      string          `json:"path"` // absolute path of the file; moves with it
+	State     State           `json:"state"`
+	Started   time.Time       `json:"started"`
+	Updated   time.Time       `json:"updated"`
+	Upload    Upload          `json:"upload"`
+	Presigned []Presigned     `json:"urls,omitempty"`     // only where Upload.Renewable is false
+	Receipts  map[int]Receipt `json:"receipts,omitempty"` // by part number
+	Outcome   *Outcome        `json:"outcome,omitempty"`  // from Done on
 }
 
 // Outcome is the stored end of an upload: enough to tell it again in full.

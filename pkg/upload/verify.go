@@ -140,7 +140,7 @@ func (r *run) verification(rec *Record) string {
 func etag(r Receipt) string {
 	t := r.ETag
 	if t == "" {
-		t = r.Token
+		t = r.Value
 	}
 	return strings.Trim(strings.TrimPrefix(t, "W/"), `"`)
 }

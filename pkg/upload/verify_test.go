@@ -96,7 +96,7 @@ func TestETagBesideTheToken(t *testing.T) {
 
 type beside struct{ *cloud }
 
-func (b beside) Put(ctx context.Context, u upload.Upload, g upload.Grant, p upload.Part, body io.Reader) (upload.Receipt, error) {
+func (b beside) Put(ctx context.Context, u upload.Upload, g upload.Presigned, p upload.Part, body io.Reader) (upload.Receipt, error) {
 	h := md5.New()
 	rc, err := b.cloud.Put(ctx, u, g, p, io.TeeReader(body, h))
 	rc.ETag = `"` + hex.EncodeToString(h.Sum(nil)) + `"`
@@ -355,7 +355,7 @@ func TestConfirmedTooSoon(t *testing.T) {
 
 type hasty struct{ *cloud }
 
-func (hasty) Put(_ context.Context, _ upload.Upload, _ upload.Grant, p upload.Part, body io.Reader) (upload.Receipt, error) {
+func (hasty) Put(_ context.Context, _ upload.Upload, _ upload.Presigned, p upload.Part, body io.Reader) (upload.Receipt, error) {
 	_, err := io.CopyN(io.Discard, body, p.Size/2)
-	return upload.Receipt{Part: p.Number, Token: "x"}, err
+	return upload.Receipt{Part: p.Number, Value: "x"}, err
 }

@@ -17,11 +17,11 @@ type step struct {
 
 // stepsOf are those of an upload that ask somebody; each can be called more
 // than once.
-func (t *trial) stepsOf(p upload.Provider, u upload.Upload, leave map[int]upload.Grant, rs []upload.Receipt, body []byte) []step {
+func (t *trial) stepsOf(p upload.Provider, u upload.Upload, leave map[int]upload.Presigned, rs []upload.Receipt, body []byte) []step {
 	part := u.Parts[0]
 	steps := []step{
 		{"create", func(ctx context.Context) error {
-			_, _, err := p.Create(ctx, u.File, upload.Want{PartSize: t.PartSize})
+			_, _, err := p.Create(ctx, u.File, upload.Hint{PartSize: t.PartSize})
 			return err
 		}},
 		{"put", func(ctx context.Context) error {
@@ -33,9 +33,9 @@ func (t *trial) stepsOf(p upload.Provider, u upload.Upload, leave map[int]upload
 			return err
 		}},
 	}
-	if t.Regrants && leave[part.Number].URL != "" {
-		steps = append(steps, step{"grant", func(ctx context.Context) error {
-			_, err := p.Grant(ctx, u, u.Parts)
+	if t.Renewable && leave[part.Number].URL != "" {
+		steps = append(steps, step{"presign", func(ctx context.Context) error {
+			_, err := p.Presign(ctx, u, u.Parts)
 			return err
 		}})
 	}
@@ -57,12 +57,12 @@ func (t *trial) stepsOf(p upload.Provider, u upload.Upload, leave map[int]upload
 }
 
 // stored is an upload whose parts are all stored.
-func (t *trial) stored(name string) (p upload.Provider, u upload.Upload, leave map[int]upload.Grant, rs []upload.Receipt, body []byte) {
+func (t *trial) stored(name string) (p upload.Provider, u upload.Upload, leave map[int]upload.Presigned, rs []upload.Receipt, body []byte) {
 	t.Helper()
 	f, body := file(name, 1000)
 	p = t.open()
 	u, gs := t.create(p, f)
-	leave = t.grants(p, u, gs, u.Parts)
+	leave = t.urls(p, u, gs, u.Parts)
 	for _, part := range u.Parts {
 		rs = append(rs, t.put(p, u, leave[part.Number], part, body))
 	}

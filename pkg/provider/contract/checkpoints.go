@@ -39,7 +39,7 @@ func (t *trial) someCheckpointed() {
 	u, gs := t.create(p, f)
 	rs := t.putAll(p, u, gs, u.Parts, body)
 	forged := slices.Clone(rs[1:2])
-	forged[0].Token = mutated(forged[0].Token)
+	forged[0].Value = mutated(forged[0].Value)
 	t.refused("checkpoint of a forged receipt", t.tryCheckpoint(p, u, forged))
 	t.checkpoint(p, u, rs[1:2])
 	t.checkpoint(p, u, rs[1:2]) // repeating one is no error

@@ -35,7 +35,7 @@ type wrong struct {
 
 var wrongs = []wrong{
 	{"the receipt loses its quotes", func(p *twisted) {
-		p.received = func(r upload.Receipt) upload.Receipt { r.Token = strings.Trim(r.Token, `"`); return r }
+		p.received = func(r upload.Receipt) upload.Receipt { r.Value = strings.Trim(r.Value, `"`); return r }
 	}, "one byte"},
 	{"other bytes are sent", func(p *twisted) {
 		p.body = func(b []byte) []byte { b[len(b)-1] ^= 1; return b }
@@ -58,22 +58,22 @@ var wrongs = []wrong{
 	{"half a part is enough", func(p *twisted) {
 		p.putEnded = func(part upload.Part, r upload.Receipt, err error) (upload.Receipt, error) {
 			if err != nil {
-				return upload.Receipt{Part: part.Number, Token: `"half"`}, nil
+				return upload.Receipt{Part: part.Number, Value: `"half"`}, nil
 			}
 			return r, nil
 		}
 	}, "a part cut short"},
-	{"no grant is no error", func(p *twisted) {
-		p.granted = func([]upload.Grant) []upload.Grant { return nil }
-	}, "grants again"},
-	{"a grant past its end is refused", func(p *twisted) {
+	{"no presigned is no error", func(p *twisted) {
+		p.signed = func([]upload.Presigned) []upload.Presigned { return nil }
+	}, "urls again"},
+	{"a presigned URL past its end is refused", func(p *twisted) {
 		p.putEnded = func(_ upload.Part, r upload.Receipt, err error) (upload.Receipt, error) {
 			if errors.Is(err, upload.ErrExpired) {
 				err = upload.ErrRefused
 			}
 			return r, err
 		}
-	}, "a grant past its end"},
+	}, "a presigned URL past its end"},
 	{"a refused complete is a success", func(p *twisted) {
 		p.completed = func(r upload.Result, err error) (upload.Result, error) {
 			if err != nil {
@@ -224,7 +224,7 @@ func subject(t *testing.T, twist func(*twisted)) contract.Subject {
 		twist(tw)
 		return tw
 	})
-	s.Regrants, s.Checkpoints, s.Aborts, s.Digest = true, true, true, upload.DigestCRC32C
+	s.Renewable, s.Checkpoints, s.Aborts, s.Digest = true, true, true, upload.DigestCRC32C
 	return s
 }
 
@@ -298,7 +298,7 @@ type twisted struct {
 	created      func(*upload.Upload)
 	createFailed func(error) error
 	before       func(upload.Upload) error
-	granted      func([]upload.Grant) []upload.Grant
+	signed       func([]upload.Presigned) []upload.Presigned
 	header       map[string]string
 	body         func([]byte) []byte
 	received     func(upload.Receipt) upload.Receipt
@@ -316,7 +316,7 @@ func (p *twisted) ctx(ctx context.Context) context.Context {
 	return ctx
 }
 
-func (p *twisted) Create(ctx context.Context, f upload.File, w upload.Want) (upload.Upload, []upload.Grant, error) {
+func (p *twisted) Create(ctx context.Context, f upload.File, w upload.Hint) (upload.Upload, []upload.Presigned, error) {
 	told := f
 	if p.named != nil {
 		told.Name = p.named(f.Name)
@@ -335,15 +335,15 @@ func (p *twisted) Create(ctx context.Context, f upload.File, w upload.Want) (upl
 	return u, gs, nil
 }
 
-func (p *twisted) Grant(ctx context.Context, u upload.Upload, parts []upload.Part) ([]upload.Grant, error) {
-	gs, err := p.Provider.Grant(p.ctx(ctx), u, parts)
-	if err == nil && p.granted != nil {
-		gs = p.granted(gs)
+func (p *twisted) Presign(ctx context.Context, u upload.Upload, parts []upload.Part) ([]upload.Presigned, error) {
+	gs, err := p.Provider.Presign(p.ctx(ctx), u, parts)
+	if err == nil && p.signed != nil {
+		gs = p.signed(gs)
 	}
 	return gs, err
 }
 
-func (p *twisted) Put(ctx context.Context, u upload.Upload, g upload.Grant, part upload.Part, body io.Reader) (upload.Receipt, error) {
+func (p *twisted) Put(ctx context.Context, u upload.Upload, g upload.Presigned, part upload.Part, body io.Reader) (upload.Receipt, error) {
 	if p.before != nil {
 		if err := p.before(u); err != nil {
 			return upload.Receipt{}, err

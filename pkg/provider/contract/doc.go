@@ -47,7 +47,7 @@ type Subject struct {
 	PartSize int64
 	// What the provider can do. The suite holds it to the noes as well.
 	Empty       bool   // it takes an empty file
-	Regrants    bool   // it issues grants again
+	Renewable   bool   // it issues urls again
 	Checkpoints bool   // it takes receipts early
 	Aborts      bool   // it has a call that gives an upload up
 	Probes      bool   // it can be asked whether an upload was completed
@@ -58,7 +58,7 @@ type Subject struct {
 
 	// Wire tells what went over the wire; nil: nobody watches.
 	Wire *Recorder
-	// Backdate has grants issued as if that had been long ago, until undo: so
+	// Backdate has urls issued as if that had been long ago, until undo: so
 	// they are past their end. Nil: nobody can.
 	Backdate func() (undo func())
 	// Tries is how often a call is made before its temporary error counts: 1,

@@ -39,9 +39,9 @@ func (t *trial) forgedReceipt() {
 	u, gs := t.create(p, f)
 	rs := t.putAll(p, u, gs, u.Parts, body)
 	forged := slices.Clone(rs)
-	forged[0].Token = mutated(forged[0].Token)
+	forged[0].Value = mutated(forged[0].Value)
 	if _, err := t.tryComplete(p, u, forged, digests(u, body)); err == nil {
-		t.Fatalf("complete with the receipt %q instead of %q: no error", forged[0].Token, rs[0].Token)
+		t.Fatalf("complete with the receipt %q instead of %q: no error", forged[0].Value, rs[0].Value)
 	} else {
 		t.refused("complete with a forged receipt", err)
 	}
@@ -177,7 +177,7 @@ func (t *trial) abort() {
 		})
 		return
 	}
-	leave := t.grants(p, u, gs, u.Parts)
+	leave := t.urls(p, u, gs, u.Parts)
 	part := u.Parts[0]
 	stored := t.put(p, u, leave[part.Number], part, body)
 	for range 2 {
@@ -198,14 +198,14 @@ func (t *trial) tryAbort(p upload.Provider, u upload.Upload) error {
 // nothingGoes holds that an upload takes nothing that needs it.
 func (t *trial) nothingGoes(p upload.Provider, u upload.Upload, rs []upload.Receipt, body []byte) {
 	t.Helper()
-	if t.Regrants {
-		var gs []upload.Grant
+	if t.Renewable {
+		var gs []upload.Presigned
 		err := t.try(func() (err error) {
-			gs, err = p.Grant(t.Context(), u, u.Parts)
+			gs, err = p.Presign(t.Context(), u, u.Parts)
 			return err
 		})
 		if err != nil {
-			t.refused("grant", err)
+			t.refused("presign", err)
 		} else {
 			// Where parts go to the API itself nobody is asked, and the part is
 			// refused instead.

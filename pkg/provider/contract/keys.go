@@ -15,10 +15,10 @@ func (t *trial) refusedKey() {
 	f, _ := file("refused key.bin", 100)
 	p := t.openWith(Opening{Key: t.BadKey})
 	t.sends("create with a refused key", 1, func() {
-		u, gs, err := p.Create(t.Context(), f, upload.Want{PartSize: t.PartSize})
+		u, gs, err := p.Create(t.Context(), f, upload.Hint{PartSize: t.PartSize})
 		t.denied("create", err)
 		if u.ID != "" || len(gs) > 0 {
-			t.Errorf("create: the upload %q and %d grants from a key that is refused", u.ID, len(gs))
+			t.Errorf("create: the upload %q and %d urls from a key that is refused", u.ID, len(gs))
 		}
 	})
 }
@@ -37,12 +37,12 @@ func (t *trial) keyRefusedLater() {
 	f, body := file("key refused later.bin", 1000)
 	p, bad := t.open(), t.openWith(Opening{Key: t.BadKey})
 	u, gs := t.create(p, f)
-	leave := t.grants(p, u, gs, u.Parts)
+	leave := t.urls(p, u, gs, u.Parts)
 	part := u.Parts[0]
 	fixed := leave[part.Number].URL == ""
-	if t.Regrants && !fixed {
-		_, err := bad.Grant(t.Context(), u, u.Parts)
-		t.denied("grant", err)
+	if t.Renewable && !fixed {
+		_, err := bad.Presign(t.Context(), u, u.Parts)
+		t.denied("presign", err)
 	}
 	if fixed { // otherwise a part goes to the store, which asks for no key
 		_, err := bad.Put(t.Context(), u, leave[part.Number], part, bytes.NewReader(body[:part.Size]))

@@ -18,7 +18,7 @@ func (t *trial) roundTrip(size int64) {
 	f, body := file("round trip.bin", size)
 	p := t.open()
 	u, gs := t.create(p, f)
-	leave := t.grants(p, u, gs, u.Parts)
+	leave := t.urls(p, u, gs, u.Parts)
 
 	shuffled := slices.Clone(u.Parts)
 	rand.New(rand.NewPCG(1, uint64(size))).Shuffle(len(shuffled), func(i, j int) {
@@ -34,7 +34,7 @@ func (t *trial) roundTrip(size int64) {
 		all.Go(func() {
 			// Not t.put: only the test's own goroutine may end it.
 			r, err := t.tryPut(p, u, leave[part.Number], part, body)
-			if err != nil || r.Part != part.Number || r.Token == "" {
+			if err != nil || r.Part != part.Number || r.Value == "" {
 				t.Errorf("put part %d: %+v, %v", part.Number, r, err)
 			}
 			mu.Lock()
@@ -78,11 +78,11 @@ func (t *trial) verbatim(from int, rs []upload.Receipt) {
 		}
 	}
 	for _, r := range rs {
-		if !slices.Contains(came, r.Token) {
-			t.Errorf("the receipt %q of part %d is not what came", r.Token, r.Part)
+		if !slices.Contains(came, r.Value) {
+			t.Errorf("the receipt %q of part %d is not what came", r.Value, r.Part)
 		}
-		if !slices.Contains(went, r.Token) {
-			t.Errorf("the receipt %q of part %d did not go to the API as it is", r.Token, r.Part)
+		if !slices.Contains(went, r.Value) {
+			t.Errorf("the receipt %q of part %d did not go to the API as it is", r.Value, r.Part)
 		}
 	}
 }
@@ -155,7 +155,7 @@ func (t *trial) manyProcesses() {
 	f, body := file("many processes.bin", t.PartSize+1)
 	u, gs := t.create(t.open(), f)
 	u, gs = kept(t, u), kept(t, gs)
-	leave := kept(t, t.grants(t.open(), u, gs, u.Parts))
+	leave := kept(t, t.urls(t.open(), u, gs, u.Parts))
 	var rs []upload.Receipt
 	for _, part := range u.Parts {
 		rs = append(rs, kept(t, t.put(t.open(), kept(t, u), leave[part.Number], part, body)))
@@ -177,11 +177,11 @@ func (t *trial) sentTwice() {
 	for i := range other {
 		other[i] ^= 0xff
 	}
-	leave := t.grants(p, u, gs, u.Parts)
+	leave := t.urls(p, u, gs, u.Parts)
 	for _, part := range u.Parts {
 		t.put(p, u, leave[part.Number], part, other)
 	}
-	// A grant may be used again.
+	// A presigned URL may be used again.
 	var rs []upload.Receipt
 	for _, part := range u.Parts {
 		rs = append(rs, t.put(p, u, leave[part.Number], part, body))
@@ -195,7 +195,7 @@ func (t *trial) cutShort() {
 	p := t.open()
 	u, gs := t.create(p, f)
 	part := u.Parts[0]
-	leave := t.grants(p, u, gs, u.Parts)
+	leave := t.urls(p, u, gs, u.Parts)
 	r, err := p.Put(t.Context(), u, leave[part.Number], part, bytes.NewReader(body[:part.Size/2]))
 	if err == nil {
 		t.Fatalf("put half a part: the receipt %+v and no error", r)

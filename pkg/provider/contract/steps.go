@@ -12,7 +12,7 @@ import (
 )
 
 // create opens an upload and looks at all that is promised of it.
-func (t *trial) create(p upload.Provider, f upload.File) (upload.Upload, []upload.Grant) {
+func (t *trial) create(p upload.Provider, f upload.File) (upload.Upload, []upload.Presigned) {
 	t.Helper()
 	u, gs, err := t.tryCreate(p, f)
 	if err != nil {
@@ -30,9 +30,9 @@ func (t *trial) create(p upload.Provider, f upload.File) (upload.Upload, []uploa
 
 // tryCreate opens an upload, and splits the file where that is left to the
 // client.
-func (t *trial) tryCreate(p upload.Provider, f upload.File) (u upload.Upload, gs []upload.Grant, err error) {
+func (t *trial) tryCreate(p upload.Provider, f upload.File) (u upload.Upload, gs []upload.Presigned, err error) {
 	t.Helper()
-	want := upload.Want{PartSize: t.PartSize}
+	want := upload.Hint{PartSize: t.PartSize}
 	err = t.try(func() (err error) {
 		u, gs, err = p.Create(t.Context(), f, want)
 		return err
@@ -45,8 +45,8 @@ func (t *trial) tryCreate(p upload.Provider, f upload.File) (u upload.Upload, gs
 		t.Errorf("create: the upload has no id")
 	case u.File != f:
 		t.Errorf("create: the upload is of %+v, want %+v", u.File, f)
-	case u.Regrant != t.Regrants:
-		t.Errorf("create: the upload re-grants: %t, want %t", u.Regrant, t.Regrants)
+	case u.Renewable != t.Renewable:
+		t.Errorf("create: the upload re-urls: %t, want %t", u.Renewable, t.Renewable)
 	case u.Digest != t.Digest:
 		t.Errorf("create: the upload takes the digest %q, want %q", u.Digest, t.Digest)
 	}
@@ -65,11 +65,11 @@ func (t *trial) tryCreate(p upload.Provider, f upload.File) (u upload.Upload, gs
 	planned := numbers(u.Parts)
 	for _, g := range gs {
 		if !slices.Contains(planned, g.Part) {
-			t.Errorf("create: a grant for part %d, which is not in the plan", g.Part)
+			t.Errorf("create: a presigned URL for part %d, which is not in the plan", g.Part)
 		}
 	}
 	t.clean("the upload", u)
-	t.clean("the grants", gs)
+	t.clean("the urls", gs)
 	return u, gs, nil
 }
 
@@ -81,11 +81,11 @@ func numbers(parts []upload.Part) []int {
 	return ns
 }
 
-// grants are leave to send all of the parts: those at hand, and the others as
+// urls are leave to send all of the parts: those at hand, and the others as
 // often as the provider has to be asked.
-func (t *trial) grants(p upload.Provider, u upload.Upload, have []upload.Grant, parts []upload.Part) map[int]upload.Grant {
+func (t *trial) urls(p upload.Provider, u upload.Upload, have []upload.Presigned, parts []upload.Part) map[int]upload.Presigned {
 	t.Helper()
-	got := map[int]upload.Grant{}
+	got := map[int]upload.Presigned{}
 	for _, g := range have {
 		got[g.Part] = g
 	}
@@ -94,52 +94,52 @@ func (t *trial) grants(p upload.Provider, u upload.Upload, have []upload.Grant, 
 		if len(missing) == 0 {
 			return got
 		}
-		for _, g := range t.grant(p, u, missing) {
+		for _, g := range t.presigned(p, u, missing) {
 			got[g.Part] = g
 		}
 	}
 }
 
-// grant asks once. What comes is for parts that were asked for, and not
+// presigned asks once. What comes is for parts that were asked for, and not
 // nothing.
-func (t *trial) grant(p upload.Provider, u upload.Upload, parts []upload.Part) []upload.Grant {
+func (t *trial) presigned(p upload.Provider, u upload.Upload, parts []upload.Part) []upload.Presigned {
 	t.Helper()
-	var gs []upload.Grant
+	var gs []upload.Presigned
 	err := t.try(func() (err error) {
-		gs, err = p.Grant(t.Context(), u, parts)
+		gs, err = p.Presign(t.Context(), u, parts)
 		return err
 	})
 	asked := numbers(parts)
 	if err != nil {
-		t.Fatalf("grant %v: %v", asked, err)
+		t.Fatalf("presigned %v: %v", asked, err)
 	}
 	if len(gs) == 0 {
-		t.Fatalf("grant %v: nothing, and no error", asked)
+		t.Fatalf("presigned %v: nothing, and no error", asked)
 	}
 	for _, g := range gs {
 		if !slices.Contains(asked, g.Part) {
-			t.Errorf("grant %v: one for part %d", asked, g.Part)
+			t.Errorf("presigned %v: one for part %d", asked, g.Part)
 		}
 	}
-	t.clean("the grants", gs)
+	t.clean("the urls", gs)
 	return gs
 }
 
 // put sends one part of body, which is the whole file.
-func (t *trial) put(p upload.Provider, u upload.Upload, g upload.Grant, part upload.Part, body []byte) upload.Receipt {
+func (t *trial) put(p upload.Provider, u upload.Upload, g upload.Presigned, part upload.Part, body []byte) upload.Receipt {
 	t.Helper()
 	r, err := t.tryPut(p, u, g, part, body)
 	if err != nil {
 		t.Fatalf("put part %d: %v", part.Number, err)
 	}
-	if r.Part != part.Number || r.Token == "" {
+	if r.Part != part.Number || r.Value == "" {
 		t.Fatalf("put part %d: the receipt is %+v", part.Number, r)
 	}
 	t.clean("the receipt", r)
 	return r
 }
 
-func (t *trial) tryPut(p upload.Provider, u upload.Upload, g upload.Grant, part upload.Part, body []byte) (r upload.Receipt, err error) {
+func (t *trial) tryPut(p upload.Provider, u upload.Upload, g upload.Presigned, part upload.Part, body []byte) (r upload.Receipt, err error) {
 	t.Helper()
 	err = t.try(func() (err error) {
 		r, err = p.Put(t.Context(), u, g, part, bytes.NewReader(body[part.Offset:][:part.Size]))
@@ -150,9 +150,9 @@ func (t *trial) tryPut(p upload.Provider, u upload.Upload, g upload.Grant, part 
 
 // putAll sends parts one after the other, last first: no provider may count on
 // their order. The receipts come in the order of the plan.
-func (t *trial) putAll(p upload.Provider, u upload.Upload, gs []upload.Grant, parts []upload.Part, body []byte) []upload.Receipt {
+func (t *trial) putAll(p upload.Provider, u upload.Upload, gs []upload.Presigned, parts []upload.Part, body []byte) []upload.Receipt {
 	t.Helper()
-	leave := t.grants(p, u, gs, parts)
+	leave := t.urls(p, u, gs, parts)
 	var rs []upload.Receipt
 	for _, part := range slices.Backward(parts) {
 		rs = append(rs, t.put(p, u, leave[part.Number], part, body))

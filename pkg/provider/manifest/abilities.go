@@ -9,7 +9,7 @@ import (
 // Abilities are what an API can do, as far as its manifest makes use of it.
 type Abilities struct {
 	Plan        string   // who plans the parts: one of the Plan constants
-	Grants      string   // where parts go: one of the Grants constants
+	URLs        string   // where parts go: one of the URLs constants
 	Checkpoints bool     // it takes receipts before the end
 	TakesOver   bool     // create can go on with an upload that the API has
 	Probes      bool     // it can be asked whether an upload was completed
@@ -24,28 +24,28 @@ const (
 	PlanWish   = "wish"   // the API does, and heeds the client's wish
 	PlanClient = "client" // we split the file
 
-	GrantsOnce  = "once"  // addresses that create gives, and none after
-	GrantsAgain = "again" // addresses that can be asked for again
-	GrantsNone  = "none"  // the API's own address
+	URLsOnce  = "once"  // addresses that create gives, and none after
+	URLsAgain = "again" // addresses that can be asked for again
+	URLsNone  = "none"  // the API's own address
 )
 
 // Abilities are what the API can do.
 func (m *Manifest) Abilities() Abilities {
 	a := Abilities{
-		Plan: PlanClient, Grants: GrantsOnce, Checkpoints: m.checkpoint != nil, TakesOver: m.create.resumed != nil,
+		Plan: PlanClient, URLs: URLsOnce, Checkpoints: m.checkpoint != nil, TakesOver: m.create.resumed != nil,
 		Probes: m.probe != nil, Aborts: m.abort != nil, Samples: m.samples != nil,
 	}
 	switch {
-	case m.create.parts != nil && m.limits.Wants:
+	case m.create.parts != nil && m.limits.TakesHint:
 		a.Plan = PlanWish
 	case m.create.parts != nil:
 		a.Plan = PlanAPI
 	}
 	switch {
 	case m.part.path != nil:
-		a.Grants = GrantsNone
-	case m.grant != nil:
-		a.Grants = GrantsAgain
+		a.URLs = URLsNone
+	case m.presign != nil:
+		a.URLs = URLsAgain
 	}
 	for _, d := range []string{upload.DigestCRC32C, upload.DigestMD5, upload.DigestSHA1} {
 		if m.complete.mentions("$digests." + d) {

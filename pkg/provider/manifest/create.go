@@ -19,10 +19,10 @@ type data struct {
 // Create opens an upload of f. Where the API opened one and its plan cannot be
 // used, the Upload comes with the error, so that it can be aborted; not so if
 // it is one that was taken over, which may be another's.
-func (p *speaker) Create(ctx context.Context, f upload.File, w upload.Want) (upload.Upload, []upload.Grant, error) {
+func (p *speaker) Create(ctx context.Context, f upload.File, w upload.Hint) (upload.Upload, []upload.Presigned, error) {
 	s := &scope{file: fileValue(f), options: p.options, want: wantValue(w)}
 	c := &p.m.create
-	u := upload.Upload{File: f, Regrant: p.m.grant != nil || p.m.part.path != nil}
+	u := upload.Upload{File: f, Renewable: p.m.presign != nil || p.m.part.path != nil}
 	if p.m.plans() {
 		parts, err := upload.Split(f.Size, w.PartSize, p.m.limits)
 		if err != nil {
@@ -66,7 +66,7 @@ func (p *speaker) Create(ctx context.Context, f upload.File, w upload.Want) (upl
 // at the last of them, it would have cost the whole transfer.
 func (p *speaker) reachable(a *answer, s *scope) error {
 	for _, c := range []*call{
-		p.m.grantCall(), &p.m.part.call, p.m.checkpoint, &p.m.complete.call, p.m.probeCall(), p.m.abort,
+		p.m.presignCall(), &p.m.part.call, p.m.checkpoint, &p.m.complete.call, p.m.probeCall(), p.m.abort,
 	} {
 		if c == nil || c.path == nil {
 			continue
@@ -79,7 +79,7 @@ func (p *speaker) reachable(a *answer, s *scope) error {
 }
 
 // readPlan reads what create's answer says of the parts.
-func (p *speaker) readPlan(ctx context.Context, a *answer, s *scope, u *upload.Upload, resumed bool) ([]upload.Grant, error) {
+func (p *speaker) readPlan(ctx context.Context, a *answer, s *scope, u *upload.Upload, resumed bool) ([]upload.Presigned, error) {
 	c := &p.m.create
 	if c.size != nil {
 		size, err := p.whole(ctx, c.size, a, s)
@@ -109,14 +109,14 @@ func (p *speaker) readPlan(ctx context.Context, a *answer, s *scope, u *upload.U
 			u.Held = gaps(u.File.Size, u.Parts)
 		}
 	}
-	if c.grants == nil {
+	if c.urls == nil {
 		return nil, nil
 	}
-	gs, err := p.readGrants(ctx, c.grants, a, s, u.Parts, u.Parts)
+	gs, err := p.readURLs(ctx, c.urls, a, s, u.Parts, u.Parts)
 	if err != nil {
 		return nil, err
 	}
-	if !u.Regrant {
+	if !u.Renewable {
 		return gs, p.covers(a, gs, u.Parts)
 	}
 	return gs, nil

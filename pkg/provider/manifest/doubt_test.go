@@ -165,7 +165,7 @@ func TestAbortOfACompletedUpload(t *testing.T) {
 func TestProbeIsReachable(t *testing.T) {
 	text := edit(t, "/uploads/{id}/state", "/uploads/{batch}/state")
 	p, _ := serve(t, mustParse(t, text), kind, answerWith(200, `{"id":"u1"}`))
-	if _, _, err := p.Create(t.Context(), file, upload.Want{}); !errors.Is(err, upload.ErrReply) || !strings.Contains(err.Error(), "no batch") {
+	if _, _, err := p.Create(t.Context(), file, upload.Hint{}); !errors.Is(err, upload.ErrReply) || !strings.Contains(err.Error(), "no batch") {
 		t.Errorf("create: %v", err)
 	}
 	if _, _, err := p.(upload.Prober).Probe(t.Context(), created()); !errors.Is(err, upload.ErrUnsent) {

@@ -56,7 +56,7 @@ auth: {zzz: 1}
 limits: {zzz: 1, part: {zzz: 1}}
 options: {NAME: {zzz: 1}}
 create: {zzz: 1}
-grant: {zzz: 1}
+presign: {zzz: 1}
 part: {zzz: 1}
 checkpoint: {zzz: 1}
 complete: {zzz: 1}
@@ -70,7 +70,7 @@ error: {zzz: 1}
 	}
 	requests := keysIn(t, "Requests")
 	documented := keysIn(t, "Keys")
-	for _, step := range []string{"create", "grant", "checkpoint", "complete", "probe", "abort"} {
+	for _, step := range []string{"create", "presign", "checkpoint", "complete", "probe", "abort"} {
 		for _, k := range requests {
 			documented = append(documented, step+"."+k)
 		}
@@ -78,7 +78,7 @@ error: {zzz: 1}
 	compareKeys(t, documented, known)
 
 	known = map[string][]string{}
-	for _, step := range []string{"create", "grant", "part", "complete", "probe"} {
+	for _, step := range []string{"create", "presign", "part", "complete", "probe"} {
 		m := mustParse(t, []byte(whole+`samples:
 - zzz: 1
   step: `+step+`

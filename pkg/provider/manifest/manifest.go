@@ -23,11 +23,11 @@ type Manifest struct {
 
 	create struct {
 		call
-		upload, size, partSize, parts, grants, expires, resumed *expr
+		upload, size, partSize, parts, urls, expires, resumed *expr
 	}
-	grant *grantStep
-	part  struct {
-		call    // without a path, the grant has the address
+	presign *presignStep
+	part    struct {
+		call    // without a path, the presigned has the address
 		form    string
 		auth    bool
 		digest  string // of each part, known before it is sent
@@ -43,9 +43,9 @@ type Manifest struct {
 	failure struct{ message, code, requestID, gone, mismatch *expr }
 }
 
-type grantStep struct {
+type presignStep struct {
 	call
-	grants      *expr
+	urls        *expr
 	max         int  // parts asked for at once; 0: any number
 	consecutive bool // whether their numbers have to follow each other
 }

@@ -50,9 +50,9 @@ type Provider interface {
 
 // Request is one kind of request to the API.
 type Request struct {
-	Step   string // create, grant, part, checkpoint, complete, probe or abort
+	Step   string // create, presign, part, checkpoint, complete, probe or abort
 	Method string
-	Path   string // below the base address; empty: the address is in the grant
+	Path   string // below the base address; empty: the address is in the presigned
 }
 
 // Open checks the settings, in this order: the base address, the options (an
@@ -205,7 +205,7 @@ func (p *speaker) Requests() []Request {
 		all = append(all, r)
 	}
 	add("create", &p.m.create.call)
-	add("grant", p.m.grantCall())
+	add("presign", p.m.presignCall())
 	add("part", &p.m.part.call)
 	add("checkpoint", p.m.checkpoint)
 	add("complete", &p.m.complete.call)

@@ -128,7 +128,7 @@ func (m *Manifest) read(n node) {
 	}
 
 	version := 0
-	m.grant, m.probe = new(grantStep), new(probeStep)
+	m.presign, m.probe = new(presignStep), new(probeStep)
 	m.checkpoint, m.abort = &call{}, &call{}
 	step(map[string]func(node){
 		"version": func(v node) {
@@ -147,9 +147,9 @@ func (m *Manifest) read(n node) {
 		"auth":    func(v node) { m.auth = &auth{}; step(m.auth.keys())(v); m.auth.check(v) },
 		"headers": func(v node) { m.headers = v.headers() },
 		"limits": step(map[string]func(node){
-			"min_size":   func(v node) { m.limits.MinSize = v.size(asSmaller) },
-			"max_size":   func(v node) { m.limits.MaxSize = v.size(asLarger) },
-			"grant_life": func(v node) { m.limits.GrantLife = v.duration() },
+			"min_size": func(v node) { m.limits.MinSize = v.size(asSmaller) },
+			"max_size": func(v node) { m.limits.MaxSize = v.size(asLarger) },
+			"url_life": func(v node) { m.limits.URLLife = v.duration() },
 			"part": step(map[string]func(node){
 				"min":   func(v node) { m.limits.MinPart = v.size(refused) },
 				"max":   func(v node) { m.limits.MaxPart = v.size(refused) },
@@ -161,13 +161,13 @@ func (m *Manifest) read(n node) {
 		},
 		"create": step(request(&m.create.call, map[string]func(node){
 			"upload": jq(&m.create.upload), "size": jq(&m.create.size), "part_size": jq(&m.create.partSize),
-			"parts": jq(&m.create.parts), "grants": jq(&m.create.grants), "expires": jq(&m.create.expires),
+			"parts": jq(&m.create.parts), "urls": jq(&m.create.urls), "expires": jq(&m.create.expires),
 			"resumed": jq(&m.create.resumed),
 		})),
-		"grant": step(request(&m.grant.call, map[string]func(node){
-			"grants":      jq(&m.grant.grants),
-			"max":         func(v node) { m.grant.max = v.count() },
-			"consecutive": func(v node) { m.grant.consecutive = v.boolean() },
+		"presign": step(request(&m.presign.call, map[string]func(node){
+			"urls":        jq(&m.presign.urls),
+			"max":         func(v node) { m.presign.max = v.count() },
+			"consecutive": func(v node) { m.presign.consecutive = v.boolean() },
 		})),
 		"part": step(map[string]func(node){
 			"send":    func(v node) { m.part.method, m.part.path = v.send() },
@@ -200,7 +200,7 @@ func (m *Manifest) read(n node) {
 
 	need("", "version", "name", "create", "part", "complete")
 	for step, keys := range map[string][]string{
-		"create": {"send", "upload"}, "grant": {"send", "grants"}, "part": {"send", "receipt"},
+		"create": {"send", "upload"}, "presign": {"send", "urls"}, "part": {"send", "receipt"},
 		"checkpoint": {"send"}, "complete": {"send", "result"}, "probe": {"send", "done"}, "abort": {"send"},
 	} {
 		if has(step) {
@@ -210,8 +210,8 @@ func (m *Manifest) read(n node) {
 	if m.title == "" {
 		m.title = m.name
 	}
-	if !has("grant") {
-		m.grant = nil
+	if !has("presign") {
+		m.presign = nil
 	}
 	if !has("checkpoint") {
 		m.checkpoint = nil
@@ -224,7 +224,7 @@ func (m *Manifest) read(n node) {
 	}
 	m.limits.Plans = m.create.parts != nil
 	// Only a request that says what parts are wanted can have the wish heeded.
-	m.limits.Wants = m.create.mentions("$want") || m.plans()
+	m.limits.TakesHint = m.create.mentions("$want") || m.plans()
 	m.agree(n)
 }
 
@@ -242,7 +242,7 @@ func (m *Manifest) agree(n node) {
 	has := m.has
 	wrong := func(key, text string) { node{n.Node, key, n.problems}.failAt(m.places[key], "%s", text) }
 	for key, c := range map[string]*call{
-		"create": &m.create.call, "grant": m.grantCall(), "checkpoint": m.checkpoint,
+		"create": &m.create.call, "presign": m.presignCall(), "checkpoint": m.checkpoint,
 		"complete": &m.complete.call, "probe": m.probeCall(), "abort": m.abort,
 	} {
 		if c == nil || !has(key+".send") || c.method == "" {
@@ -267,16 +267,16 @@ func (m *Manifest) agree(n node) {
 	}
 	m.agreeFields("part", m.part.path, wrong)
 	if p := m.part.path; p != nil && p.whole {
-		wrong("part.send", "has no path; an address of each part is a grant's")
+		wrong("part.send", "has no path; an address of each part is a presigned URL's")
 	}
 	if m.part.fields != nil && m.part.form == "" {
 		wrong("part.fields", "needs part.form, the form that they are of")
 	}
-	switch granted := has("create.grants") || has("grant"); {
-	case m.part.path != nil && !m.part.path.whole && granted:
-		wrong("part.send", "has a path, and grants have another: only one of them can be meant")
-	case m.part.path == nil && !granted && has("part.send"):
-		wrong("part.send", "has no path, and neither create.grants nor grant says where a part goes")
+	switch signed := has("create.urls") || has("presign"); {
+	case m.part.path != nil && !m.part.path.whole && signed:
+		wrong("part.send", "has a path, and urls have another: only one of them can be meant")
+	case m.part.path == nil && !signed && has("part.send"):
+		wrong("part.send", "has no path, and neither create.urls nor presign says where a part goes")
 	}
 	if has("create.part_size") && !has("create.parts") {
 		wrong("create.part_size", "needs create.parts, which gives the numbers of the parts")
@@ -316,11 +316,11 @@ func (m *Manifest) agreeFields(step string, t *template, wrong func(key, text st
 // plans reports whether create is told the parts that we plan.
 func (m *Manifest) plans() bool { return m.create.parts == nil && m.create.mentions("$parts") }
 
-func (m *Manifest) grantCall() *call {
-	if m.grant == nil {
+func (m *Manifest) presignCall() *call {
+	if m.presign == nil {
 		return nil
 	}
-	return &m.grant.call
+	return &m.presign.call
 }
 
 func (m *Manifest) probeCall() *call {

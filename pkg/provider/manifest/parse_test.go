@@ -32,13 +32,13 @@ create:
   size: .size
   part_size: .part_size
   parts: '.parts[] | {number}'
-  grants: '.parts[] | {number, url}'
+  urls: '.parts[] | {number, url}'
   expires: .expires
   resumed: .resumed == true
-grant:
-  send: POST /uploads/{id}/grants
+presign:
+  send: POST /uploads/{id}/urls
   body: '{numbers: [$parts[].number]}'
-  grants: '.parts[] | {number, url}'
+  urls: '.parts[] | {number, url}'
 part:
   send: PUT
   auth: false
@@ -195,8 +195,8 @@ func TestParseTellsAll(t *testing.T) {
 	want := []string{
 		`x.yaml:1:1: complete: is missing`,
 		`x.yaml:3:9: create.upload: is missing`,
-		`x.yaml:3:25: create.uplaod: unknown key, did you mean "upload"? (known: body, expires, fields, grants, headers, part_size, parts, query, resumed, send, size, upload)`,
-		`x.yaml:4:14: part.send: has no path, and neither create.grants nor grant says where a part goes`,
+		`x.yaml:3:25: create.uplaod: unknown key, did you mean "upload"? (known: body, expires, fields, headers, part_size, parts, query, resumed, send, size, upload, urls)`,
+		`x.yaml:4:14: part.send: has no path, and neither create.urls nor presign says where a part goes`,
 		`x.yaml:4:28: part.receipt: is no jq expression: unexpected EOF, at the end of ".["`,
 	}
 	if err == nil || err.Error() != strings.Join(want, "\n") {

@@ -14,7 +14,7 @@ import (
 
 // create has the whole manifest, changed, create an upload of 10 bytes that the
 // API answers with this body.
-func create(t *testing.T, old, new, body string, header ...string) (upload.Upload, []upload.Grant, error) {
+func create(t *testing.T, old, new, body string, header ...string) (upload.Upload, []upload.Presigned, error) {
 	t.Helper()
 	p, _ := serve(t, mustParse(t, edit(t, old, new)), kind, func(w http.ResponseWriter, r *http.Request) {
 		for i := 0; i+1 < len(header); i += 2 {
@@ -22,7 +22,7 @@ func create(t *testing.T, old, new, body string, header ...string) (upload.Uploa
 		}
 		fmt.Fprint(w, body)
 	})
-	return p.Create(t.Context(), file, upload.Want{})
+	return p.Create(t.Context(), file, upload.Hint{})
 }
 
 const same = "title: Acme" // a change that is none
@@ -58,7 +58,7 @@ func TestPlans(t *testing.T) {
 		{"resumed unverifiable", "r", `"resumed":true,"parts":[{"number":2,"offset":0,"size":10}]`, "", "", "taken over (u1) is not checked with crc32c"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			old, new, extra := "  parts: '.parts[] | {number}'\n  grants: '.parts[] | {number, url}'\n", "  parts: '.parts[] | {number}'\n", ""
+			old, new, extra := "  parts: '.parts[] | {number}'\n  urls: '.parts[] | {number, url}'\n", "  parts: '.parts[] | {number}'\n", ""
 			if strings.Contains(c.upload, "r") {
 				new = "  parts: '.parts[] | {number, offset, size}'\n"
 			}
@@ -67,7 +67,7 @@ func TestPlans(t *testing.T) {
 			}
 			m := mustParse(t, []byte(strings.Replace(string(edit(t, old, new)), "upload: '{id}'", "upload: '{id, digest}'", 1)))
 			p, _ := serve(t, m, kind, answerWith(200, `{"id":"u1","size":10,`+extra+c.parts+`}`))
-			u, _, err := p.Create(t.Context(), file, upload.Want{})
+			u, _, err := p.Create(t.Context(), file, upload.Hint{})
 			if c.bad == "" {
 				if err != nil || fmt.Sprint(u.Parts) != c.plan || fmt.Sprint(u.Held) != c.held {
 					t.Errorf("planned %v, held %v, %v", u.Parts, u.Held, err)
@@ -128,7 +128,7 @@ func TestDataHoldsNoSecretOption(t *testing.T) {
 		bodies = append(bodies, string(buf))
 		fmt.Fprint(w, `{"id":"u1","size":10,"part_size":10,"parts":[{"number":1,"url":"https://x.example/"}],"state":"done","location":"hunter22/x"}`)
 	})
-	u, _, err := p.Create(t.Context(), file, upload.Want{})
+	u, _, err := p.Create(t.Context(), file, upload.Hint{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -144,10 +144,10 @@ func TestDataHoldsNoSecretOption(t *testing.T) {
 	}
 }
 
-func TestGrants(t *testing.T) {
+func TestPresign(t *testing.T) {
 	const azure = "https://x.example/?sig=s&se=2026-11-01T11%3A00%3A00Z"
 	const amazon = "https://x.example/?X-Amz-Date=20261101T100000Z&X-Amz-Expires=3600&X-Amz-Signature=s"
-	for _, c := range []struct{ grant, want string }{
+	for _, c := range []struct{ presigned, want string }{
 		{`"url":"https://x.example/a"`, `{"part":1,"url":"https://x.example/a"}`},
 		{`"url":"` + amazon + `"`, `{"part":1,"url":"` + amazon + `","expires":"2026-11-01T11:00:00Z"}`},
 		{`"url":"` + azure + `"`, `{"part":1,"url":"` + azure + `","expires":"2026-11-01T11:00:00Z"}`},
@@ -168,19 +168,19 @@ func TestGrants(t *testing.T) {
 		{`"url":5`, "there is no URL"},
 		{`"x":1`, "there is no URL"},
 	} {
-		_, gs, err := create(t, "grants: '.parts[] | {number, url}'\n  expires", "grants: '.parts[] | {number, url, expires, expires_in, headers}'\n  expires",
-			`{"id":"u1","size":10,"part_size":10,"parts":[{"number":1,`+c.grant+`}]}`)
+		_, gs, err := create(t, "urls: '.parts[] | {number, url}'\n  expires", "urls: '.parts[] | {number, url, expires, expires_in, headers}'\n  expires",
+			`{"id":"u1","size":10,"part_size":10,"parts":[{"number":1,`+c.presigned+`}]}`)
 		if err != nil {
 			if !errors.Is(err, upload.ErrReply) || !strings.Contains(err.Error(), c.want) {
-				t.Errorf("%s: %v", c.grant, err)
+				t.Errorf("%s: %v", c.presigned, err)
 			}
 			continue
 		}
 		if b, err := json.Marshal(gs[0]); err != nil || strings.ReplaceAll(string(b), `\u0026`, "&") != c.want {
-			t.Errorf("%s: %s, %v", c.grant, b, err)
+			t.Errorf("%s: %s, %v", c.presigned, b, err)
 		}
 	}
-	_, _, err := create(t, "grants: '.parts[] | {number, url}'\n  expires", "grants: '.parts'\n  expires", `{"id":"u1","size":10,"part_size":10,"parts":[{"number":1}]}`)
+	_, _, err := create(t, "urls: '.parts[] | {number, url}'\n  expires", "urls: '.parts'\n  expires", `{"id":"u1","size":10,"part_size":10,"parts":[{"number":1}]}`)
 	if err == nil || !strings.Contains(err.Error(), "[] is missing at its end") {
 		t.Errorf("a list that is not taken apart: %v", err)
 	}
@@ -197,7 +197,7 @@ func TestSkew(t *testing.T) {
 		t.Fatal(err)
 	}
 	for what, c := range map[string]struct{ got, want time.Time }{
-		"the upload": {u.Expires, now.Add(30 * time.Minute)}, "the grant": {gs[0].Expires, now.Add(15 * time.Minute)},
+		"the upload": {u.Expires, now.Add(30 * time.Minute)}, "the presigned": {gs[0].Expires, now.Add(15 * time.Minute)},
 	} {
 		if off := c.got.Sub(c.want); off.Abs() > 10*time.Second {
 			t.Errorf("%s ends %s off", what, off)

@@ -23,7 +23,7 @@ import (
 
 // Put sends one part. A reply without a receipt wraps upload.ErrReply and is
 // temporary: to send the part again is sound.
-func (p *speaker) Put(ctx context.Context, u upload.Upload, g upload.Grant, part upload.Part, body io.Reader) (upload.Receipt, error) {
+func (p *speaker) Put(ctx context.Context, u upload.Upload, g upload.Presigned, part upload.Part, body io.Reader) (upload.Receipt, error) {
 	s, err := p.scope(u)
 	if err != nil {
 		return upload.Receipt{}, err
@@ -112,12 +112,12 @@ func (p *speaker) receipt(ctx context.Context, a *answer, s *scope, number int) 
 	if etag == token {
 		etag = ""
 	}
-	return upload.Receipt{Part: number, Token: token, ETag: etag}, nil
+	return upload.Receipt{Part: number, Value: token, ETag: etag}, nil
 }
 
 // unanswered says what it means that no answer came: some stores break the
-// connection instead of refusing a grant that is past its end.
-func unanswered(ctx context.Context, err error, g upload.Grant) error {
+// connection instead of refusing a presigned URL that is past its end.
+func unanswered(ctx context.Context, err error, g upload.Presigned) error {
 	var e *transport.Error
 	if ctx.Err() == nil && errors.As(err, &e) && e.Status == 0 && e.Retry && !e.Unsent && past(g, time.Now()) {
 		return &failure{upload.ErrExpired, e}

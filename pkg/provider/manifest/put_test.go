@@ -55,17 +55,17 @@ func TestPutToABrokenConnection(t *testing.T) {
 	}
 	now := time.Now()
 	for name, c := range map[string]struct {
-		g       upload.Grant
+		g       upload.Presigned
 		expired bool
 	}{
-		"a URL that is past its end":      {upload.Grant{URL: signedAt(now.Add(-time.Hour))}, true},
-		"a URL that is not":               {upload.Grant{URL: signedAt(now)}, false},
-		"a URL of Azure past its end":     {upload.Grant{URL: address + "/p?sig=x&se=2026-01-01T00%3A00%3A00Z"}, true},
-		"a grant past its end":            {upload.Grant{URL: address + "/p", Expires: now.Add(-time.Second)}, true},
-		"a grant that is not":             {upload.Grant{URL: address + "/p", Expires: now.Add(time.Hour)}, false},
-		"a URL that knows better":         {upload.Grant{URL: signedAt(now), Expires: now.Add(-time.Second)}, false},
-		"a grant without an end":          {upload.Grant{URL: address + "/p"}, false},
-		"a grant past its end to nowhere": {upload.Grant{URL: "http://127.0.0.1:1/p", Expires: now.Add(-time.Second)}, false},
+		"a URL that is past its end":              {upload.Presigned{URL: signedAt(now.Add(-time.Hour))}, true},
+		"a URL that is not":                       {upload.Presigned{URL: signedAt(now)}, false},
+		"a URL of Azure past its end":             {upload.Presigned{URL: address + "/p?sig=x&se=2026-01-01T00%3A00%3A00Z"}, true},
+		"a presigned URL past its end":            {upload.Presigned{URL: address + "/p", Expires: now.Add(-time.Second)}, true},
+		"a presigned URL that is not":             {upload.Presigned{URL: address + "/p", Expires: now.Add(time.Hour)}, false},
+		"a URL that knows better":                 {upload.Presigned{URL: signedAt(now), Expires: now.Add(-time.Second)}, false},
+		"a presigned URL without an end":          {upload.Presigned{URL: address + "/p"}, false},
+		"a presigned URL past its end to nowhere": {upload.Presigned{URL: "http://127.0.0.1:1/p", Expires: now.Add(-time.Second)}, false},
 	} {
 		_, err := p.Put(t.Context(), created(part), c.g, part, strings.NewReader("0123456789"))
 		var e *transport.Error
@@ -92,7 +92,7 @@ func TestPutBodyThatFails(t *testing.T) {
 			}
 		})
 		part := upload.Part{Number: 1, Size: 1 << 20}
-		g := upload.Grant{Part: 1, URL: server + "/p"}
+		g := upload.Presigned{Part: 1, URL: server + "/p"}
 		body := io.MultiReader(strings.NewReader("01234"), iotest.ErrReader(sent))
 		if _, err := p.Put(t.Context(), created(part), g, part, body); !errors.Is(err, sent) {
 			t.Errorf("form %v: %v", form, err)
@@ -127,9 +127,9 @@ func TestPutIsNotBuffered(t *testing.T) {
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
 		part := upload.Part{Number: 1, Size: size}
-		r, err := p.Put(t.Context(), created(part), upload.Grant{Part: 1, URL: server + "/p"}, part, zeros{})
+		r, err := p.Put(t.Context(), created(part), upload.Presigned{Part: 1, URL: server + "/p"}, part, zeros{})
 		runtime.ReadMemStats(&after)
-		if err != nil || r.Token != `"e"` || got < size || form != "" && got > size+1000 {
+		if err != nil || r.Value != `"e"` || got < size || form != "" && got > size+1000 {
 			t.Errorf("sent %d bytes: %+v, %v", got, r, err)
 		}
 		if used := after.TotalAlloc - before.TotalAlloc; used > size/4 {
@@ -157,7 +157,7 @@ func TestPutFormNames(t *testing.T) {
 		})
 		u := created(upload.Part{Number: 1, Size: 3})
 		u.File.Name = name
-		if _, err := p.Put(t.Context(), u, upload.Grant{Part: 1, URL: server + "/p"}, u.Parts[0], strings.NewReader("abc")); err != nil {
+		if _, err := p.Put(t.Context(), u, upload.Presigned{Part: 1, URL: server + "/p"}, u.Parts[0], strings.NewReader("abc")); err != nil {
 			t.Errorf("%q: %v", name, err)
 		}
 	}
@@ -171,7 +171,7 @@ func TestPutHeaders(t *testing.T) {
 		w.Header().Set("ETag", `"e"`)
 	})
 	part := upload.Part{Number: 1, Size: 3}
-	g := upload.Grant{Part: 1, URL: server + "/p", Header: map[string]string{"Content-Md5": "abc=", "X-Kind": "page"}}
+	g := upload.Presigned{Part: 1, URL: server + "/p", Header: map[string]string{"Content-Md5": "abc=", "X-Kind": "page"}}
 	if _, err := p.Put(t.Context(), created(part), g, part, strings.NewReader("abc")); err != nil {
 		t.Fatal(err)
 	}
@@ -188,16 +188,16 @@ func TestReceipts(t *testing.T) {
 		want                upload.Receipt
 		text                string
 	}{
-		{"$header.etag", `W/"x"`, "", upload.Receipt{Part: 1, Token: `W/"x"`}, ""},
-		{".id", `"x"`, `{"id":12}`, upload.Receipt{Part: 1, Token: "12", ETag: `"x"`}, ""},
-		{".id", `"x"`, `{"id":9007199254740993}`, upload.Receipt{Part: 1, Token: "9007199254740993", ETag: `"x"`}, ""},
+		{"$header.etag", `W/"x"`, "", upload.Receipt{Part: 1, Value: `W/"x"`}, ""},
+		{".id", `"x"`, `{"id":12}`, upload.Receipt{Part: 1, Value: "12", ETag: `"x"`}, ""},
+		{".id", `"x"`, `{"id":9007199254740993}`, upload.Receipt{Part: 1, Value: "9007199254740993", ETag: `"x"`}, ""},
 		{".id", "", `{"id":{}}`, upload.Receipt{}, "the receipt is {}"},
 		{".id", "", `{"id":"a\nb"}`, upload.Receipt{}, "the receipt is"},
 		{".id", "", `<html>`, upload.Receipt{}, "sent no ETag"},
 		{".id", `"x"`, `<html>`, upload.Receipt{}, "has no proof that the part is stored"},
 		{".id", `"x"`, `[]`, upload.Receipt{}, "expected an object"},
 		{"$header.etag", "", "", upload.Receipt{}, "sent no ETag"},
-		{`$header.etag + "/" + ($status | tostring) + "/" + ($parts[0].number | tostring) + $file.name`, "x", "", upload.Receipt{Part: 1, Token: "x/200/1a.bin", ETag: "x"}, ""},
+		{`$header.etag + "/" + ($status | tostring) + "/" + ($parts[0].number | tostring) + $file.name`, "x", "", upload.Receipt{Part: 1, Value: "x/200/1a.bin", ETag: "x"}, ""},
 	} {
 		m := mustParse(t, edit(t, "receipt: $header.etag", "receipt: '"+c.receipt+"'"))
 		p, server := serve(t, m, kind, func(w http.ResponseWriter, r *http.Request) {
@@ -208,7 +208,7 @@ func TestReceipts(t *testing.T) {
 			_, _ = io.WriteString(w, c.body)
 		})
 		part := upload.Part{Number: 1, Size: 3}
-		r, err := p.Put(t.Context(), created(part), upload.Grant{Part: 1, URL: server + "/p"}, part, strings.NewReader("abc"))
+		r, err := p.Put(t.Context(), created(part), upload.Presigned{Part: 1, URL: server + "/p"}, part, strings.NewReader("abc"))
 		var passing upload.Temporary
 		switch {
 		case c.text == "" && (err != nil || fmt.Sprint(r) != fmt.Sprint(c.want)):

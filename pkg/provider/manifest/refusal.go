@@ -55,7 +55,7 @@ func (p *speaker) unusable(a *answer, key, format string, args ...any) error {
 type refusal struct {
 	api     bool // the API answered, by the secret; otherwise a store did
 	created bool // there is an upload, which can be gone
-	expired bool // the grant is past its end
+	expired bool // the presigned is past its end
 }
 
 var (

@@ -43,7 +43,7 @@ func TestUsualErrors(t *testing.T) {
 			w.WriteHeader(422)
 			_, _ = io.WriteString(w, c.body)
 		})
-		_, _, err := p.Create(t.Context(), file, upload.Want{})
+		_, _, err := p.Create(t.Context(), file, upload.Hint{})
 		var e *transport.Error
 		if !errors.As(err, &e) || e.Message != c.want || !errors.Is(err, upload.ErrRefused) {
 			t.Errorf("%.60s: %v", c.body, err)
@@ -88,7 +88,7 @@ func TestWhatStatusesMean(t *testing.T) {
 		{200, `{"state":"true"}`, upload.ErrReply, upload.ErrReply, false},
 	} {
 		p, _ := serve(t, m, kind, answerWith(c.status, c.body))
-		_, _, createErr := p.Create(t.Context(), file, upload.Want{})
+		_, _, createErr := p.Create(t.Context(), file, upload.Hint{})
 		_, completeErr := p.Complete(t.Context(), created(), nil, upload.Digests{})
 		for step, pair := range map[string][2]error{"create": {createErr, c.create}, "complete": {completeErr, c.later}} {
 			err, want := pair[0], pair[1]
@@ -130,7 +130,7 @@ func TestBadRequestsAreNotSent(t *testing.T) {
 		p, _ := serve(t, mustParse(t, edit(t, c.old, c.new)), map[string]string{"kind": "a", "pass": "hunter22"}, func(http.ResponseWriter, *http.Request) {
 			t.Error("a request was sent")
 		})
-		_, _, err := p.Create(t.Context(), file, upload.Want{})
+		_, _, err := p.Create(t.Context(), file, upload.Hint{})
 		var e *Error
 		if !errors.As(err, &e) || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "hunter22") {
 			t.Errorf("%s: %v", c.new, err)
@@ -221,8 +221,8 @@ func FuzzReply(f *testing.F) {
 		status, body = code, text
 		mu.Unlock()
 		for _, p := range providers {
-			u, gs, err := p.Create(t.Context(), file, upload.Want{})
-			if err == nil && (code >= 300 || u.ID == "" || len(u.Data) == 0 || len(gs) == 0 && !u.Regrant && len(u.Parts) > 0) {
+			u, gs, err := p.Create(t.Context(), file, upload.Hint{})
+			if err == nil && (code >= 300 || u.ID == "" || len(u.Data) == 0 || len(gs) == 0 && !u.Renewable && len(u.Parts) > 0) {
 				t.Errorf("%s became %+v with %+v", text, u, gs)
 			}
 			for _, g := range gs {
@@ -231,14 +231,14 @@ func FuzzReply(f *testing.F) {
 				}
 			}
 			u = upload.Upload{ID: "u1", File: file, Parts: []upload.Part{{Number: 1, Size: 10}}, Data: []byte(`{"upload":{"id":"u1","key":"k","batch":"b"}}`)}
-			if _, err := p.Grant(t.Context(), u, u.Parts); err == nil && code >= 300 && p.Target(file).Provider != "openai" {
-				t.Errorf("status %d became grants", code)
+			if _, err := p.Presign(t.Context(), u, u.Parts); err == nil && code >= 300 && p.Target(file).Provider != "openai" {
+				t.Errorf("status %d became urls", code)
 			}
-			r, err := p.Put(t.Context(), u, upload.Grant{Part: 1, URL: server.URL + "/p"}, u.Parts[0], strings.NewReader("0123456789"))
-			if err == nil && (code >= 300 || r.Token == "") {
+			r, err := p.Put(t.Context(), u, upload.Presigned{Part: 1, URL: server.URL + "/p"}, u.Parts[0], strings.NewReader("0123456789"))
+			if err == nil && (code >= 300 || r.Value == "") {
 				t.Errorf("status %d with %s became %+v", code, text, r)
 			}
-			result, err := p.Complete(t.Context(), u, []upload.Receipt{{Part: 1, Token: "t"}}, upload.Digests{})
+			result, err := p.Complete(t.Context(), u, []upload.Receipt{{Part: 1, Value: "t"}}, upload.Digests{})
 			if err == nil && (code >= 300 && !saysEnded(code, text) || result.Value == "" || strings.ContainsAny(result.Value, "\r\n")) {
 				t.Errorf("status %d with %s became %+v", code, text, result)
 			}

@@ -33,13 +33,13 @@ create:
   fields: '{name: $file.name, size: $file.size, tags: ["a", "b"], none: null}'
   headers: '{"X-Size": $file.size}'
   upload: '{id: .id, end: .end}'
-  grants: .urls[]
-grant:
+  urls: .urls[]
+presign:
   send: POST /{id}/more
   fields: '{first: $parts[0].number, count: ($parts | length)}'
   consecutive: true
   max: 2
-  grants: .urls[]
+  urls: .urls[]
 part:
   send: PUT
   digest: sha1
@@ -70,9 +70,9 @@ func TestParseForms(t *testing.T) {
 		text     string
 	}{
 		{"auth: {field: key, ", "auth: {field: key, header: X, ", 4, "auth", "only one of them can be meant"},
-		{"  fields: '{first: $parts[0].number, count: ($parts | length)}'\n", "", 17, "grant.send", "has no fields, and the key is one of them"},
-		{"send: POST /{id}/more", "send: GET /{id}/more", 18, "grant.fields", "a GET has no body"},
-		{"send: POST /{id}/more", "send: POST /{id}/more\n  body: '{}'", 19, "grant.fields", "has a body beside it"},
+		{"  fields: '{first: $parts[0].number, count: ($parts | length)}'\n", "", 17, "presign.send", "has no fields, and the key is one of them"},
+		{"send: POST /{id}/more", "send: GET /{id}/more", 18, "presign.fields", "a GET has no body"},
+		{"send: POST /{id}/more", "send: POST /{id}/more\n  body: '{}'", 19, "presign.fields", "has a body beside it"},
 		{"{options.bucket}/{+", "{options.bukcet}/{+", 10, "create.send", "there is no option bukcet"},
 		{"{options.bucket}/{+", "{id}/{+", 10, "create.send", "none of yet"},
 		{"required: true, ", "", 10, "create.send", "the option folder has to be required, or to have a default"},
@@ -84,8 +84,8 @@ func TestParseForms(t *testing.T) {
 		{"digest: sha1", "digest: sha2", 24, "part.digest", "known are md5 and sha1"},
 		{"digest: sha1", "fields: '{}'", 24, "part.fields", "needs part.form"},
 		{"digest: sha1", "auth: true", 24, "part.auth", "auth.header"},
-		{"max: 2", "max: 0", 20, "grant.max", "at least 1"},
-		{"consecutive: true", "consecutive: 1", 19, "grant.consecutive", "true or false"},
+		{"max: 2", "max: 0", 20, "presign.max", "at least 1"},
+		{"consecutive: true", "consecutive: 1", 19, "presign.consecutive", "true or false"},
 		{"headers: {X-Kind: last}", "headers: [a]", 30, "complete.headers", "a mapping belongs here"},
 		{"min_size: 2B", "min_size: few", 5, "limits.min_size", "not a size"},
 	} {
@@ -143,24 +143,24 @@ func TestForms(t *testing.T) {
 			fmt.Fprint(w, `{"id":"u1","end":"/end?at=1","urls":["https://x.example/1"]}`)
 		}
 	})
-	u, gs, err := p.Create(t.Context(), file, upload.Want{})
+	u, gs, err := p.Create(t.Context(), file, upload.Hint{})
 	if err != nil || len(gs) != 1 || gs[0].Part != 1 || fmt.Sprint(u.Parts) != "[{1 0 4} {2 4 4} {3 8 2}]" {
-		t.Fatalf("planned %v, granted %v, %v", u.Parts, gs, err)
+		t.Fatalf("planned %v, signed %v, %v", u.Parts, gs, err)
 	}
-	gs, err = p.Grant(t.Context(), u, []upload.Part{u.Parts[1], u.Parts[2], u.Parts[0]})
+	gs, err = p.Presign(t.Context(), u, []upload.Part{u.Parts[1], u.Parts[2], u.Parts[0]})
 	if err != nil || len(gs) != 2 || gs[0].Part != 2 || gs[1].Part != 3 {
-		t.Errorf("granted %v, %v", gs, err)
+		t.Errorf("signed %v, %v", gs, err)
 	}
 	for _, body := range []io.Reader{strings.NewReader("4567"), hashable{strings.NewReader("4567")}} {
-		r, err := p.Put(t.Context(), u, upload.Grant{Part: 2, URL: server + "/p"}, u.Parts[1], body)
-		if err != nil || r.Token != `{"n":9007199254740993}` {
+		r, err := p.Put(t.Context(), u, upload.Presigned{Part: 2, URL: server + "/p"}, u.Parts[1], body)
+		if err != nil || r.Value != `{"n":9007199254740993}` {
 			t.Errorf("the receipt is %v, %v", r, err)
 		}
 	}
-	if _, err := p.Put(t.Context(), u, upload.Grant{Part: 2, URL: server + "/p"}, u.Parts[1], io.LimitReader(strings.NewReader("4567"), 4)); err == nil {
+	if _, err := p.Put(t.Context(), u, upload.Presigned{Part: 2, URL: server + "/p"}, u.Parts[1], io.LimitReader(strings.NewReader("4567"), 4)); err == nil {
 		t.Error("a part was sent whose digest nobody could know")
 	}
-	rs := []upload.Receipt{{Part: 1, Token: `{"n":9007199254740993}`}}
+	rs := []upload.Receipt{{Part: 1, Value: `{"n":9007199254740993}`}}
 	for _, status := range []int{202, 400} {
 		_, err := p.Complete(t.Context(), u, rs, upload.Digests{})
 		var e *transport.Error
@@ -210,7 +210,7 @@ func TestAddressesOfTheAPI(t *testing.T) {
 				got = r.URL.Path
 			})
 			_ = server
-			u, _, err := p.Create(t.Context(), file, upload.Want{})
+			u, _, err := p.Create(t.Context(), file, upload.Hint{})
 			if strings.HasPrefix(want, "/") {
 				if err == nil {
 					_, err = p.Complete(t.Context(), u, nil, upload.Digests{})
@@ -246,7 +246,7 @@ func TestFormValues(t *testing.T) {
 	} {
 		p, _ := serve(t, mustParse(t, editForms(t, `'{parts: ($parts | length), gone: null, yes: true, each: [$parts[].size]}'`, "'"+expr+"'")), folder,
 			func(http.ResponseWriter, *http.Request) { t.Error("it was sent") })
-		_, _, err := p.Create(t.Context(), file, upload.Want{})
+		_, _, err := p.Create(t.Context(), file, upload.Hint{})
 		if !errors.Is(err, upload.ErrUnsent) || !strings.Contains(err.Error(), "create.query: "+want) {
 			t.Errorf("%s: %v, want %s", expr, err, want)
 		}
@@ -268,7 +268,7 @@ func TestPartFields(t *testing.T) {
 		fmt.Fprint(w, `{"part":{}}`)
 	})
 	part := upload.Part{Number: 2, Offset: 4, Size: 4}
-	if _, err := p.Put(t.Context(), created(part), upload.Grant{Part: 2, URL: server + "/p"}, part, strings.NewReader("4567")); err != nil {
+	if _, err := p.Put(t.Context(), created(part), upload.Presigned{Part: 2, URL: server + "/p"}, part, strings.NewReader("4567")); err != nil {
 		t.Error(err)
 	}
 }
@@ -276,24 +276,24 @@ func TestPartFields(t *testing.T) {
 // TestTooManyAddresses holds that an address has a part.
 func TestTooManyAddresses(t *testing.T) {
 	p, _ := serve(t, mustParse(t, []byte(formed)), folder, answerWith(200, `{"id":"u1","end":"/e","urls":["https://x.example/1","https://x.example/2","https://x.example/3","https://x.example/4"]}`))
-	if _, _, err := p.Create(t.Context(), file, upload.Want{}); err == nil || !strings.Contains(err.Error(), "there are more addresses than the 3 parts they are for") {
-		t.Errorf("granted: %v", err)
+	if _, _, err := p.Create(t.Context(), file, upload.Hint{}); err == nil || !strings.Contains(err.Error(), "there are more addresses than the 3 parts they are for") {
+		t.Errorf("signed: %v", err)
 	}
-	if _, _, err := p.Create(context.Background(), file, upload.Want{PartSize: 5}); !errors.Is(err, upload.ErrPartSize) {
+	if _, _, err := p.Create(context.Background(), file, upload.Hint{PartSize: 5}); !errors.Is(err, upload.ErrPartSize) {
 		t.Errorf("a part size that the API does not take: %v", err)
 	}
 }
 
 func TestTogether(t *testing.T) {
 	for _, c := range []struct {
-		g           grantStep
+		g           presignStep
 		asked, want []int
 	}{
-		{grantStep{}, []int{3, 1, 3, 2}, []int{3, 1, 2}},
-		{grantStep{max: 2}, []int{3, 1, 3, 2}, []int{3, 1}},
-		{grantStep{consecutive: true}, []int{3, 1, 5, 4, 7}, []int{3, 4, 5}},
-		{grantStep{consecutive: true, max: 2}, []int{3, 1, 5, 4}, []int{3, 4}},
-		{grantStep{consecutive: true, max: 2}, nil, nil},
+		{presignStep{}, []int{3, 1, 3, 2}, []int{3, 1, 2}},
+		{presignStep{max: 2}, []int{3, 1, 3, 2}, []int{3, 1}},
+		{presignStep{consecutive: true}, []int{3, 1, 5, 4, 7}, []int{3, 4, 5}},
+		{presignStep{consecutive: true, max: 2}, []int{3, 1, 5, 4}, []int{3, 4}},
+		{presignStep{consecutive: true, max: 2}, nil, nil},
 	} {
 		var asked []upload.Part
 		for _, n := range c.asked {

@@ -73,7 +73,7 @@ func TestRequests(t *testing.T) {
 		got = append(got, r.Step+" "+r.Method+" "+r.Path)
 	}
 	want := []string{
-		"create POST /uploads", "grant POST /uploads/{id}/grants", "part PUT ", "checkpoint POST /uploads/{id}/checkpoint",
+		"create POST /uploads", "presign POST /uploads/{id}/urls", "part PUT ", "checkpoint POST /uploads/{id}/checkpoint",
 		"complete POST /uploads/{id}/complete?wait=true", "probe POST /uploads/{id}/state", "abort DELETE /uploads/{id}",
 	}
 	if !reflect.DeepEqual(got, want) {

@@ -60,7 +60,7 @@ var errorWords = map[string]error{
 
 // wants are what a sample of each step can want, beside an error.
 var wants = map[string][]string{
-	"create": {"id", "upload", "parts", "grants", "expires"}, "grant": {"grants"}, "part": {"receipt"},
+	"create": {"id", "upload", "parts", "urls", "expires"}, "presign": {"urls"}, "part": {"receipt"},
 	"checkpoint": nil, "complete": {"result"}, "probe": {"answer", "result"}, "abort": nil,
 }
 
@@ -178,7 +178,7 @@ type replay struct {
 	m       *Manifest
 	options map[string]string
 	upload  *upload.Upload
-	grants  []upload.Grant
+	urls    []upload.Presigned
 }
 
 // sampleSecret is the key of samples, which write it as {secret}.
@@ -190,7 +190,7 @@ func (sampleKey) Reveal() string { return sampleSecret }
 
 func (r *replay) play(ctx context.Context, s *sample) {
 	if s.step == "create" {
-		r.options, r.upload, r.grants = s.given.options, nil, nil
+		r.options, r.upload, r.urls = s.given.options, nil, nil
 	} else if r.upload == nil {
 		s.fail("has no sample of create before it that makes an upload")
 		return
@@ -223,7 +223,7 @@ func (r *replay) call(ctx context.Context, p Provider, s *sample) (got map[strin
 	g := &s.given
 	switch s.step {
 	case "create":
-		u, gs, err := p.Create(ctx, g.file, upload.Want{PartSize: g.partSize})
+		u, gs, err := p.Create(ctx, g.file, upload.Hint{PartSize: g.partSize})
 		if err != nil {
 			return nil, err
 		}
@@ -236,22 +236,22 @@ func (r *replay) call(ctx context.Context, p Provider, s *sample) (got map[strin
 		if err := upload.Tile(g.file.Size, u.Parts, u.Held); err != nil {
 			return nil, err
 		}
-		r.upload, r.grants = &u, gs
+		r.upload, r.urls = &u, gs
 		var d data
 		v, err := decodeJSON(u.Data)
 		if m, ok := v.(map[string]any); ok && err == nil {
 			d.Upload, _ = m["upload"].(map[string]any)
 		}
 		return map[string]any{
-			"id": u.ID, "upload": d.Upload, "parts": partsValue(u.Parts), "grants": grantsValue(gs), "expires": timeValue(u.Expires),
+			"id": u.ID, "upload": d.Upload, "parts": partsValue(u.Parts), "urls": urlsValue(gs), "expires": timeValue(u.Expires),
 		}, err
-	case "grant":
+	case "presign":
 		parts, err := r.parts(g.parts)
 		if err != nil {
 			return nil, err
 		}
-		gs, err := p.Grant(ctx, *r.upload, parts)
-		return map[string]any{"grants": grantsValue(gs)}, err
+		gs, err := p.Presign(ctx, *r.upload, parts)
+		return map[string]any{"urls": urlsValue(gs)}, err
 	case "part":
 		return r.put(ctx, p, s)
 	case "checkpoint":
@@ -296,7 +296,7 @@ func (r *replay) receipts(s *sample) []upload.Receipt {
 	var rs []upload.Receipt
 	for i, p := range r.upload.Parts {
 		if i < len(s.given.receipts) {
-			rs = append(rs, upload.Receipt{Part: p.Number, Token: s.given.receipts[i]})
+			rs = append(rs, upload.Receipt{Part: p.Number, Value: s.given.receipts[i]})
 		}
 	}
 	return rs
@@ -321,12 +321,12 @@ func (r *replay) put(ctx context.Context, p Provider, s *sample) (map[string]any
 	} else if r.m.part.digest != "" || part.Size > maxSample {
 		return nil, fmt.Errorf("the bytes of part %d are needed, and not given", number)
 	}
-	g := upload.Grant{Part: number, URL: s.given.url}
-	if at := slices.IndexFunc(r.grants, func(g upload.Grant) bool { return g.Part == number }); at >= 0 && g.URL == "" {
-		g = r.grants[at]
+	g := upload.Presigned{Part: number, URL: s.given.url}
+	if at := slices.IndexFunc(r.urls, func(g upload.Presigned) bool { return g.Part == number }); at >= 0 && g.URL == "" {
+		g = r.urls[at]
 	}
 	receipt, err := p.Put(ctx, *r.upload, g, part, body)
-	return map[string]any{"receipt": receipt.Token}, err
+	return map[string]any{"receipt": receipt.Value}, err
 }
 
 // maxSample is the most bytes of a part that are read for a sample.
@@ -340,7 +340,7 @@ func (blank) Read(p []byte) (int, error) {
 	return len(p), nil
 }
 
-func grantsValue(gs []upload.Grant) []any {
+func urlsValue(gs []upload.Presigned) []any {
 	list := make([]any, len(gs))
 	for i, g := range gs {
 		m := map[string]any{"number": g.Part, "url": g.URL, "expires": timeValue(g.Expires)}
@@ -392,7 +392,7 @@ func (s *sample) judge(err error) bool {
 }
 
 // compare compares what came of a call with what the sample wants of it. Of a
-// grant, only what the sample names counts.
+// presigned, only what the sample names counts.
 func (s *sample) compare(got map[string]any) {
 	for _, k := range wants[s.step] {
 		n, ok := s.want[k]
@@ -400,7 +400,7 @@ func (s *sample) compare(got map[string]any) {
 			continue
 		}
 		want, have := n.value(), got[k]
-		if k == "grants" {
+		if k == "urls" {
 			have = likewise(have, want)
 		}
 		n.differ(have, want)

@@ -17,11 +17,11 @@ create:
   upload: '{id: .id}'
   part_size: .each
   parts: '.parts[] | {number: .n}'
-  grants: '.parts[] | {number: .n, url: .put}'
-grant:
-  send: POST /uploads/{id}/grants
+  urls: '.parts[] | {number: .n, url: .put}'
+presign:
+  send: POST /uploads/{id}/urls
   body: '{numbers: [$parts[].number]}'
-  grants: '.parts[] | {number: .n, url: .put}'
+  urls: '.parts[] | {number: .n, url: .put}'
 part: {send: PUT, receipt: $header.etag}
 checkpoint:
   send: POST /uploads/{id}/receipts
@@ -44,13 +44,13 @@ samples:
     id: u1
     upload: {id: u1}
     parts: [{number: 1, offset: 0, size: 5}, {number: 2, offset: 5, size: 4}]
-    grants: [{number: 1, url: "https://s.example/1?X-Amz-Signature=a"}, {number: 2}]
+    urls: [{number: 1, url: "https://s.example/1?X-Amz-Signature=a"}, {number: 2}]
     expires: null
-- step: grant
+- step: presign
   given: {parts: [2]}
-  request: {send: POST /uploads/u1/grants, body: {numbers: [2]}}
+  request: {send: POST /uploads/u1/urls, body: {numbers: [2]}}
   reply: {status: 200, body: {parts: [{n: 2, put: "https://s.example/3"}]}}
-  want: {grants: [{number: 2, url: "https://s.example/3"}]}
+  want: {urls: [{number: 2, url: "https://s.example/3"}]}
 - step: part
   given: {part: 2, bytes: last}
   request: {send: "PUT https://s.example/2"}
@@ -106,8 +106,8 @@ func TestReplayErrors(t *testing.T) {
 		{"    id: u1\n", "    id: u2\n", `acme.yaml:36:9: samples[0].want.id: is "u1", and the sample wants "u2"`},
 		{"upload: {id: u1}", "upload: {id: u2}", `samples[0].want.upload: .id is "u1", and the sample wants "u2"`},
 		{"offset: 5, size: 4}", "offset: 4, size: 5}", `samples[0].want.parts: [1].offset is 5, and the sample wants 4`},
-		{"{number: 2}]", "{number: 3}]", `samples[0].want.grants: [1].number is 2, and the sample wants 3`},
-		{"{number: 2}]", "]", `samples[0].want.grants: [1] is {"expires":null`},
+		{"{number: 2}]", "{number: 3}]", `samples[0].want.urls: [1].number is 2, and the sample wants 3`},
+		{"{number: 2}]", "]", `samples[0].want.urls: [1] is {"expires":null`},
 		{"expires: null", "expires: 2026-11-24T00:00:00Z", `samples[0].want.expires: is null`},
 		{"numbers: [$parts", "number: [$parts", `samples[1].request.body: .number is [2], and the sample wants not there`},
 		{"given: {parts: [2]}", "given: {parts: [3]}", `samples[1]: part 3 is not in the plan`},

@@ -31,7 +31,7 @@ func fileValue(f upload.File) any {
 	return map[string]any{"name": f.Name, "type": f.Type, "size": fromInt64(f.Size)}
 }
 
-func wantValue(w upload.Want) any {
+func wantValue(w upload.Hint) any {
 	if w.PartSize <= 0 {
 		return map[string]any{"part_size": nil}
 	}
@@ -56,7 +56,7 @@ func receiptsValue(parts []upload.Part, rs []upload.Receipt) any {
 	list := make([]any, len(rs))
 	for i, r := range rs {
 		m := map[string]any{
-			"number": r.Part, "token": r.Token, "etag": orNull(r.ETag), "checkpointed": r.Checkpointed,
+			"number": r.Part, "token": r.Value, "etag": orNull(r.ETag), "checkpointed": r.Checkpointed,
 			"offset": nil, "size": nil,
 		}
 		if part, ok := byNumber[r.Part]; ok {

@@ -66,7 +66,7 @@ func TestSecretGoesToItsOriginOnly(t *testing.T) {
 		m := mustParse(t, edit(t, "auth: false", "auth: "+auth))
 		p, own := serve(t, m, kind, h)
 		asked = nil
-		u, gs, err := p.Create(t.Context(), file, upload.Want{})
+		u, gs, err := p.Create(t.Context(), file, upload.Hint{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -97,9 +97,9 @@ func TestNoRedirectIsFollowed(t *testing.T) {
 			http.Redirect(w, r, other+"/elsewhere", status)
 		})
 		u := upload.Upload{ID: "u1", File: file, Parts: []upload.Part{{Number: 1, Size: 10}}, Data: json.RawMessage(`{"upload":{"id":"u1"}}`)}
-		g := upload.Grant{Part: 1, URL: own + "/p"}
-		_, _, err1 := p.Create(t.Context(), file, upload.Want{})
-		_, err2 := p.Grant(t.Context(), u, u.Parts)
+		g := upload.Presigned{Part: 1, URL: own + "/p"}
+		_, _, err1 := p.Create(t.Context(), file, upload.Hint{})
+		_, err2 := p.Presign(t.Context(), u, u.Parts)
 		_, err3 := p.Put(t.Context(), u, g, u.Parts[0], strings.NewReader("0123456789"))
 		err4 := p.(upload.Checkpointer).Checkpoint(t.Context(), u, nil)
 		_, err5 := p.Complete(t.Context(), u, nil, upload.Digests{})
@@ -176,17 +176,17 @@ func all(t testing.TB, p Provider, server string) (out []string) {
 		}
 		out = append(out, string(b), fmt.Sprintf("%+v", v))
 	}
-	u, gs, err := p.Create(ctx, file, upload.Want{})
+	u, gs, err := p.Create(ctx, file, upload.Hint{})
 	told([]any{u, gs}, err)
 	u = upload.Upload{ID: "u1", File: file, Parts: []upload.Part{{Number: 1, Size: 10}}, Data: json.RawMessage(`{"upload":{"id":"u1"}}`)}
-	gs, err = p.Grant(ctx, u, u.Parts)
+	gs, err = p.Presign(ctx, u, u.Parts)
 	told(gs, err)
-	r, err := p.Put(ctx, u, upload.Grant{Part: 1, URL: server + "/p"}, u.Parts[0], strings.NewReader("0123456789"))
+	r, err := p.Put(ctx, u, upload.Presigned{Part: 1, URL: server + "/p"}, u.Parts[0], strings.NewReader("0123456789"))
 	told(r, err)
 	if c, ok := p.(upload.Checkpointer); ok {
-		told(nil, c.Checkpoint(ctx, u, []upload.Receipt{{Part: 1, Token: "t"}}))
+		told(nil, c.Checkpoint(ctx, u, []upload.Receipt{{Part: 1, Value: "t"}}))
 	}
-	result, err := p.Complete(ctx, u, []upload.Receipt{{Part: 1, Token: "t"}}, upload.Digests{})
+	result, err := p.Complete(ctx, u, []upload.Receipt{{Part: 1, Value: "t"}}, upload.Digests{})
 	told(result, err)
 	told(nil, p.Abort(ctx, u))
 	return out

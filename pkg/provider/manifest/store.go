@@ -41,7 +41,7 @@ func readXML(body []byte) *storeError {
 	return &x.storeError
 }
 
-// expired reports whether the store says that a grant is past its end.
+// expired reports whether the store says that a presigned URL is past its end.
 func (x *storeError) expired(status int) bool {
 	if x == nil || status != http.StatusForbidden && status != http.StatusBadRequest {
 		return false
@@ -102,9 +102,9 @@ func urlExpiry(raw string) time.Time {
 	return time.Time{}
 }
 
-// past reports whether a grant is past its end: by the URL's own word, which is
+// past reports whether a presigned URL is past its end: by the URL's own word, which is
 // the store's, or by the provider's.
-func past(g upload.Grant, now time.Time) bool {
+func past(g upload.Presigned, now time.Time) bool {
 	end := urlExpiry(g.URL)
 	if end.IsZero() {
 		end = g.Expires

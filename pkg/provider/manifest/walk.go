@@ -67,9 +67,9 @@ func (w *Walk) step(ctx context.Context, name string, call func(context.Context)
 	return nil
 }
 
-func (w *Walk) create(ctx context.Context, f upload.File) (u upload.Upload, gs []upload.Grant, err error) {
+func (w *Walk) create(ctx context.Context, f upload.File) (u upload.Upload, gs []upload.Presigned, err error) {
 	err = w.step(ctx, "create", func(ctx context.Context) (err error) {
-		if u, gs, err = w.Provider.Create(ctx, f, upload.Want{}); err != nil {
+		if u, gs, err = w.Provider.Create(ctx, f, upload.Hint{}); err != nil {
 			return err
 		}
 		u.File = f
@@ -91,17 +91,17 @@ func (w *Walk) create(ctx context.Context, f upload.File) (u upload.Upload, gs [
 }
 
 // finish sends the parts and ends the upload.
-func (w *Walk) finish(ctx context.Context, u upload.Upload, gs []upload.Grant, body []byte) (r upload.Result, err error) {
+func (w *Walk) finish(ctx context.Context, u upload.Upload, gs []upload.Presigned, body []byte) (r upload.Result, err error) {
 	p := w.Provider
-	if u.Regrant {
-		if err = w.step(ctx, "grant", func(ctx context.Context) (err error) {
-			gs, err = w.grants(ctx, u)
+	if u.Renewable {
+		if err = w.step(ctx, "presign", func(ctx context.Context) (err error) {
+			gs, err = w.urls(ctx, u)
 			return err
 		}); err != nil {
 			return r, err
 		}
 	}
-	byPart := make(map[int]upload.Grant, len(gs))
+	byPart := make(map[int]upload.Presigned, len(gs))
 	for _, g := range gs {
 		byPart[g.Part] = g
 	}
@@ -141,11 +141,11 @@ func (w *Walk) finish(ctx context.Context, u upload.Upload, gs []upload.Grant, b
 	return r, err
 }
 
-// grants are those of all parts, however few come at once.
-func (w *Walk) grants(ctx context.Context, u upload.Upload) (all []upload.Grant, err error) {
+// urls are those of all parts, however few come at once.
+func (w *Walk) urls(ctx context.Context, u upload.Upload) (all []upload.Presigned, err error) {
 	left := u.Parts
 	for len(left) > 0 {
-		gs, err := w.Provider.Grant(ctx, u, left)
+		gs, err := w.Provider.Presign(ctx, u, left)
 		if err != nil {
 			return nil, err
 		}
@@ -160,7 +160,7 @@ func (w *Walk) grants(ctx context.Context, u upload.Upload) (all []upload.Grant,
 			}
 		}
 		if len(more) == len(left) {
-			return nil, fmt.Errorf("%w: it granted other parts than those that were asked for", upload.ErrReply)
+			return nil, fmt.Errorf("%w: it signed other parts than those that were asked for", upload.ErrReply)
 		}
 		all, left = append(all, gs...), more
 	}

@@ -16,14 +16,14 @@ import (
 
 // Leave is asked for just in time: a window of twice the concurrency, each part
 // once.
-func TestGrantsAreAskedForInWindows(t *testing.T) {
+func TestURLsAreRequestedInWindows(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := newRig(t, 100_000)
 		r.concurrency = 4
 		r.cloud.takes = time.Second
 		r.ok()
 		asked := make(map[int]int)
-		for _, call := range r.cloud.grants {
+		for _, call := range r.cloud.urls {
 			if len(call) > 8 {
 				t.Errorf("%d parts in one call", len(call))
 			}
@@ -31,8 +31,8 @@ func TestGrantsAreAskedForInWindows(t *testing.T) {
 				asked[p]++
 			}
 		}
-		if n := len(r.cloud.grants); n > 15 || len(asked) != 100 {
-			t.Errorf("%d calls for %d parts: %v", n, len(asked), r.cloud.grants)
+		if n := len(r.cloud.urls); n > 15 || len(asked) != 100 {
+			t.Errorf("%d calls for %d parts: %v", n, len(asked), r.cloud.urls)
 		}
 		for p, n := range asked {
 			if n != 1 {
@@ -48,15 +48,15 @@ func TestOneRequestServesAllThatWait(t *testing.T) {
 		bubble(t, func(t *testing.T) {
 			r := newRig(t, 8000)
 			r.concurrency = 8
-			r.cloud.onGrant = func(int, []upload.Part) error {
+			r.cloud.onPresign = func(int, []upload.Part) error {
 				r.cloud.mu.Unlock()
 				defer r.cloud.mu.Lock()
 				pass(time.Second)
 				return nil
 			}
 			r.ok()
-			if len(r.cloud.grants) != 1 {
-				t.Errorf("asked %v", r.cloud.grants)
+			if len(r.cloud.urls) != 1 {
+				t.Errorf("asked %v", r.cloud.urls)
 			}
 		})
 	}
@@ -69,23 +69,23 @@ func TestOneRequestServesAllThatAreRefused(t *testing.T) {
 		r := newRig(t, 8000)
 		r.concurrency = 8
 		r.provider = lateRefusals{r.cloud}
-		r.cloud.onGrant = func(int, []upload.Part) error {
+		r.cloud.onPresign = func(int, []upload.Part) error {
 			r.cloud.mu.Unlock()
 			defer r.cloud.mu.Lock()
 			pass(time.Second)
 			return nil
 		}
 		r.ok()
-		if len(r.cloud.grants) > 3 {
-			t.Errorf("asked %v", r.cloud.grants)
+		if len(r.cloud.urls) > 3 {
+			t.Errorf("asked %v", r.cloud.urls)
 		}
 	})
 }
 
-// lateRefusals refuses the first grant of each part, after a while.
+// lateRefusals refuses the first presigned of each part, after a while.
 type lateRefusals struct{ *cloud }
 
-func (l lateRefusals) Put(ctx context.Context, u upload.Upload, g upload.Grant, p upload.Part, body io.Reader) (upload.Receipt, error) {
+func (l lateRefusals) Put(ctx context.Context, u upload.Upload, g upload.Presigned, p upload.Part, body io.Reader) (upload.Receipt, error) {
 	if strings.HasSuffix(g.URL, fmt.Sprintf("/%d/%d", p.Number, p.Number)) {
 		pass(time.Minute)
 		return upload.Receipt{}, upload.ErrExpired
@@ -99,7 +99,7 @@ func TestLeaveAtHandIsNotHeldUp(t *testing.T) {
 		r := newRig(t, 10_000)
 		r.concurrency = 2
 		r.provider = allButThird{r.cloud}
-		r.cloud.onGrant = func(int, []upload.Part) error {
+		r.cloud.onPresign = func(int, []upload.Part) error {
 			r.cloud.mu.Unlock()
 			defer r.cloud.mu.Lock()
 			pass(time.Minute)
@@ -109,8 +109,8 @@ func TestLeaveAtHandIsNotHeldUp(t *testing.T) {
 			return nil
 		}
 		r.ok()
-		if len(r.cloud.grants) != 1 {
-			t.Errorf("asked %v", r.cloud.grants)
+		if len(r.cloud.urls) != 1 {
+			t.Errorf("asked %v", r.cloud.urls)
 		}
 	})
 }
@@ -118,8 +118,8 @@ func TestLeaveAtHandIsNotHeldUp(t *testing.T) {
 // allButThird gives leave for all parts but the third at once.
 type allButThird struct{ *cloud }
 
-func (a allButThird) Create(ctx context.Context, f upload.File, w upload.Want) (upload.Upload, []upload.Grant, error) {
-	a.cloud.granted = true
+func (a allButThird) Create(ctx context.Context, f upload.File, w upload.Hint) (upload.Upload, []upload.Presigned, error) {
+	a.cloud.signed = true
 	u, gs, err := a.cloud.Create(ctx, f, w)
 	return u, slices.Delete(gs, 2, 3), err
 }
@@ -137,8 +137,8 @@ func TestLeaveIsRenewedEarly(t *testing.T) {
 				t.Errorf("part %d was tried %d times", p, n)
 			}
 		}
-		if len(r.cloud.grants) != 10 {
-			t.Errorf("%d calls: %v", len(r.cloud.grants), r.cloud.grants)
+		if len(r.cloud.urls) != 10 {
+			t.Errorf("%d calls: %v", len(r.cloud.urls), r.cloud.urls)
 		}
 	})
 }
@@ -148,7 +148,7 @@ func TestRefusedLeaveIsRenewed(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := newRig(t, 10_000)
 		first := make(map[int]int)
-		r.cloud.refuseGrant = func(p upload.Part, serial int) bool {
+		r.cloud.refuseURL = func(p upload.Part, serial int) bool {
 			if first[p.Number] == 0 {
 				first[p.Number] = serial
 			}
@@ -195,8 +195,8 @@ func TestFreshLeaveThatIsRefused(t *testing.T) {
 				if !errors.Is(err, upload.ErrUnfinished) || !errors.Is(err, upload.ErrExpired) {
 					t.Errorf("error %v", err)
 				}
-				if n := r.cloud.uploads["u1"].tries[4]; n != 4 || len(r.cloud.grants) > 8 || time.Since(start) != 0 {
-					t.Errorf("%d tries, %d calls, in %s", n, len(r.cloud.grants), time.Since(start))
+				if n := r.cloud.uploads["u1"].tries[4]; n != 4 || len(r.cloud.urls) > 8 || time.Since(start) != 0 {
+					t.Errorf("%d tries, %d calls, in %s", n, len(r.cloud.urls), time.Since(start))
 				}
 				if rep.PartsStored != 3 || r.cloud.creates != 1 || len(r.cloud.aborted) != 0 {
 					t.Errorf("%+v, %d uploads", rep, r.cloud.creates)
@@ -209,7 +209,7 @@ func TestFreshLeaveThatIsRefused(t *testing.T) {
 	}
 }
 
-// By our clock every grant is over when it comes; by the store's it is not.
+// By our clock every presigned is over when it comes; by the store's it is not.
 // Then the store's counts, and nothing is asked for twice.
 func TestSkewedClock(t *testing.T) {
 	bubble(t, func(t *testing.T) {
@@ -217,60 +217,60 @@ func TestSkewedClock(t *testing.T) {
 		r.provider = past{r.cloud}
 		r.ok()
 		r.once("u1")
-		if n := len(r.cloud.grants); n > 6 {
-			t.Errorf("%d calls: %v", n, r.cloud.grants)
+		if n := len(r.cloud.urls); n > 6 {
+			t.Errorf("%d calls: %v", n, r.cloud.urls)
 		}
 	})
 }
 
-// past says that its grants ended an hour ago.
+// past says that its urls ended an hour ago.
 type past struct{ *cloud }
 
-func (p past) Grant(ctx context.Context, u upload.Upload, parts []upload.Part) ([]upload.Grant, error) {
-	gs, err := p.cloud.Grant(ctx, u, parts)
+func (p past) Presign(ctx context.Context, u upload.Upload, parts []upload.Part) ([]upload.Presigned, error) {
+	gs, err := p.cloud.Presign(ctx, u, parts)
 	for i := range gs {
 		gs[i].Expires = time.Now().Add(-time.Hour)
 	}
 	return gs, err
 }
 
-func TestGrantsOnceAreKept(t *testing.T) {
+func TestURLsIssuedOnceAreKept(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := newRig(t, 10_000)
-		r.cloud.regrant = false
+		r.cloud.renewable = false
 		r.cloud.life = time.Hour
 		r.half(5)
-		if n := len(r.journal.of("u1").Grants); n != 10 {
-			t.Errorf("%d grants in the journal", n)
+		if n := len(r.journal.of("u1").Presigned); n != 10 {
+			t.Errorf("%d urls in the journal", n)
 		}
 		r.ok()
 		r.once("u1")
-		if len(r.cloud.grants) != 0 || r.cloud.creates != 1 {
-			t.Errorf("asked for leave: %v; %d uploads", r.cloud.grants, r.cloud.creates)
+		if len(r.cloud.urls) != 0 || r.cloud.creates != 1 {
+			t.Errorf("asked for leave: %v; %d uploads", r.cloud.urls, r.cloud.creates)
 		}
-		if rec := r.journal.of("u1"); len(rec.Grants) != 0 {
-			t.Errorf("%d grants are left in the journal", len(rec.Grants))
+		if rec := r.journal.of("u1"); len(rec.Presigned) != 0 {
+			t.Errorf("%d urls are left in the journal", len(rec.Presigned))
 		}
 	})
 }
 
 // What is issued again is not written down: it is a bearer token.
-func TestGrantsThatAreIssuedAgainAreNotKept(t *testing.T) {
+func TestURLsThatCanBeRenewedAreNotKept(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := newRig(t, 10_000)
-		r.cloud.granted = true
+		r.cloud.signed = true
 		r.half(5)
-		if n := len(r.journal.of("u1").Grants); n != 0 {
-			t.Errorf("%d grants in the journal", n)
+		if n := len(r.journal.of("u1").Presigned); n != 0 {
+			t.Errorf("%d urls in the journal", n)
 		}
 	})
 }
 
 // With no leave to be had, a new upload is the way, once.
-func TestGrantsOnceExpire(t *testing.T) {
+func TestURLsIssuedOnceExpire(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := newRig(t, 10_000)
-		r.cloud.regrant = false
+		r.cloud.renewable = false
 		r.cloud.life = time.Hour
 		r.half(5)
 		pass(2 * time.Hour)
@@ -281,7 +281,7 @@ func TestGrantsOnceExpire(t *testing.T) {
 	})
 	bubble(t, func(t *testing.T) {
 		r := newRig(t, 10_000)
-		r.cloud.regrant = false
+		r.cloud.renewable = false
 		r.cloud.life = 10 * time.Second
 		r.cloud.takes = 9 * time.Second // the second part of each sender starts, the third does not
 		_, err := r.run(t.Context())
@@ -292,14 +292,14 @@ func TestGrantsOnceExpire(t *testing.T) {
 }
 
 // The clock of the store says when leave that cannot be renewed is over.
-func TestGrantsOnceAreTriedToTheEnd(t *testing.T) {
+func TestURLsIssuedOnceAreTriedToTheEnd(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := newRig(t, 10_000)
-		r.cloud.regrant = false
+		r.cloud.renewable = false
 		r.half(5)
 		for _, rec := range r.journal.records {
-			for i := range rec.Grants {
-				rec.Grants[i].Expires = time.Now().Add(-time.Hour)
+			for i := range rec.Presigned {
+				rec.Presigned[i].Expires = time.Now().Add(-time.Hour)
 			}
 		}
 		r.ok()
@@ -310,7 +310,7 @@ func TestGrantsOnceAreTriedToTheEnd(t *testing.T) {
 func TestCancelledWhileWaitingForLeave(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := newRig(t, 10_000)
-		r.provider = silentGrants{r.cloud}
+		r.provider = silentURLs{r.cloud}
 		why := errors.New("ctrl-c")
 		ctx, cancel := context.WithCancelCause(t.Context())
 		go func() {
@@ -325,17 +325,17 @@ func TestCancelledWhileWaitingForLeave(t *testing.T) {
 	})
 }
 
-// silentGrants answers only when nobody waits any more.
-type silentGrants struct{ *cloud }
+// silentURLs answers only when nobody waits any more.
+type silentURLs struct{ *cloud }
 
-func (s silentGrants) Grant(ctx context.Context, _ upload.Upload, _ []upload.Part) ([]upload.Grant, error) {
+func (s silentURLs) Presign(ctx context.Context, _ upload.Upload, _ []upload.Part) ([]upload.Presigned, error) {
 	<-ctx.Done()
 	return nil, context.Cause(ctx)
 }
 
 // One layer of retries: asking for leave is tried as often as anything else,
 // not as often as that for each try of a part.
-func TestGrantFails(t *testing.T) {
+func TestPresignFails(t *testing.T) {
 	for name, test := range map[string]struct {
 		err   error
 		calls int
@@ -348,12 +348,12 @@ func TestGrantFails(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(t *testing.T) {
 				r := newRig(t, 10_000)
-				r.cloud.onGrant = func(int, []upload.Part) error { return test.err }
+				r.cloud.onPresign = func(int, []upload.Part) error { return test.err }
 				_, err := r.run(t.Context())
-				if !errors.Is(err, test.want) || len(r.cloud.grants) != test.calls {
-					t.Errorf("error %v after %d calls", err, len(r.cloud.grants))
+				if !errors.Is(err, test.want) || len(r.cloud.urls) != test.calls {
+					t.Errorf("error %v after %d calls", err, len(r.cloud.urls))
 				}
-				r.cloud.onGrant = nil
+				r.cloud.onPresign = nil
 				r.ok()
 				if r.cloud.creates != 1 {
 					t.Errorf("%d uploads", r.cloud.creates)
@@ -364,7 +364,7 @@ func TestGrantFails(t *testing.T) {
 	t.Run("a while", func(t *testing.T) {
 		bubble(t, func(t *testing.T) {
 			r := newRig(t, 10_000)
-			r.cloud.onGrant = func(n int, _ []upload.Part) error {
+			r.cloud.onPresign = func(n int, _ []upload.Part) error {
 				if n < 4 {
 					return trouble(503)
 				}
@@ -379,7 +379,7 @@ func TestGrantFails(t *testing.T) {
 	t.Run("gone", func(t *testing.T) {
 		bubble(t, func(t *testing.T) {
 			r := newRig(t, 10_000)
-			r.cloud.onGrant = func(n int, _ []upload.Part) error {
+			r.cloud.onPresign = func(n int, _ []upload.Part) error {
 				if n == 1 {
 					return fmt.Errorf("no such upload: %w", upload.ErrGone)
 				}
@@ -392,17 +392,17 @@ func TestGrantFails(t *testing.T) {
 	})
 }
 
-// A provider may grant fewer parts than it was asked for, in any order.
-func TestPartialGrants(t *testing.T) {
+// A provider may presigned fewer parts than it was asked for, in any order.
+func TestPartialPresign(t *testing.T) {
 	for name, test := range map[string]struct {
-		keep func(gs []upload.Grant) []upload.Grant
+		keep func(gs []upload.Presigned) []upload.Presigned
 		want error
 	}{
-		"reversed":        {func(gs []upload.Grant) []upload.Grant { slices.Reverse(gs); return gs }, nil},
-		"the first alone": {func(gs []upload.Grant) []upload.Grant { return gs[:1] }, nil},
-		"the last alone":  {func(gs []upload.Grant) []upload.Grant { return gs[len(gs)-1:] }, nil},
-		"others":          {func(gs []upload.Grant) []upload.Grant { gs[0].Part = 99; return gs[:1] }, upload.ErrReply},
-		"none":            {func(gs []upload.Grant) []upload.Grant { return nil }, upload.ErrReply},
+		"reversed":        {func(gs []upload.Presigned) []upload.Presigned { slices.Reverse(gs); return gs }, nil},
+		"the first alone": {func(gs []upload.Presigned) []upload.Presigned { return gs[:1] }, nil},
+		"the last alone":  {func(gs []upload.Presigned) []upload.Presigned { return gs[len(gs)-1:] }, nil},
+		"others":          {func(gs []upload.Presigned) []upload.Presigned { gs[0].Part = 99; return gs[:1] }, upload.ErrReply},
+		"none":            {func(gs []upload.Presigned) []upload.Presigned { return nil }, upload.ErrReply},
 	} {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(t *testing.T) {
@@ -415,8 +415,8 @@ func TestPartialGrants(t *testing.T) {
 				if err == nil {
 					r.check(rep)
 					r.once("u1")
-				} else if len(r.cloud.grants) > 6 {
-					t.Errorf("%d calls", len(r.cloud.grants))
+				} else if len(r.cloud.urls) > 6 {
+					t.Errorf("%d calls", len(r.cloud.urls))
 				}
 			})
 		})
@@ -425,22 +425,22 @@ func TestPartialGrants(t *testing.T) {
 
 type partial struct {
 	*cloud
-	keep func([]upload.Grant) []upload.Grant
+	keep func([]upload.Presigned) []upload.Presigned
 }
 
-func (p partial) Grant(ctx context.Context, u upload.Upload, parts []upload.Part) ([]upload.Grant, error) {
-	gs, err := p.cloud.Grant(ctx, u, parts)
+func (p partial) Presign(ctx context.Context, u upload.Upload, parts []upload.Part) ([]upload.Presigned, error) {
+	gs, err := p.cloud.Presign(ctx, u, parts)
 	return p.keep(gs), err
 }
 
-// Grants that came with one that has ended are not tried one after the other.
+// Presigned that came with one that has ended are not tried one after the other.
 func TestABatchThatHasEnded(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := newRig(t, 64_000)
-		r.cloud.granted, r.concurrency = true, 8
+		r.cloud.signed, r.concurrency = true, 8
 		tries := 0
 		r.cloud.takes = time.Second
-		r.cloud.refuseGrant = func(_ upload.Part, serial int) bool {
+		r.cloud.refuseURL = func(_ upload.Part, serial int) bool {
 			if serial <= 64 { // those of create
 				tries++
 				return true
@@ -448,8 +448,8 @@ func TestABatchThatHasEnded(t *testing.T) {
 			return false
 		}
 		r.ok()
-		if tries > 8 || len(r.cloud.grants) > 64/8+2 {
-			t.Errorf("%d dead grants were tried, and %d requests made for new ones", tries, len(r.cloud.grants))
+		if tries > 8 || len(r.cloud.urls) > 64/8+2 {
+			t.Errorf("%d dead urls were tried, and %d requests made for new ones", tries, len(r.cloud.urls))
 		}
 	})
 }

@@ -14,32 +14,32 @@ import (
 	"github.com/multiput/multiput/pkg/upload"
 )
 
-// Grant asks for leave to send the given parts. Where parts go to a fixed path
-// of the API it asks nobody, and the grants have no end.
-func (p *speaker) Grant(ctx context.Context, u upload.Upload, parts []upload.Part) ([]upload.Grant, error) {
+// Presign asks for leave to send the given parts. Where parts go to a fixed path
+// of the API it asks nobody, and the urls have no end.
+func (p *speaker) Presign(ctx context.Context, u upload.Upload, parts []upload.Part) ([]upload.Presigned, error) {
 	switch {
 	case p.m.part.path != nil:
-		gs := make([]upload.Grant, len(parts))
+		gs := make([]upload.Presigned, len(parts))
 		for i, part := range parts {
 			gs[i].Part = part.Number
 		}
 		return gs, nil
-	case p.m.grant == nil:
+	case p.m.presign == nil:
 		return nil, fmt.Errorf("%s: %w: it gives the addresses of parts only once, when the upload is created", p.m.title, upload.ErrExpired)
 	}
 	s, err := p.scope(u)
 	if err != nil {
 		return nil, err
 	}
-	parts = p.m.grant.together(parts)
+	parts = p.m.presign.together(parts)
 	s.parts = partsValue(parts)
-	a, err := p.ask(ctx, step{what: "get the addresses of parts", call: &p.m.grant.call, created: true}, s)
+	a, err := p.ask(ctx, step{what: "get the addresses of parts", call: &p.m.presign.call, created: true}, s)
 	if err != nil {
 		return nil, err
 	}
-	gs, err := p.readGrants(ctx, p.m.grant.grants, a, s, u.Parts, parts)
+	gs, err := p.readURLs(ctx, p.m.presign.urls, a, s, u.Parts, parts)
 	if err == nil && len(gs) == 0 {
-		err = p.unusable(a, p.m.grant.grants.key, "there are none")
+		err = p.unusable(a, p.m.presign.urls.key, "there are none")
 	}
 	return gs, err
 }
@@ -56,7 +56,7 @@ func distinct(parts []upload.Part) []upload.Part {
 }
 
 // together are those parts that one request may ask for, the first among them.
-func (g *grantStep) together(parts []upload.Part) []upload.Part {
+func (g *presignStep) together(parts []upload.Part) []upload.Part {
 	parts = distinct(parts)
 	if g.consecutive && len(parts) > 0 {
 		byNumber := make(map[int]upload.Part, len(parts))
@@ -75,10 +75,10 @@ func (g *grantStep) together(parts []upload.Part) []upload.Part {
 	return parts
 }
 
-// readGrants reads grants out of an answer. They are for parts of the plan, if
+// readURLs reads urls out of an answer. They are for parts of the plan, if
 // there is one. An address alone is that of the next of the parts asked for;
 // without any, the numbers count from 1.
-func (p *speaker) readGrants(ctx context.Context, e *expr, a *answer, s *scope, plan, asked []upload.Part) ([]upload.Grant, error) {
+func (p *speaker) readURLs(ctx context.Context, e *expr, a *answer, s *scope, plan, asked []upload.Part) ([]upload.Presigned, error) {
 	list, err := e.list(ctx, a.value, s)
 	if err != nil {
 		return nil, p.unusable(a, e.key, "%v", err)
@@ -88,7 +88,7 @@ func (p *speaker) readGrants(ctx context.Context, e *expr, a *answer, s *scope, 
 		numbers[part.Number] = true
 	}
 	seen := make(map[int]bool, len(list))
-	gs := make([]upload.Grant, 0, len(list))
+	gs := make([]upload.Presigned, 0, len(list))
 	for i, v := range list {
 		if address, alone := v.(string); alone {
 			number := i + 1
@@ -113,7 +113,7 @@ func (p *speaker) readGrants(ctx context.Context, e *expr, a *answer, s *scope, 
 			return nil, p.unusable(a, e.key, "part %d is not in the plan", number)
 		}
 		seen[number] = true
-		g, err := p.readGrant(a, number, m)
+		g, err := p.readURL(a, number, m)
 		if err != nil {
 			return nil, p.unusable(a, e.key, "part %d: %v", number, err)
 		}
@@ -122,10 +122,10 @@ func (p *speaker) readGrants(ctx context.Context, e *expr, a *answer, s *scope, 
 	return gs, nil
 }
 
-// readGrant reads one grant. Of all that is said of its end, the first counts:
+// readURL reads one presigned. Of all that is said of its end, the first counts:
 // by the manifest, by the reply and by the URL itself.
-func (p *speaker) readGrant(a *answer, number int, m map[string]any) (upload.Grant, error) {
-	g := upload.Grant{Part: number}
+func (p *speaker) readURL(a *answer, number int, m map[string]any) (upload.Presigned, error) {
+	g := upload.Presigned{Part: number}
 	var ok bool
 	if g.URL, ok = m["url"].(string); !ok || g.URL == "" {
 		return g, errors.New("there is no URL")
@@ -144,7 +144,7 @@ func (p *speaker) readGrant(a *answer, number int, m map[string]any) (upload.Gra
 	if err != nil {
 		return g, fmt.Errorf("expires %s %w", show(m["expires"]), err)
 	}
-	life := p.m.limits.GrantLife
+	life := p.m.limits.URLLife
 	if v := m["expires_in"]; v != nil {
 		const most = 366 * 24 * 3600
 		s, ok := toInt64(v)
@@ -155,7 +155,7 @@ func (p *speaker) readGrant(a *answer, number int, m map[string]any) (upload.Gra
 	}
 	ends := []time.Time{a.local(end), a.local(urlExpiry(g.URL))}
 	if life > 0 {
-		// By the wall: a machine that sleeps does not make a grant live longer.
+		// By the wall: a machine that sleeps does not make a presigned URL live longer.
 		ends = append(ends, a.At.Round(0).Add(life))
 	}
 	for _, end := range ends {
@@ -191,7 +191,7 @@ func (p *speaker) Skew() (time.Duration, bool) {
 	return *skew, true
 }
 
-// readHeaders reads the headers of a grant: an object, or a list of objects
+// readHeaders reads the headers of a presigned URL: an object, or a list of objects
 // with name and value.
 func readHeaders(v any) (map[string]string, error) {
 	pairs := map[string]any{}
@@ -230,8 +230,8 @@ func readHeaders(v any) (map[string]string, error) {
 	return h, nil
 }
 
-// covers reports parts that have no grant, where there will be no other.
-func (p *speaker) covers(a *answer, gs []upload.Grant, parts []upload.Part) error {
+// covers reports parts that have no presigned, where there will be no other.
+func (p *speaker) covers(a *answer, gs []upload.Presigned, parts []upload.Part) error {
 	have := make(map[int]bool, len(gs))
 	for _, g := range gs {
 		have[g.Part] = true
@@ -244,7 +244,7 @@ func (p *speaker) covers(a *answer, gs []upload.Grant, parts []upload.Part) erro
 		}
 	}
 	if missing > 0 {
-		return p.unusable(a, p.m.create.grants.key, "%d parts have no address, part %d the first of them", missing, first)
+		return p.unusable(a, p.m.create.urls.key, "%d parts have no address, part %d the first of them", missing, first)
 	}
 	return nil
 }
