@@ -13,6 +13,7 @@ import (
 
 	"github.com/dustin/go-humanize"
 
+	"github.com/multiput/multiput/pkg/progress"
 	"github.com/multiput/multiput/pkg/transport"
 	"github.com/multiput/multiput/pkg/upload"
 )
@@ -72,10 +73,8 @@ func (j *actions) observe(file string, quiet bool, next func(upload.Event)) func
 		next(e)
 		text := ""
 		switch e := e.(type) {
-		case upload.Warning:
-			text = transport.Clean(e.Text)
-		case upload.Lost:
-			text = fmt.Sprintf("part %d is sent again: %s", e.Part.Number, transport.Visible(e.Why))
+		case upload.Warning, upload.Lost:
+			text = progress.Text(e)
 		case upload.Finished:
 			j.note(row{file: file, report: e.Report})
 		}

@@ -90,12 +90,12 @@ func TestAnnotations(t *testing.T) {
 		t.Errorf("got  %s\nwant %s", out, want)
 	}
 	out.Reset()
-	j.observe("a.bin", false, func(upload.Event) {})(upload.Warning{Text: "odd\n::error::x"})
+	j.observe("a.bin", false, func(upload.Event) {})(upload.AbortFailed{Upload: "u0", Err: errors.New("odd\n::error::x")})
 	if found := commands(out.String()); len(found) != 1 || found[0] != "::warning file=a.bin,title=multiput::odd ::error::x" {
 		t.Errorf("a warning is %q", found)
 	}
 	out.Reset()
-	j.observe("a.bin", true, func(upload.Event) {})(upload.Warning{Text: "odd"})
+	j.observe("a.bin", true, func(upload.Event) {})(upload.AbortFailed{Upload: "u0", Err: errors.New("odd")})
 	j.failed(failure{err: errors.New("")}, true, 1, message, "")
 	if out.String() != "" {
 		t.Errorf("where stderr holds objects it says %q", out)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/multiput/multiput/pkg/config"
 	"github.com/multiput/multiput/pkg/journal"
+	"github.com/multiput/multiput/pkg/progress"
 	"github.com/multiput/multiput/pkg/provider/manifest"
 	"github.com/multiput/multiput/pkg/transport"
 	"github.com/multiput/multiput/pkg/upload"
@@ -85,7 +86,10 @@ func newDryPlan(file string, v upload.Preview, requests []manifest.Request) dryP
 		Schema: 1, DryRun: true, File: file, ID: journal.ID(v.Target, v.File.Path), Provider: v.Target.Provider,
 		Base: transport.Redact(v.Target.Base), Name: v.File.Name, Type: v.File.Type, Options: v.Target.Options, Size: v.File.Size,
 		Next: v.Next, Compare: v.Compare, MovedFrom: append([]string{}, v.Moved...), PartsStored: len(v.Parts) - len(v.Left), BytesStored: v.Stored,
-		Requests: dryRequests(v, requests), Warnings: append([]string{}, v.Warnings...),
+		Requests: dryRequests(v, requests), Warnings: make([]string, len(v.Warnings)),
+	}
+	for i, w := range v.Warnings {
+		d.Warnings[i] = progress.Text(w)
 	}
 	if v.Target.Base == "" {
 		d.Base = ""

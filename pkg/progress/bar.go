@@ -9,6 +9,7 @@ import (
 	"github.com/rivo/uniseg"
 	"github.com/schollz/progressbar/v3"
 
+	"github.com/multiput/multiput/pkg/transport"
 	"github.com/multiput/multiput/pkg/upload"
 )
 
@@ -65,6 +66,8 @@ func (b *bar) hide() {
 	}
 	b.line = ""
 }
+
+func (b *bar) warn(text string) { b.above("warning: " + transport.Clean(text) + "\n") }
 
 func (b *bar) text(p []byte) { b.above(string(p)) }
 

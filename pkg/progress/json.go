@@ -38,14 +38,14 @@ func (o *objects) print(object any) {
 func (o *objects) event(f *file, e upload.Event) {
 	switch e := e.(type) {
 	case upload.Lost:
-		o.say("lost", f, map[string]any{"part": e.Part.Number, "bytes": e.Part.Size, "why": e.Why})
+		o.say("lost", f, map[string]any{"part": e.Part.Number, "bytes": e.Part.Size, "why": Text(e)})
 		return
 	case upload.Warning:
-		o.say("warning", f, map[string]any{"text": transport.Clean(e.Text)})
+		o.say("warning", f, map[string]any{"text": Text(e)})
 		return
 	case upload.Note:
 		if o.verbose {
-			o.say("note", f, map[string]any{"text": transport.Clean(e.Text)})
+			o.say("note", f, map[string]any{"text": Text(e)})
 		}
 		return
 	}
@@ -64,7 +64,7 @@ func (o *objects) event(f *file, e upload.Event) {
 			"parts_stored": f.storedParts, "bytes_stored": f.stored,
 		})
 	case upload.Retrying:
-		o.say("retrying", f, map[string]any{"op": e.Op, "error": transport.Visible(e.Err.Error()), "wait_seconds": e.Wait.Seconds()})
+		o.say("retrying", f, map[string]any{"op": op(e), "error": transport.Visible(e.Err.Error()), "wait_seconds": e.Wait.Seconds()})
 	case upload.Finishing:
 		o.say("completing", f, map[string]any{})
 	case upload.Finished:
@@ -110,6 +110,10 @@ func (o *objects) text(p []byte) {
 			o.say("text", nil, map[string]any{"text": string(line)})
 		}
 	}
+}
+
+func (o *objects) warn(text string) {
+	o.say("warning", nil, map[string]any{"text": transport.Clean(text)})
 }
 
 func (o *objects) ended(*file) {}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/multiput/multiput/pkg/transport"
 	"github.com/multiput/multiput/pkg/upload"
 )
 
@@ -84,6 +85,8 @@ func (p *plain) tick() {
 		}
 	}
 }
+
+func (p *plain) warn(text string) { fmt.Fprintln(p.w, "warning: "+transport.Clean(text)) }
 
 func (p *plain) text(b []byte) { p.w.Write(b) } //nolint:errcheck // see the package doc
 

@@ -54,6 +54,7 @@ type Display struct {
 // view is one style. Its methods are called one at a time.
 type view interface {
 	event(f *file, e upload.Event) // f has counted it already
+	warn(text string)              // that is about no file in particular
 	ended(f *file)                 // no event of it will come any more
 	tick()                         // a moment passed
 	text(p []byte)                 // from somebody else
@@ -125,7 +126,7 @@ func (d *Display) File(path string) (observe func(upload.Event), end func()) {
 func (d *Display) Warn(text string) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.view.event(&file{}, upload.Warning{Text: text})
+	d.view.warn(text)
 }
 
 // Write shows whole lines of somebody else's.
@@ -164,6 +165,7 @@ func (d *Display) Close() {
 type silence struct{ w io.Writer }
 
 func (s *silence) event(*file, upload.Event) {}
+func (s *silence) warn(string)               {}
 func (s *silence) ended(*file)               {}
 func (s *silence) tick()                     {}
 func (s *silence) close()                    {}

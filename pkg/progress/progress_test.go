@@ -126,12 +126,12 @@ func life(observe func(upload.Event), end func()) {
 	observe(planned("a\x1b[31m.bin", 4, 1))
 	send(observe, 2, 4)
 	observe(upload.Sent{Part: part(3), Bytes: 50 * mb})
-	observe(upload.Retrying{Op: "part 3", Err: errors.New("reset\r\x1b[2J"), Wait: time.Second})
+	observe(upload.Retrying{Op: upload.OpPart, Part: 3, Err: errors.New("reset\r\x1b[2J"), Wait: time.Second})
 	observe(upload.Sent{Part: part(3), Bytes: -50 * mb})
 	send(observe, 3, 4)
-	observe(upload.Lost{Part: part(2), Why: "damaged"})
+	observe(upload.Lost{Part: part(2)})
 	send(observe, 4, 4)
-	observe(upload.Warning{Text: "odd\r\x1b[2Jtext"})
+	observe(upload.AbortFailed{Upload: "u0", Err: errors.New("odd\r\x1b[2Jtext")})
 	send(observe, 2, 4)
 	observe(upload.Finishing{})
 	pass(time.Second)
@@ -315,7 +315,7 @@ func TestNeverMoreThanAll(t *testing.T) {
 				send(observe, n+1, 2)
 			}
 			for range 20 {
-				observe(upload.Lost{Part: part(3), Why: "damaged"})
+				observe(upload.Lost{Part: part(3)})
 				send(observe, 3, 2)
 			}
 			pass(time.Minute)
@@ -421,7 +421,7 @@ func TestBarAndOthers(t *testing.T) {
 		s := show(progress.Options{Style: progress.Bar})
 		observe, end := s.File("a.bin")
 		fmt.Fprint(s, "password: ")
-		observe(upload.Warning{Text: "first"})
+		observe(upload.AbortFailed{Upload: "first", Err: errors.New("refused")})
 		fmt.Fprint(s, "password: ")
 		pass(time.Second)
 		if got := s.shown(); got != "password: warning: first\npassword: " {

@@ -24,17 +24,15 @@ func (t talk) line(f *file, several bool, e upload.Event) string {
 		of = transport.Visible(f.path) + ": "
 	}
 	switch e := e.(type) {
-	case upload.Warning:
-		return "warning: " + of + transport.Clean(e.Text)
-	case upload.Lost:
-		return fmt.Sprintf("warning: %spart %d is sent again: %s", of, e.Part.Number, transport.Visible(e.Why))
+	case upload.Warning, upload.Lost:
+		return "warning: " + of + Text(e)
 	case upload.Note:
 		if t.verbose {
-			return of + transport.Clean(e.Text)
+			return of + Text(e)
 		}
 	case upload.Retrying:
 		if t.verbose {
-			return fmt.Sprintf("%s%s: trying again in %s: %s", of, transport.Visible(e.Op), e.Wait.Round(time.Millisecond), transport.Visible(e.Err.Error()))
+			return fmt.Sprintf("%s%s: retrying in %s: %s", of, op(e), e.Wait.Round(time.Millisecond), transport.Visible(e.Err.Error()))
 		}
 	}
 	return ""

@@ -25,6 +25,7 @@ import (
 	"time"
 
 	"github.com/multiput/multiput/pkg/journal"
+	"github.com/multiput/multiput/pkg/progress"
 	"github.com/multiput/multiput/pkg/provider"
 	"github.com/multiput/multiput/pkg/provider/contract"
 	"github.com/multiput/multiput/pkg/provider/manifest"
@@ -393,7 +394,7 @@ func TestLives(t *testing.T) {
 			l.sim.refuse = 1
 			over := false
 			l.up.Observe = func(e upload.Event) {
-				if w, ok := e.(upload.Warning); ok && strings.Contains(w.Text, "starting over") {
+				if w, ok := e.(upload.Warning); ok && strings.Contains(progress.Text(w), "starting over") {
 					over = true
 				}
 			}

@@ -4,45 +4,57 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
-	"sync"
 	"syscall"
 	"time"
 )
 
-// Policy says how often and how patiently an operation is tried again.
+// Policy says how often and how long an operation is retried after errors that
+// are temporary. The zero value is DefaultPolicy.
+//
+// With Retries alone, every error counts. With Patience alone, only time does.
+// With both, Retries bounds the tries that were answered, and Patience the time
+// in which the server cannot be reached at all.
 type Policy struct {
-	Retries  int           // tries after the first
-	Base     time.Duration // the first wait is a random share of this, each next one's bound is twice the last
-	Cap      time.Duration // the longest such bound; 0: Base
+	Retries  int           // most retries of one operation; 0: as many as Patience allows; below 0: none
+	Base     time.Duration // the first wait is a random share of this, and the bound doubles with each try; 0: 500 ms where Cap is 0 too
+	Cap      time.Duration // the largest bound of a wait; 0: Base, or 30 s where Base is 0 too
 	MaxAfter time.Duration // the longest Retry-After that is honoured; a longer one is cut to it
-	// Patience is how long an operation goes on trying while the server cannot
-	// be reached at all, which costs nobody anything: such tries do not count.
-	// Zero: they do.
-	Patience time.Duration
-	// Budget is shared with other operations. Nil: none.
-	Budget *Budget
+	Patience time.Duration // how long an operation that keeps failing is retried
+	Since    time.Time     // when the trouble began that the operation came into; zero: with its own first failure
+	Budget   *Budget       // shared with other operations; nil: none
 }
 
-// Budget is what many operations together may spend on tries that fail: what
-// is hopeless for each of them alone ends sooner than all their tries added up.
-// Each try after the first costs one, and a success earns some back. It may be
-// used by several goroutines.
-type Budget struct {
-	Most int // tries; not changed after the first use
+// DefaultPolicy waits out a quarter of an hour of trouble.
+var DefaultPolicy = Policy{
+	Base: 500 * time.Millisecond, Cap: 30 * time.Second, MaxAfter: 2 * time.Minute, Patience: 15 * time.Minute,
+}
 
-	mu    sync.Mutex
+// OrDefault is p with what was left zero filled in.
+func (p Policy) OrDefault() Policy {
+	if p.Base == 0 && p.Cap == 0 && p.MaxAfter == 0 {
+		p.Base, p.Cap, p.MaxAfter = DefaultPolicy.Base, DefaultPolicy.Cap, DefaultPolicy.MaxAfter
+	}
+	if p.Retries == 0 && p.Patience == 0 {
+		p.Patience = DefaultPolicy.Patience
+	}
+	return p
+}
+
+// Budget is what many operations together may spend on retries, so that what is
+// hopeless for each of them ends before all their tries are added up. It is for
+// one goroutine at a time.
+type Budget struct {
+	Most  int // retries
 	spent int
 }
 
-// earned is what a success earns: three tries out of four may fail for ever.
+// earned is what a success gives back: three tries out of four may fail forever.
 const earned = 3
 
 func (b *Budget) spend() bool {
 	if b == nil {
 		return true
 	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
 	if b.spent >= b.Most {
 		return false
 	}
@@ -50,22 +62,14 @@ func (b *Budget) spend() bool {
 	return true
 }
 
-func (b *Budget) earn() {
-	if b == nil {
-		return
+// Earn gives back what a success is worth. A nil Budget takes it too.
+func (b *Budget) Earn() {
+	if b != nil {
+		b.spent = max(0, b.spent-earned)
 	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.spent = max(0, b.spent-earned)
 }
 
-// DefaultPolicy rides out a minute or two of trouble, and a quarter of an hour
-// without a network.
-var DefaultPolicy = Policy{
-	Retries: 10, Base: 500 * time.Millisecond, Cap: 30 * time.Second, MaxAfter: 2 * time.Minute, Patience: 15 * time.Minute,
-}
-
-// bound is the most that is waited before a try, the first again being 0.
+// bound is the most that is waited before a retry, the first being 0.
 func (p Policy) bound(try int) time.Duration {
 	most := p.Cap
 	if most <= 0 {
@@ -81,7 +85,7 @@ func (p Policy) bound(try int) time.Duration {
 	return min(b, most)
 }
 
-// temporary is an error that knows whether it passes.
+// temporary is an error that knows whether a retry may help.
 type temporary interface {
 	error
 	Temporary() bool
@@ -89,50 +93,77 @@ type temporary interface {
 }
 
 // Unreached reports whether err says that the server was not reached: there is
-// no network, or nobody listens.
+// no network, or nothing listens at the address.
 func Unreached(err error) bool {
 	var e *Error
 	// Without a descriptor for it, no connection was even tried.
 	return errors.As(err, &e) && e.Unsent && e.Retry && !errors.Is(err, syscall.EMFILE) && !errors.Is(err, syscall.ENFILE)
 }
 
-// Retry calls send until it succeeds, fails for good or the policy or its
-// budget is used up, and returns its last error. Waits have full jitter and end
-// with ctx, after which nothing is sent any more. Before each wait, notify (if
-// not nil) hears of the error and of the wait.
+// Tries is what one operation has been through. The zero value has not failed
+// yet. It is for one goroutine at a time.
+type Tries struct {
+	Failed  int       // failures so far
+	counted int       // of those, the ones that Policy.Retries bounds
+	since   time.Time // the first failure of those that Policy.Patience bounds
+}
+
+// Next says after which wait the operation is retried, which failed with err at
+// now; false: it is not.
+func (t *Tries) Next(p Policy, err error, now time.Time) (wait time.Duration, again bool) {
+	var temp temporary
+	if p.Retries < 0 || !errors.As(err, &temp) || !temp.Temporary() {
+		return 0, false
+	}
+	p = p.OrDefault()
+	if p.Patience > 0 && (p.Retries == 0 || Unreached(err)) {
+		if t.since.IsZero() {
+			t.since = now
+		}
+		since := t.since
+		if !p.Since.IsZero() && p.Since.Before(since) {
+			since = p.Since
+		}
+		if now.Sub(since) >= p.Patience {
+			return 0, false
+		}
+	} else {
+		if t.counted >= p.Retries || !p.Budget.spend() {
+			return 0, false
+		}
+		t.counted++
+		t.since = time.Time{}
+	}
+	// What the server asked for it asked of everyone: the jitter comes on top, and
+	// grows, so that a server that always asks for a second does not shorten our
+	// patience.
+	wait = jitter(p.bound(t.Failed)) + max(0, min(temp.RetryAfter(), p.MaxAfter))
+	t.Failed++
+	return wait, true
+}
+
+// Retry calls send until it succeeds, fails for good, or the policy is used up,
+// and returns its last error. Waits have full jitter and end with ctx, after
+// which nothing is sent. Before each wait, notify (if not nil) gets the error and
+// the wait.
 func Retry(ctx context.Context, p Policy, notify func(err error, wait time.Duration), send func(context.Context) error) error {
-	if err := ctx.Err(); err != nil {
+	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	var gone time.Time // since when the server was not reached
-	for try, failed := 0, 0; ; failed++ {
+	var tries Tries
+	for {
 		err := send(ctx)
-		var t temporary
 		if err == nil {
-			p.Budget.earn()
+			p.Budget.Earn()
 			return nil
 		}
-		if ctx.Err() != nil || !errors.As(err, &t) || !t.Temporary() {
+		if ctx.Err() != nil {
 			return err
 		}
-		switch unreached := Unreached(err); {
-		case unreached && p.Patience > 0:
-			if gone.IsZero() {
-				gone = time.Now()
-			}
-			if time.Since(gone) >= p.Patience {
-				return err
-			}
-		case try >= p.Retries || !p.Budget.spend():
+		wait, again := tries.Next(p, err, time.Now())
+		if !again {
 			return err
-		default:
-			gone = time.Time{}
-			try++
 		}
-		// What the server asked for it asked of everyone: the jitter comes on
-		// top, and grows, so that a server that always asks for a second does
-		// not shorten our patience.
-		wait := jitter(p.bound(failed)) + max(0, min(t.RetryAfter(), p.MaxAfter))
 		if notify != nil {
 			notify(err, wait)
 		}

@@ -103,16 +103,48 @@ func TestRetryPolicies(t *testing.T) {
 			policy transport.Policy
 			most   time.Duration // of any wait
 		}{
-			{transport.Policy{}, 0},
-			{transport.Policy{Retries: 3}, 0},
+			{transport.Policy{Retries: 3}, 4 * time.Second}, // the waits of the default
 			{transport.Policy{Retries: 50, Base: time.Second}, time.Second},
 			{transport.Policy{Retries: 3, Base: time.Hour, Cap: time.Second}, time.Second},
+			{transport.Policy{Retries: 3, MaxAfter: time.Second}, 0},
 		} {
 			for _, w := range waits(t, test.policy, passing{}) {
 				if w > test.most {
 					t.Errorf("%+v: waited %s", test.policy, w)
 				}
 			}
+		}
+	})
+}
+
+// The zero value is the default: what keeps failing is retried for a quarter of
+// an hour, whether it is answered or not. Below zero, nothing is retried.
+func TestRetryDefaults(t *testing.T) {
+	for name, err := range map[string]error{"answered": passing{}, "unreached": unreached()} {
+		synctest.Test(t, func(t *testing.T) {
+			start, tries := time.Now(), 0
+			got := transport.Retry(t.Context(), transport.Policy{}, nil, func(context.Context) error { tries++; return err })
+			if took := time.Since(start); !errors.Is(got, err) || tries < 30 || took < 15*time.Minute || took > 16*time.Minute {
+				t.Errorf("%s: %d tries in %s: %v", name, tries, took, got)
+			}
+		})
+	}
+	tries := 0
+	if err := transport.Retry(t.Context(), transport.Policy{Retries: -1}, nil, func(context.Context) error { tries++; return unreached() }); err == nil || tries != 1 {
+		t.Errorf("%d tries: %v", tries, err)
+	}
+}
+
+// Trouble that others were in before counts.
+func TestRetryIsPartOfAnOutage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		start := time.Now()
+		p := transport.Policy{Since: start.Add(-10 * time.Minute)}
+		if err := transport.Retry(t.Context(), p, nil, func(context.Context) error { return unreached() }); err == nil {
+			t.Error("no error")
+		}
+		if took := time.Since(start); took < 5*time.Minute || took > 6*time.Minute {
+			t.Errorf("retried for %s", took)
 		}
 	})
 }

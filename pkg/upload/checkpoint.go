@@ -5,254 +5,222 @@ import (
 	"context"
 	"errors"
 	"slices"
-	"sync"
+	"time"
+
+	"github.com/multiput/multiput/pkg/transport"
 )
 
-// maxCheckpoint is the most receipts that are handed over in one request.
+// maxCheckpoint is the most receipts that are reported in one request.
 const maxCheckpoint = 1000
 
-// checkpoints hands receipts to the provider as they come, in one goroutine,
-// so that another machine can go on from there.
+// checkpoints reports receipts to the provider as they come, one request at a
+// time, so that another machine can continue from there. It belongs to the
+// upload's owner; only the request itself runs beside it.
 type checkpoints struct {
-	run *run
-	to  Checkpointer // nil: this provider takes none
-	rec *Record
+	*session
+	send func([]Receipt) // makes one request; nil: this provider takes none
+	end  context.CancelFunc
+	told chan checkpointed
 
-	cancel   context.CancelFunc
-	wake     chan struct{} // holds a token when there may be something to tell
-	ending   chan struct{} // closed when nothing more is to be told
-	endOnce  sync.Once
-	finished chan struct{} // closed when the goroutine is done
-
-	// noting is held while what the provider knows is written down, and while
-	// receipts are taken back: the one must not bring back what the other drops.
-	noting sync.Mutex
-
-	mu      sync.Mutex
-	waiting map[int]Receipt // by part: not known to the provider, as far as we know
-	asked   map[int]bool    // of those, the ones it may have been told of
-	refused bool            // it takes no more
-	broken  error           // why the upload cannot go on
+	waiting  map[int]Receipt // by part: not known to the provider, as far as we know
+	asked    map[int]bool    // of those, the ones that it may have been told
+	batch    []Receipt       // of the request that is made or retried
+	telling  bool            // it is under way
+	settling bool            // it is one that settle made
+	came     bool            // a receipt came that was not looked at yet
+	refused  bool            // the provider takes none any more
+	tries    transport.Tries
+	next     time.Time // when its backoff is over
 }
 
-func (r *run) newCheckpoints(ctx context.Context, rec *Record) *checkpoints {
-	c := &checkpoints{run: r, rec: rec}
-	to, ok := r.Provider.(Checkpointer)
+// checkpointed is what a request came to.
+type checkpointed struct{ err error }
+
+func (s *session) newCheckpoints(ctx context.Context) *checkpoints {
+	c := &checkpoints{session: s}
+	to, ok := s.Provider.(Checkpointer)
 	if !ok {
 		return c
 	}
-	c.to = to
+	c.told, c.came = make(chan checkpointed, 1), true
 	c.waiting, c.asked = make(map[int]Receipt), make(map[int]bool)
-	for n, receipt := range rec.Receipts {
-		if !receipt.Checkpointed {
-			c.waiting[n] = receipt
+	for n, r := range s.ledger.rec.Receipts {
+		if !r.Checkpointed {
+			c.waiting[n] = r
 			// The last run may have died between the provider's knowing and ours.
 			c.asked[n] = true
 		}
 	}
-	ctx, c.cancel = context.WithCancel(ctx)
-	c.wake, c.ending, c.finished = make(chan struct{}, 1), make(chan struct{}), make(chan struct{})
-	c.wake <- struct{}{}
-	go c.loop(ctx)
+	ctx, c.end = context.WithCancel(ctx)
+	up := s.ledger.rec.Upload
+	c.send = func(rs []Receipt) {
+		go func() { c.told <- checkpointed{to.Checkpoint(ctx, up, rs)} }()
+	}
 	return c
 }
 
-// add queues a receipt that is on disk. Its error is what telling the provider
-// found out: that the upload cannot go on.
-func (c *checkpoints) add(r Receipt) error {
-	if c.to == nil {
-		return nil
+// stop ends the request that is under way.
+func (c *checkpoints) stop() {
+	if c.send == nil {
+		return
 	}
-	c.mu.Lock()
-	c.waiting[r.Part] = r
-	err := c.broken
-	c.mu.Unlock()
-	select {
-	case c.wake <- struct{}{}:
-	default: // a token is there
+	c.end()
+	if c.telling {
+		<-c.told
+		c.telling = false
 	}
-	return err
 }
 
-// revise lets f take receipts back, and forgets those that it names: their
-// parts are sent again.
-func (c *checkpoints) revise(f func() ([]int, error)) ([]int, error) {
-	c.noting.Lock()
-	defer c.noting.Unlock()
-	parts, err := f()
-	c.mu.Lock()
-	defer c.mu.Unlock()
+// add queues a receipt that is on disk.
+func (c *checkpoints) add(r Receipt) {
+	if c.send != nil {
+		c.waiting[r.Part] = r
+		c.came = true
+	}
+}
+
+// forget takes back the receipts of parts that are sent again.
+func (c *checkpoints) forget(parts []int) {
 	for _, n := range parts {
 		delete(c.waiting, n)
 		delete(c.asked, n)
 	}
-	return parts, err
 }
 
-// stop ends the goroutine, with what it is about, and waits for it.
-func (c *checkpoints) stop() {
-	if c.to == nil {
+// start makes a request if there is something to report.
+func (c *checkpoints) start() {
+	if c.send == nil || c.telling || c.refused || time.Now().Before(c.next) {
 		return
 	}
-	c.cancel()
-	<-c.finished
-}
-
-// loop tells the provider of what is ready, until it is stopped or told that
-// it is the end. After a failure it waits for the next receipt.
-func (c *checkpoints) loop(ctx context.Context) {
-	defer close(c.finished)
-	for {
-		select {
-		case <-ctx.Done():
+	if c.batch == nil {
+		if !c.came {
 			return
-		case <-c.ending:
-			return
-		case <-c.wake:
 		}
-		for batch := c.ready(); len(batch) > 0; batch = c.ready() {
-			err := c.tell(ctx, batch)
-			if ctx.Err() != nil {
-				return
-			}
-			broken, over := c.over()
-			if err != nil && !broken {
-				c.run.warn("the provider did not take a checkpoint: %v", err)
-			}
-			if over {
-				return
-			}
-			if err != nil {
-				break
-			}
-		}
+		c.batch = c.first(func(r Receipt) bool { return c.ledger.verifier.settled(r) })
+		c.came = len(c.batch) == maxCheckpoint // there may be more
 	}
+	c.batch = slices.DeleteFunc(c.batch, func(r Receipt) bool { return c.waiting[r.Part].Value != r.Value })
+	if len(c.batch) == 0 {
+		c.batch = nil
+		return
+	}
+	for _, r := range c.batch {
+		c.asked[r.Part] = true
+	}
+	c.telling = true
+	c.send(c.batch)
 }
 
-// over reports whether the upload cannot go on, which its senders say, and
-// whether there is nothing left to do here.
-func (c *checkpoints) over() (broken, over bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	select {
-	case <-c.ending:
-		over = true
-	default:
-	}
-	return c.broken != nil, over || c.refused || c.broken != nil
-}
-
-// ready are the waiting receipts that the verifier holds for good.
-func (c *checkpoints) ready() []Receipt {
-	c.mu.Lock()
-	defer c.mu.Unlock()
+// first are the first of the waiting receipts that are wanted.
+func (c *checkpoints) first(want func(Receipt) bool) []Receipt {
 	var rs []Receipt
 	for _, r := range c.waiting {
-		if c.run.verify.settled(r) {
+		if want(r) {
 			rs = append(rs, r)
 		}
 	}
-	return inOrder(rs)
-}
-
-func inOrder(rs []Receipt) []Receipt {
 	slices.SortFunc(rs, func(a, b Receipt) int { return cmp.Compare(a.Part, b.Part) })
 	return rs[:min(len(rs), maxCheckpoint)]
 }
 
-// tell hands receipts to the provider and notes in the journal that it did.
-func (c *checkpoints) tell(ctx context.Context, rs []Receipt) error {
-	c.mu.Lock()
-	for _, r := range rs {
-		c.asked[r.Part] = true
+// landed takes what a request came to: the receipts that the provider remembers
+// now, which are to be recorded, or why the upload cannot continue.
+func (c *checkpoints) landed(ctx context.Context, t checkpointed) (known []Receipt, _ error) {
+	c.telling = false
+	if t.err != nil && ctx.Err() != nil {
+		return nil, nil
 	}
-	c.mu.Unlock()
-	err := c.run.retry(ctx, "checkpoint", func(ctx context.Context) error {
-		return c.to.Checkpoint(ctx, c.rec.Upload, rs)
-	})
-	if err == nil {
-		err = c.note(ctx, rs)
-	}
-	if err != nil && ctx.Err() == nil {
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		switch {
-		case errors.Is(err, ErrGone), errors.Is(err, ErrJournal):
-			c.broken = err
-		case !errors.Is(err, ErrUnfinished):
-			c.refused = true // complete takes them instead
+	c.heard(t.err)
+	if t.err != nil {
+		if wait, again := c.again(&c.tries, OpCheckpoint, 0, t.err); again {
+			c.next = time.Now().Add(wait)
+			return nil, nil
 		}
+		return nil, c.exhausted(unfinished(t.err))
 	}
-	return err
-}
-
-// note writes down what the provider knows, except for what was taken back
-// meanwhile.
-func (c *checkpoints) note(ctx context.Context, rs []Receipt) error {
-	c.noting.Lock()
-	defer c.noting.Unlock()
-	var known []Receipt
-	c.mu.Lock()
-	for _, r := range rs {
-		if w, ok := c.waiting[r.Part]; ok && w.Value == r.Value {
+	for _, r := range c.batch {
+		if c.waiting[r.Part].Value == r.Value {
 			r.Checkpointed = true
 			known = append(known, r)
+			delete(c.waiting, r.Part) // noted follows, when it is on disk
 		}
 	}
-	c.mu.Unlock()
-	if len(known) == 0 {
-		return nil
+	c.batch, c.tries = nil, transport.Tries{}
+	return known, nil
+}
+
+// exhausted decides what a request means that failed for good.
+func (c *checkpoints) exhausted(err error) error {
+	settling := c.settling
+	c.batch, c.tries, c.settling = nil, transport.Tries{}, false
+	switch {
+	case errors.Is(err, ErrGone):
+		return c.lost(err)
+	case !errors.Is(err, ErrUnfinished):
+		c.refused = true // complete takes them instead
+	case settling:
+		return c.lost(err)
 	}
-	if err := c.run.entry.Receive(context.WithoutCancel(ctx), known...); err != nil {
-		return err
-	}
-	c.run.store(c.rec, known...)
-	c.run.note("checkpoint: the provider remembers %d more of the stored parts", len(known))
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for _, r := range known {
-		delete(c.waiting, r.Part)
-		delete(c.asked, r.Part)
+	c.observe(CheckpointFailed{Err: err})
+	return nil
+}
+
+// noted says that the journal knows of a receipt that the provider has it.
+func (c *checkpoints) noted(r Receipt) { delete(c.asked, r.Part) }
+
+// wake is how long the next request waits; false: there is none to retry.
+func (c *checkpoints) wake(now time.Time) (time.Duration, bool) {
+	return max(0, c.next.Sub(now)), c.batch != nil && !c.telling && !c.refused
+}
+
+// settle makes certain, when all parts are stored, which receipts the provider
+// has: complete lists the others. What it may have been told, it is told again;
+// what it surely was not, complete tells.
+func (c *checkpoints) settle(ctx context.Context) error {
+	for c.send != nil && !c.refused {
+		if ctx.Err() != nil && !c.telling {
+			return context.Cause(ctx)
+		}
+		if c.telling {
+			known, err := c.landed(ctx, <-c.told)
+			if err != nil {
+				return err
+			}
+			if err := c.record(ctx, known); err != nil {
+				return err
+			}
+			continue
+		}
+		if c.batch == nil {
+			if c.batch = c.first(func(r Receipt) bool { return c.asked[r.Part] }); len(c.batch) == 0 {
+				c.batch = nil
+				return nil
+			}
+			c.settling = true
+		}
+		timer := time.NewTimer(time.Until(c.next))
+		select {
+		case <-timer.C:
+			c.start()
+		case <-ctx.Done():
+			timer.Stop()
+		}
 	}
 	return nil
 }
 
-// settle makes certain, when all parts are stored, which receipts the provider
-// has: complete lists the others. What it may have been told of, it is told
-// again; what it surely was not, complete tells.
-func (c *checkpoints) settle(ctx context.Context) error {
-	if c.to == nil {
+// record makes known durable what the provider remembers.
+func (c *checkpoints) record(ctx context.Context, known []Receipt) error {
+	if len(known) == 0 {
 		return nil
 	}
-	c.endOnce.Do(func() { close(c.ending) })
-	<-c.finished
-	for {
-		doubtful, err := c.doubtful()
-		if err != nil || len(doubtful) == 0 {
-			return c.run.lost(err)
-		}
-		err = c.tell(ctx, doubtful)
-		if errors.Is(err, ErrRefused) || errors.Is(err, ErrReply) {
-			return nil // the provider sorts it out: complete lists them
-		}
-		if err != nil {
-			return c.run.lost(err)
-		}
+	if err := c.ledger.receive(context.WithoutCancel(ctx), known); err != nil {
+		return err
 	}
-}
-
-// doubtful are the receipts that the provider may or may not have.
-func (c *checkpoints) doubtful() ([]Receipt, error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.refused || c.broken != nil {
-		return nil, c.broken
+	for _, r := range known {
+		c.ledger.keep(r)
+		c.noted(r)
 	}
-	var rs []Receipt
-	for n := range c.asked {
-		if r, ok := c.waiting[n]; ok {
-			rs = append(rs, r)
-		}
-	}
-	return inOrder(rs), nil
+	c.observe(Checkpointed{Parts: len(known)})
+	return nil
 }

@@ -394,6 +394,7 @@ func TestCheckpointsInBatches(t *testing.T) {
 		r := newRig(t, 25_000)
 		r.cloud.partSize = 10
 		r.checksum = upload.ChecksumOff
+		r.concurrency = 1 // a write for each receipt
 		if !r.killed(2501, true) {
 			t.Fatal("it was not killed")
 		}

@@ -5,52 +5,48 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"time"
 
 	"github.com/multiput/multiput/pkg/transport"
 )
 
 // complete ends the upload at the provider. The journal says "completing"
 // before anything is sent; an answer that is not clear leaves it so.
-func (r *run) complete(ctx context.Context, rec *Record) error {
-	receipts := make([]Receipt, len(rec.Upload.Parts))
-	for i, p := range rec.Upload.Parts {
-		var ok bool
-		if receipts[i], ok = rec.Receipts[p.Number]; !ok {
-			return fmt.Errorf("%w: it has no receipt of part %d", ErrJournal, p.Number)
-		}
+func (s *session) complete(ctx context.Context) error {
+	receipts, err := s.ledger.receipts()
+	if err != nil {
+		return err
 	}
-	d, err := r.digests(ctx, rec)
+	d, err := s.digests(ctx)
 	if err != nil {
 		return err
 	}
 	// The digests may have read the file: whatever they read must be of the
 	// same version as the parts.
-	if err := r.src.Same(); err != nil {
+	if err := s.src.Same(); err != nil {
 		return err
 	}
-	verified := r.verification(rec)
-	if r.Checksum == ChecksumRequire && verified == Unverified {
+	verified := s.ledger.verification()
+	if s.Checksum == ChecksumRequire && verified == Unverified {
 		return errUnproven
 	}
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
 	// An earlier run may have sent complete and died before the answer.
-	doubt := rec.State == Completing
+	doubt := s.ledger.rec.State == Completing
 	if !doubt {
-		if err := r.entry.Advance(ctx, Completing, nil); err != nil {
+		if err := s.ledger.advance(ctx, Completing, nil); err != nil {
 			return err
 		}
-		rec.State = Completing
 	}
-	r.explainComplete(len(receipts), verified)
-	r.observe(Finishing{})
-	result, doubt, err := r.end(ctx, rec.Upload, receipts, d, doubt)
+	s.observe(Finishing{Receipts: len(receipts), Verification: verified})
+	result, doubt, err := s.end(ctx, s.ledger.rec.Upload, receipts, d, doubt)
 	switch {
 	case err == nil:
-		return r.done(ctx, rec, result, verified)
+		return s.done(ctx, result, verified)
 	case errors.Is(err, ErrChecksum):
-		return r.corrupt(ctx, rec, err)
+		return s.corrupt(ctx, err)
 	case errors.Is(err, ErrCompleted):
 		return fmt.Errorf("the provider says that it was completed, and nothing that its result could be read from: %w: %w", ErrDoubt, err)
 	case doubt && (errors.Is(err, ErrDenied) || errors.Is(err, ErrUnfinished)):
@@ -60,26 +56,25 @@ func (r *run) complete(ctx context.Context, rec *Record) error {
 		return fmt.Errorf("complete was sent, and no clear answer came: %w: %w", ErrDoubt, err)
 	}
 	// It was clearly not completed: the next run may try with what is stored.
-	if back := r.entry.Advance(context.WithoutCancel(ctx), Sending, nil); back != nil {
+	if back := s.ledger.advance(context.WithoutCancel(ctx), Sending, nil); back != nil {
 		return errors.Join(err, back)
 	}
-	rec.State = Sending
-	return r.lost(unfinished(err))
+	return s.lost(unfinished(err))
 }
 
 // end sends complete until there is a clear answer or the policy is used up. It
 // is in doubt once a request may have been acted on without an answer that says
 // so. Then the provider is asked, where it can be: before complete is sent
 // again, and at last. An error in doubt leaves the outcome open.
-func (r *run) end(ctx context.Context, up Upload, rs []Receipt, d Digests, doubt bool) (result Result, _ bool, err error) {
+func (s *session) end(ctx context.Context, up Upload, rs []Receipt, d Digests, doubt bool) (result Result, _ bool, err error) {
 	answering, stop := afterGrace(ctx)
 	defer stop()
-	prober, _ := r.Provider.(Prober)
-	err = r.attempts(ctx, "complete", func(context.Context) (err error) {
+	prober, _ := s.Provider.(Prober)
+	err = s.attempts(ctx, OpComplete, func(context.Context) (err error) {
 		if doubt && prober != nil {
 			var answer Answer
 			answer, result, err = prober.Probe(answering, up)
-			r.explainProbe(answer, err)
+			s.observe(Probed{Answer: answer, Err: err})
 			if answer == Completed || mustWait(err) {
 				return err
 			}
@@ -87,7 +82,7 @@ func (r *run) end(ctx context.Context, up Upload, rs []Receipt, d Digests, doubt
 				return context.Cause(ctx)
 			}
 		}
-		result, err = r.Provider.Complete(answering, up, rs, d)
+		result, err = s.Provider.Complete(answering, up, rs, d)
 		doubt = doubt || err != nil && !clearly(err)
 		return err
 	})
@@ -98,14 +93,14 @@ func (r *run) end(ctx context.Context, up Upload, rs []Receipt, d Digests, doubt
 	answer := Unknown
 	ask := func(context.Context) (err error) {
 		answer, result, err = prober.Probe(answering, up)
-		r.explainProbe(answer, err)
+		s.observe(Probed{Answer: answer, Err: err})
 		return err
 	}
 	var asked error
-	if passes(err) {
+	if temporary(err) {
 		asked = ask(ctx) // the policy is used up
 	} else {
-		asked = r.attempts(ctx, "ask whether it was completed", ask)
+		asked = s.attempts(ctx, OpProbe, ask)
 	}
 	switch {
 	case answer == Completed:
@@ -118,7 +113,7 @@ func (r *run) end(ctx context.Context, up Upload, rs []Receipt, d Digests, doubt
 		return Result{}, false, err
 	case answer != NotCompleted:
 		return Result{}, true, err
-	case clearly(err) && !passes(err):
+	case clearly(err) && !temporary(err):
 		return Result{}, false, err
 	}
 	return Result{}, true, fmt.Errorf("%w: the provider says that it was not completed; the last try of complete: %w", ErrUnfinished, err)
@@ -127,28 +122,45 @@ func (r *run) end(ctx context.Context, up Upload, rs []Receipt, d Digests, doubt
 // mustWait reports whether a failed question says that no other request would
 // do better now. Any other failure of it is no reason not to send complete.
 func mustWait(err error) bool {
-	return errors.Is(err, ErrDenied) || passes(err) && clearly(err)
+	return errors.Is(err, ErrDenied) || temporary(err) && clearly(err)
 }
 
-// corrupt gives up an upload of which the provider says that it is not the
-// file. The next run begins a new one.
-func (r *run) corrupt(ctx context.Context, rec *Record, why error) error {
-	if err := r.entry.Advance(context.WithoutCancel(ctx), Corrupt, nil); err != nil {
+// corrupt ends an upload of which the provider says that it is not the file. The
+// next run begins a new one.
+func (s *session) corrupt(ctx context.Context, why error) error {
+	if err := s.ledger.advance(context.WithoutCancel(ctx), Corrupt, nil); err != nil {
 		return errors.Join(why, err)
 	}
-	rec.State = Corrupt
-	r.abandon(ctx, rec.Upload)
+	s.abandon(ctx, s.ledger.rec.Upload)
 	return fmt.Errorf("the provider says that what it put together is not the file: %w", why)
 }
 
 // done makes the provider's confirmation durable.
-func (r *run) done(ctx context.Context, rec *Record, result Result, verified string) error {
+func (s *session) done(ctx context.Context, result Result, verified string) error {
 	outcome := &Outcome{Result: result, Verification: verified}
-	if err := r.entry.Advance(context.WithoutCancel(ctx), Done, outcome); err != nil {
+	if err := s.ledger.advance(context.WithoutCancel(ctx), Done, outcome); err != nil {
 		return fmt.Errorf("the provider confirmed the upload (%s), which could not be recorded: %w", result.Value, err)
 	}
-	rec.State, rec.Outcome = Done, outcome
 	return nil
+}
+
+// deliver hands a stored outcome over. It is not stopped any more: what was asked
+// for is there.
+func (s *session) deliver(ctx context.Context) error {
+	ctx = context.WithoutCancel(ctx)
+	o := s.ledger.rec.Outcome
+	if o == nil {
+		return fmt.Errorf("%w: it says that the upload is done, and not what came of it", ErrJournal)
+	}
+	s.report.Result, s.report.Verification = o.Result, o.Verification
+	s.report.Elapsed = time.Since(s.started)
+	s.observe(Finished{Report: s.report})
+	if s.Deliver != nil {
+		if err := s.Deliver(ctx, s.report); err != nil {
+			return fmt.Errorf("%w: %w", ErrUndelivered, err)
+		}
+	}
+	return s.ledger.advance(ctx, Delivered, nil)
 }
 
 // clearly reports whether an error of complete says for certain that nothing

@@ -25,7 +25,7 @@ func TestACrawlingPartIsSentAgain(t *testing.T) {
 		}
 		said := false
 		for _, e := range told[upload.Retrying](r) {
-			said = said || strings.Contains(e.Err.Error(), "part 3 crawls")
+			said = said || strings.Contains(e.Err.Error(), "part 3 is a straggler")
 		}
 		if !said {
 			t.Error("it was not said")
@@ -113,7 +113,7 @@ func TestTheNetworkIsGoneForMinutes(t *testing.T) {
 			return nil
 		}
 		r.ok()
-		if w := warnings(r); strings.Count(w, "cannot be reached") != 1 {
+		if w := warnings(r); strings.Count(w, "cannot reach the provider") != 1 {
 			t.Errorf("warnings %q", w)
 		}
 	})

@@ -6,110 +6,97 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/multiput/multiput/pkg/internal/text"
 )
 
-// create opens a new upload and puts it into the journal, with a plan that
-// tiles the file.
-func (r *run) create(ctx context.Context) (*Record, error) {
-	r.foresee(r.limits.URLLife, 0)
-	up, urls, err := r.open(ctx)
+// create opens a new upload and puts it into the journal, with a plan that tiles
+// the file.
+func (s *session) create(ctx context.Context) error {
+	s.foresee(s.limits.URLLife, 0)
+	up, urls, err := s.open(ctx)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	if end := ends(urls, up.Parts); !up.Renewable && !end.IsZero() && r.foresee(time.Until(end), r.tail(up.Parts)) {
-		r.abandon(ctx, up)
-		if up, urls, err = r.open(ctx); err != nil {
-			return nil, err
+	if end := firstExpiry(urls, up.Parts); !up.Renewable && !end.IsZero() && s.foresee(time.Until(end), tail(up.Parts, s.concurrency())) {
+		s.abandon(ctx, up)
+		if up, urls, err = s.open(ctx); err != nil {
+			return err
 		}
 	}
 	now := time.Now()
 	if !up.Expires.After(now) {
 		up.Expires = time.Time{} // over before it began: a clock or the API is wrong, and says nothing
 	}
-	rec := Record{Target: r.target, Path: r.file.Path, State: Sending, Started: now, Updated: now, Upload: up}
-	if !up.Renewable {
-		rec.Presigned = urls
+	rec := Record{Target: s.target, Path: s.file.Path, State: Sending, Started: now, Updated: now, Upload: up}
+	// An upload that the provider opened is recorded also after a signal.
+	if err := s.ledger.begin(context.WithoutCancel(ctx), rec, urls); err != nil {
+		s.abandon(ctx, up)
+		return err
 	}
-	if err := r.entry.Begin(ctx, rec); err != nil {
-		r.abandon(ctx, up)
-		return nil, err
+	s.ours, s.uploadLife, s.urlLife = true, 0, 0
+	if !up.Expires.IsZero() {
+		s.uploadLife = time.Until(up.Expires)
 	}
-	rec.Presigned = urls
-	rec.Receipts = make(map[int]Receipt)
-	r.learn(&rec)
-	return &rec, nil
+	if end := firstExpiry(urls, up.Parts); !up.Renewable && !end.IsZero() {
+		s.urlLife = time.Until(end)
+	}
+	return nil
 }
 
 // open has the provider open an upload, whose plan tiles the file.
-func (r *run) open(ctx context.Context) (up Upload, urls []Presigned, err error) {
-	err = r.retry(ctx, "create upload", func(ctx context.Context) (err error) {
-		up, urls, err = r.Provider.Create(ctx, r.file, Hint{PartSize: cmp.Or(r.PartSize, r.want)})
+func (s *session) open(ctx context.Context) (up Upload, urls []Presigned, err error) {
+	// An answer that is under way when the upload is told to stop may still come:
+	// the provider has an upload then that somebody has to know of.
+	answering, stop := afterGrace(ctx)
+	defer stop()
+	err = s.call(ctx, OpCreate, func(context.Context) (err error) {
+		up, urls, err = s.Provider.Create(answering, s.file, Hint{PartSize: cmp.Or(s.PartSize, s.hint)})
 		if err != nil && up.ID != "" {
-			r.abandon(ctx, up) // it was opened, and is of no use
+			s.abandon(ctx, up) // it was opened, and cannot be used
 		}
 		return err
 	})
 	if err != nil {
 		return Upload{}, nil, err
 	}
-	r.lookAtClock()
-	r.report.Upload = up.ID
-	up.File = r.file
-	if err = r.plan(&up, urls); err != nil {
-		r.abandon(ctx, up)
+	s.lookAtClock()
+	s.report.Upload = up.ID
+	up.File, up.Asked = s.file, s.PartSize
+	if err = s.check(&up, urls); err != nil {
+		s.abandon(ctx, up)
 		return Upload{}, nil, err
 	}
 	return up, urls, nil
 }
 
-// maxSkew is the difference between two clocks that is not worth a word.
-const maxSkew = 30 * time.Second
-
-// lookAtClock tells of a clock that is wrong, once. The times of urls are read
-// as the provider means them; what else goes wrong with such a clock (TLS, the
-// times of a signature) shows as errors that do not name it.
-func (r *run) lookAtClock() {
-	c, ok := r.Provider.(Clock)
-	if !ok {
-		return
-	}
-	skew, ok := c.Skew()
-	if !ok || skew.Abs() < maxSkew || r.skewed.Swap(true) {
-		return
-	}
-	r.warn("%s; the provider's times are read accordingly", clocks(skew))
-}
-
-func clocks(skew time.Duration) string {
-	if skew > 0 {
-		return fmt.Sprintf("this machine's clock is %s ahead of the provider's", inTime(skew))
-	}
-	return fmt.Sprintf("this machine's clock is %s behind the provider's", inTime(-skew))
-}
-
-// plan checks the provider's plan, or makes one where it has none.
-func (r *run) plan(up *Upload, urls []Presigned) (err error) {
-	if up.Digest == DigestSHA1 && r.src.Once() {
+// check checks the provider's plan, or makes one where it has none.
+func (s *session) check(up *Upload, urls []Presigned) (err error) {
+	if up.Digest == DigestSHA1 && s.src.Once() {
 		return fmt.Errorf("the provider takes the SHA-1 of the whole file at the end, for which a stream would have to be read twice: %w", ErrLimit)
 	}
 	ours := up.Parts == nil && len(up.Held) == 0
 	if ours {
-		if up.Parts, err = Split(r.file.Size, r.PartSize, r.limits); err != nil {
+		if up.Parts, err = Split(s.file.Size, s.PartSize, s.limits); err != nil {
 			return err
 		}
 	}
-	if err := Tile(r.file.Size, up.Parts, up.Held); err != nil {
+	if err := Tile(s.file.Size, up.Parts, up.Held); err != nil {
 		return err
 	}
 	for _, p := range up.Parts {
-		if p.Size > r.src.Room() {
-			return fmt.Errorf("part %d has %d bytes, and only %d may wait on the disk: %w", p.Number, p.Size, r.src.Room(), ErrPartSize)
+		if p.Size > s.src.Room() {
+			return fmt.Errorf("part %d has %d bytes, and only %d may wait on the disk: %w", p.Number, p.Size, s.src.Room(), ErrPartSize)
 		}
 	}
-	if r.PartSize > 0 && len(up.Parts) > 1 && up.Parts[0].Size != r.PartSize {
-		r.warn("the provider chose parts of %d bytes, not of %d", up.Parts[0].Size, r.PartSize)
+	if s.PartSize > 0 && len(up.Parts) > 1 && up.Parts[0].Size != s.PartSize {
+		s.observe(PartSizeIgnored{Asked: s.PartSize, Has: up.Parts[0].Size})
 	}
-	r.explainPlan(*up, ours, len(urls))
+	made := PlanMade{Upload: up.ID, Parts: len(up.Parts), Client: ours, Held: len(up.Held), URLs: len(urls), Renewable: up.Renewable, Expires: up.Expires}
+	if len(up.Parts) > 0 {
+		made.PartSize = up.Parts[0].Size
+	}
+	s.observe(made)
 	if len(up.Held) > 0 && up.Digest == "" {
 		return fmt.Errorf("the provider already has parts of this file, and takes no checksum that could prove them: %w", ErrUnverified)
 	}
@@ -117,33 +104,126 @@ func (r *run) plan(up *Upload, urls []Presigned) (err error) {
 		return nil
 	}
 	signed := make(map[int]bool, len(urls))
-	for _, g := range urls {
-		signed[g.Part] = true
+	for _, u := range urls {
+		signed[u.Part] = true
 	}
 	for _, p := range up.Parts {
 		if !signed[p.Number] {
-			return fmt.Errorf("there is no presigned for part %d, and this provider issues no other: %w", p.Number, ErrReply)
+			return fmt.Errorf("there is no presigned URL for part %d, and this provider issues no other: %w", p.Number, ErrReply)
 		}
 	}
 	return nil
 }
 
-// abandon gives an upload up at the provider, as well as that can be done: its
-// failure is no reason to fail. One that was there before this client came may
-// be another's, and is left alone.
-func (r *run) abandon(ctx context.Context, up Upload) {
+// abandon aborts an upload that is not continued, as well as that can be done:
+// its failure is not a reason to fail. One that was there before this client came
+// may be another's, and is left alone.
+func (s *session) abandon(ctx context.Context, up Upload) {
 	if up.TakenOver || len(up.Held) > 0 {
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*grace)
 	defer cancel()
-	r.note("giving up upload %s at the provider", up.ID)
-	err := r.Provider.Abort(ctx, up)
+	s.observe(Aborting{Upload: up.ID})
+	err := s.Provider.Abort(ctx, up)
 	switch {
 	case err == nil, errors.Is(err, ErrGone), errors.Is(err, errors.ErrUnsupported):
 	case errors.Is(err, ErrCompleted):
-		r.warn("the provider says that upload %s was completed: the file may be there twice when this one is", up.ID)
+		s.observe(AbortTooLate{Upload: up.ID})
 	default:
-		r.warn("the provider could not be told to drop upload %s: %v", up.ID, err)
+		s.observe(AbortFailed{Upload: up.ID, Err: err})
 	}
+}
+
+// maxSkew is the difference between two clocks that is not worth a word.
+const maxSkew = 30 * time.Second
+
+// lookAtClock tells of a clock that is wrong, once. Expiry times are read as the
+// provider means them; what else goes wrong with such a clock (TLS, the times of
+// a signature) shows as errors that do not name it.
+func (s *session) lookAtClock() {
+	c, ok := s.Provider.(Clock)
+	if !ok {
+		return
+	}
+	skew, ok := c.Skew()
+	if ok && skew.Abs() >= maxSkew && !s.skewTold {
+		s.skewTold = true
+		s.observe(ClockSkew{Skew: skew})
+	}
+}
+
+// foresee plans for the rate that is known, before the first byte: the presigned
+// URLs are valid for life, and the parts that begin last have tail bytes. It
+// reports whether it has a better plan than that.
+func (s *session) foresee(life time.Duration, tail int64) bool {
+	rate, ok := s.foreseen(evidence)
+	if !ok || life <= 0 || s.hint > 0 || float64(s.file.Size-tail) <= spare*rate*life.Seconds() {
+		return false
+	}
+	better := s.better(rate, life)
+	if better == 0 || tail > 0 && better*int64(s.concurrency()) <= tail {
+		return false
+	}
+	s.hint = better
+	s.observe(LargerParts{Rate: rate, Life: life, PartSize: better})
+	return true
+}
+
+// better is betterPartSize where the client has a say in it, else 0.
+func (s *session) better(rate float64, life time.Duration) int64 {
+	if !s.limits.TakesHint || s.PartSize > 0 {
+		return 0
+	}
+	return betterPartSize(s.file.Size, rate, life, s.concurrency(), s.limits)
+}
+
+// anew decides, when an upload came to the end of its time, whether a new one
+// would fare better, and plans it so. Its error says why not.
+func (s *session) anew(parts []Part) error {
+	enough := evidence
+	if life := max(s.urlLife, s.uploadLife); life > 0 {
+		enough = min(enough, life/10)
+	}
+	rate, ok := s.foreseen(enough)
+	if !ok {
+		return nil // nothing is known that speaks against it
+	}
+	size := s.file.Size
+	if need := takes(size, rate); s.uploadLife > 0 && need > s.uploadLife {
+		return fmt.Errorf("%s takes %s at %s, and the provider ends an upload after %s: %w",
+			text.Bytes(size), text.Duration(need), text.Rate(rate), text.Duration(s.uploadLife), ErrTooSlow)
+	}
+	last := tail(parts, s.concurrency())
+	if s.urlLife <= 0 || takes(size-last, rate) <= s.urlLife {
+		return nil
+	}
+	if s.hint = s.better(rate, s.urlLife); s.hint > 0 && len(parts) > 0 && s.hint > parts[0].Size {
+		return nil
+	}
+	larger := "and takes no wish for larger parts"
+	if s.PartSize > 0 {
+		larger = "and the part size was asked for"
+	} else if s.limits.TakesHint {
+		larger = "and larger parts do not help"
+	}
+	return fmt.Errorf("at %s only %s of %s begin within the %s that the presigned URLs are valid; this provider issues no new ones, %s: %w",
+		text.Rate(rate), text.Bytes(min(size, int64(rate*s.urlLife.Seconds())+last)), text.Bytes(size), text.Duration(s.urlLife), larger, ErrTooSlow)
+}
+
+// tellLate compares what is to be sent with the time there is, before the first
+// byte: at the rate that is known from elsewhere, or else at the rate that it
+// takes. It reports whether the time does not suffice.
+func (s *session) tellLate(sc schedule) (late bool) {
+	if rate, ok := s.foreseen(evidence); ok {
+		lack, late := sc.lacking(rate, 0, time.Now())
+		if late {
+			s.observe(Late{Lack: lack})
+		}
+		return late
+	}
+	if n, much := sc.needs(time.Now()); much {
+		s.observe(n)
+	}
+	return false
 }

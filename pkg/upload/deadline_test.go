@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/multiput/multiput/pkg/progress"
 	"github.com/multiput/multiput/pkg/upload"
 )
 
@@ -13,7 +14,7 @@ import (
 func warnings(r *rig) string {
 	var all []string
 	for _, w := range told[upload.Warning](r) {
-		all = append(all, w.Text)
+		all = append(all, progress.Text(w))
 	}
 	return strings.Join(all, "\n")
 }
@@ -150,7 +151,7 @@ func TestWarnsOfTheEndOfTheUpload(t *testing.T) {
 		if err == nil || r.cloud.creates != 1 {
 			t.Errorf("%d uploads, error %v", r.cloud.creates, err)
 		}
-		if w := warnings(r); !strings.Contains(w, "and the upload's own time ends in") || strings.Count(w, "\n") > 0 {
+		if w := warnings(r); !strings.Contains(w, "and the upload expires in") || strings.Count(w, "\n") > 0 {
 			t.Errorf("warnings %q", w)
 		}
 	})

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/multiput/multiput/pkg/progress"
 	"github.com/multiput/multiput/pkg/upload"
 )
 
@@ -260,6 +261,7 @@ func TestKilledWhileSpoiled(t *testing.T) {
 		t.Run(fmt.Sprintf("after %t", after), func(t *testing.T) {
 			bubble(t, func(t *testing.T) {
 				r := newRig(t, 3000)
+				r.concurrency = 1 // a write for each receipt
 				r.cloud.onComplete = func(int) error {
 					if r.cloud.ids == 1 {
 						return errMismatch
@@ -315,7 +317,7 @@ func TestRestartInDoubt(t *testing.T) {
 		"it was completed": {fmt.Errorf("409: %w", upload.ErrCompleted), "u1 was completed"},
 		"dropped":          {nil, ""},
 		"no abort":         {errors.ErrUnsupported, ""},
-		"refused":          {errRefused, "could not be told"},
+		"refused":          {errRefused, "could not abort"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(t *testing.T) {
@@ -332,7 +334,7 @@ func TestRestartInDoubt(t *testing.T) {
 				}
 				var all string
 				for _, w := range told[upload.Warning](r) {
-					all += w.Text + "\n"
+					all += progress.Text(w) + "\n"
 				}
 				if !strings.Contains(all, test.says) || test.says == "" && strings.Contains(all, "u1") {
 					t.Errorf("warned %q", all)

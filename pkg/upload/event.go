@@ -2,60 +2,275 @@ package upload
 
 import "time"
 
-// Event is something that happened to one upload, for whoever watches.
+// Event is something that happened to one upload. Events are data: a display
+// puts them into words.
 type Event interface{ event() }
 
-// Planned is the first event: the plan is in the journal.
-type Planned struct {
-	File        File
-	Upload      string // the provider's name for the upload
-	Parts       int
-	Stored      int   // parts that need not be sent
-	StoredBytes int64 // bytes that need not be sent
+// Warning is an Event that the user should know of and the upload survives.
+type Warning interface {
+	Event
+	warning()
 }
 
-// Sent says that bytes of a part were handed to the network. An attempt that
-// failed takes its bytes back: Bytes is negative. So does [Lost], all of its
-// part's.
-type Sent struct {
-	Part  Part
-	Bytes int64
+// Note is an Event that tells a decision and its reason.
+type Note interface {
+	Event
+	note()
 }
 
-// Stored says that a part's receipt is on disk.
-type Stored struct{ Part Part }
+// happened, warned and noted make a type an Event, a Warning and a Note.
+type (
+	happened struct{}
+	warned   struct{ happened }
+	noted    struct{ happened }
+)
 
-// Lost says that a part that counted as stored has to be sent again.
-type Lost struct {
-	Part Part
-	Why  string
-}
+func (happened) event() {}
+func (warned) warning() {}
+func (noted) note()     {}
 
-// Retrying says that an operation failed and is tried again.
-type Retrying struct {
-	Op   string // what is tried again, such as "part 3"
-	Err  error
-	Wait time.Duration
-}
+// Op is what was asked of the provider.
+type Op string
 
-// Warning is something the user should know and the upload survives.
-type Warning struct{ Text string }
+// The requests there are.
+const (
+	OpCreate     Op = "create"
+	OpPresign    Op = "presign"
+	OpPart       Op = "part"
+	OpCheckpoint Op = "checkpoint"
+	OpComplete   Op = "complete"
+	OpProbe      Op = "probe"
+	OpAbort      Op = "abort"
+)
 
-// Note says what was decided and why, for someone who wants to know.
-type Note struct{ Text string }
+// The life of an upload.
+type (
+	// Planned is the first event: the plan is in the journal.
+	Planned struct {
+		happened
+		File        File
+		Upload      string // the provider's name for the upload
+		Parts       int
+		Stored      int   // parts that need not be sent
+		StoredBytes int64 // bytes that need not be sent
+	}
+	// Requesting says that a request other than a part's is about to be sent.
+	Requesting struct {
+		happened
+		Op Op
+	}
+	// Hashing says that the file is read for its digests alone.
+	Hashing struct {
+		happened
+		Why      Reading
+		Done, Of int64 // bytes
+	}
+	// Sent says that bytes of a part were handed to the network. An attempt that
+	// failed takes its bytes back: Bytes is negative. So does [Lost], all of its
+	// part's.
+	Sent struct {
+		happened
+		Part  Part
+		Bytes int64
+	}
+	// Stored says that a part's receipt is on disk.
+	Stored struct {
+		happened
+		Part Part
+	}
+	// Lost says that a part that counted as stored is sent again, as its ETag is
+	// not the MD5 of what was sent.
+	Lost struct {
+		happened
+		Part Part
+	}
+	// Retrying says that a request failed and is retried.
+	Retrying struct {
+		happened
+		Op   Op
+		Part int // of OpPart
+		Err  error
+		Try  int // the number of the try that failed, from 1
+		Wait time.Duration
+	}
+	// Stopping says that the upload was told to stop: parts in flight have Grace
+	// to arrive.
+	Stopping struct {
+		happened
+		InFlight int
+		Grace    time.Duration
+	}
+	// Finishing says that every part is stored and complete is about to be sent.
+	Finishing struct {
+		happened
+		Receipts     int
+		Verification string // what the upload is verified by once it is confirmed
+	}
+	// Finished is the last event of an upload that succeeded.
+	Finished struct {
+		happened
+		Report Report
+	}
+)
 
-// Finishing says that every part is stored and complete is about to be sent.
-type Finishing struct{}
+// Reading is why the file is read without being sent.
+type Reading int
 
-// Finished is the last event of an upload that succeeded.
-type Finished struct{ Report Report }
+// The reasons there are.
+const (
+	ReadToCompare  Reading = iota // stored parts are compared with the file
+	ReadForDigests                // for the digest of the whole that the provider takes
+)
 
-func (Planned) event()   {}
-func (Sent) event()      {}
-func (Stored) event()    {}
-func (Lost) event()      {}
-func (Retrying) event()  {}
-func (Warning) event()   {}
-func (Note) event()      {}
-func (Finishing) event() {}
-func (Finished) event()  {}
+// Reason is why an upload is not continued.
+type Reason int
+
+// The reasons there are.
+const (
+	Asked             Reason = iota // it was asked for
+	SizeChanged                     // the file has another size
+	RememberedChanged               // the file changed in a part that the provider remembers
+	EndedChanged                    // the file changed after its last part was stored
+	PartSizeChanged                 // another part size was asked for, and nothing is stored
+	BadPlan                         // the recorded plan does not tile the file
+	Ended                           // the provider cannot continue it
+)
+
+// Warnings.
+type (
+	// StartingOver says that an upload is replaced by a new one.
+	StartingOver struct {
+		warned
+		Reason  Reason
+		Was, Is int64 // bytes, of SizeChanged and PartSizeChanged
+		Err     error // of BadPlan and Ended
+	}
+	// Resending says how many stored parts are sent again because the file changed.
+	Resending struct {
+		warned
+		Parts int
+	}
+	// Mismatched says that a part arrived damaged and is sent again.
+	Mismatched struct {
+		warned
+		Part int
+		Err  error
+	}
+	// PartSizeIgnored says that the plan has parts of another size than was asked for.
+	PartSizeIgnored struct {
+		warned
+		Asked, Has int64 // bytes
+		Stored     int   // parts that are stored with it; 0: the provider chose it
+	}
+	// ClockSkew says how far this machine's clock is ahead of the provider's.
+	ClockSkew struct {
+		warned
+		Skew time.Duration
+	}
+	// Outage says that the provider cannot be reached, and how long it is tried.
+	Outage struct {
+		warned
+		Err error
+		For time.Duration
+	}
+	// AbortFailed says that the provider could not be told to abort an upload.
+	AbortFailed struct {
+		warned
+		Upload string
+		Err    error
+	}
+	// AbortTooLate says that an upload that was to be aborted was completed.
+	AbortTooLate struct {
+		warned
+		Upload string
+	}
+	// CheckpointFailed says that the provider did not take receipts early.
+	CheckpointFailed struct {
+		warned
+		Err error
+	}
+	// Late says that the time does not suffice at the rate that is known.
+	Late struct {
+		warned
+		Lack
+	}
+	// NeedsRate says which rate the upload needs, where none is known.
+	NeedsRate struct {
+		warned
+		Rate  float64 // bytes per second
+		Bytes int64
+		Have  time.Duration
+		URLs  bool // it is the presigned URLs that end, not the upload
+	}
+	// LargerParts says that the provider is asked for larger parts, as not all
+	// parts would begin before the presigned URLs expire.
+	LargerParts struct {
+		warned
+		Rate     float64 // bytes per second
+		Life     time.Duration
+		PartSize int64
+	}
+)
+
+// Notes.
+type (
+	// Found says what the journal has of the file, and what is done with it.
+	Found struct {
+		noted
+		Had    State // what was found for this path; empty: nothing
+		At     time.Time
+		Upload string
+		Next   Step
+		Stored int  // parts
+		Parts  int  // of the plan
+		Moved  bool // it was recorded under another path
+	}
+	// Overdue says that the upload has ended by this machine's clock: one part is
+	// sent to see what the provider says.
+	Overdue struct {
+		noted
+		Upload string
+		End    time.Time
+	}
+	// PlanMade describes the plan of a new upload.
+	PlanMade struct {
+		noted
+		Upload    string
+		Parts     int
+		PartSize  int64 // of the first
+		Client    bool  // the client made it
+		Held      int   // ranges that the provider already has
+		URLs      int   // presigned URLs that came with it
+		Renewable bool
+		Expires   time.Time
+	}
+	// Presigning says that presigned URLs are requested for parts, as Missing has
+	// none that is valid; 0: ahead of need.
+	Presigning struct {
+		noted
+		Parts   []int
+		Missing int
+	}
+	// ETagsKnown says what the ETags of this store are.
+	ETagsKnown struct {
+		noted
+		MD5   bool
+		Parts int // that were looked at, where they are not MD5s
+	}
+	// Aborting says that an upload is aborted.
+	Aborting struct {
+		noted
+		Upload string
+	}
+	// Checkpointed says how many more receipts the provider remembers.
+	Checkpointed struct {
+		noted
+		Parts int
+	}
+	// Probed says what came of asking how an upload ended.
+	Probed struct {
+		noted
+		Answer Answer
+		Err    error
+	}
+)

@@ -59,18 +59,17 @@ type Preview struct {
 	Expires  time.Time     // when the upload ends; zero: not known
 	Begin    time.Time     // by when its last part must have begun; zero: not known
 	URLLife  time.Duration // how long a presigned URL of a new upload is good for; 0: not known
-	Warnings []string      // what there is to say about the time
+	Warnings []Warning     // what there is to say about the time
 }
 
 // Preview says what Upload would do with a file. It checks what Upload checks
 // before its first request, sends nothing and records nothing.
 func (u *Uploader) Preview(ctx context.Context, f File) (Preview, error) {
-	r := &run{Uploader: &Uploader{}, started: time.Now()}
-	*r.Uploader = *u
 	var v Preview
-	r.Observe = func(e Event) {
+	quiet := *u
+	quiet.Observe = func(e Event) {
 		if w, ok := e.(Warning); ok {
-			v.Warnings = append(v.Warnings, w.Text)
+			v.Warnings = append(v.Warnings, w)
 		}
 	}
 	src, err := source.Open(f.Path)
@@ -78,37 +77,38 @@ func (u *Uploader) Preview(ctx context.Context, f File) (Preview, error) {
 		return v, err
 	}
 	defer src.Close()
-	if err := r.prepare(src, f); err != nil {
+	s, err := quiet.newSession(src, f)
+	if err != nil {
 		return v, err
 	}
-	v.File, v.Target = r.file, r.target
-	rec, err := r.Journal.Find(ctx, r.target, r.file.Path)
+	v.File, v.Target = s.file, s.target
+	rec, err := s.Journal.Find(ctx, s.target, s.file.Path)
 	if err != nil {
 		return v, err
 	}
 	switch {
 	case rec == nil, rec.State == Delivered:
-		if v.Moved, err = r.perhaps(ctx); err != nil {
+		if v.Moved, err = s.perhaps(ctx); err != nil {
 			return v, err
 		}
 	case rec.State != Corrupt:
 		v.Record = rec
-		r.earlier = rateOf(rec)
+		s.earlier = rateOf(rec)
 	}
-	if v.Next, v.Compare = Next(v.Record, r.file); r.Restart {
+	if v.Next, v.Compare = Next(v.Record, s.file); s.Restart {
 		v.Next, v.Compare, v.Moved = StepCreate, false, nil
 	}
 	switch v.Next {
 	case StepCreate:
-		return v, r.previewNew(&v)
+		return v, s.previewNew(&v)
 	case StepSend:
-		v.Left, v.Stored = r.pending(v.Record)
+		v.Left, v.Stored = pending(v.Record)
 		v.Expires = v.Record.Upload.Expires
-		d := r.newDeadline(v.Record, v.Left)
-		v.Begin = d.begin
-		d.before()
+		sc := scheduleOf(v.Record.Upload, v.Record.Presigned, v.Left, s.concurrency())
+		v.Begin = sc.begin
+		s.tellLate(sc)
 	default:
-		v.Stored = r.file.Size
+		v.Stored = s.file.Size
 	}
 	v.Parts = v.Record.Upload.Parts
 	for _, h := range v.Record.Upload.Held {
@@ -120,32 +120,32 @@ func (u *Uploader) Preview(ctx context.Context, f File) (Preview, error) {
 }
 
 // previewNew plans as create would.
-func (r *run) previewNew(v *Preview) error {
-	v.URLLife = r.limits.URLLife
-	r.foresee(v.URLLife, 0)
-	d := &deadline{run: r, left: r.file.Size}
-	if !r.limits.Plans {
-		parts, err := Split(r.file.Size, cmp.Or(r.PartSize, r.want), r.limits)
+func (s *session) previewNew(v *Preview) error {
+	v.URLLife = s.limits.URLLife
+	s.foresee(v.URLLife, 0)
+	sc := schedule{bytes: s.file.Size}
+	if !s.limits.Plans {
+		parts, err := Split(s.file.Size, cmp.Or(s.PartSize, s.hint), s.limits)
 		if err != nil {
 			return err
 		}
 		v.Parts, v.Left = parts, parts
-		d.tail = r.tail(parts)
-	} else if size := max(r.PartSize, r.want); r.limits.TakesHint && size > 0 {
-		d.tail = min(r.file.Size, size*int64(r.concurrency()))
+		sc.tail = tail(parts, s.concurrency())
+	} else if size := max(s.PartSize, s.hint); s.limits.TakesHint && size > 0 {
+		sc.tail = min(s.file.Size, size*int64(s.concurrency()))
 	}
 	if v.URLLife > 0 {
-		d.begin = time.Now().Add(v.URLLife)
+		sc.begin = time.Now().Add(v.URLLife)
 	}
-	d.before()
+	s.tellLate(sc)
 	return nil
 }
 
 // perhaps are the paths of what moved would look at.
-func (r *run) perhaps(ctx context.Context) (paths []string, _ error) {
-	candidates, err := r.Journal.Moved(ctx, r.target, r.file.Size)
+func (s *session) perhaps(ctx context.Context) (paths []string, _ error) {
+	candidates, err := s.Journal.Moved(ctx, s.target, s.file.Size)
 	for _, c := range candidates {
-		if r.mayBeMoved(c) {
+		if s.mayBeMoved(c) {
 			paths = append(paths, c.Path)
 		}
 	}

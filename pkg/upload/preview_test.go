@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/multiput/multiput/pkg/progress"
 	"github.com/multiput/multiput/pkg/upload"
 )
 
@@ -175,7 +176,11 @@ func TestPreviewTime(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		return strings.Join(v.Warnings, "\n")
+		var all []string
+		for _, w := range v.Warnings {
+			all = append(all, progress.Text(w))
+		}
+		return strings.Join(all, "\n")
 	}
 	bubble(t, func(t *testing.T) {
 		r := onceOnly(t, 30*mib, 15*time.Minute)
@@ -189,7 +194,7 @@ func TestPreviewTime(t *testing.T) {
 			t.Errorf("a rate that will do: %q", w)
 		}
 		r.limitRate, r.cloud.wants, r.cloud.limits.URLLife = 0, false, 10*time.Second
-		if w := preview(r); !strings.Contains(w, "the addresses of the parts end in 10s") {
+		if w := preview(r); !strings.Contains(w, "presigned URLs once, and they expire in 10s") {
 			t.Errorf("no rate is known: %q", w)
 		}
 		// Of an upload that is there, its own end counts.
@@ -197,7 +202,7 @@ func TestPreviewTime(t *testing.T) {
 		r.cloud.partSize, r.cloud.expires = 3*mib, time.Now().Add(time.Hour)
 		r.half(5)
 		r.limitRate = 1 << 10
-		if w := preview(r); !strings.Contains(w, "the upload's own time ends in") {
+		if w := preview(r); !strings.Contains(w, "the upload expires in") {
 			t.Errorf("an upload that ends: %q", w)
 		}
 	})

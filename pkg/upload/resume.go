@@ -1,147 +1,151 @@
 package upload
 
 import (
-	"bytes"
 	"context"
 	"errors"
-	"fmt"
-	"os"
-	"runtime"
-	"slices"
-	"sync"
 	"time"
-
-	"golang.org/x/sync/errgroup"
 )
 
-// moved finds an unfinished upload of this file under the path it had before:
-// another runner checks out elsewhere. Only one whose every stored part is in
-// this file is believed.
-func (r *run) moved(ctx context.Context) (*Record, error) {
-	if r.Restart {
+// find looks for an upload of this file in the journal, and decides what of it
+// still holds. Without one, the ledger has no record: a new upload begins.
+func (s *session) find(ctx context.Context) error {
+	had, err := s.ledger.entry.Load(ctx)
+	rec := had
+	if err == nil && (rec == nil || rec.State == Delivered) && !s.src.Once() {
+		if s.Resume {
+			return ErrNothing
+		}
+		rec, err = s.moved(ctx)
+	}
+	if err == nil && rec != nil {
+		rec, err = s.resume(ctx, rec)
+	}
+	if err != nil {
+		return err
+	}
+	told := Found{Next: StepCreate, Moved: rec != nil && had == nil}
+	if had != nil {
+		told.Had, told.At, told.Upload = had.State, had.Updated, had.Upload.ID
+	}
+	if rec != nil {
+		s.ledger.use(rec)
+		told.Upload, told.Stored, told.Parts = rec.Upload.ID, len(rec.Receipts), len(rec.Upload.Parts)
+		told.Next, _ = Next(rec, s.file)
+	}
+	s.observe(told)
+	if s.overdue {
+		s.observe(Overdue{Upload: rec.Upload.ID, End: rec.Upload.Expires})
+	}
+	return nil
+}
+
+// moved finds an unfinished upload of this file under another path: another
+// runner checks out elsewhere. Only one whose every stored part is in this file
+// is continued, and none that a process has.
+func (s *session) moved(ctx context.Context) (*Record, error) {
+	if s.Restart {
 		return nil, nil
 	}
-	candidates, err := r.Journal.Moved(ctx, r.target, r.file.Size)
+	candidates, err := s.Journal.Moved(ctx, s.target, s.file.Size)
 	if err != nil {
 		return nil, err
 	}
 	for _, c := range candidates {
-		if !r.mayBeMoved(c) {
+		if !s.mayBeMoved(c) {
 			continue
 		}
-		differ, err := r.differing(ctx, c)
+		differ, err := s.differing(ctx, c)
 		if err != nil {
 			return nil, err
 		}
 		if len(differ) > 0 {
 			continue
 		}
-		c.Path, c.Upload.File = r.file.Path, r.file
-		if err := r.entry.Adopt(ctx, c); errors.Is(err, ErrBusy) {
+		c.Path, c.Upload.File = s.file.Path, s.file
+		if err := s.ledger.entry.Adopt(ctx, c); errors.Is(err, ErrBusy) {
 			continue
 		} else if err != nil {
 			return nil, err
 		}
-		return r.entry.Load(ctx)
+		return s.ledger.entry.Load(ctx)
 	}
 	return nil, nil
 }
 
 // mayBeMoved reports whether a record that Moved lists is worth a comparison.
-func (r *run) mayBeMoved(c Record) bool {
-	if c.Path == r.file.Path || c.State == Corrupt || len(c.Receipts) == 0 || c.State != Sending && len(c.Upload.Held) > 0 {
-		return false
-	}
-	_, err := os.Lstat(c.Path)
-	return errors.Is(err, os.ErrNotExist)
+func (s *session) mayBeMoved(c Record) bool {
+	return c.Path != s.file.Path && c.State != Corrupt && len(c.Receipts) > 0 && (c.State == Sending || len(c.Upload.Held) == 0)
 }
 
 // resume decides what of a record still holds for the file as it is now. A nil
 // record means a new upload.
-func (r *run) resume(ctx context.Context, rec *Record) (*Record, error) {
+func (s *session) resume(ctx context.Context, rec *Record) (*Record, error) {
 	if rec.State == Delivered || rec.State == Corrupt {
 		return nil, nil
 	}
-	if r.earlier == 0 {
-		r.earlier = rateOf(rec)
+	if s.earlier == 0 {
+		s.earlier = rateOf(rec)
 	}
-	fresh := func(why string) (*Record, error) {
+	fresh := func(why StartingOver) (*Record, error) {
 		if rec.State != Done {
-			r.warn("%s: starting over", why)
-			r.abandon(ctx, rec.Upload)
+			s.observe(why)
+			s.abandon(ctx, rec.Upload)
 		}
 		return nil, nil
 	}
 	was := rec.Upload.File
 	switch {
-	case r.Restart:
-		return fresh("restarting as asked")
-	case was.Size != r.file.Size:
-		return fresh(fmt.Sprintf("the file had %d bytes and has %d", was.Size, r.file.Size))
-	case !was.ModTime.Equal(r.file.ModTime) || was.ID != r.file.ID:
-		differ, err := r.differing(ctx, *rec)
+	case s.Restart:
+		return fresh(StartingOver{Reason: Asked})
+	case was.Size != s.file.Size:
+		return fresh(StartingOver{Reason: SizeChanged, Was: was.Size, Is: s.file.Size})
+	case !was.ModTime.Equal(s.file.ModTime) || was.ID != s.file.ID:
+		differ, err := s.differing(ctx, *rec)
 		if err != nil {
 			return nil, err
 		}
 		if rec.State != Sending && (len(differ) > 0 || len(rec.Upload.Held) > 0) {
-			return fresh("the file changed since its last part was stored")
+			return fresh(StartingOver{Reason: EndedChanged})
 		}
-		if _, ok := r.Provider.(Checkpointer); ok && len(differ) > 0 {
+		if _, ok := s.Provider.(Checkpointer); ok && len(differ) > 0 {
 			// Of the receipts that do not say so, the last run may have died
 			// between the provider's knowing and ours.
-			return fresh("the file changed in a part that the provider remembers, and no longer lets us replace")
+			return fresh(StartingOver{Reason: RememberedChanged})
 		}
-		if err := r.entry.Refresh(ctx, r.file, differ...); err != nil {
+		s.ledger.use(rec)
+		if err := s.ledger.drop(ctx, s.file, differ); err != nil {
 			return nil, err
 		}
-		for _, n := range differ {
-			delete(rec.Receipts, n)
-		}
 		if len(differ) > 0 {
-			r.warn("the file changed: %d of its stored parts are sent again", len(differ))
+			s.observe(Resending{Parts: len(differ)})
 		}
-		rec.Upload.File = r.file
 	}
-	// This machine's clock alone gives nothing up, as clocks jump: the provider
-	// has to say so too.
-	r.overdue = rec.State == Sending && !rec.Upload.Expires.IsZero() && time.Now().After(rec.Upload.Expires)
+	if rec.State == Sending && s.otherPartSize(rec) {
+		if len(rec.Receipts) == 0 {
+			return fresh(StartingOver{Reason: PartSizeChanged, Was: rec.Upload.Parts[0].Size, Is: s.PartSize})
+		}
+		s.observe(PartSizeIgnored{Asked: s.PartSize, Has: rec.Upload.Parts[0].Size, Stored: len(rec.Receipts)})
+	}
+	// This machine's clock alone does not end an upload, as clocks jump: the
+	// provider has to say so too.
+	s.overdue = rec.State == Sending && !rec.Upload.Expires.IsZero() && time.Now().After(rec.Upload.Expires)
 	if rec.State == Done {
 		return rec, nil
 	}
 	// Checked before anything is sent, whoever wrote the record.
-	if err := Tile(r.file.Size, rec.Upload.Parts, rec.Upload.Held); err != nil {
-		return fresh(err.Error())
+	if err := Tile(s.file.Size, rec.Upload.Parts, rec.Upload.Held); err != nil {
+		return fresh(StartingOver{Reason: BadPlan, Err: err})
 	}
 	return rec, nil
 }
 
-// differing are the numbers of the stored parts that the file no longer holds.
-func (r *run) differing(ctx context.Context, rec Record) ([]int, error) {
-	var (
-		mu     sync.Mutex
-		differ []int
-	)
-	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(runtime.GOMAXPROCS(0))
-	for _, p := range rec.Upload.Parts {
-		receipt, ok := rec.Receipts[p.Number]
-		if !ok {
-			continue
-		}
-		g.Go(func() error {
-			d, err := r.src.Hash(p.Offset, p.Size, receipt.MD5 != nil, ctx.Err)
-			if err != nil {
-				return err
-			}
-			if d.CRC32C != receipt.CRC32C || !bytes.Equal(d.MD5, receipt.MD5) {
-				mu.Lock()
-				defer mu.Unlock()
-				differ = append(differ, p.Number)
-			}
-			return nil
-		})
+// otherPartSize reports whether another part size is asked for now than the plan
+// has, where that is the client's to choose and would make a difference.
+func (s *session) otherPartSize(rec *Record) bool {
+	parts := rec.Upload.Parts
+	if s.PartSize <= 0 || len(parts) == 0 || s.limits.Plans && !s.limits.TakesHint {
+		return false
 	}
-	err := g.Wait()
-	slices.Sort(differ)
-	return differ, err
+	has := parts[0].Size
+	return s.PartSize != rec.Upload.Asked && s.PartSize != has && (len(parts) > 1 || s.PartSize < has)
 }

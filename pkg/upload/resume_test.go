@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/multiput/multiput/pkg/progress"
 	"github.com/multiput/multiput/pkg/upload"
 )
 
@@ -63,7 +64,7 @@ func TestResume(t *testing.T) {
 		{name: "all changed", change: func(r *rig) { r.write(random(10_001)[1:], 1) }, resent: []int{1, 2, 3, 4, 5}, warns: "5 of its stored parts"},
 		{name: "an older version came back", change: func(r *rig) { r.write(r.content, -60) }},
 		{name: "what is not stored changed", change: func(r *rig) { r.write(flipped(r.content, 9999), 1) }},
-		{name: "a checkpointed part changed", set: (*rig).checkpoints, change: func(r *rig) { r.write(flipped(r.content, 1500), 1) }, anew: true, warns: "no longer lets us replace"},
+		{name: "a checkpointed part changed", set: (*rig).checkpoints, change: func(r *rig) { r.write(flipped(r.content, 1500), 1) }, anew: true, warns: "does not let us replace"},
 		{name: "another part than the checkpointed changed", set: (*rig).checkpoints, change: func(r *rig) { r.write(flipped(r.content, 9500), 1) }},
 		{name: "larger", change: func(r *rig) { r.write(random(10_500), 1) }, anew: true, warns: "had 10000 bytes and has 10500"},
 		{name: "smaller", change: func(r *rig) { r.write(r.content[:9999], 1) }, anew: true, warns: "had 10000 bytes and has 9999"},
@@ -81,7 +82,7 @@ func TestResume(t *testing.T) {
 				rec.Upload.Parts[3].Offset++
 			}
 		}, anew: true, warns: "plan"},
-		{name: "abort fails", set: func(r *rig) { r.cloud.onAbort = func(int) error { return trouble(500) } }, change: func(r *rig) { r.restart = true }, anew: true, warns: "could not be told to drop"},
+		{name: "abort fails", set: func(r *rig) { r.cloud.onAbort = func(int) error { return trouble(500) } }, change: func(r *rig) { r.restart = true }, anew: true, warns: "could not abort"},
 		{name: "abort is not offered", set: func(r *rig) { r.cloud.onAbort = func(int) error { return errors.ErrUnsupported } }, change: func(r *rig) { r.restart = true }, anew: true},
 	}
 	for _, test := range tests {
@@ -99,7 +100,7 @@ func TestResume(t *testing.T) {
 				rep := r.ok()
 				var warnings []string
 				for _, w := range told[upload.Warning](r) {
-					warnings = append(warnings, w.Text)
+					warnings = append(warnings, progress.Text(w))
 				}
 				if all := strings.Join(warnings, "\n"); !strings.Contains(all, test.warns) || (test.warns == "") != (all == "") && !test.anew {
 					t.Errorf("warnings %q, want %q", all, test.warns)
@@ -224,7 +225,7 @@ func TestMoved(t *testing.T) {
 		"moved, another size":         {change: func(r *rig) { move(r); r.write(random(10_001), 1) }, anew: true},
 		"moved and renamed":           {change: func(r *rig) { move(r); rename(r) }, anew: true},
 		"moved, and to begin again":   {change: func(r *rig) { move(r); r.restart = true }, anew: true},
-		"copied":                      {change: func(r *rig) { r.path = filepath.Join(r.t.TempDir(), "file.bin"); r.write(r.content, 0) }, anew: true},
+		"copied":                      {change: func(r *rig) { r.path = filepath.Join(r.t.TempDir(), "file.bin"); r.write(r.content, 0) }},
 		"moved, and another has it":   {change: func(r *rig) { r.hold(); move(r) }, anew: true},
 		"moved, and nothing is there": {before: func(r *rig) { r.cloud.first = 100 }, change: move}, // half stores none of 100 to 109
 	} {

@@ -81,6 +81,9 @@ type Upload struct {
 	// not sent, and only a whole-file digest can vouch for them.
 	Held []Range `json:"held,omitempty"`
 
+	// Asked is the part size that was asked for when it was created; 0: none.
+	Asked int64 `json:"asked,omitempty"`
+
 	// Data is the provider's own: opaque to the engine.
 	Data json.RawMessage `json:"data,omitempty"`
 }

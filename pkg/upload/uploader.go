@@ -1,12 +1,10 @@
 package upload
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
-	"path/filepath"
 	"time"
 
 	"github.com/multiput/multiput/pkg/source"
@@ -17,31 +15,30 @@ import (
 const DefaultConcurrency = 8
 
 // Uploader takes files to one provider. Its fields are not changed after the
-// first call of Upload, which may be called from several goroutines.
+// first call of a method. The methods may be called from several goroutines.
 type Uploader struct {
 	Provider Provider
-	Target   Target // where to; Name and Type are filled in for each file
-	Journal  Journal
+	Target   Target  // where to; Name and Type are filled in for each file
+	Journal  Journal // nil: a journal in memory, for one call
 
-	// Slots bound what several Uploaders send at once. Whoever calls Upload has
+	// Slots bound what several Uploaders send at once. A caller of Upload has
 	// taken one, of the rank that is Rank. Nil: Concurrency of its own.
 	Slots *Slots
 	Rank  int
 
 	Concurrency int              // parts at once; 0: DefaultConcurrency, or as many as there are Slots
 	PartSize    int64            // bytes; 0: whatever suits
-	Retry       transport.Policy // for each operation; its Patience counts once the provider was reached
+	Retry       transport.Policy // for each request; its Patience counts once the provider was reached
 	Rate        int64            // bytes per second that the network is held to; 0: not known
 	Checksum    Checksum
-	Restart     bool // give up what the journal remembers, and begin again
-	Resume      bool // go on with what the journal remembers of this very path, or else ErrNothing
+	Restart     bool // abort what the journal remembers, and begin again
+	Resume      bool // continue what the journal remembers of this very path, or else ErrNothing
 
-	// Observe hears of everything that happens, one event at a time. It must
-	// not block. Nil: nobody listens.
+	// Observe gets everything that happens, one event at a time, from the
+	// goroutine that called the method. It must not block. Nil: no observer.
 	Observe func(Event)
-	// Deliver hands the result to whoever asked. What it returned nil for is
-	// not delivered again. Nil: the result counts as delivered when Upload
-	// returns.
+	// Deliver hands the result to its user. What it returned nil for is not
+	// delivered again. Nil: the result counts as delivered when Finish returns.
 	Deliver func(context.Context, Report) error
 }
 
@@ -61,13 +58,13 @@ type Report struct {
 }
 
 // Upload takes one file to the provider and returns when the provider confirmed
-// it and the result was delivered. Of f, Path is required; Name and Type are
-// found from the file where they are empty.
+// it and the result was delivered: it is Plan, Send and Finish in a row. Of f,
+// Path is required; Name and Type are found from the file where they are empty.
 //
-// Calling it again with the same file continues wherever the last call ended,
-// in this process or in another. The error wraps one of the sentinels of this
-// package, or the context's; whatever it is, nothing that was stored is lost.
-// The Report is valid with an error too.
+// Calling it again with the same file continues wherever the last call ended, in
+// this process or in another. The error wraps one of the sentinels of this
+// package, or the context's cause; whatever it is, nothing that was stored is
+// lost. The Report is valid with an error too.
 func (u *Uploader) Upload(ctx context.Context, f File) (Report, error) {
 	src, err := source.Open(f.Path)
 	if err != nil {
@@ -94,111 +91,192 @@ func (u *Uploader) UploadStream(ctx context.Context, in io.Reader, size int64, s
 
 // uploadFrom is Upload of a file that is open, which it closes.
 func (u *Uploader) uploadFrom(ctx context.Context, src *source.File, f File) (Report, error) {
-	defer src.Close()
-	r := &run{Uploader: u, started: time.Now()}
-	r.budget = &transport.Budget{Most: u.Retry.Retries * (r.concurrency() + 2)}
-	r.report.Provider = u.Target.Provider
-	err := r.upload(ctx, src, f)
-	r.report.BytesSent = r.sent.Load()
-	r.report.Elapsed = time.Since(r.started)
-	if err != nil && ctx.Err() != nil {
-		err = fmt.Errorf("%w: %w", context.Cause(ctx), err)
-	}
-	return r.report, err
-}
-
-// upload prepares the file and its journal entry.
-func (r *run) upload(ctx context.Context, src *source.File, f File) (err error) {
-	if err = r.prepare(src, f); err != nil {
-		return err
-	}
-	if r.entry, err = r.Journal.Open(ctx, r.target, r.file.Path); err != nil {
-		return err
-	}
-	defer r.entry.Close()
-
-	rec, err := r.entry.Load(ctx)
-	found := rec
-	if err == nil && (rec == nil || rec.State == Delivered) && !src.Once() {
-		if r.Resume {
-			return ErrNothing
+	p, err := u.planFrom(ctx, src, f)
+	defer p.Close()
+	for err == nil {
+		if err = p.send(ctx, nil); err == nil {
+			err = p.finish(ctx, nil)
 		}
-		rec, err = r.moved(ctx)
-	}
-	if err == nil && rec != nil {
-		rec, err = r.resume(ctx, rec)
-	}
-	if err != nil {
-		return err
-	}
-	r.explainRecord(found, rec)
-	ours := rec == nil // whether the upload is one that this call created
-	for err = r.finish(ctx, rec); errors.Is(err, errStartOver) && ctx.Err() == nil; err = r.finish(ctx, nil) {
-		if errors.Is(err, ErrExpired) || errors.Is(err, ErrGone) {
-			if why := r.again(r.current.Parts); why != nil {
-				r.abandon(ctx, *r.current) // of no use, and it may cost somebody something
-				return fmt.Errorf("%w (%w)", why, err)
-			}
-		}
-		if r.released {
-			return fmt.Errorf("what standard input gave is no longer here to be sent again: %w", err)
-		}
-		if r.restarted {
+		if !errors.Is(err, errStartOver) || ctx.Err() != nil {
 			break
 		}
-		r.warn("%v: starting over", err)
-		if !errors.Is(err, ErrGone) {
-			r.abandon(ctx, *r.current)
-		}
-		r.restarted, ours = ours, true
-		r.overdue = false
+		err = p.startOver(ctx, err)
 	}
-	if errors.Is(err, ErrChanged) {
-		err = errors.Join(err, r.distrust(ctx))
+	return p.end(ctx, err)
+}
+
+// Plan is an upload that is in the journal, and whose parts may be sent. It is
+// for one goroutine, and is to be closed: until then no other process has it.
+type Plan struct {
+	File      File
+	Target    Target
+	Upload    Upload
+	Presigned []Presigned // that came with it, if any
+	Next      Step        // what is to be done with it
+
+	s *session
+}
+
+// Plan opens an upload of a file at the provider, or finds the one that the
+// journal has, and returns it with what is known of it.
+func (u *Uploader) Plan(ctx context.Context, f File) (*Plan, error) {
+	src, err := source.Open(f.Path)
+	if err != nil {
+		return nil, err
+	}
+	p, err := u.planFrom(ctx, src, f)
+	if err != nil {
+		_, err = p.end(ctx, err)
+		return nil, errors.Join(err, p.Close())
+	}
+	return p, nil
+}
+
+// planFrom is Plan of a file that is open, which the plan closes. The plan is
+// there with an error too.
+func (u *Uploader) planFrom(ctx context.Context, src *source.File, f File) (p *Plan, err error) {
+	p = new(Plan)
+	if p.s, err = u.newSession(src, f); err != nil {
+		return p, err
+	}
+	if p.s.ledger.entry, err = p.s.Journal.Open(ctx, p.s.target, p.s.file.Path); err != nil {
+		return p, err
+	}
+	if err = p.s.find(ctx); err == nil && p.s.ledger.rec == nil {
+		err = p.s.create(ctx)
+	}
+	if err == nil {
+		p.show()
+	}
+	return p, err
+}
+
+// show makes what is known of the upload visible.
+func (p *Plan) show() {
+	rec := p.s.ledger.rec
+	p.s.use()
+	p.File, p.Target, p.Upload, p.Presigned = p.s.file, p.s.target, rec.Upload, rec.Presigned
+	p.Next, _ = Next(rec, p.s.file)
+}
+
+// Close gives the upload back. It stays in the journal.
+func (p *Plan) Close() error {
+	err := p.s.src.Close()
+	if p.s.ledger.entry != nil {
+		err = errors.Join(err, p.s.ledger.entry.Close())
 	}
 	return err
 }
 
-// prepare settles what the file is called and where it goes. What the provider is
-// known not to take is refused.
-func (r *run) prepare(src *source.File, f File) error {
-	if f.Name == "" {
-		f.Name = filepath.Base(cmp.Or(f.Path, src.Path))
+// end is the report of the session so far, with the error as callers get it.
+func (p *Plan) end(ctx context.Context, err error) (Report, error) {
+	s := p.s
+	s.report.Elapsed = time.Since(s.started)
+	if errors.Is(err, ErrChanged) {
+		// What this run saw must not be forgotten.
+		err = errors.Join(err, s.ledger.distrust(ctx))
 	}
-	// Only a type that was asked for tells uploads apart: a guess may be made
-	// from the first bytes, and these may change.
-	asked := f.Type
-	if f.Type == "" {
-		f.Type = src.Type(f.Name)
+	if err != nil && ctx.Err() != nil {
+		err = fmt.Errorf("%w: %w", context.Cause(ctx), err)
 	}
-	f.Path, f.Size, f.ModTime, f.ID = src.Path, src.Info.Size, src.Info.ModTime, src.Info.ID
-	r.src, r.file, r.report.File = src, f, f
+	return s.report, err
+}
 
-	if l, ok := r.Provider.(Limiter); ok {
-		r.limits = l.Limits()
+// Send stores those of the given parts that have no receipt, nil for all parts,
+// and returns the receipts of the given parts. An error is as of Upload.
+func (u *Uploader) Send(ctx context.Context, p *Plan, parts []Part) ([]Receipt, error) {
+	if err := p.send(ctx, parts); err != nil {
+		_, err = p.end(ctx, err)
+		return nil, err
 	}
-	if f.Size < r.limits.MinSize {
-		return fmt.Errorf("%s has %d bytes, and the provider takes at least %d: %w", f.Path, f.Size, r.limits.MinSize, ErrLimit)
+	rec := p.s.ledger.rec
+	if parts == nil {
+		parts = rec.Upload.Parts
 	}
-	if r.limits.MaxSize > 0 && f.Size > r.limits.MaxSize {
-		return fmt.Errorf("%s has %d bytes, and the provider takes at most %d: %w", f.Path, f.Size, r.limits.MaxSize, ErrLimit)
+	rs := make([]Receipt, 0, len(parts))
+	for _, part := range parts {
+		if r, ok := rec.Receipts[part.Number]; ok {
+			rs = append(rs, r)
+		}
 	}
-	if err := checkPartSize(r.PartSize, r.limits); err != nil {
-		return err
+	return rs, nil
+}
+
+func (p *Plan) send(ctx context.Context, parts []Part) error {
+	switch p.s.ledger.rec.State {
+	case Sending:
+		return p.s.send(ctx, parts)
+	case Completing:
+		p.s.ledger.mismatched()
+		return p.s.hashUnhashed(ctx)
 	}
-	r.target = r.Target
-	r.target.Name, r.target.Type = f.Name, asked
-	r.report.Target = r.target
 	return nil
 }
 
-// distrust makes the next run compare every stored part with the file, whatever
-// its time says by then: what this run saw must not be forgotten.
-func (r *run) distrust(ctx context.Context) error {
-	if r.current == nil {
+// Finish completes an upload all of whose parts are stored, with the receipts
+// that the journal has and those that are given, and delivers the result. An
+// error is as of Upload.
+func (u *Uploader) Finish(ctx context.Context, p *Plan, rs []Receipt) (Report, error) {
+	return p.end(ctx, p.finish(ctx, rs))
+}
+
+func (p *Plan) finish(ctx context.Context, rs []Receipt) error {
+	s := p.s
+	if len(rs) > 0 {
+		if err := s.ledger.receive(ctx, rs); err != nil {
+			return err
+		}
+		for _, r := range rs {
+			s.ledger.keep(r)
+		}
+	}
+	if s.ledger.rec.State != Done {
+		if err := s.complete(ctx); err != nil {
+			return err
+		}
+	}
+	return s.deliver(ctx)
+}
+
+// startOver replaces an upload that cannot continue by a new one, where this call
+// did not do so before. Its error says why not.
+func (p *Plan) startOver(ctx context.Context, why error) error {
+	s, up := p.s, p.s.ledger.rec.Upload
+	if errors.Is(why, ErrExpired) || errors.Is(why, ErrGone) {
+		if err := s.anew(up.Parts); err != nil {
+			s.abandon(ctx, up) // orphaned parts are billed
+			return fmt.Errorf("%w (%w)", err, why)
+		}
+	}
+	if s.released {
+		return fmt.Errorf("what standard input gave is no longer here to be sent again: %w", why)
+	}
+	if s.restarted {
+		return why
+	}
+	s.observe(StartingOver{Reason: Ended, Err: why})
+	if !errors.Is(why, ErrGone) {
+		s.abandon(ctx, up)
+	}
+	s.restarted, s.overdue = s.ours, false
+	if err := s.create(ctx); err != nil {
+		return err
+	}
+	p.show()
+	return nil
+}
+
+// Abort aborts an upload at the provider, trying as often as the policy allows.
+// One that is already gone is no error. Where the API has no call for it, the
+// error wraps errors.ErrUnsupported. The journal is left alone.
+func (u *Uploader) Abort(ctx context.Context, up Upload) error {
+	s := &session{Uploader: u, started: time.Now(), budget: &transport.Budget{Most: u.Retry.Retries}}
+	err := s.call(ctx, OpAbort, func(ctx context.Context) error { return u.Provider.Abort(ctx, up) })
+	if errors.Is(err, ErrGone) {
 		return nil
 	}
-	f := r.file
-	f.ModTime, f.ID = time.Time{}, ""
-	return r.entry.Refresh(context.WithoutCancel(ctx), f)
+	if err != nil && ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return err
 }

@@ -5,7 +5,6 @@ import (
 	"encoding/hex"
 	"fmt"
 	"strings"
-	"sync"
 )
 
 // Checksum says how much proof an upload wants.
@@ -28,7 +27,7 @@ const (
 )
 
 // errUnproven: verification was required, and there is nothing to verify by.
-var errUnproven = fmt.Errorf("the provider's receipts are no checksums of the parts, and it takes none of the file: %w", ErrUnverified)
+var errUnproven = fmt.Errorf("the provider returns no part checksums and takes none of the whole file: %w", ErrUnverified)
 
 // opaqueAfter is how many parts must have ETags that differ from their MD5,
 // with none equal, before the store is taken to answer with something else.
@@ -38,26 +37,23 @@ const opaqueAfter = 4
 // they are not: the first that is one says that all must be, those before it
 // included.
 type verifier struct {
-	mu     sync.Mutex
 	md5    bool         // one ETag was its part's MD5
 	others map[int]bool // the parts whose ETag was not
 
-	saidMD5, saidOpaque bool // see news
+	toldMD5, toldOpaque bool // see news
 }
 
-type verdict int
+type finding int
 
 const (
-	open     verdict = iota // nothing is known of this store's ETags
+	open     finding = iota // nothing is known of this store's ETags
 	proven                  // the ETag is the MD5
 	mismatch                // it is not, and others are
 )
 
-// judge compares a receipt with what was sent. One whose part was not hashed
+// check compares a receipt with what was sent. One whose part was not hashed
 // says nothing.
-func (v *verifier) judge(r Receipt) verdict {
-	v.mu.Lock()
-	defer v.mu.Unlock()
+func (v *verifier) check(r Receipt) finding {
 	switch {
 	case r.MD5 == nil:
 		return open
@@ -77,8 +73,6 @@ func (v *verifier) judge(r Receipt) verdict {
 
 // settled reports whether a receipt may be handed on for good.
 func (v *verifier) settled(r Receipt) bool {
-	v.mu.Lock()
-	defer v.mu.Unlock()
 	if r.MD5 == nil {
 		return true // not hashed: there is nothing to compare
 	}
@@ -88,53 +82,20 @@ func (v *verifier) settled(r Receipt) bool {
 	return len(v.others) >= opaqueAfter || !looksLikeMD5(r)
 }
 
-// byMD5 reports whether this store's ETags are MD5s.
-func (v *verifier) byMD5() bool {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	return v.md5
-}
+// opaque reports whether this store's ETags are known not to be MD5s.
+func (v *verifier) opaque() bool { return !v.md5 && len(v.others) >= opaqueAfter }
 
-// hopeless reports whether this store's ETags are known to be something else.
-func (v *verifier) hopeless() bool {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	return !v.md5 && len(v.others) >= opaqueAfter
-}
-
-// judgeAll lets the verifier see all receipts, those of an earlier run
-// included, and gives the parts that are not what was sent. Two rounds: the
-// first match condemns those before it.
-func (r *run) judgeAll(rec *Record) (bad []int) {
-	for range 2 {
-		bad = nil
-		for _, p := range rec.Upload.Parts {
-			if receipt, ok := rec.Receipts[p.Number]; ok && r.verify.judge(receipt) == mismatch {
-				bad = append(bad, p.Number)
-			}
-		}
+// news is what was found out about the store, once each.
+func (v *verifier) news() (ETagsKnown, bool) {
+	switch {
+	case v.md5 && !v.toldMD5:
+		v.toldMD5 = true
+		return ETagsKnown{MD5: true}, true
+	case v.opaque() && !v.toldOpaque:
+		v.toldOpaque = true
+		return ETagsKnown{Parts: len(v.others)}, true
 	}
-	return bad
-}
-
-// verification is what an upload whose parts are all stored is verified by,
-// once the provider confirms it.
-func (r *run) verification(rec *Record) string {
-	switch rec.Upload.Digest {
-	case DigestCRC32C:
-		return VerifiedCRC32C
-	case DigestMD5:
-		return VerifiedMD5
-	case DigestSHA1:
-		return VerifiedSHA1
-	}
-	// Ranges that we did not send are there only with a digest of the whole.
-	for _, p := range rec.Upload.Parts {
-		if !matches(rec.Receipts[p.Number]) {
-			return Unverified
-		}
-	}
-	return VerifiedETag
+	return ETagsKnown{}, false
 }
 
 func etag(r Receipt) string {
@@ -161,8 +122,8 @@ func digestOf(r Receipt) (sum [16]byte, ok bool) {
 	if len(t) != hex.EncodedLen(len(sum)) {
 		return sum, false
 	}
-	var text [32]byte
-	copy(text[:], t)
-	_, err := hex.Decode(sum[:], text[:])
+	var digits [32]byte
+	copy(digits[:], t)
+	_, err := hex.Decode(sum[:], digits[:])
 	return sum, err == nil
 }

@@ -250,6 +250,7 @@ func TestOffAndOn(t *testing.T) {
 		bubble(t, func(t *testing.T) {
 			r := newRig(t, 10_000)
 			r.checksum = off
+			r.concurrency = 1         // a write for each receipt
 			if !r.killed(12, false) { // before it says "completing"
 				t.Fatal("it was not killed")
 			}

@@ -1,0 +1,225 @@
+package progress
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/multiput/multiput/pkg/internal/text"
+	"github.com/multiput/multiput/pkg/transport"
+	"github.com/multiput/multiput/pkg/upload"
+)
+
+// Text puts a warning or a note into words; it is empty for other events. It has
+// no control characters, and no secrets that can be told by their shape.
+func Text(e upload.Event) string {
+	switch e := e.(type) {
+	case upload.Warning:
+		return transport.Clean(warning(e))
+	case upload.Note:
+		return transport.Clean(note(e))
+	case upload.Lost:
+		return fmt.Sprintf("re-sending part %d: its ETag is not the MD5 of what was sent", e.Part.Number)
+	}
+	return ""
+}
+
+func warning(w upload.Warning) string {
+	switch e := w.(type) {
+	case upload.StartingOver:
+		return "starting over: " + reason(e)
+	case upload.Resending:
+		return fmt.Sprintf("the file changed: re-sending %d of its stored parts", e.Parts)
+	case upload.Mismatched:
+		return fmt.Sprintf("%v: re-sending it", e.Err)
+	case upload.PartSizeIgnored:
+		if e.Stored > 0 {
+			return fmt.Sprintf("%s stored with a part size of %d bytes, which the upload keeps: --restart begins a new one with %d", are(e.Stored), e.Has, e.Asked)
+		}
+		return fmt.Sprintf("the provider chose a part size of %d bytes instead of %d", e.Has, e.Asked)
+	case upload.ClockSkew:
+		return skew(e.Skew) + "; expiry times are corrected by that"
+	case upload.Outage:
+		return fmt.Sprintf("cannot reach the provider (%v): retrying for up to %s", e.Err, text.Duration(e.For))
+	case upload.AbortFailed:
+		return fmt.Sprintf("could not abort upload %s at the provider: %v", e.Upload, e.Err)
+	case upload.AbortTooLate:
+		return fmt.Sprintf("upload %s was completed before it could be aborted: the provider may have the file twice", e.Upload)
+	case upload.CheckpointFailed:
+		return fmt.Sprintf("the provider did not take a checkpoint: %v", e.Err)
+	case upload.Late:
+		return late(e.Lack)
+	case upload.NeedsRate:
+		what := "the provider ends the upload in"
+		if e.URLs {
+			what = "the provider issues presigned URLs once, and they expire in"
+		}
+		return fmt.Sprintf("%s %s: sending %s in time takes %s (%.0f Mbit/s) or more", what, text.Duration(e.Have), text.Bytes(e.Bytes), text.Rate(e.Rate), e.Rate*8/1e6)
+	case upload.LargerParts:
+		return fmt.Sprintf("at %s not all parts would begin within the %s that presigned URLs are valid: asking for parts of %s", text.Rate(e.Rate), text.Duration(e.Life), text.IBytes(e.PartSize))
+	}
+	return fmt.Sprintf("%T", w)
+}
+
+func reason(e upload.StartingOver) string {
+	switch e.Reason {
+	case upload.Asked:
+		return "a restart was asked for"
+	case upload.SizeChanged:
+		return fmt.Sprintf("the file had %d bytes and has %d", e.Was, e.Is)
+	case upload.RememberedChanged:
+		return "the file changed in a part that the provider remembers and does not let us replace"
+	case upload.EndedChanged:
+		return "the file changed after its last part was stored"
+	case upload.PartSizeChanged:
+		return fmt.Sprintf("no part is stored, and the part size is %d bytes now instead of %d", e.Is, e.Was)
+	case upload.BadPlan, upload.Ended:
+	}
+	return e.Err.Error()
+}
+
+func late(l upload.Lack) string {
+	if l.URLs {
+		return fmt.Sprintf("at %s the last parts begin in %s, and their presigned URLs %s; this provider issues no new ones",
+			text.Rate(l.Rate), text.Duration(l.Need), expiry(l.Have, "expire"))
+	}
+	return fmt.Sprintf("at %s the rest (%s) takes %s, and the upload %s",
+		text.Rate(l.Rate), text.Bytes(l.Left), text.Duration(l.Need), expiry(l.Have, "expires"))
+}
+
+func expiry(d time.Duration, verb string) string {
+	if d <= 0 {
+		return fmt.Sprintf("expired %s ago", text.Duration(-d))
+	}
+	return fmt.Sprintf("%s in %s", verb, text.Duration(d))
+}
+
+func skew(d time.Duration) string {
+	if d > 0 {
+		return fmt.Sprintf("this machine's clock is %s ahead of the provider's", text.Duration(d))
+	}
+	return fmt.Sprintf("this machine's clock is %s behind the provider's", text.Duration(-d))
+}
+
+func note(n upload.Note) string {
+	switch e := n.(type) {
+	case upload.Found:
+		return found(e)
+	case upload.Overdue:
+		return fmt.Sprintf("by this machine's clock upload %s expired at %s: sending one part to see what the provider says", e.Upload, e.End.Format(time.RFC3339))
+	case upload.PlanMade:
+		return plan(e)
+	case upload.Presigning:
+		if e.Missing == 0 {
+			return "requesting presigned URLs for " + numbers(e.Parts)
+		}
+		return fmt.Sprintf("requesting presigned URLs for %s (part %d's is missing or has expired)", numbers(e.Parts), e.Missing)
+	case upload.ETagsKnown:
+		if e.MD5 {
+			return "verification: ETags are MD5s, so every part is checked"
+		}
+		return fmt.Sprintf("verification: of %d parts no ETag is the MD5: this store's ETags are something else and prove nothing", e.Parts)
+	case upload.Aborting:
+		return fmt.Sprintf("aborting upload %s: orphaned parts are billed", e.Upload)
+	case upload.Checkpointed:
+		return fmt.Sprintf("checkpoint: the provider remembers %d more of the stored parts", e.Parts)
+	case upload.Probed:
+		switch {
+		case e.Err != nil:
+			return fmt.Sprintf("asked the provider whether the upload was completed: %v", e.Err)
+		case e.Answer == upload.Completed:
+			return "asked the provider whether the upload was completed: it was"
+		case e.Answer == upload.NotCompleted:
+			return "asked the provider whether the upload was completed: it was not"
+		}
+		return "asked the provider whether the upload was completed: the answer does not tell"
+	}
+	return fmt.Sprintf("%T", n)
+}
+
+func found(e upload.Found) string {
+	s := ""
+	switch {
+	case e.Had == "" && !e.Moved:
+		return "journal: nothing is known of this file: creating a new upload"
+	case e.Next == upload.StepCreate && e.Had == upload.Delivered:
+		return fmt.Sprintf("journal: this file was uploaded at %s: creating a new upload", e.At.Format(time.RFC3339))
+	case e.Next == upload.StepCreate && e.Had == upload.Corrupt:
+		return fmt.Sprintf("journal: the object of upload %s was not the file: creating a new upload", e.Upload)
+	case e.Next == upload.StepCreate:
+		return fmt.Sprintf("journal: upload %s is not continued: creating a new upload", e.Upload)
+	case e.Next == upload.StepDeliver:
+		s = fmt.Sprintf("journal: upload %s is done: only its result has to be delivered", e.Upload)
+	case e.Next == upload.StepComplete:
+		s = fmt.Sprintf("journal: complete may have been sent for upload %s, and no answer came: asking again", e.Upload)
+	default:
+		s = fmt.Sprintf("journal: resuming upload %s: %d of %d parts are stored", e.Upload, e.Stored, e.Parts)
+	}
+	if e.Moved {
+		s += " (it was recorded under another path; every stored part is in this file)"
+	}
+	return s
+}
+
+func plan(e upload.PlanMade) string {
+	s := fmt.Sprintf("plan: upload %s, %s", e.Upload, parts(e.Parts))
+	if e.Parts > 0 {
+		s += " of " + text.IBytes(e.PartSize)
+	}
+	if s += ", made by the provider"; e.Client {
+		s = strings.TrimSuffix(s, "the provider") + "multiput"
+	}
+	if e.Held > 0 {
+		s += fmt.Sprintf("; it has %d ranges of the file already", e.Held)
+	}
+	switch {
+	case e.URLs == 0:
+		s += "; presigned URLs are requested as they are needed"
+	case e.Renewable:
+		s += fmt.Sprintf("; %d presigned URLs came with it, and can be renewed", e.URLs)
+	default:
+		s += fmt.Sprintf("; %d presigned URLs came with it, and cannot be renewed", e.URLs)
+	}
+	if !e.Expires.IsZero() {
+		s += "; the upload expires in " + text.Duration(time.Until(e.Expires)).String()
+	}
+	return s
+}
+
+// numbers names parts, the first few.
+func numbers(parts []int) string {
+	const most = 8
+	words := make([]string, 0, most+1)
+	for i, n := range parts {
+		if i == most {
+			words = append(words, fmt.Sprintf("and %d more", len(parts)-most))
+			break
+		}
+		words = append(words, fmt.Sprint(n))
+	}
+	if len(parts) == 1 {
+		return "part " + words[0]
+	}
+	return "parts " + strings.Join(words, ", ")
+}
+
+func are(parts int) string {
+	if parts == 1 {
+		return "1 part is"
+	}
+	return fmt.Sprintf("%d parts are", parts)
+}
+
+// op names a request that is retried.
+func op(e upload.Retrying) string {
+	switch e.Op {
+	case upload.OpPart:
+		return fmt.Sprintf("part %d", e.Part)
+	case upload.OpPresign:
+		return "presigned URLs"
+	case upload.OpProbe:
+		return "status"
+	case upload.OpCreate, upload.OpCheckpoint, upload.OpComplete, upload.OpAbort:
+	}
+	return string(e.Op)
+}

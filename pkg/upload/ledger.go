@@ -1,0 +1,160 @@
+package upload
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+)
+
+// ledger is the record of one upload and its entry in the journal, and the only
+// code that touches either. It belongs to the goroutine that owns the upload;
+// only receive may run beside it.
+type ledger struct {
+	entry    Entry
+	rec      *Record
+	mine     map[int]bool // the parts that this call stored
+	verifier verifier
+}
+
+// use makes rec, which is in the journal, the record of the ledger.
+func (l *ledger) use(rec *Record) {
+	l.rec, l.mine, l.verifier = rec, make(map[int]bool), verifier{}
+	if rec.Receipts == nil {
+		rec.Receipts = make(map[int]Receipt)
+	}
+}
+
+// begin records a new upload. Presigned URLs are kept where they cannot be
+// renewed.
+func (l *ledger) begin(ctx context.Context, rec Record, urls []Presigned) error {
+	if !rec.Upload.Renewable {
+		rec.Presigned = urls
+	}
+	if err := l.entry.Begin(ctx, rec); err != nil {
+		return err
+	}
+	rec.Presigned = urls
+	l.use(&rec)
+	return nil
+}
+
+// receive makes receipts durable. It may run beside the owner, one call at a
+// time; keep comes after it.
+func (l *ledger) receive(ctx context.Context, rs []Receipt) error { return l.entry.Receive(ctx, rs...) }
+
+// keep takes a receipt that is durable into the record.
+func (l *ledger) keep(r Receipt) { l.rec.Receipts[r.Part] = r }
+
+// stored reports whether a part has a receipt.
+func (l *ledger) stored(part int) bool {
+	_, ok := l.rec.Receipts[part]
+	return ok
+}
+
+// pending are the parts without a receipt; bytes counts those of the others.
+func (l *ledger) pending() (parts []Part, bytes int64) { return pending(l.rec) }
+
+func pending(rec *Record) (parts []Part, stored int64) {
+	for _, p := range rec.Upload.Parts {
+		if _, ok := rec.Receipts[p.Number]; ok {
+			stored += p.Size
+		} else {
+			parts = append(parts, p)
+		}
+	}
+	return parts, stored
+}
+
+// receipts are those of all parts, in the order of the plan.
+func (l *ledger) receipts() ([]Receipt, error) {
+	rs := make([]Receipt, len(l.rec.Upload.Parts))
+	for i, p := range l.rec.Upload.Parts {
+		var ok bool
+		if rs[i], ok = l.rec.Receipts[p.Number]; !ok {
+			return nil, fmt.Errorf("%w: it has no receipt of part %d", ErrJournal, p.Number)
+		}
+	}
+	return rs, nil
+}
+
+// drop forgets the receipts of parts, which are sent again, and records the file
+// as f is now.
+func (l *ledger) drop(ctx context.Context, f File, parts []int) error {
+	if err := l.entry.Refresh(ctx, f, parts...); err != nil {
+		return err
+	}
+	l.rec.Upload.File = f
+	for _, n := range parts {
+		delete(l.rec.Receipts, n)
+		delete(l.mine, n)
+	}
+	return nil
+}
+
+// distrust makes the next run compare every stored part with the file, whatever
+// its time says by then.
+func (l *ledger) distrust(ctx context.Context) error {
+	if l.rec == nil {
+		return nil
+	}
+	f := l.rec.Upload.File
+	f.ModTime, f.ID = time.Time{}, ""
+	return l.entry.Refresh(context.WithoutCancel(ctx), f)
+}
+
+// advance records another state. What is asked for after the provider acted is
+// not undone by a signal.
+func (l *ledger) advance(ctx context.Context, s State, o *Outcome) error {
+	if err := l.entry.Advance(ctx, s, o); err != nil {
+		return err
+	}
+	l.rec.State = s
+	if o != nil {
+		l.rec.Outcome = o
+	}
+	return nil
+}
+
+// mismatched are the parts whose ETags are not the MD5s of what was sent, in
+// order. The verifier sees all receipts, those of an earlier run included.
+func (l *ledger) mismatched() (bad []int) {
+	for range 2 { // the first match says what those before it are
+		bad = nil
+		for _, p := range l.rec.Upload.Parts {
+			if r, ok := l.rec.Receipts[p.Number]; ok && l.verifier.check(r) == mismatch {
+				bad = append(bad, p.Number)
+			}
+		}
+	}
+	return bad
+}
+
+// verification is what the upload is verified by once the provider confirms it,
+// all parts being stored.
+func (l *ledger) verification() string {
+	switch l.rec.Upload.Digest {
+	case DigestCRC32C:
+		return VerifiedCRC32C
+	case DigestMD5:
+		return VerifiedMD5
+	case DigestSHA1:
+		return VerifiedSHA1
+	}
+	// Ranges that we did not send are there only with a digest of the whole.
+	for _, p := range l.rec.Upload.Parts {
+		if !matches(l.rec.Receipts[p.Number]) {
+			return Unverified
+		}
+	}
+	return VerifiedETag
+}
+
+// snapshot is the record as it is now, for a reader beside the owner.
+func (l *ledger) snapshot() Record {
+	rec := *l.rec
+	rec.Receipts = maps.Clone(rec.Receipts)
+	rec.Upload.Parts = slices.Clone(rec.Upload.Parts)
+	return rec
+}

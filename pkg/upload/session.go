@@ -1,0 +1,149 @@
+package upload
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"time"
+
+	"github.com/multiput/multiput/pkg/source"
+	"github.com/multiput/multiput/pkg/transport"
+)
+
+// session is what the phases of one call for one file share. It belongs to the
+// goroutine that made the call.
+type session struct {
+	*Uploader
+	src     *source.File
+	file    File
+	target  Target
+	limits  Limits
+	started time.Time
+	ledger  ledger
+	report  Report
+
+	reach  reach
+	budget *transport.Budget
+	meter  meter
+
+	earlier    float64       // the rate of an earlier run, in bytes per second; 0: not known
+	hint       int64         // the part size that is planned for; 0: none in particular
+	urlLife    time.Duration // of URLs of the last upload created that cannot be renewed; 0: not known
+	uploadLife time.Duration // of the upload created last; 0: not known
+	ours       bool          // the upload was created by this call
+	restarted  bool          // one that this call created was replaced
+	overdue    bool          // by this machine's clock the upload has ended
+	released   bool          // some bytes of a stream are no longer here
+	skewTold   bool
+}
+
+// errStartOver: this upload cannot be continued, but a new one may do.
+var errStartOver = errors.New("the upload cannot be continued")
+
+// newSession settles what the file is called and where it goes. What the
+// provider is known not to take is refused.
+func (u *Uploader) newSession(src *source.File, f File) (*session, error) {
+	if u.Journal == nil {
+		c := *u
+		c.Journal = new(Memory)
+		u = &c
+	}
+	s := &session{Uploader: u, src: src, started: time.Now()}
+	s.budget = &transport.Budget{Most: u.Retry.Retries * (s.concurrency() + 2)}
+	s.report.Provider = u.Target.Provider
+	if f.Name == "" {
+		f.Name = filepath.Base(cmp.Or(f.Path, src.Path))
+	}
+	// Only a type that was asked for tells uploads apart: a guess may be made
+	// from the first bytes, and these may change.
+	asked := f.Type
+	if f.Type == "" {
+		f.Type = src.Type(f.Name)
+	}
+	f.Path, f.Size, f.ModTime, f.ID = src.Path, src.Info.Size, src.Info.ModTime, src.Info.ID
+	s.file, s.report.File = f, f
+	s.target = u.Target
+	s.target.Name, s.target.Type = f.Name, asked
+	s.report.Target = s.target
+	if l, ok := u.Provider.(Limiter); ok {
+		s.limits = l.Limits()
+	}
+	if f.Size < s.limits.MinSize {
+		return s, fmt.Errorf("%s has %d bytes, and the provider takes at least %d: %w", f.Path, f.Size, s.limits.MinSize, ErrLimit)
+	}
+	if s.limits.MaxSize > 0 && f.Size > s.limits.MaxSize {
+		return s, fmt.Errorf("%s has %d bytes, and the provider takes at most %d: %w", f.Path, f.Size, s.limits.MaxSize, ErrLimit)
+	}
+	return s, checkPartSize(s.PartSize, s.limits)
+}
+
+// use makes a record the one that this session is about.
+func (s *session) use() {
+	up := s.ledger.rec.Upload
+	s.report.Upload, s.report.Parts = up.ID, len(up.Parts)
+	s.count()
+}
+
+// count brings the report up to date.
+func (s *session) count() {
+	s.report.PartsStored = len(s.ledger.rec.Receipts)
+	s.report.PartsReused = len(s.ledger.rec.Receipts) - len(s.ledger.mine)
+}
+
+// lost turns the errors by which the provider says that an upload cannot
+// continue into the one that starts over.
+func (s *session) lost(err error) error {
+	if end := s.ledger.rec.Upload.Expires; !end.IsZero() && !time.Now().Before(end) && errors.Is(err, ErrRefused) {
+		return fmt.Errorf("the upload expired at %s: %w: %w: %w", end.Format(time.RFC3339), errStartOver, ErrExpired, err)
+	}
+	if errors.Is(err, ErrGone) || (errors.Is(err, ErrExpired) && !errors.Is(err, ErrUnfinished)) {
+		return fmt.Errorf("%w: %w", errStartOver, err)
+	}
+	return err
+}
+
+// unchanged makes certain, when all parts are stored, that they are of one
+// version of the file. Where something was done to it that its time does not
+// show, the stored parts are compared with it.
+func (s *session) unchanged(ctx context.Context) error {
+	if err := s.src.Same(); err != nil || !s.src.Touched() {
+		return err
+	}
+	differ, err := s.differing(ctx, *s.ledger.rec)
+	if err == nil && len(differ) > 0 {
+		err = fmt.Errorf("%s: %w: %d of its stored parts are of an older version", s.file.Path, ErrChanged, len(differ))
+	}
+	return err
+}
+
+// foreseen is the rate to expect: what was seen for at least d, or else what the
+// network is held to, or what an earlier run got to.
+func (s *session) foreseen(d time.Duration) (float64, bool) {
+	if rate, ok := s.meter.rate(d); ok {
+		return rate, true
+	}
+	rate := s.earlier
+	if limit := float64(s.Rate); limit > 0 && (rate <= 0 || limit < rate) {
+		rate = limit
+	}
+	return rate, rate > 0
+}
+
+// concurrency is how many parts are sent at once.
+func (s *session) concurrency() int {
+	switch {
+	case s.Concurrency > 0:
+		return s.Concurrency
+	case s.Slots != nil:
+		return s.Slots.n
+	}
+	return DefaultConcurrency
+}
+
+func (s *session) observe(e Event) {
+	if s.Observe != nil {
+		s.Observe(e)
+	}
+}

@@ -1,0 +1,81 @@
+package upload
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"sync/atomic"
+	"time"
+
+	"github.com/multiput/multiput/pkg/source"
+)
+
+// job is one attempt to send a part. sent counts the bytes that were handed to
+// the network; it is all that a worker and the owner share.
+type job struct {
+	up    Upload
+	to    Presigned
+	part  Part
+	md5   bool // whether the MD5 is wanted
+	began time.Time
+	sent  atomic.Int64
+}
+
+// outcome is what an attempt came to: a receipt, with the digests of what was
+// sent, or an error.
+type outcome struct {
+	job     *job
+	receipt Receipt
+	err     error
+}
+
+// send makes one attempt. Until ctx ends, it reads, hashes and puts.
+func send(ctx context.Context, p Provider, src *source.File, j *job) outcome {
+	section := src.Section(j.part.Offset, j.part.Size, j.md5)
+	defer section.Close()
+	r, err := p.Put(ctx, j.up, j.to, j.part, &partBody{src: src, job: j, r: section})
+	if cause := context.Cause(ctx); err != nil && cause != nil {
+		err = cause
+	}
+	if err != nil {
+		return outcome{job: j, err: err}
+	}
+	d, complete := section.Digest()
+	if !complete {
+		return outcome{job: j, err: &damaged{fmt.Sprintf("part %d was confirmed before all of it was sent", j.part.Number)}}
+	}
+	r.Part, r.CRC32C, r.MD5, r.Checkpointed = j.part.Number, d.CRC32C, d.MD5, false
+	return outcome{job: j, receipt: r}
+}
+
+// partBody is the body of a part: it counts what is read.
+type partBody struct {
+	src *source.File
+	job *job
+	r   io.Reader
+}
+
+var _ Hashable = (*partBody)(nil)
+
+func (b *partBody) Read(p []byte) (int, error) {
+	n, err := b.r.Read(p)
+	b.job.sent.Add(int64(n))
+	return n, err
+}
+
+// Hash reads the part once more, ahead of its sending.
+func (b *partBody) Hash(w io.Writer) error {
+	section := b.src.Section(b.job.part.Offset, b.job.part.Size, false)
+	defer section.Close()
+	_, err := io.Copy(w, section)
+	return err
+}
+
+// damaged is a part that is stored as other bytes than the file's. Sending it
+// again is sound.
+type damaged struct{ why string }
+
+func (e *damaged) Error() string             { return e.why }
+func (e *damaged) Unwrap() error             { return ErrChecksum }
+func (e *damaged) Temporary() bool           { return true }
+func (e *damaged) RetryAfter() time.Duration { return 0 }
