@@ -10,8 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/multiput/multiput/pkg/internal/realstore"
 	"github.com/multiput/multiput/pkg/sandbox"
-	"github.com/multiput/multiput/pkg/sandbox/realstore"
 )
 
 var kills = flag.Int("kills", 40, "how often TestKillAtRandom kills multiput: go test ./cmd/multiput -run TestKill -v -timeout 0 -kills 5000")

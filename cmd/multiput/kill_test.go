@@ -19,9 +19,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/multiput/multiput/pkg/internal/s3store"
 	"github.com/multiput/multiput/pkg/provider"
 	"github.com/multiput/multiput/pkg/sandbox"
-	"github.com/multiput/multiput/pkg/sandbox/s3store"
 )
 
 // TestKillAtEveryWrite kills multiput before and after every write to the

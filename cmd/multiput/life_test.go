@@ -19,10 +19,10 @@ import (
 
 	"github.com/minio/minio-go/v7"
 
+	"github.com/multiput/multiput/pkg/internal/realstore"
+	"github.com/multiput/multiput/pkg/internal/s3store"
 	"github.com/multiput/multiput/pkg/provider"
 	"github.com/multiput/multiput/pkg/sandbox"
-	"github.com/multiput/multiput/pkg/sandbox/realstore"
-	"github.com/multiput/multiput/pkg/sandbox/s3store"
 )
 
 // rehearse serves an API. A store of the server's is a *s3store.Store.

@@ -4,8 +4,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/multiput/multiput/pkg/internal/realstore"
 	"github.com/multiput/multiput/pkg/sandbox"
-	"github.com/multiput/multiput/pkg/sandbox/realstore"
 )
 
 // realPart is the least that S3 takes.

@@ -22,10 +22,10 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/multiput/multiput/pkg/config"
+	"github.com/multiput/multiput/pkg/internal/realstore"
+	"github.com/multiput/multiput/pkg/internal/s3store"
 	"github.com/multiput/multiput/pkg/provider"
 	"github.com/multiput/multiput/pkg/sandbox"
-	"github.com/multiput/multiput/pkg/sandbox/realstore"
-	"github.com/multiput/multiput/pkg/sandbox/s3store"
 )
 
 // TestScripts runs testdata/script. CONTRIBUTING.md says what a script can do.

@@ -16,9 +16,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/multiput/multiput/pkg/internal/realstore"
+	"github.com/multiput/multiput/pkg/internal/s3store"
 	"github.com/multiput/multiput/pkg/sandbox"
-	"github.com/multiput/multiput/pkg/sandbox/realstore"
-	"github.com/multiput/multiput/pkg/sandbox/s3store"
 )
 
 // TestHalfAPartIsStored: a part's connection closes cleanly half way, and

@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/multiput/multiput/pkg/sandbox/realstore"
+	"github.com/multiput/multiput/pkg/internal/realstore"
 )
 
 // TestProxyBreaksWhatItCarries: the way through the proxy is there, breaks as

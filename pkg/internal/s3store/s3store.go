@@ -20,8 +20,8 @@ import (
 	"github.com/minio/minio-go/v7"
 	"github.com/minio/minio-go/v7/pkg/credentials"
 
+	"github.com/multiput/multiput/pkg/internal/realstore"
 	"github.com/multiput/multiput/pkg/sandbox"
-	"github.com/multiput/multiput/pkg/sandbox/realstore"
 )
 
 // Store is a bucket of an S3 server.

@@ -46,7 +46,7 @@ func build(tb testing.TB, t tool) (string, error) {
 	}
 	err = buildOnce(ctx, tb, t, root, modfile, bin)
 	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
-		err = fmt.Errorf("not done within the test's time limit; build it once with 'go test -timeout 30m ./pkg/sandbox/realstore': %w", err)
+		err = fmt.Errorf("not done within the test's time limit; build it once with 'go test -timeout 30m ./pkg/internal/realstore': %w", err)
 	}
 	return bin, err
 }

@@ -8,7 +8,7 @@
 // The first test that asks for a server builds it, which takes minutes; the
 // binary stays in the user's cache directory. To build both up front:
 //
-//	go test -timeout 30m ./pkg/sandbox/realstore
+//	go test -timeout 30m ./pkg/internal/realstore
 //
 // Where a server cannot be built, a test is skipped, but with CI=true in the
 // environment it fails: there a skip would hide that nothing was tested.

@@ -11,7 +11,7 @@ import (
 
 	"github.com/minio/minio-go/v7"
 
-	"github.com/multiput/multiput/pkg/sandbox/realstore"
+	"github.com/multiput/multiput/pkg/internal/realstore"
 )
 
 var stores = []struct {

@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/multiput/multiput/pkg/sandbox/realstore"
+	"github.com/multiput/multiput/pkg/internal/realstore"
 )
 
 // TestStoreDiesWithItsProcess kills a test process outright, so that none of
