@@ -1,4 +1,4 @@
-package main
+package e2e
 
 import (
 	"errors"
@@ -27,7 +27,7 @@ type recipe struct {
 // recipes reads docs/ci.md.
 func recipes(t *testing.T) map[string]recipe {
 	t.Helper()
-	page, err := os.ReadFile(filepath.Join("..", "..", "docs", "ci.md"))
+	page, err := os.ReadFile(filepath.Join("..", "..", "..", "docs", "ci.md"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,4 +1,4 @@
-package main
+package e2e
 
 import (
 	"encoding/json"
@@ -32,7 +32,7 @@ var built = sync.OnceValues(func() (string, error) {
 		return "", err
 	}
 	bin := filepath.Join(dir, "multiput")
-	cmd := exec.Command("go", "build", "-trimpath", "-ldflags=-s -w", "-o", bin, ".")
+	cmd := exec.Command("go", "build", "-trimpath", "-ldflags=-s -w", "-o", bin, "../../../cmd/multiput")
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("%w: %s", err, out)
@@ -300,7 +300,7 @@ func BenchmarkStart(b *testing.B) {
 // multiput adds to them.
 func BenchmarkSmallFile(b *testing.B) {
 	for _, api := range provider.Names() {
-		if api == sandboxName {
+		if api == "sandbox" {
 			continue
 		}
 		b.Run(api, func(b *testing.B) {

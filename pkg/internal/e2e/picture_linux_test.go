@@ -1,4 +1,4 @@
-package main
+package e2e
 
 import (
 	"bytes"
@@ -23,9 +23,9 @@ import (
 //
 // draws it anew.
 func TestPicture(t *testing.T) {
-	svg, err := filepath.Abs(filepath.Join("..", "..", "docs", "terminal.svg"))
+	svg, err := filepath.Abs(filepath.Join("..", "..", "..", "docs", "terminal.svg"))
 	must(t, err)
-	readme, err := os.ReadFile(filepath.Join("..", "..", "README.md"))
+	readme, err := os.ReadFile(filepath.Join("..", "..", "..", "README.md"))
 	must(t, err)
 	if !bytes.Contains(readme, []byte("](docs/terminal.svg)")) {
 		t.Error("README.md does not show docs/terminal.svg")

@@ -1,4 +1,4 @@
-package main
+package e2e
 
 import (
 	"bytes"
@@ -25,7 +25,7 @@ func schemas(t *testing.T) map[string]*jsonschema.Schema {
 	c := jsonschema.NewCompiler()
 	c.AssertFormat()
 	for _, name := range names {
-		b, err := os.ReadFile(filepath.Join("..", "..", "docs", "schema", name))
+		b, err := os.ReadFile(filepath.Join("..", "..", "..", "docs", "schema", name))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -90,11 +90,11 @@ func TestEventsAreDocumented(t *testing.T) {
 	var events struct {
 		Defs map[string]struct{ Required []string } `json:"$defs"`
 	}
-	b, err := os.ReadFile(filepath.Join("..", "..", "docs", "schema", "events.json"))
+	b, err := os.ReadFile(filepath.Join("..", "..", "..", "docs", "schema", "events.json"))
 	if err == nil {
 		err = json.Unmarshal(b, &events)
 	}
-	page, err2 := os.ReadFile(filepath.Join("..", "..", "docs", "scripts.md"))
+	page, err2 := os.ReadFile(filepath.Join("..", "..", "..", "docs", "scripts.md"))
 	if err := errors.Join(err, err2); err != nil {
 		t.Fatal(err)
 	}

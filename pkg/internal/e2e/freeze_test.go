@@ -2,7 +2,7 @@
 
 // Windows has no signal that stops a process.
 
-package main
+package e2e
 
 import (
 	"path/filepath"

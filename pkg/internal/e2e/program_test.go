@@ -1,0 +1,88 @@
+package e2e
+
+import (
+	"flag"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"runtime/debug"
+	"slices"
+	"sync"
+	"testing"
+)
+
+var update = flag.Bool("update", false, "write the golden files")
+
+// What the program under test reads of its environment, beside what multiput
+// does: see cmd/multiput/main_test.go.
+const (
+	killEnv     = "SCRIPT_KILL_AT"
+	saidEnv     = "SCRIPT_SAID"
+	receiptsEnv = "SCRIPT_RECEIPTS"
+)
+
+// The exit codes, as docs/scripts.md has them.
+const (
+	exitFailed   = 1
+	exitUsage    = 64
+	exitData     = 65
+	exitNoInput  = 66
+	exitJournal  = 73
+	exitOutput   = 74
+	exitAgain    = 75
+	exitDoubt    = 76
+	exitDenied   = 77
+	exitConfig   = 78
+	exitSignaled = 128 // and the signal's number
+)
+
+func TestMain(m *testing.M) { os.Exit(run(m)) }
+
+// run builds multiput and runs the tests with it first on the PATH.
+func run(m *testing.M) int {
+	dir, err := os.MkdirTemp("", "multiput-e2e")
+	if err == nil {
+		defer os.RemoveAll(dir) //nolint:errcheck // the system clears it away too
+		err = build(dir)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	os.Setenv("PATH", dir+string(filepath.ListSeparator)+os.Getenv("PATH"))
+	return m.Run()
+}
+
+// build builds the test binary of cmd/multiput, which is multiput if it is called
+// so, with a journal that can kill it.
+func build(dir string) error {
+	bin := filepath.Join(dir, "multiput")
+	if runtime.GOOS == "windows" {
+		bin += ".exe"
+	}
+	args := []string{"test", "-c", "-vet=off", "-o", bin}
+	if info, ok := debug.ReadBuildInfo(); ok && slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"}) {
+		args = append(args, "-race")
+	}
+	cmd := exec.Command("go", append(args, "./cmd/multiput")...)
+	cmd.Dir = filepath.Join("..", "..", "..")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("build multiput: %w\n%s", err, out)
+	}
+	return nil
+}
+
+// sources looks at what multiput is made of, once: go test takes a result from
+// its cache unless something has changed that a test looked at.
+var sources = sync.OnceValue(func() error {
+	for _, dir := range []string{"cmd", "pkg"} {
+		err := filepath.WalkDir(filepath.Join("..", "..", "..", dir), func(string, fs.DirEntry, error) error { return nil })
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+})
