@@ -12,14 +12,41 @@ import (
 	"regexp"
 	"runtime"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/gofrs/flock"
 )
 
+// patience is how long the tests of one package wait for builds, all of them
+// together. Not in CI, where they wait until they have to end.
+const patience = 4 * time.Minute
+
+// Command builds all servers, however long that takes.
+const Command = "go test -timeout 30m ./pkg/internal/realstore -build"
+
+// wait is how long this process waits for builds from the first time on.
+type wait struct {
+	most  time.Duration
+	mu    sync.Mutex
+	until time.Time
+}
+
+var waiting = wait{most: patience}
+
+// end is when builds are not waited for any more.
+func (w *wait) end() time.Time {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.until.IsZero() {
+		w.until = time.Now().Add(w.most)
+	}
+	return w.until
+}
+
 // build returns the path of t's binary, and builds it if no test did before.
-// It gives up a little before the test's own deadline, so that the test can
+// It stops a little before the test's own deadline, so that the test can
 // say why; what was compiled until then stays in Go's build cache.
 func build(tb testing.TB, t tool) (string, error) {
 	tb.Helper()
@@ -36,17 +63,20 @@ func build(tb testing.TB, t tool) (string, error) {
 		return bin, nil
 	}
 
-	ctx := tb.Context()
+	end := time.Now().Add(time.Hour)
+	if !inCI() {
+		end = waiting.end()
+	}
 	if d, ok := tb.(interface{ Deadline() (time.Time, bool) }); ok {
-		if end, ok := d.Deadline(); ok {
-			var cancel context.CancelFunc
-			ctx, cancel = context.WithDeadline(ctx, end.Add(-10*time.Second))
-			defer cancel()
+		if test, ok := d.Deadline(); ok && test.Add(-10*time.Second).Before(end) {
+			end = test.Add(-10 * time.Second)
 		}
 	}
+	ctx, cancel := context.WithDeadline(tb.Context(), end)
+	defer cancel()
 	err = buildOnce(ctx, tb, t, root, modfile, bin)
 	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
-		err = fmt.Errorf("not done within the test's time limit; build it once with 'go test -timeout 30m ./pkg/internal/realstore': %w", err)
+		err = fmt.Errorf("not built in time: %w", err)
 	}
 	return bin, err
 }
@@ -73,6 +103,9 @@ func buildOnce(ctx context.Context, tb testing.TB, t tool, root, modfile, bin st
 	part := bin + ".part"
 	cmd := exec.CommandContext(ctx, "go", "build", "-modfile="+modfile,
 		"-trimpath", "-ldflags=-s -w", "-buildvcs=false", "-o", part, t.pkg)
+	// Go keeps what it has compiled; one that does not listen is killed.
+	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
+	cmd.WaitDelay = 5 * time.Second
 	cmd.Dir = root
 	cmd.Env = append(os.Environ(), "GOFLAGS=", "GOWORK=off", "GO111MODULE=on",
 		"CGO_ENABLED=0", "GOOS="+runtime.GOOS, "GOARCH="+runtime.GOARCH)

@@ -3,9 +3,11 @@ package realstore_test
 import (
 	"bytes"
 	"context"
+	"flag"
 	"io"
 	"net"
 	"net/url"
+	"os"
 	"testing"
 	"time"
 
@@ -13,6 +15,16 @@ import (
 
 	"github.com/multiput/multiput/pkg/internal/realstore"
 )
+
+var build = flag.Bool("build", false, "wait until all servers are built, however long that takes")
+
+func TestMain(m *testing.M) {
+	flag.Parse()
+	if *build {
+		os.Setenv("CI", "true") // there they have to be
+	}
+	os.Exit(m.Run())
+}
 
 var stores = []struct {
 	name  string
