@@ -14,6 +14,7 @@ import (
 // A file that changes while its third part of five is on its way: exit 65, and
 // no object of two versions. The next run sends what differs, and no more.
 func TestFileChangesWhileItIsSent(t *testing.T) {
+	t.Parallel()
 	const part = 64 << 10
 	patch := func(off int64) func(string) error {
 		return func(path string) error {

@@ -117,6 +117,7 @@ func gitlabRecipe(t *testing.T, text []byte) recipe {
 // and a second one, in another directory with nothing but what the recipe
 // carries over, sends what is missing.
 func TestCIRecipes(t *testing.T) {
+	t.Parallel()
 	if runtime.GOOS == "windows" {
 		t.Skip("the recipes are for a shell")
 	}

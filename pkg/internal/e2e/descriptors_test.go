@@ -15,6 +15,7 @@ import (
 // says so and loses nothing. It never hangs and never calls it a failure of the
 // upload.
 func TestNoFileDescriptors(t *testing.T) {
+	t.Parallel()
 	felt := 0
 	for _, limit := range []int{9, 12, 14, 16, 20, 24, 32, 40} {
 		r := rehearse(t, &sandbox.Server{API: "archetype", PartSize: 64 << 10})

@@ -17,6 +17,7 @@ import (
 // What a server sends without end, or to be taken apart without end, ends in an
 // error: soon, in bounded memory, and never in a panic.
 func TestRepliesWithoutMeasure(t *testing.T) {
+	t.Parallel()
 	if testing.Short() {
 		t.Skip("it takes a while, and is the same on all systems")
 	}

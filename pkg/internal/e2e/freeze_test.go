@@ -11,6 +11,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/multiput/multiput/pkg/internal/realstore"
 	"github.com/multiput/multiput/pkg/sandbox"
 )
 
@@ -33,6 +34,7 @@ func freeze(t *testing.T, pid int) (thaw func()) {
 // ends after the stall timeout, and when the store wakes up, the upload ends
 // well.
 func TestFrozenStore(t *testing.T) {
+	t.Parallel()
 	for name, start := range realStores {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -58,7 +60,7 @@ func TestFrozenServer(t *testing.T) {
 	t.Parallel()
 	r := rehearse(t, &sandbox.Server{API: "archetype", PartSize: 0}) // for its directory
 	dir := filepath.Join("served", "own")
-	server := r.launch(t, nil, "multiput", "sandbox", "--api", "archetype", "--dir", filepath.Join(r.dir, dir), "--part-size", "2MiB", "--listen", freeAddr(t))
+	server := r.launch(t, nil, "multiput", "sandbox", "--api", "archetype", "--dir", filepath.Join(r.dir, dir), "--part-size", "2MiB", "--listen", realstore.Addr(t))
 	defer server.kill()
 	server.says(t, "export .*\n", 1)
 	env := strings.Fields(regexp.MustCompile("export (.*)").FindStringSubmatch(server.stderr.String())[1])

@@ -19,6 +19,7 @@ const acting = "\x1b\x07\u009b\u202e\r\x7f\u2066"
 
 // What a server says, and what a file is called, is drawn and nothing else.
 func TestNothingActsOnTheTerminal(t *testing.T) {
+	t.Parallel()
 	name := "x\x1b]0;owned\x07\x1b[2J\u009b2J\u202egnp.bin"
 	if runtime.GOOS == "windows" {
 		name = "x\u009b2J\u202egnp.bin" // it allows no others

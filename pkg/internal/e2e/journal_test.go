@@ -12,6 +12,7 @@ import (
 // is sent, and says what to do. A damaged one is moved aside; what is not ours,
 // or of a later version, is not touched.
 func TestJournalThatCannotBeUsed(t *testing.T) {
+	t.Parallel()
 	for what, c := range map[string]struct {
 		spoil func(b []byte) []byte
 		says  []string

@@ -136,6 +136,7 @@ func (d *doomed) again() int64 {
 // TestKillAtEveryStep kills multiput at every request that an upload makes:
 // before the server acts, and after it acted but before it answers.
 func TestKillAtEveryStep(t *testing.T) {
+	t.Parallel()
 	var server realstore.Server
 	if !testing.Short() {
 		server = realstore.MinIO(t)
@@ -218,6 +219,7 @@ func (d *doomed) at(n int, delay time.Duration, step string, both bool) {
 // can be asked how the upload ended, the next run asks, and it is done. Where
 // not, nobody can say, and that is said, again and again. No part is sent.
 func TestKillBeforeCompleteIsAnswered(t *testing.T) {
+	t.Parallel()
 	for api, asked := range map[string]bool{"archetype": false, "fileai": true, "openai": false, "upscayl": false} {
 		t.Run(api, func(t *testing.T) {
 			t.Parallel()
@@ -253,6 +255,7 @@ func TestKillBeforeCompleteIsAnswered(t *testing.T) {
 // one upload. The moments are counted in what the server sees, and a little
 // later, so that a busy machine does not move them all to the start.
 func TestKillAtRandom(t *testing.T) {
+	t.Parallel()
 	budget := *kills
 	if testing.Short() {
 		budget = min(budget, 8)

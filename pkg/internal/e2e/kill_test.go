@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
-	"net"
 	"net/url"
 	"os"
 	"os/exec"
@@ -19,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/multiput/multiput/pkg/internal/realstore"
 	"github.com/multiput/multiput/pkg/internal/s3store"
 	"github.com/multiput/multiput/pkg/provider"
 	"github.com/multiput/multiput/pkg/sandbox"
@@ -29,6 +29,7 @@ import (
 // a part whose receipt was durable is not sent again, and the object is the
 // file.
 func TestKillAtEveryWrite(t *testing.T) {
+	t.Parallel()
 	for api, args := range map[string][]string{
 		"archetype": nil,
 		"fileai":    nil,
@@ -162,7 +163,7 @@ func (r *rehearsal) startAgain(t *testing.T) {
 	// A process that another test is just starting holds a copy of the old
 	// socket until it is a program of its own.
 	var err error
-	for range 500 {
+	for range 3000 {
 		var stop func() error
 		if _, stop, err = r.server.Start(t.Context(), r.listen); err == nil {
 			r.stop = stop
@@ -173,33 +174,9 @@ func (r *rehearsal) startAgain(t *testing.T) {
 	t.Fatal(err)
 }
 
-// given are the addresses that freeAddr gave: none is given twice.
-var given sync.Map
-
-// freeAddr is an address that a server can come back to: below the ports that
-// systems give to clients, one of which might take it in between.
-func freeAddr(t *testing.T) string {
-	t.Helper()
-	for range 100 {
-		addr := fmt.Sprintf("127.0.0.1:%d", 15000+rand.IntN(15000))
-		if _, twice := given.LoadOrStore(addr, true); twice {
-			continue // another test's server may be about to come back to it
-		}
-		l, err := net.Listen("tcp", addr)
-		if err != nil {
-			continue
-		}
-		if err := l.Close(); err != nil {
-			t.Fatal(err)
-		}
-		return addr
-	}
-	t.Fatal("no port is free")
-	return ""
-}
-
 func newRehearsal(t *testing.T, api string, partSize int64) *rehearsal {
 	t.Helper()
+	takePlace(t)
 	dir := t.TempDir()
 	var (
 		s    *sandbox.Server
@@ -209,10 +186,10 @@ func newRehearsal(t *testing.T, api string, partSize int64) *rehearsal {
 	)
 	for range 10 { // another program may take the address in between
 		s = &sandbox.Server{
-			API: api, Dir: filepath.Join(dir, "served"), Key: "key-of-" + api, StoreListen: freeAddr(t),
+			API: api, Dir: filepath.Join(dir, "served"), Key: "key-of-" + api, StoreListen: realstore.Addr(t),
 			PartSize: partSize, Faults: &sandbox.Faults{},
 		}
-		if base, stop, err = s.Start(t.Context(), freeAddr(t)); err == nil {
+		if base, stop, err = s.Start(t.Context(), realstore.Addr(t)); err == nil {
 			break
 		}
 	}

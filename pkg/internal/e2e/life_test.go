@@ -28,6 +28,7 @@ import (
 // rehearse serves an API. A store of the server's is a *s3store.Store.
 func rehearse(t *testing.T, s *sandbox.Server) *rehearsal {
 	t.Helper()
+	takePlace(t)
 	r := &rehearsal{dir: t.TempDir(), server: s}
 	r.store, _ = s.Store.(*s3store.Store)
 	s.Dir, s.Key = filepath.Join(r.dir, "served"), "key-of-"+s.API+"-"+sha(t.Name())[:16]
@@ -41,9 +42,9 @@ func rehearse(t *testing.T, s *sandbox.Server) *rehearsal {
 	)
 	for range 10 { // another test may be quicker to take an address that is free
 		if before {
-			s.StoreListen = freeAddr(t)
+			s.StoreListen = realstore.Addr(t)
 		}
-		if base, stop, err = s.Start(t.Context(), freeAddr(t)); err == nil {
+		if base, stop, err = s.Start(t.Context(), realstore.Addr(t)); err == nil {
 			break
 		}
 	}

@@ -3,6 +3,7 @@ package e2e
 import (
 	"errors"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -34,6 +35,7 @@ func (r *rehearsal) disk(t *testing.T) string {
 // The disk of the journal fills up in the middle of an upload, is full when one
 // begins, and has room again: nothing that was recorded is lost.
 func TestDiskIsFull(t *testing.T) {
+	t.Parallel()
 	const part, parts = 1 << 10, 1000
 	r := newRehearsal(t, "upscayl", part)
 	dir := r.disk(t)
@@ -62,6 +64,7 @@ func TestDiskIsFull(t *testing.T) {
 
 // The state directory is read-only, from the beginning or in the middle.
 func TestReadOnlyDisk(t *testing.T) {
+	t.Parallel()
 	r := newRehearsal(t, "upscayl", 64<<10)
 	dir := r.disk(t)
 	file := r.file(t, 5*64<<10)
@@ -92,6 +95,7 @@ func TestReadOnlyDisk(t *testing.T) {
 // The state directory goes while a part is on its way: that is said, nothing is
 // completed by half, and the next run begins anew.
 func TestStateDirectoryVanishes(t *testing.T) {
+	t.Parallel()
 	r := newRehearsal(t, "upscayl", 64<<10)
 	began := r.watched(t, "put@part=3:stall=1000")
 	file := r.file(t, 5*64<<10)
@@ -116,6 +120,7 @@ func TestStateDirectoryVanishes(t *testing.T) {
 // A file that this user may not read: exit 66. Root may read all, so for root
 // somebody else tries.
 func TestUnreadableFile(t *testing.T) {
+	t.Parallel()
 	r := newRehearsal(t, "upscayl", 64<<10)
 	file := r.file(t, 1000)
 	must(t, os.Chmod(file, 0))
@@ -130,7 +135,7 @@ func TestUnreadableFile(t *testing.T) {
 	must(t, err)
 	t.Cleanup(func() { os.RemoveAll(dir) }) //nolint:errcheck // the system clears it away too
 	must(t, os.Chmod(dir, 0o777))
-	self, err := os.Executable()
+	self, err := exec.LookPath("multiput")
 	must(t, err)
 	b, err := os.ReadFile(self)
 	must(t, err)

@@ -34,6 +34,7 @@ func toxic(kind, stream string, attributes ...any) realstore.Toxic {
 // multiput has said so often enough that a part is sent again, or until it has
 // waited long enough. The upload gets through, and the object is the file.
 func TestBadNetwork(t *testing.T) {
+	t.Parallel()
 	const size = 2*realPart + 1<<20
 	// The many words of Go's net/http for a connection that is gone.
 	const broken = "reset|broken pipe|EOF|closed network connection"
@@ -91,6 +92,7 @@ func TestBadNetwork(t *testing.T) {
 // TestNetworkGone takes the way to the store down, before the first part and
 // again between two, and brings it back.
 func TestNetworkGone(t *testing.T) {
+	t.Parallel()
 	for store, start := range realStores {
 		t.Run(store, func(t *testing.T) {
 			t.Parallel()

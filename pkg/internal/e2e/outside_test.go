@@ -14,6 +14,7 @@ var state = regexp.MustCompile(`^multiput/(|journal\.db|journal\.db\.lock|journa
 // Whatever ids, keys and names a server answers with, and whatever the file is
 // called there, nothing is written but the journal and its locks.
 func TestRepliesWriteNothing(t *testing.T) {
+	t.Parallel()
 	const up = `../../../../../../escaped`
 	for what, c := range map[string]struct{ api, fault, name string }{
 		"an id":       {"openai", `create:patch={"id":"` + up + `"}`, ""},

@@ -12,6 +12,8 @@ import (
 	"slices"
 	"sync"
 	"testing"
+
+	"github.com/multiput/multiput/pkg/internal/realstore"
 )
 
 var update = flag.Bool("update", false, "write the golden files")
@@ -52,6 +54,12 @@ func run(m *testing.M) int {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
+	flag.Parse()
+	if err := flag.Set("test.parallel", "1000"); err != nil { // takePlace limits them
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	realstore.Gate = takePlace
 	os.Setenv("PATH", dir+string(filepath.ListSeparator)+os.Getenv("PATH"))
 	return m.Run()
 }
@@ -75,14 +83,38 @@ func build(dir string) error {
 	return nil
 }
 
-// sources looks at what multiput is made of, once: go test takes a result from
+// looked looks at what multiput is made of, once: go test takes a result from
 // its cache unless something has changed that a test looked at.
-var sources = sync.OnceValue(func() error {
+var looked = sync.OnceValue(func() error {
 	for _, dir := range []string{"cmd", "pkg"} {
-		err := filepath.WalkDir(filepath.Join("..", "..", "..", dir), func(string, fs.DirEntry, error) error { return nil })
+		err := filepath.WalkDir(filepath.Join("..", "..", "..", dir), func(_ string, _ fs.DirEntry, err error) error { return err })
 		if err != nil {
 			return err
 		}
 	}
 	return nil
 })
+
+// Most tests wait most of the time, so that more of them run at once than there
+// are cores. Only those that have a place do: a test that waits for a store to
+// be built has none yet.
+var (
+	places = make(chan struct{}, 8)
+	placed sync.Map // the tests that have one
+)
+
+// takePlace waits until t may run.
+func takePlace(t testing.TB) {
+	t.Helper()
+	if err := looked(); err != nil {
+		t.Fatal(err)
+	}
+	if _, has := placed.LoadOrStore(t, true); has {
+		return
+	}
+	places <- struct{}{}
+	t.Cleanup(func() {
+		placed.Delete(t)
+		<-places
+	})
+}

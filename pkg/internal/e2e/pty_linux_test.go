@@ -111,6 +111,7 @@ func (p *pty) end() (int, string) {
 // The bar fits the window, however that changes. Ctrl-C leaves it whole, what
 // follows begins on a line of its own, and the second run tells of the first.
 func TestTerminal(t *testing.T) {
+	t.Parallel()
 	r := newRehearsal(t, "archetype", 64<<10)
 	if err := r.server.Faults.Add("put@times=all:slow=200k"); err != nil {
 		t.Fatal(err)
@@ -160,6 +161,7 @@ func TestTerminal(t *testing.T) {
 // A result on the same terminal stands on a line of its own, and so does what is
 // said of a file that failed; the last line is about all of them.
 func TestSeveralAtATerminal(t *testing.T) {
+	t.Parallel()
 	r := newRehearsal(t, "archetype", 64<<10)
 	must(t, r.server.Faults.Add("put@times=all:slow=300k"))
 	file := r.file(t, 5*64<<10)
@@ -187,6 +189,7 @@ func TestSeveralAtATerminal(t *testing.T) {
 // A terminal that cannot move its cursor gets lines; one whose locale has no
 // more than ASCII gets no more.
 func TestPoorTerminals(t *testing.T) {
+	t.Parallel()
 	for name, env := range map[string]string{"dumb": "TERM=dumb", "ascii": "LC_ALL=C", "none": "MULTIPUT_PROGRESS=none"} {
 		t.Run(name, func(t *testing.T) {
 			r := newRehearsal(t, "archetype", 64<<10)

@@ -87,6 +87,7 @@ func valid(t *testing.T, s *jsonschema.Schema, out string) (objects []map[string
 
 // docs/scripts.md has a row for each event, and each of its keys in it.
 func TestEventsAreDocumented(t *testing.T) {
+	t.Parallel()
 	var events struct {
 		Defs map[string]struct{ Required []string } `json:"$defs"`
 	}
@@ -116,6 +117,7 @@ func TestEventsAreDocumented(t *testing.T) {
 
 // What is printed is what docs/schema says.
 func TestSchemas(t *testing.T) {
+	t.Parallel()
 	s := schemas(t)
 	r := newRehearsal(t, "archetype", 64<<10)
 	file, none := r.file(t, 20*64<<10), filepath.Join(r.dir, "none")
@@ -163,6 +165,7 @@ func TestSchemas(t *testing.T) {
 
 // Whatever goes wrong, with --json it is an object, and nothing else is said.
 func TestErrorsAreObjects(t *testing.T) {
+	t.Parallel()
 	s := schemas(t)
 	r := newRehearsal(t, "archetype", 64<<10)
 	file := r.file(t, 100<<10)

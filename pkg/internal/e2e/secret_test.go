@@ -43,6 +43,7 @@ func stranger(t *testing.T, s *httptest.Server) *atomic.Int32 {
 // is answered with 301, 302 or 303 may have been done, with its answer elsewhere;
 // 307 and 308 say that somebody else is to do it.
 func TestRedirectsAreRefused(t *testing.T) {
+	t.Parallel()
 	other := httptest.NewServer(nil)
 	stranger(t, other)
 	port := other.URL[strings.LastIndex(other.URL, ":"):]
@@ -129,6 +130,7 @@ func authority(t *testing.T) (file string, server tls.Certificate) {
 // A server whose certificate nobody vouches for is sent nothing, whatever is
 // said to the contrary; --cacert vouches for it.
 func TestOnlyTrustedServers(t *testing.T) {
+	t.Parallel()
 	ca, certificate := authority(t)
 	otherCA, _ := authority(t)
 	r := newRehearsal(t, "archetype", 16<<10)

@@ -122,6 +122,7 @@ complete:
 // not in the journal, not in any other file. The urls of a provider that
 // issues them once are in the journal while they are needed, and no longer.
 func TestSecretsAreNowhere(t *testing.T) {
+	t.Parallel()
 	for _, api := range append(sandbox.APIs(), "own") {
 		t.Run(api, func(t *testing.T) {
 			t.Parallel()

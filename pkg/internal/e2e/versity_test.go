@@ -25,6 +25,7 @@ import (
 // versitygw answers that it is stored. Its ETag is that of the half that came,
 // and by that multiput knows better.
 func TestHalfAPartIsStored(t *testing.T) {
+	t.Parallel()
 	for _, part := range []int{1, 2} { // before anything is known of the store's ETags, and after
 		t.Run(fmt.Sprintf("part %d", part), func(t *testing.T) {
 			t.Parallel()
@@ -192,6 +193,7 @@ var (
 // happens. Neither is tried for ever, and where there are new URLs, the upload
 // gets through.
 func TestRefusedPutsAtVersity(t *testing.T) {
+	t.Parallel()
 	const n = 4 // parts
 	for _, c := range []struct {
 		name, api string

@@ -49,24 +49,21 @@ func runProxy(tb testing.TB, bin, origin string) (*Proxy, error) {
 	if err := os.Mkdir(filepath.Join(dir, "tmp"), 0o700); err != nil {
 		return nil, fmt.Errorf("make directory: %w", err)
 	}
-	addr, err := freeAddr(tb.Context())
-	if err != nil {
-		return nil, err
-	}
+	addr := Addr(tb)
 	host, port, _ := strings.Cut(addr, ":")
 	p := &Proxy{api: "http://" + addr, tb: tb}
 	var made struct {
 		Listen string `json:"listen"`
 	}
 	args := []string{"-host", host, "-port", port, "-proxy-metrics"}
-	_, err = spawn(tb, toxiproxyTool, bin, dir, args, []string{"LOG_LEVEL=warn"}, func(ctx context.Context, server *process) error {
+	_, err := spawn(tb, toxiproxyTool, bin, dir, args, []string{"LOG_LEVEL=warn"}, func(ctx context.Context, server *process) error {
 		ctx, cancel := context.WithTimeout(ctx, startWithin)
 		defer cancel()
 		tick := time.NewTicker(20 * time.Millisecond)
 		defer tick.Stop()
 		for {
 			err := p.call(ctx, http.MethodPost, "/proxies", map[string]any{
-				"name": "store", "listen": "127.0.0.1:0", "upstream": strings.TrimPrefix(origin, "http://"), "enabled": true,
+				"name": "store", "listen": Addr(tb), "upstream": strings.TrimPrefix(origin, "http://"), "enabled": true,
 			}, &made)
 			if err == nil {
 				return nil

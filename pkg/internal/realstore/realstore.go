@@ -22,7 +22,6 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"net"
 	"net/url"
 	"os"
 	"os/exec"
@@ -38,6 +37,11 @@ import (
 
 // Region is the region that every Server signs for.
 const Region = "us-east-1"
+
+// Gate, if it is set before any test runs, is called before a server starts, and
+// after it was built: whatever limits how many tests run at once, a test that
+// waits for a build takes no place.
+var Gate func(testing.TB)
 
 // startWithin bounds the wait for a server's first good answer. It takes under
 // a second, but longer on a machine that runs other tests at the same time.
@@ -142,8 +146,11 @@ func started[S any](tb testing.TB, t tool, run func(bin string) (S, error)) S {
 	if err != nil {
 		missing(tb, fmt.Sprintf("realstore: NOT TESTED AGAINST %s: %v\nbuild it once with: %s", t.name, err, Command))
 	}
-	// A free port is found by listening and letting go, so another process may
-	// take it first. Then the server ends at once, and the next try finds another.
+	if Gate != nil {
+		Gate(tb)
+	}
+	// A program that knows nothing of our reservations may take the address
+	// first. Then the server ends at once, and the next try finds another.
 	for try := 1; ; try++ {
 		s, err := run(bin)
 		if err == nil {
@@ -184,10 +191,7 @@ func run(tb testing.TB, t tool, bin string) (Server, error) {
 			return Server{}, fmt.Errorf("make directory: %w", err)
 		}
 	}
-	addr, err := freeAddr(tb.Context())
-	if err != nil {
-		return Server{}, err
-	}
+	addr := Addr(tb)
 	s := Server{
 		Endpoint:  "http://" + addr,
 		Bucket:    "multiput-" + strings.ToLower(rand.Text()[:10]),
@@ -195,6 +199,7 @@ func run(tb testing.TB, t tool, bin string) (Server, error) {
 		SecretKey: rand.Text(),
 	}
 	args, env := t.command(addr, dir, s)
+	var err error
 	s.PID, err = spawn(tb, t, bin, dir, args, env, func(ctx context.Context, p *process) error { return waitReady(ctx, s, p) })
 	if err != nil {
 		return Server{}, err
@@ -252,19 +257,6 @@ func environ(dir string) []string {
 		}
 	}
 	return env
-}
-
-func freeAddr(ctx context.Context) (string, error) {
-	var lc net.ListenConfig
-	l, err := lc.Listen(ctx, "tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", fmt.Errorf("find a free port: %w", err)
-	}
-	addr := l.Addr().String()
-	if err := l.Close(); err != nil {
-		return "", fmt.Errorf("free port %s: %w", addr, err)
-	}
-	return addr, nil
 }
 
 // waitReady creates the bucket. That proves more than an open port: whoever
