@@ -14,7 +14,7 @@ import (
 	"github.com/multiput/multiput/pkg/sandbox"
 )
 
-var kills = flag.Int("kills", 40, "how often TestKillAtRandom kills multiput: go test ./cmd/multiput -run TestKill -v -timeout 0 -kills 5000")
+var kills = flag.Int("kills", 40, "how often TestKillAtRandom kills multiput: go test ./pkg/internal/e2e -run TestKill -v -timeout 0 -kills 5000")
 
 // world is an API with a store behind it, at which multiput is killed.
 type world struct {

@@ -19,7 +19,7 @@ import (
 // program prints: it plays the picture on a real terminal and reads the screen.
 // Rates, times and names that the provider makes up are left out.
 //
-//	go test ./cmd/multiput -run TestPicture -update
+//	go test ./pkg/internal/e2e -run TestPicture -update
 //
 // draws it anew.
 func TestPicture(t *testing.T) {
