@@ -38,7 +38,7 @@ func TestBadNetwork(t *testing.T) {
 	const size = 2*realPart + 1<<20
 	// The many words of Go's net/http for a connection that is gone.
 	const broken = "reset|broken pipe|EOF|closed network connection"
-	for name, fault := range map[string]struct {
+	faults := map[string]struct {
 		toxics []realstore.Toxic
 		again  int           // tries that must fail before it passes
 		takes  time.Duration // at least, where nothing fails
@@ -52,40 +52,45 @@ func TestBadNetwork(t *testing.T) {
 		"the answer hangs": {[]realstore.Toxic{toxic("timeout", "downstream", "timeout", 0)}, 2, 0, "no byte moved|" + broken},
 		"latency":          {[]realstore.Toxic{toxic("latency", "upstream", "latency", 300, "jitter", 100), toxic("latency", "downstream", "latency", 300)}, 0, time.Second, ""},
 		"a slow line":      {[]realstore.Toxic{toxic("bandwidth", "upstream", "rate", 8<<10)}, 0, size * time.Second / (2 * 8 << 20), ""},
-	} {
-		for store, start := range realStores {
-			t.Run(store+"/"+name, func(t *testing.T) {
-				t.Parallel()
-				r, proxy := behindProxy(t, start(t), "archetype")
-				file := r.file(t, size)
-				var remove []func()
-				for _, c := range fault.toxics {
-					remove = append(remove, proxy.Add(c))
-				}
-				began := time.Now()
-				// No faster than 16 MiB a second: a part is on its way for a while.
-				p := r.launch(t, nil, "multiput", "upload", file, "-p", "archetype", "-j", "2", "-v", "--stall-timeout", "1s", "--limit-rate", "16MiB")
-				if fault.again > 0 {
-					p.says(t, `part \d+: trying again.*(`+fault.why+")", fault.again)
-					for _, f := range remove {
-						f()
+	}
+	for store, start := range realStores {
+		t.Run(store, func(t *testing.T) {
+			t.Parallel()
+			server := start(t)
+			for name, fault := range faults {
+				t.Run(name, func(t *testing.T) {
+					t.Parallel()
+					r, proxy := behindProxy(t, server, "archetype")
+					file := r.file(t, size)
+					var remove []func()
+					for _, c := range fault.toxics {
+						remove = append(remove, proxy.Add(c))
 					}
-				}
-				if code := p.wait(t); code != 0 {
-					t.Fatalf("exit code %d\n%s", code, p.stderr.String())
-				}
-				if took := time.Since(began); took < fault.takes {
-					t.Errorf("it took %s, and with this network at least %s", took, fault.takes)
-				}
-				// The proxy counts a connection when it has closed it.
-				for late := time.Now().Add(20 * time.Second); proxy.Carried() < size; <-time.After(20 * time.Millisecond) {
-					if time.Now().After(late) {
-						t.Fatal("the parts did not go through the proxy")
+					began := time.Now()
+					// No faster than 16 MiB a second: a part is on its way for a while.
+					p := r.launch(t, nil, "multiput", "upload", file, "-p", "archetype", "-j", "2", "-v", "--stall-timeout", "1s", "--limit-rate", "16MiB")
+					if fault.again > 0 {
+						p.says(t, `part \d+: trying again.*(`+fault.why+")", fault.again)
+						for _, f := range remove {
+							f()
+						}
 					}
-				}
-				r.cmpObject(t, file)
-			})
-		}
+					if code := p.wait(t); code != 0 {
+						t.Fatalf("exit code %d\n%s", code, p.stderr.String())
+					}
+					if took := time.Since(began); took < fault.takes {
+						t.Errorf("it took %s, and with this network at least %s", took, fault.takes)
+					}
+					// The proxy counts a connection when it has closed it.
+					for late := time.Now().Add(20 * time.Second); proxy.Carried() < size; <-time.After(20 * time.Millisecond) {
+						if time.Now().After(late) {
+							t.Fatal("the parts did not go through the proxy")
+						}
+					}
+					r.cmpObject(t, file)
+				})
+			}
+		})
 	}
 }
 
