@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"errors"
 	"flag"
 	"fmt"
 	"io/fs"
@@ -55,12 +56,15 @@ func run(m *testing.M) int {
 		return 1
 	}
 	flag.Parse()
-	if err := flag.Set("test.parallel", "1000"); err != nil { // takePlace limits them
+	err = errors.Join(
+		flag.Set("test.parallel", "1000"), // takePlace limits them
+		os.Setenv("PATH", dir+string(filepath.ListSeparator)+os.Getenv("PATH")),
+	)
+	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
 	realstore.Gate = takePlace
-	os.Setenv("PATH", dir+string(filepath.ListSeparator)+os.Getenv("PATH"))
 	return m.Run()
 }
 

@@ -13,13 +13,14 @@ import (
 // meanwhile. And no client is: systems take their ports from 32768 on.
 func Addr(tb testing.TB) string {
 	tb.Helper()
+	var on net.ListenConfig
 	for range 1000 {
 		addr := fmt.Sprintf("127.0.0.1:%d", 15000+rand.IntN(15000))
-		reserved, err := net.ListenPacket("udp", addr)
+		reserved, err := on.ListenPacket(tb.Context(), "udp", addr)
 		if err != nil {
 			continue // another test has it
 		}
-		l, err := net.Listen("tcp", addr)
+		l, err := on.Listen(tb.Context(), "tcp", addr)
 		if err != nil {
 			reserved.Close()
 			continue // a program has it that knows nothing of this

@@ -38,9 +38,9 @@ import (
 // Region is the region that every Server signs for.
 const Region = "us-east-1"
 
-// Gate, if it is set before any test runs, is called before a server starts, and
-// after it was built: whatever limits how many tests run at once, a test that
-// waits for a build takes no place.
+// Gate limits how many tests run at once: if it is set, before any test runs, it
+// is called when a server is built and about to start. So a test that waits for a
+// build takes no place.
 var Gate func(testing.TB)
 
 // startWithin bounds the wait for a server's first good answer. It takes under
