@@ -18,9 +18,10 @@ import (
 	"strings"
 	"time"
 
-	"github.com/dustin/go-humanize"
 	"github.com/spf13/pflag"
 	"github.com/spf13/viper"
+
+	"github.com/multiput/multiput/pkg/internal/size"
 )
 
 // Config is everything that habit decides.
@@ -279,16 +280,13 @@ func oneOf(s string, values ...string) error {
 	return fmt.Errorf("%q is none of %s", s, strings.Join(values, ", "))
 }
 
-// ParseSize reads 8MiB, 1.5GB, 500k or plain bytes. Empty is 0.
+// ParseSize reads a size as flags, variables and the file have it: 8MiB, 1.5GB,
+// 500k or plain bytes. Empty is 0.
 func ParseSize(s string) (int64, error) {
 	if s == "" {
 		return 0, nil
 	}
-	n, err := humanize.ParseBytes(s)
-	if err != nil || n > 1<<62 {
-		return 0, fmt.Errorf("%q is no size (such as 8MiB, 1.5GB, 500k)", s)
-	}
-	return int64(n), nil
+	return size.Parse(s, size.Decimal)
 }
 
 // WantsJSON reports whether a command line that was not read yet, or the

@@ -11,6 +11,8 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+
+	"github.com/multiput/multiput/pkg/internal/size"
 )
 
 // Faults are what goes wrong on demand. The zero value has none. It is safe
@@ -321,13 +323,13 @@ func argBytes(f *fault, arg string, given bool) (err error) {
 		f.bytes = math.MaxInt64
 	}
 	if given {
-		f.bytes, err = parseSize(arg)
+		f.bytes, err = size.Parse(arg, size.Decimal)
 	}
 	return err
 }
 
 func argRate(f *fault, arg string, _ bool) (err error) {
-	if f.bytes, err = parseSize(arg); err == nil && f.bytes == 0 {
+	if f.bytes, err = size.Parse(arg, size.Decimal); err == nil && f.bytes == 0 {
 		err = errors.New("a rate is bytes a second, such as 100k, and above 0")
 	}
 	return err
@@ -421,18 +423,6 @@ func parseStatus(s string) (int, error) {
 		return 0, fmt.Errorf("%q is no status of a reply: 200 to 599", s)
 	}
 	return n, nil
-}
-
-// parseSize reads 100, 64k, 1.5MB or 8MiB.
-func parseSize(s string) (int64, error) {
-	number := strings.TrimRight(s, "kKMGiB")
-	units := map[string]float64{"": 1, "B": 1, "k": 1e3, "K": 1e3, "kB": 1e3, "KB": 1e3, "KiB": 1 << 10, "M": 1e6, "MB": 1e6, "MiB": 1 << 20, "G": 1e9, "GB": 1e9, "GiB": 1 << 30}
-	unit, ok := units[s[len(number):]]
-	n, err := strconv.ParseFloat(number, 64)
-	if !ok || err != nil || !(n >= 0) || n*unit > math.MaxInt64/2 {
-		return 0, fmt.Errorf("%q is no size: 100, 64k, 1.5MB or 8MiB", s)
-	}
-	return int64(n * unit), nil
 }
 
 // merge applies a JSON merge patch (RFC 7396).

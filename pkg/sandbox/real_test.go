@@ -6,9 +6,9 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/multiput/multiput/pkg/internal/realstore"
+	"github.com/multiput/multiput/pkg/internal/s3store"
 	"github.com/multiput/multiput/pkg/sandbox"
-	"github.com/multiput/multiput/pkg/sandbox/realstore"
-	"github.com/multiput/multiput/pkg/sandbox/s3store"
 )
 
 // realPart is the least that S3 takes.

@@ -13,6 +13,8 @@ import (
 	"strings"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/multiput/multiput/pkg/internal/size"
 )
 
 // MaxFile is the most bytes of a manifest.
@@ -147,12 +149,14 @@ func (m *Manifest) read(n node) {
 		"auth":    func(v node) { m.auth = &auth{}; step(m.auth.keys())(v); m.auth.check(v) },
 		"headers": func(v node) { m.headers = v.headers() },
 		"limits": step(map[string]func(node){
-			"min_size": func(v node) { m.limits.MinSize = v.size(asSmaller) },
-			"max_size": func(v node) { m.limits.MaxSize = v.size(asLarger) },
+			// A vendor's 8 GB may be 8·10^9 or 8·2^30 bytes: refuse only what
+			// both readings refuse.
+			"min_size": func(v node) { m.limits.MinSize = v.size(size.Decimal) },
+			"max_size": func(v node) { m.limits.MaxSize = v.size(size.Binary) },
 			"url_life": func(v node) { m.limits.URLLife = v.duration() },
 			"part": step(map[string]func(node){
-				"min":   func(v node) { m.limits.MinPart = v.size(refused) },
-				"max":   func(v node) { m.limits.MaxPart = v.size(refused) },
+				"min":   func(v node) { m.limits.MinPart = v.size(size.Exact) },
+				"max":   func(v node) { m.limits.MaxPart = v.size(size.Exact) },
 				"count": func(v node) { m.limits.MaxParts = v.count() },
 			}),
 		}),

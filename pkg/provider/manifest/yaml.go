@@ -11,6 +11,8 @@ import (
 
 	"github.com/itchyny/gojq"
 	"go.yaml.in/yaml/v3"
+
+	"github.com/multiput/multiput/pkg/internal/size"
 )
 
 // node is a place in a manifest, and where what is wrong with it is told.
@@ -163,16 +165,19 @@ func (n node) duration() time.Duration {
 }
 
 // size reads bytes, as a number or as text with a unit.
-func (n node) size(l looseness) int64 {
+func (n node) size(r size.Reading) int64 {
 	if n.Kind != yaml.ScalarNode {
 		n.fail("is %s; a size belongs here", n.kind())
 		return 0
 	}
-	size, err := parseSize(n.Value, l)
+	b, err := size.Parse(n.Value, r)
+	if err == nil && b == 0 {
+		err = errors.New("is 0; a size above 0 belongs here")
+	}
 	if err != nil {
 		n.fail("%v", err)
 	}
-	return size
+	return b
 }
 
 // expr reads a jq expression.

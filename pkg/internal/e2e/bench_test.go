@@ -1,0 +1,324 @@
+package e2e
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/multiput/multiput/pkg/provider"
+	"github.com/multiput/multiput/pkg/sandbox"
+)
+
+// The benchmarks run multiput as a process of its own, built as a release is,
+// against a server in this process that throws the bytes away. Their figures
+// are explained in docs/performance.md.
+
+// built is the program under measurement.
+var built = sync.OnceValues(func() (string, error) {
+	dir, err := os.MkdirTemp("", "multiput-bench")
+	if err != nil {
+		return "", err
+	}
+	bin := filepath.Join(dir, "multiput")
+	cmd := exec.Command("go", "build", "-trimpath", "-ldflags=-s -w", "-o", bin, "../../../cmd/multiput")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("%w: %s", err, out)
+	}
+	return bin, nil
+})
+
+// measured is one run of a process.
+type measured struct {
+	wall, cpu time.Duration
+	peak      int64 // bytes of resident memory; 0 where the system does not tell
+}
+
+func measure(b *testing.B, env []string, name string, args ...string) measured {
+	b.Helper()
+	cmd := exec.CommandContext(b.Context(), name, args...)
+	cmd.Env = env
+	var talk strings.Builder
+	cmd.Stderr = &talk
+	start := time.Now()
+	if err := cmd.Run(); err != nil {
+		b.Fatalf("%s: %v\n%s", name, err, talk.String())
+	}
+	s := cmd.ProcessState
+	return measured{time.Since(start), s.UserTime() + s.SystemTime(), peakMemory(s)}
+}
+
+// bench is multiput against a sandbox that keeps nothing.
+type bench struct {
+	*rehearsal
+	bin   string
+	onPut atomic.Pointer[chan time.Time] // is told when a part arrives
+}
+
+func newBench(b *testing.B, api string, partSize int64) *bench {
+	b.Helper()
+	bin, err := built()
+	if err != nil {
+		b.Fatal(err)
+	}
+	dir := b.TempDir()
+	r := &bench{bin: bin}
+	s := &sandbox.Server{API: api, Dir: filepath.Join(dir, "served"), Key: "key", PartSize: partSize, Discard: true, Integrity: "none"}
+	s.Before = func(q sandbox.Request) {
+		if c := r.onPut.Load(); c != nil && q.Step == sandbox.StepPut {
+			*c <- time.Now()
+		}
+	}
+	base, stop, err := s.Start(b.Context(), "")
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { stop() }) //nolint:errcheck // a benchmark
+	m, err := provider.Load(api)
+	if err != nil {
+		b.Fatal(err)
+	}
+	r.rehearsal = &rehearsal{dir: dir, server: s, env: append(os.Environ(),
+		"XDG_STATE_HOME="+dir, "XDG_CONFIG_HOME="+dir, "NO_PROXY=*",
+		m.KeyEnv()+"="+s.Key, "MULTIPUT_"+strings.ToUpper(api)+"_BASE_URL="+base,
+	)}
+	return r
+}
+
+// sparse makes a file without blocks: reading it costs no disk.
+func (r *bench) sparse(b *testing.B, size int64) string {
+	b.Helper()
+	path := filepath.Join(r.dir, "sparse-"+strconv.FormatInt(size, 10))
+	f, err := os.Create(path)
+	if err == nil {
+		err = errors.Join(f.Truncate(size), f.Close())
+	}
+	if err != nil {
+		b.Fatal(err)
+	}
+	return path
+}
+
+// BenchmarkMemory measures the peak resident memory of an upload of a 10 GiB
+// sparse file, and how it grows with parts and size.
+func BenchmarkMemory(b *testing.B) {
+	for _, c := range []struct {
+		name, api string
+		part      int64
+		size      int64
+		args      []string
+	}{
+		{"raw/1GiB/64MiB", "archetype", 64 << 20, 1 << 30, nil},
+		{"raw/10GiB/64MiB", "archetype", 64 << 20, 10 << 30, nil},
+		{"raw/10GiB/1MiB", "archetype", 1 << 20, 10 << 30, nil},
+		// The form-data API takes no more than 8 GB.
+		{"form/1GiB/64MiB", "openai", 0, 1 << 30, []string{"--set", "purpose=batch"}},
+		{"form/8GB/64MiB", "openai", 0, 8e9, []string{"--set", "purpose=batch"}},
+	} {
+		b.Run(c.name, func(b *testing.B) {
+			r := newBench(b, c.api, c.part)
+			file := r.sparse(b, c.size)
+			b.SetBytes(c.size)
+			for b.Loop() {
+				m := measure(b, r.env, r.bin, append([]string{"upload", file, "-p", c.api, "-j", "8", "-q"}, c.args...)...)
+				b.ReportMetric(float64(m.peak)/(1<<20), "peak-MiB")
+			}
+		})
+	}
+}
+
+// BenchmarkThroughput sends 4 GiB to a server that throws it away: with curl,
+// eight parts at once, and with multiput, verification off and on. The server
+// takes half of the machine, and the same half in each case.
+func BenchmarkThroughput(b *testing.B) {
+	const size, part = 4 << 30, 64 << 20
+	r := newBench(b, "archetype", part)
+	file := r.sparse(b, size)
+	sink := discard(b, part)
+	warm(b, file)
+	b.Run("curl", func(b *testing.B) {
+		if _, err := exec.LookPath("curl"); err != nil {
+			b.Skip("curl is not installed")
+		}
+		pieces := r.pieces(b, part)
+		b.SetBytes(size)
+		for b.Loop() {
+			// Eight curls at once, each of which sends an eighth over one connection.
+			args := strings.Repeat(fmt.Sprintf(" -T %s %s/", pieces, sink), size/part/8)
+			measure(b, os.Environ(), "sh", "-c", strings.Repeat("curl -s"+args+" & ", 8)+"wait")
+		}
+	})
+	for _, checksum := range []string{"off", "auto"} {
+		b.Run("multiput/checksum="+checksum, func(b *testing.B) {
+			b.SetBytes(size)
+			for b.Loop() {
+				measure(b, r.env, r.bin, "upload", file, "-p", "archetype", "--base-url", sink, "-j", "8", "-q", "--checksum", checksum)
+			}
+		})
+	}
+}
+
+// warm reads a file once: the first reading of 4 GiB, if only of nothing, costs
+// more than sending them, and curl sends a file of one part again and again.
+func warm(b *testing.B, path string) {
+	b.Helper()
+	f, err := os.Open(path)
+	if err == nil {
+		_, err = io.Copy(io.Discard, f)
+		err = errors.Join(err, f.Close())
+	}
+	if err != nil {
+		b.Fatal(err)
+	}
+}
+
+// pieces is a sparse file of one part's size.
+func (r *bench) pieces(b *testing.B, part int64) string { return r.sparse(b, part) }
+
+// discard is an HTTP server that reads and forgets, with as much of Archetype's
+// API in front as an upload needs.
+func discard(b *testing.B, part int64) string {
+	b.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		b.Fatal(err)
+	}
+	origin := "http://" + l.Addr().String()
+	mux := http.NewServeMux()
+	mux.HandleFunc("PUT /", func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("ETag", `"opaque"`)
+		io.Copy(io.Discard, r.Body) //nolint:errcheck // a benchmark
+	})
+	mux.HandleFunc("POST /files/uploads/initiate", func(w http.ResponseWriter, r *http.Request) {
+		var q struct {
+			Size int64 `json:"num_bytes"`
+		}
+		if err := json.NewDecoder(r.Body).Decode(&q); err != nil {
+			b.Error(err)
+		}
+		var parts []map[string]any
+		for off := int64(0); off < q.Size; off += part {
+			n := len(parts) + 1
+			parts = append(parts, map[string]any{
+				"part_number": n, "url": fmt.Sprintf("%s/%d", origin, n), "offset": off, "length": min(part, q.Size-off),
+				"expires_at": time.Now().Add(time.Hour).Format(time.RFC3339),
+			})
+		}
+		answer(b, w, map[string]any{
+			"upload_id": "u", "file_uid": "f", "file_name": "n", "total_bytes": q.Size, "num_parts": len(parts),
+			"is_resume": false, "integrity_algorithm": "none", "parts": parts,
+		})
+	})
+	mux.HandleFunc("POST /files/uploads/u/parts/checkpoint", func(w http.ResponseWriter, _ *http.Request) {
+		answer(b, w, map[string]any{"num_checkpointed": 1})
+	})
+	mux.HandleFunc("POST /files/uploads/u/complete", func(w http.ResponseWriter, _ *http.Request) {
+		answer(b, w, map[string]any{"file_uid": "f", "file_name": "n", "num_bytes": 0, "file_status": "Registered", "file_attributes": map[string]any{}})
+	})
+	s := &http.Server{ReadHeaderTimeout: time.Minute, Handler: mux}
+	go s.Serve(l) //nolint:errcheck // ends with the benchmark
+	b.Cleanup(func() { s.Close() })
+	return origin
+}
+
+func answer(b *testing.B, w http.ResponseWriter, v any) {
+	w.Header().Set("Content-Type", "application/json")
+	if err := json.NewEncoder(w).Encode(v); err != nil {
+		b.Error(err)
+	}
+}
+
+// BenchmarkManyParts sends 10,000 parts of 64 KiB and of 1 MiB.
+func BenchmarkManyParts(b *testing.B) {
+	for _, part := range []int64{64 << 10, 1 << 20} {
+		b.Run(fmt.Sprintf("%dKiB", part>>10), func(b *testing.B) {
+			r := newBench(b, "fileai", part)
+			file := r.sparse(b, 10000*part)
+			b.SetBytes(10000 * part)
+			for b.Loop() {
+				m := measure(b, r.env, r.bin, "upload", file, "-p", "fileai", "-j", "8", "-q")
+				b.ReportMetric(float64(m.peak)/(1<<20), "peak-MiB")
+				b.ReportMetric(m.cpu.Seconds(), "cpu-s")
+			}
+		})
+	}
+}
+
+// BenchmarkResume is the time from the start of the process to the first byte
+// of the one part that is missing of 10,000.
+func BenchmarkResume(b *testing.B) {
+	const part = 16 << 10
+	r := newBench(b, "fileai", part)
+	file := r.sparse(b, 10000*part)
+	var first time.Duration
+	for b.Loop() {
+		b.StopTimer()
+		// The test binary stands for a multiput that is killed.
+		cmd := exec.CommandContext(b.Context(), "multiput", "upload", file, "-p", "fileai", "-q", "--restart")
+		cmd.Env = append(r.env, killEnv+"=receipt=9999+")
+		if err := cmd.Run(); err == nil {
+			b.Fatal("it was not killed")
+		}
+		start := time.Now()
+		arrived := make(chan time.Time, 2)
+		r.onPut.Store(&arrived)
+		b.StartTimer()
+		measure(b, r.env, r.bin, "upload", file, "-p", "fileai", "-q")
+		first += (<-arrived).Sub(start)
+		if len(arrived) > 0 {
+			b.Fatal("more than the missing part was sent")
+		}
+		r.onPut.Store(nil)
+	}
+	b.ReportMetric(float64(first.Milliseconds())/float64(b.N), "ms-to-first-part")
+}
+
+// BenchmarkStart is what a process costs before it does anything.
+func BenchmarkStart(b *testing.B) {
+	bin, err := built()
+	if err != nil {
+		b.Fatal(err)
+	}
+	for b.Loop() {
+		measure(b, os.Environ(), bin, "version")
+	}
+}
+
+// BenchmarkSmallFile uploads 1 KiB: three round trips on loopback, and all that
+// multiput adds to them.
+func BenchmarkSmallFile(b *testing.B) {
+	for _, api := range provider.Names() {
+		if api == "sandbox" {
+			continue
+		}
+		b.Run(api, func(b *testing.B) {
+			r := newBench(b, api, 0)
+			file := r.sparse(b, 1<<10)
+			args := []string{"upload", file, "-p", api, "-q"}
+			if api == "openai" {
+				args = append(args, "--set", "purpose=batch")
+			}
+			var served time.Duration
+			for b.Loop() {
+				before := len(r.server.Requests())
+				measure(b, r.env, r.bin, args...)
+				for _, q := range r.server.Requests()[before:] {
+					served += q.Took
+				}
+			}
+			b.ReportMetric(float64(served.Nanoseconds())/float64(b.N), "served-ns/op")
+		})
+	}
+}

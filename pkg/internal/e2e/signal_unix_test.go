@@ -1,0 +1,272 @@
+//go:build unix
+
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/gofrs/flock"
+
+	"github.com/multiput/multiput/pkg/sandbox"
+)
+
+// soon is how long a process that was told to end may take: much less than what
+// it would wait for otherwise, and enough for a machine that runs other tests.
+const soon = 20 * time.Second
+
+// A first signal ends multiput soon, whatever it is at, with the line that says
+// how to go on; what arrived until then is not sent again.
+func TestFirstSignal(t *testing.T) {
+	t.Parallel()
+	const part, size = 64 << 10, 5 * 64 << 10
+	for what, c := range map[string]struct {
+		api    string
+		faults []string
+		args   []string
+		until  func(t *testing.T, p *running, began <-chan sandbox.Request)
+		lock   bool   // another process holds the journal by then
+		stored string // what is said of it
+		again  int    // how many parts the next run sends
+	}{
+		"a part is on its way": {faults: []string{"put@part=3:slow=64k"}, until: begun(sandbox.StepPut, 3), stored: "3 of 5 parts are stored.", again: 2},
+		"a part stands still":  {faults: []string{"put@part=3:stall=1000"}, until: begun(sandbox.StepPut, 3), stored: "2 of 5 parts are stored.", again: 3},
+		"its answer does":      {faults: []string{"put@part=3:stall-late"}, until: begun(sandbox.StepPut, 3), stored: "2 of 5 parts are stored.", again: 3},
+		"a part waits to be sent again": {faults: []string{"put@part=3:status=503,retry-after=120"}, args: []string{"-v"},
+			until: said("trying again in"), stored: "2 of 5 parts are stored.", again: 3},
+		"create stands still": {faults: []string{"create:stall"}, until: begun(sandbox.StepCreate, 0), stored: "nothing was sent yet.", again: 5},
+		"create waits to be asked again": {faults: []string{"create:status=429,retry-after=120"}, args: []string{"-v"},
+			until: said("trying again in"), stored: "nothing was sent yet.", again: 5},
+		"new URLs are asked for": {api: "archetype", faults: []string{"put@part=3:expire", "presign:stall"},
+			until: begun(sandbox.StepPresign, 0), stored: "2 of 5 parts are stored.", again: 3},
+		"a checkpoint stands still": {api: "archetype", faults: []string{"checkpoint@times=all:stall"}, args: []string{"--limit-rate", "100k"},
+			until: begun(sandbox.StepCheckpoint, 0), again: -1},
+		"complete is under way": {faults: []string{"complete:stall"}, until: begun(sandbox.StepComplete, 0), stored: "5 of 5 parts are stored.", again: 0},
+		"complete waits to be sent again": {faults: []string{"complete:status=429,retry-after=120"}, args: []string{"-v"},
+			until: said("trying again in"), stored: "5 of 5 parts are stored.", again: 0},
+		"the journal is held by another, for the plan":  {faults: []string{"create:status=503"}, until: begun(sandbox.StepCreate, 0), lock: true, stored: "nothing was sent yet.", again: 5},
+		"the journal is held by another, for a receipt": {faults: []string{"put@part=3:slow=64k"}, until: begun(sandbox.StepPut, 3), lock: true, stored: "2 of 5 parts are stored.", again: 3},
+	} {
+		signals := []syscall.Signal{syscall.SIGINT}
+		if what == "a part is on its way" {
+			signals = append(signals, syscall.SIGTERM, syscall.SIGHUP)
+		}
+		for _, sig := range signals {
+			t.Run(fmt.Sprintf("%s, %s", what, sig), func(t *testing.T) {
+				t.Parallel()
+				api := c.api
+				if api == "" {
+					api = "upscayl"
+				}
+				r := newRehearsal(t, api, part)
+				began := r.watched(t, c.faults...)
+				file := r.file(t, size)
+				args := append([]string{"upload", file, "-p", api, "-j", "1"}, c.args...)
+				p := r.start(t, args...)
+				c.until(t, p, began)
+				release := func() {}
+				if c.lock {
+					release = r.hold(t)
+				}
+				must(t, p.Process.Signal(sig))
+				if code := p.ends(t, soon); code != exitSignaled+int(sig) {
+					t.Errorf("exit code %d: %s", code, &p.talk)
+				}
+				line := "interrupted: " + c.stored
+				if c.stored != "" && c.stored != "nothing was sent yet." {
+					line += " Run the same command again to continue."
+				}
+				if !strings.Contains(p.talk.String(), line) || p.out.String() != "" {
+					t.Errorf("it said %s%s", &p.out, &p.talk)
+				}
+				if left := r.server.Faults.Unfired(); len(left) > 0 {
+					t.Errorf("these did not happen: %v", left)
+				}
+				r.server.Faults.Clear()
+				release()
+				before := r.puts()
+				if _, talk, code := r.said(t, args...); code != 0 {
+					t.Fatalf("the next run: exit code %d: %s", code, talk)
+				}
+				if n := r.puts() - before; n != c.again && c.again >= 0 {
+					t.Errorf("the next run sent %d parts, want %d", n, c.again)
+				}
+				r.cmpObject(t, file)
+			})
+		}
+	}
+}
+
+func begun(step string, part int) func(*testing.T, *running, <-chan sandbox.Request) {
+	return func(t *testing.T, _ *running, began <-chan sandbox.Request) {
+		t.Helper()
+		await(t, began, step, part)
+	}
+}
+
+func said(text string) func(*testing.T, *running, <-chan sandbox.Request) {
+	return func(t *testing.T, p *running, _ <-chan sandbox.Request) {
+		t.Helper()
+		p.talk.await(t, text)
+	}
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// journal is where the journal of a rehearsal is.
+func (r *rehearsal) journal() string { return filepath.Join(r.dir, "multiput", "journal.db") }
+
+// hold takes the lock of the journal, as another process does that writes to
+// it, and keeps it.
+func (r *rehearsal) hold(t *testing.T) (release func()) {
+	t.Helper()
+	l := flock.New(r.journal() + ".lock")
+	must(t, os.MkdirAll(filepath.Dir(r.journal()), 0o700))
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	if ok, err := l.TryLockContext(ctx, time.Millisecond); err != nil || !ok {
+		t.Fatalf("lock the journal: %v", err)
+	}
+	return func() { must(t, l.Unlock()) }
+}
+
+// A second signal ends it at once: in less than what is under way gets after the
+// first. A machine that runs other tests may be too slow for that at times.
+func TestSecondSignal(t *testing.T) {
+	t.Parallel()
+	for _, second := range []syscall.Signal{syscall.SIGTERM, syscall.SIGHUP} {
+		t.Run(second.String(), func(t *testing.T) {
+			t.Parallel()
+			for try := 1; ; try++ {
+				took := secondSignal(t, second)
+				if took < 1900*time.Millisecond {
+					return
+				}
+				if try == 5 {
+					t.Fatalf("it took %s, %d times", took, try)
+				}
+			}
+		})
+	}
+}
+
+// secondSignal reports how long multiput took to end.
+func secondSignal(t *testing.T, second syscall.Signal) time.Duration {
+	t.Helper()
+	r := newRehearsal(t, "upscayl", 64<<10)
+	began := r.watched(t, "put@part=3:stall")
+	file := r.file(t, 5*64<<10)
+	p := r.start(t, "upload", file, "-p", "upscayl", "-j", "1")
+	await(t, began, sandbox.StepPut, 3)
+	start := time.Now()
+	must(t, p.Process.Signal(syscall.SIGINT))
+	must(t, p.Process.Signal(second))
+	code := p.ends(t, soon)
+	took := time.Since(start)
+	if code != exitSignaled+int(second) && code != exitSignaled+int(syscall.SIGINT) {
+		t.Errorf("exit code %d: %s", code, &p.talk)
+	}
+	before := r.puts()
+	if _, talk, code := r.said(t, "upload", file, "-p", "upscayl", "-j", "1"); code != 0 || r.puts()-before != 3 {
+		t.Errorf("the next run: exit code %d, %d parts: %s", code, r.puts()-before, talk)
+	}
+	r.cmpObject(t, file)
+	return took
+}
+
+// The sandbox in this process goes on until what is on its way has arrived.
+func TestSignalInTheSandbox(t *testing.T) {
+	t.Parallel()
+	r := newRehearsal(t, "archetype", 64<<10)
+	file := r.file(t, 20_000_000)
+	p := r.start(t, "upload", file, "-p", "sandbox", "--limit-rate", "8MB", "-j", "1")
+	p.talk.await(t, "% (1 of 3 parts)")
+	must(t, p.Process.Signal(syscall.SIGINT))
+	if code := p.ends(t, soon); code != 130 || !strings.Contains(p.talk.String(), " of 3 parts are stored. Run the same command again to continue.") {
+		t.Errorf("exit code %d: %s", code, &p.talk)
+	}
+	out, talk, code := r.said(t, "upload", file, "-p", "sandbox", "--jq", ".parts_reused >= 1, .result")
+	reused, path, _ := strings.Cut(strings.TrimSpace(out), "\n")
+	if code != 0 || reused != "true" {
+		t.Fatalf("the next run: exit code %d: %s%s", code, out, talk)
+	}
+	want, err := os.ReadFile(file)
+	must(t, err)
+	got, err := os.ReadFile(path)
+	must(t, err)
+	if string(got) != string(want) {
+		t.Error("the object is not the file")
+	}
+}
+
+// What nohup has ignored stays ignored.
+func TestNohup(t *testing.T) {
+	t.Parallel()
+	r := newRehearsal(t, "upscayl", 64<<10)
+	began := r.watched(t, "put@part=3:slow=64k")
+	file := r.file(t, 5*64<<10)
+	q := &running{Cmd: r.command(t, "upload", file, "-p", "upscayl", "-j", "1"), done: make(chan error, 1)}
+	q.Path, q.Args = "/bin/sh", append([]string{"sh", "-c", `trap '' HUP; exec multiput "$@"`, "sh"}, q.Args[1:]...)
+	q.Stdout, q.Stderr = &q.out, &q.talk
+	q.begin(t)
+	await(t, began, sandbox.StepPut, 3)
+	must(t, q.Process.Signal(syscall.SIGHUP))
+	if code := q.ends(t, time.Minute); code != 0 {
+		t.Errorf("exit code %d: %s", code, &q.talk)
+	}
+}
+
+// Nobody reads stderr any more, as after `2>&1 >/dev/null | head -1`: it goes
+// on. Nobody reads stdout: the result is kept for the next run.
+func TestClosedPipes(t *testing.T) {
+	t.Parallel()
+	for _, which := range []string{"stderr", "stdout", "both"} {
+		t.Run(which, func(t *testing.T) {
+			r := newRehearsal(t, "upscayl", 64<<10)
+			began := r.watched(t, "put@part=3:slow=64k")
+			file := r.file(t, 5*64<<10)
+			args := []string{"upload", file, "-p", "upscayl", "-j", "1", "-v"}
+			p := &running{Cmd: r.command(t, args...), done: make(chan error, 1)}
+			p.Stdout, p.Stderr = &p.out, &p.talk
+			reader, writer, err := os.Pipe()
+			must(t, err)
+			if which != "stdout" {
+				p.Stderr = writer
+			}
+			if which != "stderr" {
+				p.Stdout = writer
+			}
+			p.begin(t)
+			must(t, writer.Close())
+			if which != "stdout" {
+				_, err = reader.Read(make([]byte, 1)) // the first of it is read
+				must(t, err)
+			}
+			await(t, began, sandbox.StepPut, 3)
+			must(t, reader.Close())
+			code := p.ends(t, time.Minute)
+			if want := map[bool]int{true: 0, false: exitOutput}[which == "stderr"]; code != want {
+				t.Errorf("exit code %d, want %d: %s", code, want, &p.talk)
+			}
+			before := len(r.server.Requests())
+			r.cmpObject(t, file)
+			if which == "stderr" {
+				return
+			}
+			if out, talk, code := r.said(t, args...); code != 0 || len(strings.Fields(out)) != 1 || len(r.server.Requests()) != before {
+				t.Errorf("the next run: exit code %d, %d requests more: %s%s", code, len(r.server.Requests())-before, out, talk)
+			}
+		})
+	}
+}
