@@ -25,7 +25,7 @@ func completions(c *cobra.Command) {
 	}
 	complete(c, "provider", completeProvider)
 	complete(c, "set", completeSet)
-	for _, name := range []string{"part-size", "limit-rate", "retries", "stall-timeout", "base-url", "name", "content-type", "jq", "listen", "store-listen", "url-life", "fault"} {
+	for _, name := range []string{"part-size", "limit-rate", "retries", "retry-for", "stall-timeout", "base-url", "name", "content-type", "jq", "listen", "store-listen", "url-life", "fault"} {
 		complete(c, name, cobra.NoFileCompletions)
 	}
 	for _, sub := range c.Commands() {

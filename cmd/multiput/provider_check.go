@@ -51,7 +51,7 @@ done. The key is found as for any upload.`,
 	f.StringVar(&o.name, "name", "multiput-check.txt", "with --live: `NAME` of the file")
 	all := pflag.NewFlagSet("", pflag.ContinueOnError)
 	config.Flags(all)
-	for _, name := range []string{"content-type", "retries", "stall-timeout", "cacert", "api-key-file", "api-key-command"} {
+	for _, name := range []string{"content-type", "retries", "retry-for", "stall-timeout", "cacert", "api-key-file", "api-key-command"} {
 		f.AddFlag(all.Lookup(name))
 	}
 	return c

@@ -240,13 +240,28 @@ func (a *app) open(ctx context.Context, cfg config.Config, m *manifest.Manifest,
 		stop()
 		return nil, func() {}, err
 	}
-	policy := transport.DefaultPolicy
-	policy.Retries = cfg.Retries
 	return &upload.Uploader{
 		Provider: p, Target: p.Target(upload.File{}), Journal: a.journal(cfg.Journal),
-		Concurrency: cfg.Concurrency, PartSize: cfg.PartSize, Retry: policy, Rate: cfg.LimitRate,
+		Concurrency: cfg.Concurrency, PartSize: cfg.PartSize, Retry: policyOf(cfg), Rate: cfg.LimitRate,
 		Checksum: checksums[cfg.Checksum],
 	}, stop, nil
+}
+
+// policyOf is how requests are retried.
+func policyOf(cfg config.Config) transport.Policy {
+	p := transport.DefaultPolicy
+	p.Patience = cfg.RetryFor
+	switch cfg.Retries {
+	case config.AutoRetries:
+	case 0:
+		p.Retries = -1
+	default:
+		p.Retries = cfg.Retries
+	}
+	if p.Patience == 0 && p.Retries == 0 {
+		p.Retries = -1
+	}
+	return p
 }
 
 // knownBases refuses an address for a provider that there is not: with a

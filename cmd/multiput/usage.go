@@ -21,7 +21,7 @@ var flagGroups = []struct {
 }{
 	{"Where to", []string{"provider", "set", "base-url", "name", "content-type"}},
 	{"How", []string{
-		"concurrency", "part-size", "limit-rate", "retries", "stall-timeout", "checksum", "restart", "dry-run", "size", "files-from",
+		"concurrency", "part-size", "limit-rate", "retries", "retry-for", "stall-timeout", "checksum", "restart", "dry-run", "size", "files-from",
 	}},
 	{"Access", []string{"api-key-file", "api-key-command", "cacert"}},
 	{"What is said", []string{"progress", "json", "jq", "quiet", "verbose"}},

@@ -27,10 +27,11 @@ import (
 // Config is everything that habit decides.
 type Config struct {
 	Provider      string
-	Concurrency   int   // parts at once; 0: auto
-	PartSize      int64 // bytes; 0: whatever suits
-	LimitRate     int64 // bytes per second; 0: none
-	Retries       int
+	Concurrency   int           // parts at once; 0: auto
+	PartSize      int64         // bytes; 0: whatever suits
+	LimitRate     int64         // bytes per second; 0: none
+	Retries       int           // of one request; AutoRetries: as many as RetryFor allows
+	RetryFor      time.Duration // 0: Retries alone count
 	StallTimeout  time.Duration
 	Checksum      string // auto, require or off
 	Progress      string // auto, bar, plain, json or none
@@ -85,10 +86,13 @@ type UsageError struct{ Err error }
 func (e *UsageError) Error() string { return e.Err.Error() }
 func (e *UsageError) Unwrap() error { return e.Err }
 
+// AutoRetries leaves the number of retries to Config.RetryFor.
+const AutoRetries = -1
+
 // habits are the flags that a config key and a MULTIPUT_ variable stand for
 // too. Those that describe one run are not among them.
 var habits = []string{
-	"provider", "concurrency", "part-size", "limit-rate", "retries", "stall-timeout",
+	"provider", "concurrency", "part-size", "limit-rate", "retries", "retry-for", "stall-timeout",
 	"checksum", "progress", "content-type", "json", "jq", "quiet", "verbose", "journal", "cacert",
 	"api-key-file", "api-key-command",
 }
@@ -99,8 +103,9 @@ func Flags(f *pflag.FlagSet) {
 	f.StringP("concurrency", "j", "auto", "parts sent at once, or auto")
 	f.String("part-size", "", "`SIZE` of a part, where the provider lets us choose (8MiB, 1.5GB, 500k)")
 	f.String("limit-rate", "", "send at most `SIZE` per second")
-	f.Int("retries", 10, "how often an operation is tried again")
-	f.Duration("stall-timeout", 60*time.Second, "send a part again when no byte of it moved for so long; 0 never")
+	f.String("retries", "auto", "most retries of one request: `N`, or auto for as many as --retry-for allows")
+	f.String("retry-for", "15m", "how `DURATION` long a request that keeps failing is retried, once the provider was reached")
+	f.String("stall-timeout", "1m", "re-send a part when none of its bytes moved for this `DURATION`; 0 never")
 	f.String("checksum", "auto", "auto, require (fail where nothing can be verified) or off")
 	f.String("progress", "auto", "auto, bar, plain, json or none")
 	f.String("content-type", "", "media `TYPE` of the file instead of the one detected")
@@ -226,22 +231,28 @@ func (l *layers) decode(c *Config) error {
 		check("concurrency", err)
 		c.Concurrency = n
 	}
-	if s := v.GetString("retries"); s != "" {
+	c.Retries = AutoRetries
+	if s := v.GetString("retries"); s != "auto" && s != "" {
 		n, err := strconv.Atoi(s)
 		if err != nil || n < 0 {
-			err = fmt.Errorf("%q is no number of retries", s)
+			err = fmt.Errorf("%q is neither auto nor a number of retries, such as 10", s)
 		}
 		check("retries", err)
 		c.Retries = n
 	}
-	if s := v.GetString("stall-timeout"); s != "" {
+	duration := func(name string) time.Duration {
+		s := v.GetString(name)
 		d, err := time.ParseDuration(s)
-		if err != nil || d < 0 {
-			err = fmt.Errorf("%q is no duration (such as 90s)", s)
+		if s == "0" || s == "" {
+			d, err = 0, nil
 		}
-		check("stall-timeout", err)
-		c.StallTimeout = d
+		if err != nil || d < 0 {
+			err = fmt.Errorf("%q is not a duration, such as 90s, 15m or 2h", s)
+		}
+		check(name, err)
+		return d
 	}
+	c.RetryFor, c.StallTimeout = duration("retry-for"), duration("stall-timeout")
 	check("checksum", oneOf(c.Checksum, "auto", "require", "off"))
 	check("progress", oneOf(c.Progress, "auto", "bar", "plain", "json", "none"))
 	if first != nil {

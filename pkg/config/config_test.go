@@ -53,7 +53,7 @@ func TestDefaults(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c.Retries != 10 || c.StallTimeout != time.Minute || c.Checksum != "auto" || c.Concurrency != 0 || c.Provider != "" {
+	if c.Retries != config.AutoRetries || c.RetryFor != 15*time.Minute || c.StallTimeout != time.Minute || c.Checksum != "auto" || c.Concurrency != 0 || c.Provider != "" {
 		t.Errorf("%+v", c)
 	}
 	if !filepath.IsAbs(c.Journal) || filepath.Base(c.Journal) != "journal.db" {

@@ -43,10 +43,12 @@ func (o *objects) event(f *file, e upload.Event) {
 	case upload.Warning:
 		o.say("warning", f, map[string]any{"text": Text(e)})
 		return
-	case upload.Note:
+	case upload.Note, upload.Finishing:
 		if o.verbose {
 			o.say("note", f, map[string]any{"text": Text(e)})
 		}
+	}
+	if _, is := e.(upload.Note); is {
 		return
 	}
 	if o.warnings {

@@ -26,7 +26,7 @@ func (t talk) line(f *file, several bool, e upload.Event) string {
 	switch e := e.(type) {
 	case upload.Warning, upload.Lost:
 		return "warning: " + of + Text(e)
-	case upload.Note:
+	case upload.Note, upload.Finishing:
 		if t.verbose {
 			return of + Text(e)
 		}

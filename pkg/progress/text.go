@@ -18,6 +18,8 @@ func Text(e upload.Event) string {
 		return transport.Clean(warning(e))
 	case upload.Note:
 		return transport.Clean(note(e))
+	case upload.Finishing:
+		return finishing(e)
 	case upload.Lost:
 		return fmt.Sprintf("re-sending part %d: its ETag is not the MD5 of what was sent", e.Part.Number)
 	}
@@ -135,6 +137,28 @@ func note(n upload.Note) string {
 		return "asked the provider whether the upload was completed: the answer does not tell"
 	}
 	return fmt.Sprintf("%T", n)
+}
+
+func finishing(e upload.Finishing) string {
+	by := "nothing: the provider offers nothing to compare"
+	switch e.Verification {
+	case upload.VerifiedCRC32C:
+		by = "the provider compares the CRC-32C of the whole file"
+	case upload.VerifiedMD5:
+		by = "the provider compares the MD5 of the whole file"
+	case upload.VerifiedSHA1:
+		by = "the provider compares the SHA-1 of the whole file"
+	case upload.VerifiedETag:
+		by = "the ETag of every part is the MD5 of what was sent"
+	}
+	return fmt.Sprintf("complete: all parts are stored, sending %s; verification: %s", count(e.Receipts, "receipt"), by)
+}
+
+func count(n int, thing string) string {
+	if n == 1 {
+		return "1 " + thing
+	}
+	return fmt.Sprintf("%d %ss", n, thing)
 }
 
 func found(e upload.Found) string {

@@ -70,7 +70,7 @@ func TestBadNetwork(t *testing.T) {
 					// No faster than 16 MiB a second: a part is on its way for a while.
 					p := r.launch(t, nil, "multiput", "upload", file, "-p", "archetype", "-j", "2", "-v", "--stall-timeout", "1s", "--limit-rate", "16MiB")
 					if fault.again > 0 {
-						p.says(t, `part \d+: trying again.*(`+fault.why+")", fault.again)
+						p.says(t, `part \d+: retrying.*(`+fault.why+")", fault.again)
 						for _, f := range remove {
 							f()
 						}
@@ -106,11 +106,11 @@ func TestNetworkGone(t *testing.T) {
 			proxy.Add(toxic("bandwidth", "upstream", "rate", 8<<10)) // so that it is not over at once
 			proxy.Up(false)
 			p := r.launch(t, nil, "multiput", "upload", file, "-p", "archetype", "-j", "1", "-v")
-			p.says(t, "part 1: trying again.*refused", 2)
+			p.says(t, "part 1: retrying.*refused", 2)
 			proxy.Up(true)
 			p.says(t, `\(1 of 3 parts\)`, 1)
 			proxy.Up(false)
-			p.says(t, "part [23]: trying again", 2)
+			p.says(t, "part [23]: retrying", 2)
 			proxy.Up(true)
 			if code := p.wait(t); code != 0 {
 				t.Fatalf("exit code %d\n%s", code, p.stderr.String())

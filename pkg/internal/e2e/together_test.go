@@ -111,7 +111,7 @@ func TestServerGone(t *testing.T) {
 		t.Fatal(err)
 	}
 	before := r.puts()
-	p.says(t, "trying again.*refused", 1)
+	p.says(t, "retrying.*refused", 1)
 	r.serveAgain(t)
 	if code := p.wait(t); code != 0 {
 		t.Fatalf("exit code %d\n%s", code, p.stderr.String())
