@@ -20,11 +20,18 @@ var knows = map[string][]string{
 	"pkg/journal":           {"pkg/upload"},
 	"pkg/config":            nil,
 	"pkg/progress":          {"pkg/upload", "pkg/transport"},
-	"pkg/provider/manifest": {"pkg/upload", "pkg/transport"},
-	"pkg/provider":          {"pkg/provider/manifest"},
-	"pkg/sandbox":           nil,
+	"pkg/internal/exact":    nil,
+	"pkg/internal/words":    nil,
+	"pkg/provider/spec":     {"pkg/upload", "pkg/transport", "pkg/internal/exact", "pkg/internal/words"},
+	"pkg/provider/storeerr": nil,
+	"pkg/provider/check":    {"pkg/provider/spec", "pkg/upload", "pkg/transport", "pkg/internal/exact", "pkg/internal/words"},
+	"pkg/provider/manifest": {
+		"pkg/provider/spec", "pkg/provider/storeerr", "pkg/upload", "pkg/transport", "pkg/internal/exact", "pkg/internal/words",
+	},
+	"pkg/provider": {"pkg/provider/manifest", "pkg/provider/spec", "pkg/transport", "pkg/internal/words"},
+	"pkg/sandbox":  nil,
 	"cmd/multiput": {
-		"pkg/config", "pkg/journal", "pkg/progress", "pkg/provider", "pkg/provider/manifest",
+		"pkg/config", "pkg/journal", "pkg/progress", "pkg/provider", "pkg/provider/check",
 		"pkg/sandbox", "pkg/transport", "pkg/upload",
 	},
 }

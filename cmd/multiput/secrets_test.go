@@ -12,7 +12,6 @@ import (
 	"testing"
 
 	"github.com/multiput/multiput/pkg/provider"
-	"github.com/multiput/multiput/pkg/provider/manifest"
 	"github.com/multiput/multiput/pkg/sandbox"
 	"github.com/multiput/multiput/pkg/upload"
 )
@@ -184,7 +183,7 @@ func TestSecretsAreNowhere(t *testing.T) {
 			if api == "openai" {
 				options = map[string]string{"purpose": "batch"}
 			}
-			p, err := m.Open(manifest.Settings{Base: r.base(), Options: options, Key: plainKey(r.server.Key)})
+			p, err := m.Open(provider.Settings{Base: r.base(), Options: options, Keys: []provider.Secret{plainKey(r.server.Key)}})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -192,7 +191,9 @@ func TestSecretsAreNowhere(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			entry, err := openJournal(journal).Open(t.Context(), p.Target(upload.File{Name: "file.bin"}), real)
+			target := p.Target()
+			target.Name = "file.bin"
+			entry, err := openJournal(journal).Open(t.Context(), target, real)
 			if err != nil {
 				t.Fatal(err)
 			}
