@@ -211,7 +211,7 @@ func (a *app) abortThere(ctx context.Context, cfg config.Config, o abortOptions,
 		return false, "", failure{err: err}
 	}
 	why = "as it has no call for it"
-	if !m.Aborts() {
+	if !m.Abilities.Aborts {
 		return false, why, failure{} // and no key is needed
 	}
 	u, stop, err := a.reopen(ctx, cfg, o.recordedOptions, m, r, among)

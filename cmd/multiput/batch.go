@@ -13,7 +13,7 @@ import (
 
 	"github.com/multiput/multiput/pkg/config"
 	"github.com/multiput/multiput/pkg/progress"
-	"github.com/multiput/multiput/pkg/provider/manifest"
+	"github.com/multiput/multiput/pkg/provider"
 	"github.com/multiput/multiput/pkg/upload"
 )
 
@@ -24,7 +24,7 @@ type batch struct {
 	cfg  config.Config
 	opts uploadOptions
 	to   *upload.Uploader
-	m    *manifest.Manifest
+	d    *provider.Definition
 	out  *output
 	show *progress.Display
 
@@ -90,7 +90,7 @@ func (b *batch) file(ctx context.Context, file string, several bool, share uploa
 	}
 	b.tell(failure{
 		err: err, file: file, several: several, report: report,
-		keyEnv: b.m.KeyEnv(), keyFrom: b.cfg.KeySource(), base: b.opts.base,
+		keyEnv: b.d.KeyEnv(), keyFrom: b.cfg.KeySource(), base: b.opts.base,
 	})
 }
 

@@ -63,7 +63,7 @@ func completeProvider(_ *cobra.Command, _ []string, begun string) ([]string, cob
 		if err != nil {
 			continue // it is of no use
 		}
-		names = append(names, name+"\t"+m.Title())
+		names = append(names, name+"\t"+m.Title)
 	}
 	return names, cobra.ShellCompDirectiveDefault
 }
@@ -106,7 +106,7 @@ func completeSet(c *cobra.Command, args []string, begun string) ([]string, cobra
 		}
 	}
 	var words []string
-	for _, o := range m.Options() {
+	for _, o := range m.Options {
 		switch {
 		case value && o.Name == name:
 			for _, v := range o.Values() {

@@ -14,7 +14,6 @@ import (
 
 	"github.com/multiput/multiput/pkg/config"
 	"github.com/multiput/multiput/pkg/provider"
-	"github.com/multiput/multiput/pkg/provider/manifest"
 	"github.com/multiput/multiput/pkg/transport"
 )
 
@@ -103,7 +102,7 @@ func (a *app) showConfig(ctx context.Context, cfg config.Config) error {
 	if info, err := os.Stat(cfg.File); err == nil {
 		all.Exists = !info.IsDir()
 	}
-	var m *manifest.Manifest
+	var m *provider.Definition
 	if cfg.Provider != "" {
 		if m, err = loadManifest(cfg.Provider); err != nil {
 			return err
@@ -111,7 +110,7 @@ func (a *app) showConfig(ctx context.Context, cfg config.Config) error {
 	}
 	all.Settings = append(all.Settings, bases(cfg, m)...)
 	hideOptions(all.Settings, m)
-	if m != nil && m.NeedsKey() && m.Name() != sandboxName {
+	if m != nil && m.NeedsKey() && m.Name != sandboxName {
 		if all.Key, err = a.whereKey(ctx, cfg, m); err != nil {
 			return err
 		}
@@ -123,18 +122,18 @@ func (a *app) showConfig(ctx context.Context, cfg config.Config) error {
 }
 
 // bases are the addresses that are set, and that of the provider in use.
-func bases(cfg config.Config, m *manifest.Manifest) []config.Setting {
+func bases(cfg config.Config, m *provider.Definition) []config.Setting {
 	names := append(provider.Names(), cfg.BaseNames()...)
 	if m != nil {
-		names = append(names, m.Name())
+		names = append(names, m.Name)
 	}
 	var all []config.Setting
 	seen := map[string]bool{provider.Sandbox: true}
 	for _, name := range names {
-		inUse := m != nil && m.Name() == name
+		inUse := m != nil && m.Name == name
 		address, from := cfg.BaseFrom(name, inUse)
 		if inUse && address == "" {
-			address, from = m.Base(), "default"
+			address, from = m.Base, "default"
 		}
 		if address != "" && !seen[name] {
 			all = append(all, config.Setting{Key: "base-url." + name, Value: transport.Redact(address), From: from})
@@ -146,10 +145,10 @@ func bases(cfg config.Config, m *manifest.Manifest) []config.Setting {
 
 // hideOptions hides the options that the manifest calls secret, and those that it
 // does not know.
-func hideOptions(all []config.Setting, m *manifest.Manifest) {
+func hideOptions(all []config.Setting, m *provider.Definition) {
 	open := map[string]bool{}
 	if m != nil {
-		for _, o := range m.Options() {
+		for _, o := range m.Options {
 			open[o.Name] = !o.Secret
 		}
 	}
@@ -161,11 +160,11 @@ func hideOptions(all []config.Setting, m *manifest.Manifest) {
 }
 
 // whereKey looks for the key as an upload does, but runs no command.
-func (a *app) whereKey(ctx context.Context, cfg config.Config, m *manifest.Manifest) (*shownKey, error) {
+func (a *app) whereKey(ctx context.Context, cfg config.Config, m *provider.Definition) (*shownKey, error) {
 	if cfg.APIKeyCommand != "" && cfg.APIKeyFile == "" {
 		return &shownKey{From: cfg.KeySource(), Looked: []string{}}, nil
 	}
-	key, err := cfg.Key(ctx, keyOf(m, cfg.Base(m.Name())), a.stderr)
+	key, err := cfg.Key(ctx, keyOf(m, 0, cfg.Base(m.Name)), a.stderr)
 	found := err == nil && key.From != ""
 	switch {
 	case ctx.Err() != nil || typed[*config.UsageError](err):

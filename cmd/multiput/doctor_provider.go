@@ -18,7 +18,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/multiput/multiput/pkg/config"
-	"github.com/multiput/multiput/pkg/provider/manifest"
+	"github.com/multiput/multiput/pkg/provider"
 	"github.com/multiput/multiput/pkg/transport"
 	"github.com/multiput/multiput/pkg/upload"
 )
@@ -51,7 +51,7 @@ func (a *app) lookAtProvider(ctx context.Context, flags *pflag.FlagSet, name, ba
 	if err != nil {
 		return append(found, failing("provider", failure{err: err}))
 	}
-	if m.Name() == sandboxName {
+	if m.Name == sandboxName {
 		s, err := startOwnSandbox(ctx)
 		if err != nil {
 			return append(found, bad("provider", exitFailed, "", "the embedded server does not start (%v)", err))
@@ -60,8 +60,8 @@ func (a *app) lookAtProvider(ctx context.Context, flags *pflag.FlagSet, name, ba
 		found = append(found, good("provider", "it is embedded, and needs no key and no network"))
 		return append(found, lookAtAPI(ctx, client, s.base)...)
 	}
-	address := cmp.Or(base, cfg.Base(m.Name()), m.Base())
-	found = append(found, good("provider", "%s, %s", m.Title(), transport.Redact(address)), a.lookAtKey(ctx, cfg, m, address))
+	address := cmp.Or(base, cfg.Base(m.Name), m.Base)
+	found = append(found, good("provider", "%s, %s", m.Title, transport.Redact(address)), a.lookAtKey(ctx, cfg, m, address))
 	if _, err := transport.CheckURL(address); err != nil {
 		code := exitConfig
 		if base != "" {
@@ -72,16 +72,16 @@ func (a *app) lookAtProvider(ctx context.Context, flags *pflag.FlagSet, name, ba
 	return append(found, lookAtWay(ctx, client, address)...)
 }
 
-func (a *app) lookAtKey(ctx context.Context, cfg config.Config, m *manifest.Manifest, base string) finding {
+func (a *app) lookAtKey(ctx context.Context, cfg config.Config, m *provider.Definition, base string) finding {
 	if !m.NeedsKey() {
 		return good("key", "it needs none")
 	}
-	key, err := cfg.Key(ctx, keyOf(m, base), a.stderr)
+	key, err := cfg.Key(ctx, keyOf(m, 0, base), a.stderr)
 	if err == nil && key.From == "" {
 		err = fmt.Errorf("no API key is found (%s)", strings.Join(slices.Concat(cfg.Unused, key.Looked), "; "))
 	}
 	if err == nil {
-		err = m.CheckKey(key)
+		err = m.CheckKey(0, key)
 	}
 	if err != nil {
 		found := failing("key", failure{err: fmt.Errorf("%w: %w", upload.ErrDenied, err), keyEnv: m.KeyEnv(), keyFrom: cfg.KeySource()})

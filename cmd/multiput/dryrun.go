@@ -11,7 +11,7 @@ import (
 	"github.com/multiput/multiput/pkg/config"
 	"github.com/multiput/multiput/pkg/journal"
 	"github.com/multiput/multiput/pkg/progress"
-	"github.com/multiput/multiput/pkg/provider/manifest"
+	"github.com/multiput/multiput/pkg/provider"
 	"github.com/multiput/multiput/pkg/transport"
 	"github.com/multiput/multiput/pkg/upload"
 )
@@ -51,16 +51,12 @@ type dryRequest struct {
 }
 
 // dryRun says what upload would do with each file.
-func (a *app) dryRun(ctx context.Context, cfg config.Config, out *output, u *upload.Uploader, m *manifest.Manifest, files []string, o uploadOptions) error {
-	p, ok := u.Provider.(manifest.Provider)
-	if !ok {
-		return fmt.Errorf("%s has no requests to tell of", m.Name())
-	}
+func (a *app) dryRun(ctx context.Context, cfg config.Config, out *output, u *upload.Uploader, m *provider.Definition, files []string, o uploadOptions) error {
 	code := 0
 	for _, file := range files {
 		v, err := u.Preview(ctx, upload.File{Path: file, Name: o.name, Type: cfg.ContentType})
 		if err == nil {
-			err = a.printPlan(ctx, out, file, v, p)
+			err = a.printPlan(ctx, out, file, v, m)
 		}
 		if err != nil {
 			code = worse(code, a.tell(failure{err: err, file: file, report: upload.Report{File: v.File}}))
@@ -73,20 +69,20 @@ func (a *app) dryRun(ctx context.Context, cfg config.Config, out *output, u *upl
 	return nil
 }
 
-func (a *app) printPlan(ctx context.Context, out *output, file string, v upload.Preview, p manifest.Provider) error {
-	d := newDryPlan(file, v, p.Requests())
+func (a *app) printPlan(ctx context.Context, out *output, file string, v upload.Preview, m *provider.Definition) error {
+	d := newDryPlan(file, v, m)
 	if a.json {
 		return out.value(ctx, d)
 	}
 	return columns(a.stdout, planRows(d, v))
 }
 
-func newDryPlan(file string, v upload.Preview, requests []manifest.Request) dryPlan {
+func newDryPlan(file string, v upload.Preview, m *provider.Definition) dryPlan {
 	d := dryPlan{
 		Schema: 1, DryRun: true, File: file, ID: journal.ID(v.Target, v.File.Path), Provider: v.Target.Provider,
 		Base: transport.Redact(v.Target.Base), Name: v.File.Name, Type: v.File.Type, Options: v.Target.Options, Size: v.File.Size,
 		Next: v.Next, Compare: v.Compare, MovedFrom: append([]string{}, v.Moved...), PartsStored: len(v.Parts) - len(v.Left), BytesStored: v.Stored,
-		Requests: dryRequests(v, requests), Warnings: make([]string, len(v.Warnings)),
+		Requests: dryRequests(v, m), Warnings: make([]string, len(v.Warnings)),
 	}
 	for i, w := range v.Warnings {
 		d.Warnings[i] = progress.Text(w)
@@ -118,10 +114,10 @@ func newDryPlan(file string, v upload.Preview, requests []manifest.Request) dryP
 }
 
 // dryRequests counts the requests of a life that goes well.
-func dryRequests(v upload.Preview, all []manifest.Request) []dryRequest {
+func dryRequests(v upload.Preview, m *provider.Definition) []dryRequest {
 	made := []dryRequest{}
 	sends := v.Parts == nil || len(v.Left) > 0
-	for _, r := range all {
+	for _, r := range m.Requests {
 		times, known := 0, true
 		switch r.Step {
 		case "create":

@@ -11,11 +11,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/spf13/pflag"
-
 	"github.com/multiput/multiput/pkg/config"
 	"github.com/multiput/multiput/pkg/journal"
-	"github.com/multiput/multiput/pkg/provider"
 	"github.com/multiput/multiput/pkg/upload"
 )
 
@@ -183,31 +180,6 @@ func TestFind(t *testing.T) {
 	chosen, err := choose(all, []string{"77", "upload_77", "88"})
 	if err != nil || len(chosen) != 2 || chosen[1].Record.Path != "/data/d.bin" {
 		t.Errorf("chosen %v, %v", chosen, err)
-	}
-}
-
-// A key goes to no address that nothing but a journal names: it may come from a
-// cache that others write to.
-func TestMayHaveKey(t *testing.T) {
-	m, err := provider.Load("openai")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Setenv("MULTIPUT_OPENAI_BASE_URL", "https://eu.example/v1/")
-	cfg, err := config.Load(pflag.NewFlagSet("", pflag.ContinueOnError))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for base, may := range map[string]bool{
-		"https://api.openai.com/v1": true, "https://eu.example/v1": true, "http://127.0.0.1:80/v1": true, "http://localhost:1": true,
-		"https://us.example/v1": true, // by --base-url
-		"https://thief.example": false, "https://api.openai.com/v2": false, "https://api.openai.com.thief.example/v1": false,
-		"https://us.example": false, "https://127.0.0.1.thief.example": false, "": true, "nonsense": false,
-	} {
-		err := mayHaveKey(cfg, recordedOptions{base: "https://US.example/v1/"}, m, base)
-		if (err == nil) != may {
-			t.Errorf("%q: %v", base, err)
-		}
 	}
 }
 

@@ -15,7 +15,6 @@ import (
 	"github.com/multiput/multiput/pkg/config"
 	"github.com/multiput/multiput/pkg/journal"
 	"github.com/multiput/multiput/pkg/provider"
-	"github.com/multiput/multiput/pkg/provider/manifest"
 	"github.com/multiput/multiput/pkg/transport"
 	"github.com/multiput/multiput/pkg/upload"
 )
@@ -124,12 +123,17 @@ var classes = []class{
 		return fmt.Sprintf("see %s --help", u.cmd)
 	}},
 	{typed[*config.UsageError], exitUsage, "usage", say("")},
-	{typed[*manifest.OptionError], exitUsage, "usage", say("set an option with --set KEY=VALUE")},
+	{typed[*provider.TrustError], exitUsage, "usage", func(f failure) string {
+		var t *provider.TrustError
+		errors.As(f.err, &t)
+		return fmt.Sprintf("--base-url %s sends your key there", transport.Redact(t.Base))
+	}},
+	{typed[*provider.OptionError], exitUsage, "usage", say("set an option with --set KEY=VALUE")},
 	{typed[*provider.UnknownError], exitUsage, "usage", say("-p takes a provider's name or the path of a manifest")},
 	{wraps(upload.ErrPartSize), exitUsage, "usage", say("choose another --part-size, or none")},
 	{wraps(upload.ErrNoInput), exitNoInput, "noinput", say("")},
-	{typed[*manifest.Error], exitConfig, "config", say("")},
-	{typed[*manifest.BaseError], exitUsage, "usage", say("")},
+	{typed[*provider.Error], exitConfig, "config", say("")},
+	{typed[*provider.BaseError], exitUsage, "usage", say("")},
 	{typed[*stuckError], exitFailed, "failed", func(f failure) string {
 		var s *stuckError
 		errors.As(f.err, &s)
@@ -173,7 +177,7 @@ func unknownHint(f failure) string {
 	if !errors.As(f.err, &u) {
 		return ""
 	}
-	return strings.TrimPrefix(manifest.DidYouMean(u.Name, u.Known), ", ")
+	return strings.TrimPrefix(provider.DidYouMean(u.Name, u.Known), ", ")
 }
 
 // inTrouble reports whether a server said that it could not, and nothing was

@@ -8,8 +8,7 @@ import (
 	"strings"
 
 	"github.com/multiput/multiput/pkg/config"
-	"github.com/multiput/multiput/pkg/provider/manifest"
-	"github.com/multiput/multiput/pkg/transport"
+	"github.com/multiput/multiput/pkg/provider"
 	"github.com/multiput/multiput/pkg/upload"
 )
 
@@ -23,63 +22,67 @@ func withProfile(options map[string]string, cfg config.Config) {
 	}
 }
 
-// address settles where an API is and what its key is. Without a key, opening
+// address settles where an API is and what its keys are. Without one, opening
 // the provider fails, after all else that may be wrong was looked at.
-func (a *app) address(ctx context.Context, cfg config.Config, m *manifest.Manifest, s *manifest.Settings) error {
+func (a *app) address(ctx context.Context, cfg config.Config, d *provider.Definition, s *provider.Settings) error {
 	if s.Base == "" {
-		s.Base = cfg.Base(m.Name())
+		s.Base = cfg.Base(d.Name)
 	}
-	if !m.NeedsKey() {
-		return nil
+	for i := range d.Keys {
+		key, err := cfg.Key(ctx, keyOf(d, i, s.Base), a.stderr)
+		if err != nil {
+			return fmt.Errorf("%w: %w", upload.ErrDenied, err)
+		}
+		if i == 0 {
+			for _, unused := range cfg.Unused {
+				a.explain(cfg, unused)
+			}
+		}
+		if key.From != "" {
+			a.explain(cfg, "the API key comes from "+key.From)
+		}
+		s.Keys = append(s.Keys, key)
 	}
-	key, err := cfg.Key(ctx, keyOf(m, s.Base), a.stderr)
-	if err != nil {
-		return fmt.Errorf("%w: %w", upload.ErrDenied, err)
-	}
-	for _, unused := range cfg.Unused {
-		a.explain(cfg, unused)
-	}
-	if key.From != "" {
-		a.explain(cfg, "the API key comes from "+key.From)
-	}
-	s.Key = key
 	return nil
 }
 
-// keyOf is whose key it is: the keyring has it for one address. A base that is
-// none is left to Open to refuse.
-func keyOf(m *manifest.Manifest, base string) config.KeyOf {
-	if base == "" {
-		base = m.Base()
-	}
-	origin, err := transport.Origin(base)
-	if err != nil {
-		origin = ""
-	}
-	return config.KeyOf{Provider: m.Name(), Env: m.KeyEnv(), Origin: origin}
+// keyOf is whose key it is: the keyring has it for one origin. A base that is
+// not a URL is left to Open to refuse.
+func keyOf(d *provider.Definition, i int, base string) config.KeyOf {
+	return config.KeyOf{Provider: d.Name, Env: d.Keys[i].Env, Origin: d.Origin(base)}
 }
 
-// openFault says of an error of Open where it comes from: an address of the
+// knownBases refuses a base URL for a provider that there is not.
+func knownBases(cfg config.Config) error {
+	if err := provider.CheckNames(cfg.BaseNames(), config.ProviderDir()); err != nil {
+		return &config.Error{Where: "base-url", Err: err}
+	}
+	return nil
+}
+
+// openFault says of an error of Open where it comes from: a base URL of the
 // configuration (if none was named), or a key that was found nowhere.
-func openFault(err error, cfg config.Config, m *manifest.Manifest, named bool, key manifest.Key) error {
-	var base *manifest.BaseError
+func openFault(err error, cfg config.Config, d *provider.Definition, named bool, keys []provider.Secret) error {
+	var base *provider.BaseError
 	if errors.As(err, &base) && !named {
-		given, from := cfg.BaseFrom(m.Name(), true)
-		if given == "" && m.Base() == "" {
+		given, from := cfg.BaseFrom(d.Name, true)
+		if given == "" && d.Base == "" {
 			base.Reason += ": give one with --base-url, or with base-url in the config file"
 			return err
 		}
-		return &config.Error{Where: "base-url of " + m.Name() + " (" + from + ")", Err: err}
+		return &config.Error{Where: "base-url of " + d.Name + " (" + from + ")", Err: err}
 	}
-	if found, ok := key.(config.Found); ok && found.From == "" && len(found.Looked) > 0 && errors.Is(err, upload.ErrDenied) {
-		return fmt.Errorf("%w: %s", err, strings.Join(slices.Concat(cfg.Unused, found.Looked), "; "))
+	for _, key := range keys {
+		if found, ok := key.(config.Found); ok && found.From == "" && len(found.Looked) > 0 && errors.Is(err, upload.ErrDenied) {
+			return fmt.Errorf("%w: %s", err, strings.Join(slices.Concat(cfg.Unused, found.Looked), "; "))
+		}
 	}
 	return err
 }
 
 // profileFault says of an option that is wrong that it is the profile's.
 func profileFault(err error, cfg config.Config, given map[string]string) error {
-	var option *manifest.OptionError
+	var option *provider.OptionError
 	if !errors.As(err, &option) {
 		return err
 	}

@@ -13,7 +13,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/multiput/multiput/pkg/config"
-	"github.com/multiput/multiput/pkg/provider/manifest"
+	"github.com/multiput/multiput/pkg/provider"
 	"github.com/multiput/multiput/pkg/transport"
 	"github.com/multiput/multiput/pkg/upload"
 )
@@ -48,7 +48,7 @@ in a file, from a command or in the provider's variable comes before it.`,
 			if err := config.StoreKey(c.Context(), of, key); err != nil {
 				return err
 			}
-			a.say(cfg, "the API key of %s for %s is in the system's keyring", m.Title(), of.Origin)
+			a.say(cfg, "the API key of %s for %s is in the system's keyring", m.Title, of.Origin)
 			if first := cfg.Before(of); first != "" {
 				a.say(cfg, "warning: %s comes before it", first)
 			}
@@ -65,7 +65,7 @@ func loginFlags(c *cobra.Command, base *string) {
 
 // account is whose key is stored or removed. The address is the one that an
 // upload with the same flags and variables would go to.
-func (a *app) account(c *cobra.Command, name, base string) (cfg config.Config, m *manifest.Manifest, of config.KeyOf, err error) {
+func (a *app) account(c *cobra.Command, name, base string) (cfg config.Config, m *provider.Definition, of config.KeyOf, err error) {
 	if cfg, err = config.LoadFor(c.Flags(), name); err != nil {
 		return cfg, nil, of, err
 	}
@@ -73,16 +73,16 @@ func (a *app) account(c *cobra.Command, name, base string) (cfg config.Config, m
 	if m, err = loadManifest(cfg.Provider); err != nil {
 		return cfg, nil, of, err
 	}
-	if !m.NeedsKey() || m.Name() == sandboxName {
-		return cfg, nil, of, usagef("%s takes no API key", m.Title())
+	if !m.NeedsKey() || m.Name == sandboxName {
+		return cfg, nil, of, usagef("%s takes no API key", m.Title)
 	}
 	from := ""
 	if base == "" {
-		base, from = cfg.BaseFrom(m.Name(), true)
+		base, from = cfg.BaseFrom(m.Name, true)
 	}
-	of = keyOf(m, base)
-	if _, err = transport.Origin(cmp.Or(base, m.Base())); err != nil && from != "" {
-		err = &config.Error{Where: "base-url of " + m.Name() + " (" + from + ")", Err: err}
+	of = keyOf(m, 0, base)
+	if _, err = transport.Origin(cmp.Or(base, m.Base)); err != nil && from != "" {
+		err = &config.Error{Where: "base-url of " + m.Name + " (" + from + ")", Err: err}
 	} else if err != nil {
 		err = usagef("--base-url: %w", err)
 	}
@@ -90,10 +90,10 @@ func (a *app) account(c *cobra.Command, name, base string) (cfg config.Config, m
 }
 
 // askKey reads a key from the terminal, or else from standard input.
-func (a *app) askKey(ctx context.Context, m *manifest.Manifest) (config.Secret, error) {
+func (a *app) askKey(ctx context.Context, m *provider.Definition) (config.Secret, error) {
 	from, in := "standard input", a.stdin
 	if f, ok := a.stdin.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
-		fmt.Fprintf(a.stderr, "API key of %s (it is not shown): ", m.Title())
+		fmt.Fprintf(a.stderr, "API key of %s (it is not shown): ", m.Title)
 		line, err := unseen(ctx, f)
 		fmt.Fprintln(a.stderr)
 		if err != nil {

@@ -26,11 +26,11 @@ stored there is nothing to do.`,
 			}
 			switch err := config.DropKey(c.Context(), of); {
 			case errors.Is(err, config.ErrNoKey):
-				a.say(cfg, "the system's keyring has no API key of %s for %s", m.Title(), of.Origin)
+				a.say(cfg, "the system's keyring has no API key of %s for %s", m.Title, of.Origin)
 			case err != nil:
 				return err
 			default:
-				a.say(cfg, "the API key of %s for %s is removed from the system's keyring", m.Title(), of.Origin)
+				a.say(cfg, "the API key of %s for %s is removed from the system's keyring", m.Title, of.Origin)
 			}
 			return nil
 		},

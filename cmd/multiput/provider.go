@@ -7,7 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/multiput/multiput/pkg/config"
-	"github.com/multiput/multiput/pkg/provider/manifest"
+	"github.com/multiput/multiput/pkg/provider"
 	"github.com/multiput/multiput/pkg/transport"
 )
 
@@ -59,12 +59,12 @@ type providerObject struct {
 	Problem string `json:"problem,omitempty"`
 }
 
-func providerOf(name, file string, m *manifest.Manifest, err error) providerObject {
+func providerOf(name, file string, m *provider.Definition, err error) providerObject {
 	o := providerObject{Name: name, File: file}
 	if err != nil {
 		o.Problem = err.Error()
 		return o
 	}
-	o.Title, o.Docs, o.Base, o.KeyEnv = m.Title(), m.Docs(), m.Base(), m.KeyEnv()
+	o.Title, o.Docs, o.Base, o.KeyEnv = m.Title, m.Docs, m.Base, m.KeyEnv()
 	return o
 }

@@ -4,12 +4,13 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
+	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
 	"github.com/multiput/multiput/pkg/config"
-	"github.com/multiput/multiput/pkg/provider/manifest"
+	"github.com/multiput/multiput/pkg/provider/check"
 	"github.com/multiput/multiput/pkg/upload"
 )
 
@@ -72,17 +73,17 @@ func (a *app) check(ctx context.Context, cfg config.Config, o checkOptions, file
 	if !o.live && (len(o.set) > 0 || o.base != "") {
 		return usagef("--set and --base-url are for --live")
 	}
-	n, err := m.Replay(ctx)
+	n, err := check.Samples(ctx, m)
 	if err != nil {
 		return err
 	}
-	object := map[string]any{"schema": 1, "file": file, "provider": m.Name(), "samples": n}
+	object := map[string]any{"schema": 1, "file": file, "provider": m.Name, "samples": n}
 	summary := fmt.Sprintf("%s: sound; %s", file, counted(n, "sample comes out as it says", "samples come out as they say"))
 	if n == 0 {
 		summary = file + ": sound; it has no samples"
 	}
 	if o.live {
-		steps, r, err := a.walk(ctx, cfg, o, file)
+		steps, r, err := a.live(ctx, cfg, o, file)
 		if err != nil {
 			return err
 		}
@@ -102,8 +103,8 @@ func counted(n int, one, many string) string {
 	return fmt.Sprintf("%d %s", n, many)
 }
 
-// walk takes a small file through the real API.
-func (a *app) walk(ctx context.Context, cfg config.Config, o checkOptions, file string) (steps []liveStep, r upload.Result, err error) {
+// live takes a small file through the real API.
+func (a *app) live(ctx context.Context, cfg config.Config, o checkOptions, file string) (steps []liveStep, r upload.Result, err error) {
 	cfg.Provider = file
 	u, m, stop, err := a.uploader(ctx, cfg, o.uploadOptions)
 	tell := func(err error) error {
@@ -116,16 +117,16 @@ func (a *app) walk(ctx context.Context, cfg config.Config, o checkOptions, file 
 		return nil, r, err
 	}
 	defer stop()
-	w := manifest.Walk{Provider: u.Provider, Retry: u.Retry, Aborts: m.Aborts(), Tell: func(step string, err error) {
+	live := check.Live{Provider: u.Provider, Retry: u.Retry, Aborts: m.Abilities.Aborts, Tell: func(step string, err error) {
 		s := liveStep{Step: step, OK: err == nil}
 		word := "ok"
 		if err != nil {
 			s.Error, word = err.Error(), "failed"
 		}
 		steps = append(steps, s)
-		if !cfg.Quiet && !a.json {
-			fmt.Fprintf(a.stderr, "%-11s%s\n", step, word)
-		}
+		a.note(cfg, "%-11s%s", step, word)
+	}, Retrying: func(step string, err error, wait time.Duration) {
+		a.note(cfg, "%-11s%v; trying again in %s", step, err, rough(wait))
 	}}
 	f := upload.File{Path: o.name, Name: o.name, Type: cfg.ContentType}
 	if f.Type == "" {
@@ -133,10 +134,10 @@ func (a *app) walk(ctx context.Context, cfg config.Config, o checkOptions, file 
 	}
 	// Not the same bytes twice: some APIs store those only once.
 	body := fmt.Appendf(nil, "multiput provider check --live %s\n", rand.Text())
-	if least := m.Limits().MinSize; int64(len(body)) < least {
+	if least := m.Limits.MinSize; int64(len(body)) < least {
 		body = append(body, make([]byte, least-int64(len(body)))...)
 	}
-	if r, err = w.Go(ctx, f, body); err != nil {
+	if r, err = live.Run(ctx, f, body); err != nil {
 		return nil, r, tell(err)
 	}
 	return steps, r, nil

@@ -30,7 +30,7 @@ folder "providers" beside the config file.`,
 			a.json = cfg.JSON || cfg.JQ != ""
 			all := []providerObject{}
 			for _, e := range provider.List(config.ProviderDir()) {
-				all = append(all, providerOf(e.Name, e.File, e.M, e.Err))
+				all = append(all, providerOf(e.Name, e.File, e.D, e.Err))
 			}
 			if done, err := a.printObject(c.Context(), cfg, map[string]any{"schema": 1, "providers": all}); done {
 				return err

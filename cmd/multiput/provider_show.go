@@ -11,7 +11,6 @@ import (
 
 	"github.com/multiput/multiput/pkg/config"
 	"github.com/multiput/multiput/pkg/provider"
-	"github.com/multiput/multiput/pkg/provider/manifest"
 )
 
 func (a *app) providerShowCmd() *cobra.Command {
@@ -38,30 +37,29 @@ it can do and what it cannot. --manifest prints the manifest itself.`,
 				return err
 			}
 			if text {
-				return a.printText(string(m.Text()))
+				return a.printText(string(m.Text))
 			}
-			file := provider.Where(args[0], config.ProviderDir())
-			if done, err := a.printObject(c.Context(), cfg, shownProvider(m, file)); done {
+			if done, err := a.printObject(c.Context(), cfg, shownProvider(m)); done {
 				return err
 			}
-			return a.printText(describe(m, file))
+			return a.printText(describe(m))
 		},
 	}
 	c.Flags().BoolVar(&text, "manifest", false, "print the manifest itself")
 	return c
 }
 
-func shownProvider(m *manifest.Manifest, file string) map[string]any {
-	ab, l := m.Abilities(), m.Limits()
+func shownProvider(m *provider.Definition) map[string]any {
+	ab, l := m.Abilities, m.Limits
 	options := []map[string]any{}
-	for _, o := range m.Options() {
+	for _, o := range m.Options {
 		options = append(options, map[string]any{
 			"name": o.Name, "type": o.Type, "default": o.Default, "help": o.Help,
 			"required": o.Required, "secret": o.Secret, "enum": append([]any{}, o.Enum...),
 		})
 	}
 	return map[string]any{
-		"schema": 1, "provider": providerOf(m.Name(), file, m, nil), "options": options,
+		"schema": 1, "provider": providerOf(m.Name, m.File, m, nil), "options": options,
 		"limits": map[string]any{
 			"min_size": l.MinSize, "max_size": l.MaxSize, "part_min": l.MinPart, "part_max": l.MaxPart, "part_count": l.MaxParts,
 			"url_life_seconds": l.URLLife.Seconds(),
@@ -74,23 +72,24 @@ func shownProvider(m *manifest.Manifest, file string) map[string]any {
 }
 
 // describe says about a provider what its users ask.
-func describe(m *manifest.Manifest, file string) string {
+func describe(m *provider.Definition) string {
 	var b bytes.Buffer
 	line := func(name, format string, args ...any) {
 		if text := fmt.Sprintf(format, args...); text != "" {
 			fmt.Fprintf(&b, "%-10s%s\n", name, text)
 		}
 	}
-	fmt.Fprintf(&b, "%s (-p %s)\n\n", m.Title(), m.Name())
+	fmt.Fprintf(&b, "%s (-p %s)\n\n", m.Title, m.Name)
+	file := m.File
 	if file == "" {
 		file = "built in"
 	}
 	line("manifest", "%s", file)
-	line("docs", "%s", m.Docs())
+	line("docs", "%s", m.Docs)
 	switch {
-	case m.Base() != "":
-		line("base", "%s", m.Base())
-	case m.Name() == sandboxName:
+	case m.Base != "":
+		line("base", "%s", m.Base)
+	case m.Name == sandboxName:
 		line("base", "a server in the same process")
 	default:
 		line("base", "to be given with --base-url")
@@ -98,7 +97,7 @@ func describe(m *manifest.Manifest, file string) string {
 	switch {
 	case m.KeyEnv() != "":
 		line("key", "in %s", m.KeyEnv())
-	case m.NeedsKey() && m.Name() != sandboxName:
+	case m.NeedsKey() && m.Name != sandboxName:
 		line("key", "from --api-key-file or --api-key-command")
 	default:
 		line("key", "none")
@@ -111,19 +110,19 @@ func describe(m *manifest.Manifest, file string) string {
 	for i, s := range cannot {
 		line([]string{"cannot", ""}[min(i, 1)], "%s", s)
 	}
-	if len(m.Options()) == 0 {
+	if len(m.Options) == 0 {
 		return b.String()
 	}
 	b.WriteString("\noptions, set with --set KEY=VALUE\n")
-	for _, o := range m.Options() {
+	for _, o := range m.Options {
 		fmt.Fprintf(&b, "  %s (%s)\n      %s\n", o.Name, optionText(o), o.Help)
 	}
 	return b.String()
 }
 
-func limitsText(m *manifest.Manifest) string {
+func limitsText(m *provider.Definition) string {
 	var all []string
-	l := m.Limits()
+	l := m.Limits
 	add := func(n int64, format string) {
 		if n > 0 {
 			all = append(all, fmt.Sprintf(format, humanize.IBytes(uint64(n))))
@@ -144,8 +143,8 @@ func limitsText(m *manifest.Manifest) string {
 
 // abilitiesText is what an API can do, and what it cannot, as far as its
 // manifest says.
-func abilitiesText(m *manifest.Manifest) (can, cannot []string) {
-	ab := m.Abilities()
+func abilitiesText(m *provider.Definition) (can, cannot []string) {
+	ab := m.Abilities
 	say := func(yes bool, text string) {
 		if yes {
 			can = append(can, text)
@@ -154,14 +153,14 @@ func abilitiesText(m *manifest.Manifest) (can, cannot []string) {
 		}
 	}
 	can = append(can, map[string]string{
-		manifest.PlanAPI:    "plan the parts itself",
-		manifest.PlanWish:   "plan the parts itself, and heed a wish for their size",
-		manifest.PlanClient: "take the parts that we plan (--part-size)",
+		provider.PlanAPI:    "plan the parts itself",
+		provider.PlanWish:   "plan the parts itself, and heed a wish for their size",
+		provider.PlanClient: "take the parts that we plan (--part-size)",
 	}[ab.Plan])
-	if ab.URLs == manifest.URLsNone {
+	if ab.URLs == provider.URLsNone {
 		can = append(can, "take parts at its own address, with no end to that leave")
 	} else {
-		say(ab.URLs == manifest.URLsAgain, "issue addresses of parts again")
+		say(ab.URLs == provider.URLsAgain, "issue addresses of parts again")
 	}
 	say(ab.Checkpoints, "take receipts before the end (checkpoint)")
 	say(ab.TakesOver, "go on with an upload that another machine began")
@@ -176,7 +175,7 @@ func abilitiesText(m *manifest.Manifest) (can, cannot []string) {
 }
 
 // optionText is what an option takes.
-func optionText(o manifest.Option) string {
+func optionText(o provider.Option) string {
 	text := o.Type
 	if len(o.Enum) > 0 {
 		words := make([]string, len(o.Enum))

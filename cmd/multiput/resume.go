@@ -4,8 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"net/url"
-	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -14,7 +12,6 @@ import (
 	"github.com/multiput/multiput/pkg/journal"
 	"github.com/multiput/multiput/pkg/progress"
 	"github.com/multiput/multiput/pkg/provider"
-	"github.com/multiput/multiput/pkg/provider/manifest"
 	"github.com/multiput/multiput/pkg/transport"
 	"github.com/multiput/multiput/pkg/upload"
 )
@@ -167,12 +164,12 @@ func (a *app) goOn(ctx context.Context, cfg config.Config, o recordedOptions, ou
 // manifestOf finds the manifest that an upload was begun with: the one that -p
 // names, if it is the one, or else by its name. The configuration that comes with
 // it is that of this provider: a key is not for whatever the journal holds.
-func manifestOf(cfg config.Config, r upload.Record) (config.Config, *manifest.Manifest, error) {
+func manifestOf(cfg config.Config, r upload.Record) (config.Config, *provider.Definition, error) {
 	name := r.Target.Provider
 	var unknown *provider.UnknownError
 	if cfg.Provider != "" {
 		m, err := loadManifest(cfg.Provider)
-		if err == nil && m.Name() == name {
+		if err == nil && m.Name == name {
 			return cfg, m, nil
 		}
 		if err != nil && !errors.As(err, &unknown) {
@@ -192,8 +189,8 @@ func manifestOf(cfg config.Config, r upload.Record) (config.Config, *manifest.Ma
 
 // reopen wires what takes an upload up again: its identity is exactly what it
 // was. among: there are others, so that what is set need not be meant for it.
-func (a *app) reopen(ctx context.Context, cfg config.Config, o recordedOptions, m *manifest.Manifest, r upload.Record, among bool) (u *upload.Uploader, stop func(), err error) {
-	options, err := m.Restore(r.Target)
+func (a *app) reopen(ctx context.Context, cfg config.Config, o recordedOptions, m *provider.Definition, r upload.Record, among bool) (u *upload.Uploader, stop func(), err error) {
+	options, err := m.Options.Restore(m.Title, r.Target.Options)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -201,62 +198,30 @@ func (a *app) reopen(ctx context.Context, cfg config.Config, o recordedOptions, 
 	if err != nil {
 		return nil, nil, err
 	}
-	secret := make(map[string]bool)
-	for _, option := range m.Options() {
-		secret[option.Name] = option.Secret
-	}
 	for name, value := range given {
-		switch isSecret, is := secret[name]; {
-		case is && !isSecret:
+		switch option, is := m.Options.Find(name); {
+		case is && !option.Secret:
 			return nil, nil, usagef("--set %s: an upload keeps the options that it was begun with; only secret ones are set again", name)
 		case is || !among:
 			options[name] = value
 		}
 	}
 	for name, value := range cfg.Set {
-		if _, own := given[name]; secret[name] && !own {
+		option, _ := m.Options.Find(name)
+		if _, own := given[name]; option.Secret && !own {
 			options[name] = value
 		}
 	}
-	if err := mayHaveKey(cfg, o, m, r.Target.Base); err != nil {
+	if err := provider.MayHaveKey(m, r.Target.Base, cfg.Base(m.Name), o.base); err != nil {
 		return nil, nil, err
 	}
-	u, stop, err = a.open(ctx, cfg, m, manifest.Settings{Base: r.Target.Base, Options: options}, true)
+	u, stop, err = a.open(ctx, cfg, m, provider.Settings{Base: r.Target.Base, Options: options}, true)
 	if err != nil {
 		return nil, nil, err
 	}
 	if u.Target.Base != r.Target.Base || !bytes.Equal(u.Target.Options, r.Target.Options) {
 		stop()
-		return nil, nil, usagef("the manifest of %s reads the recorded options otherwise than when the upload was begun: it cannot be found again with it", m.Name())
+		return nil, nil, usagef("the manifest of %s reads the recorded options otherwise than when the upload was begun: it cannot be found again with it", m.Name)
 	}
 	return u, stop, nil
-}
-
-// mayHaveKey refuses to send a key to an address that nothing but the journal
-// names: a journal may come from a cache that others write to.
-func mayHaveKey(cfg config.Config, o recordedOptions, m *manifest.Manifest, base string) error {
-	if base == "" || !m.NeedsKey() {
-		return nil
-	}
-	if u, err := url.Parse(base); err == nil && transport.Loopback(u.Hostname()) {
-		return nil
-	}
-	for _, named := range []string{m.Base(), cfg.Base(m.Name()), o.base} {
-		if sameAddress(named, base) {
-			return nil
-		}
-	}
-	return usagef("it was begun at %s, which is not %s's own address: say --base-url %s to send your key there", transport.Redact(base), m.Title(), transport.Redact(base))
-}
-
-func sameAddress(a, b string) bool {
-	canonical := func(s string) string {
-		u, err := url.Parse(s)
-		if err != nil || u.Host == "" {
-			return ""
-		}
-		u.Host = strings.ToLower(u.Host)
-		return strings.TrimRight(u.String(), "/")
-	}
-	return canonical(a) != "" && canonical(a) == canonical(b)
 }

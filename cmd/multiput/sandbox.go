@@ -105,7 +105,7 @@ provider's variables set. Faults happen on demand: see docs/sandbox.md.`,
 
 func (a *app) sandbox(ctx context.Context, o sandboxOptions, command []string) error {
 	m, err := provider.Load(o.api)
-	if err != nil || m.Name() == sandboxName {
+	if err != nil || m.Name == sandboxName {
 		return usagef("no such API %q: %s", o.api, strings.Join(sandbox.APIs(), ", "))
 	}
 	faults, err := sandbox.ParseFaults(o.faults...)
@@ -154,7 +154,7 @@ func (a *app) sandbox(ctx context.Context, o sandboxOptions, command []string) e
 	if len(command) > 0 {
 		return a.against(ctx, child, faults, env, command)
 	}
-	fmt.Fprintf(a.stderr, "%s's API, until Ctrl-C. In another terminal:\n  export %s\n", m.Title(), strings.Join(env, " "))
+	fmt.Fprintf(a.stderr, "%s's API, until Ctrl-C. In another terminal:\n  export %s\n", m.Title, strings.Join(env, " "))
 	if _, err := fmt.Fprintln(a.stdout, base); err != nil {
 		return err
 	}

@@ -15,7 +15,6 @@ import (
 	"github.com/multiput/multiput/pkg/config"
 	"github.com/multiput/multiput/pkg/journal"
 	"github.com/multiput/multiput/pkg/provider"
-	"github.com/multiput/multiput/pkg/provider/manifest"
 	"github.com/multiput/multiput/pkg/transport"
 	"github.com/multiput/multiput/pkg/upload"
 )
@@ -236,9 +235,9 @@ func advice(l journal.Listed, id string) string {
 		transport.Visible(at), transport.Visible(r.Target.Name), r.Upload.File.Size, transport.Visible(r.Upload.ID), id)
 }
 
-func place(m *manifest.Manifest) string {
-	if m.Docs() == "" {
-		return m.Title()
+func place(m *provider.Definition) string {
+	if m.Docs == "" {
+		return m.Title
 	}
-	return fmt.Sprintf("%s (%s)", m.Title(), m.Docs())
+	return fmt.Sprintf("%s (%s)", m.Title, m.Docs)
 }

@@ -17,7 +17,6 @@ import (
 	"github.com/multiput/multiput/pkg/config"
 	"github.com/multiput/multiput/pkg/progress"
 	"github.com/multiput/multiput/pkg/provider"
-	"github.com/multiput/multiput/pkg/provider/manifest"
 	"github.com/multiput/multiput/pkg/transport"
 	"github.com/multiput/multiput/pkg/upload"
 )
@@ -141,7 +140,7 @@ func (a *app) upload(ctx context.Context, cfg config.Config, o uploadOptions, fi
 	defer a.summarize(cfg)
 	show, hide := a.watch(cfg, files)
 	defer hide()
-	b := &batch{app: a, cfg: cfg, opts: o, to: u, m: m, out: out, show: show}
+	b := &batch{app: a, cfg: cfg, opts: o, to: u, d: m, out: out, show: show}
 	if code := b.run(ctx, files); code != 0 {
 		return &severalError{code}
 	}
@@ -173,7 +172,7 @@ func distinct(files []string) error {
 
 // uploader wires everything that takes files to the provider of the
 // configuration. stop ends what it started.
-func (a *app) uploader(ctx context.Context, cfg config.Config, o uploadOptions) (u *upload.Uploader, m *manifest.Manifest, stop func(), err error) {
+func (a *app) uploader(ctx context.Context, cfg config.Config, o uploadOptions) (u *upload.Uploader, m *provider.Definition, stop func(), err error) {
 	stop = func() {}
 	if cfg.Provider == "" {
 		return nil, nil, stop, usagef("no provider: name one with -p (%s, or a manifest FILE.yaml)", strings.Join(provider.Names(), ", "))
@@ -188,12 +187,12 @@ func (a *app) uploader(ctx context.Context, cfg config.Config, o uploadOptions) 
 	if err := knownBases(cfg); err != nil {
 		return nil, nil, stop, err
 	}
-	if m.Name() == sandboxName && o.base != "" {
+	if m.Name == sandboxName && o.base != "" {
 		return nil, nil, stop, usagef("the sandbox has no other address than its own")
 	}
 	given := maps.Clone(options)
 	withProfile(options, cfg)
-	u, stop, err = a.open(ctx, cfg, m, manifest.Settings{Base: o.base, Options: options}, !o.dryRun)
+	u, stop, err = a.open(ctx, cfg, m, provider.Settings{Base: o.base, Options: options}, !o.dryRun)
 	if err != nil {
 		return nil, m, stop, profileFault(err, cfg, given)
 	}
@@ -203,7 +202,7 @@ func (a *app) uploader(ctx context.Context, cfg config.Config, o uploadOptions) 
 
 // loadManifest finds a manifest by name or path. One that cannot be read is a
 // mistake in the configuration.
-func loadManifest(nameOrPath string) (*manifest.Manifest, error) {
+func loadManifest(nameOrPath string) (*provider.Definition, error) {
 	m, err := provider.Load(nameOrPath, config.ProviderDir())
 	var unread *fs.PathError
 	if errors.As(err, &unread) {
@@ -215,33 +214,35 @@ func loadManifest(nameOrPath string) (*manifest.Manifest, error) {
 // open wires what takes files to the provider of a manifest: at the address of
 // the settings, or else the configured one, or else its own. Only for something
 // to be sent is the sandbox started; stop ends it.
-func (a *app) open(ctx context.Context, cfg config.Config, m *manifest.Manifest, s manifest.Settings, send bool) (u *upload.Uploader, stop func(), err error) {
+func (a *app) open(ctx context.Context, cfg config.Config, m *provider.Definition, s provider.Settings, send bool) (u *upload.Uploader, stop func(), err error) {
 	stop = func() {}
 	named := s.Base != ""
-	if s.Client, err = newClient(cfg, a.tracer(cfg)); err != nil {
+	client, err := newClient(cfg, a.tracer(cfg))
+	if err != nil {
 		return nil, stop, err
 	}
+	s.Client = client
 	switch {
-	case m.Name() == sandboxName && !send:
-		s.Base, s.Key = "http://127.0.0.1", plainKey(sandboxName)
-	case m.Name() == sandboxName:
+	case m.Name == sandboxName && !send:
+		s.Base, s.Keys = "http://127.0.0.1", []provider.Secret{plainKey(sandboxName)}
+	case m.Name == sandboxName:
 		var running *runningSandbox
 		if running, err = startOwnSandbox(ctx); err != nil {
 			return nil, stop, err
 		}
-		s.Base, s.Key, stop = running.base, running.key, running.stop
+		s.Base, s.Keys, stop = running.base, []provider.Secret{running.key}, running.stop
 	default:
 		if err := a.address(ctx, cfg, m, &s); err != nil {
 			return nil, stop, err
 		}
 	}
 	p, err := m.Open(s)
-	if err = openFault(err, cfg, m, named, s.Key); err != nil {
+	if err = openFault(err, cfg, m, named, s.Keys); err != nil {
 		stop()
 		return nil, func() {}, err
 	}
 	return &upload.Uploader{
-		Provider: p, Target: p.Target(upload.File{}), Journal: a.journal(cfg.Journal),
+		Provider: p, Target: p.Target(), Journal: a.journal(cfg.Journal),
 		Concurrency: cfg.Concurrency, PartSize: cfg.PartSize, Retry: policyOf(cfg), Rate: cfg.LimitRate,
 		Checksum: checksums[cfg.Checksum],
 	}, stop, nil
@@ -262,18 +263,6 @@ func policyOf(cfg config.Config) transport.Policy {
 		p.Retries = -1
 	}
 	return p
-}
-
-// knownBases refuses an address for a provider that there is not: with a
-// misspelt name, the key and the file would go where they were not meant to.
-func knownBases(cfg config.Config) error {
-	for _, name := range cfg.BaseNames() {
-		var unknown *provider.UnknownError
-		if _, err := provider.Load(name, config.ProviderDir()); errors.As(err, &unknown) {
-			return &config.Error{Where: "base-url", Err: unknown}
-		}
-	}
-	return nil
 }
 
 var checksums = map[string]upload.Checksum{"auto": upload.ChecksumAuto, "require": upload.ChecksumRequire, "off": upload.ChecksumOff}

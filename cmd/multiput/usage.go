@@ -10,7 +10,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
-	"github.com/multiput/multiput/pkg/provider/manifest"
+	"github.com/multiput/multiput/pkg/provider"
 )
 
 // flagGroups are the flags that belong together, in the order of the help. What
@@ -122,7 +122,7 @@ func flagError(c *cobra.Command, err error) error {
 // similar suggests the name that may be meant: the one that is nearest, or the
 // only one that begins or ends like it.
 func similar(s string, names []string) string {
-	if meant := manifest.DidYouMean(s, names); meant != "" {
+	if meant := provider.DidYouMean(s, names); meant != "" {
 		return meant
 	}
 	word := strings.TrimLeft(s, "-")

@@ -140,7 +140,7 @@ func checkError(t *testing.T, err error, x exchange) {
 		t.Errorf("shows the key: %v", err)
 	}
 	m, loadErr := provider.Load(filepath.Base(filepath.Dir(t.Name())))
-	if loadErr == nil && !strings.HasPrefix(err.Error(), m.Title()+": ") {
-		t.Errorf("does not begin with %q: %v", m.Title(), err)
+	if loadErr == nil && !strings.HasPrefix(err.Error(), m.Title+": ") {
+		t.Errorf("does not begin with %q: %v", m.Title, err)
 	}
 }

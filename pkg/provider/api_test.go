@@ -15,7 +15,7 @@ import (
 	"testing"
 
 	"github.com/multiput/multiput/pkg/provider"
-	"github.com/multiput/multiput/pkg/provider/manifest"
+	"github.com/multiput/multiput/pkg/provider/spec"
 	"github.com/multiput/multiput/pkg/upload"
 )
 
@@ -197,20 +197,20 @@ func (p *player) checkForm(r *http.Request, contentType string, body []byte) {
 }
 
 // start serves one exchange and opens the provider on its server.
-func start(t *testing.T, name string, x exchange) (manifest.Provider, *player, string) {
+func start(t *testing.T, name string, x exchange) (spec.Provider, *player, string) {
 	t.Helper()
 	m, err := provider.Load(name)
 	if err != nil {
 		t.Fatal(err)
 	}
-	base, err := url.Parse(m.Base())
+	base, err := url.Parse(m.Base)
 	if err != nil {
 		t.Fatal(err)
 	}
 	play := &player{t: t, x: x}
 	server := httptest.NewServer(play)
 	t.Cleanup(server.Close)
-	p, err := m.Open(manifest.Settings{Base: server.URL + base.Path, Key: key(testKey), Options: x.Given.Options})
+	p, err := m.Open(provider.Settings{Base: server.URL + base.Path, Keys: []provider.Secret{key(testKey)}, Options: x.Given.Options})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -22,8 +22,7 @@ import (
 	"github.com/multiput/multiput/pkg/internal/realstore"
 	"github.com/multiput/multiput/pkg/internal/s3store"
 	"github.com/multiput/multiput/pkg/provider"
-	"github.com/multiput/multiput/pkg/provider/contract"
-	"github.com/multiput/multiput/pkg/provider/manifest"
+	"github.com/multiput/multiput/pkg/provider/check"
 	"github.com/multiput/multiput/pkg/sandbox"
 	"github.com/multiput/multiput/pkg/transport"
 	"github.com/multiput/multiput/pkg/upload"
@@ -35,7 +34,7 @@ type contender struct {
 	provider string
 	server   func(*sandbox.Server)
 	options  map[string]string
-	can      contract.Subject // what it can do
+	can      check.Subject // what it can do
 	// local says that it has no need of a real store: what is special about it
 	// is between it and the API. only are the cases in which that shows.
 	local bool
@@ -49,7 +48,7 @@ var contenders = []contender{
 	{
 		name: "archetype", provider: "archetype",
 		server: func(s *sandbox.Server) { s.API = "archetype" },
-		can: contract.Subject{
+		can: check.Subject{
 			Empty: true, Renewable: true, Checkpoints: true, Aborts: true, Digest: upload.DigestCRC32C,
 			TakeOver: map[string]string{"resume": "true"},
 		},
@@ -57,18 +56,18 @@ var contenders = []contender{
 	{
 		name: "archetype, parts from 0, no integrity", provider: "archetype",
 		server: func(s *sandbox.Server) { s.API, s.ZeroBased, s.Integrity = "archetype", true, "none" },
-		can:    contract.Subject{Empty: true, Renewable: true, Checkpoints: true, Aborts: true},
+		can:    check.Subject{Empty: true, Renewable: true, Checkpoints: true, Aborts: true},
 	},
 	{
 		name: "fileai", provider: "fileai",
 		server: func(s *sandbox.Server) { s.API = "fileai" },
-		can:    contract.Subject{Empty: true, Probes: true},
+		can:    check.Subject{Empty: true, Probes: true},
 	},
 	{
 		name: "fileai, a million bytes to the megabyte", provider: "fileai",
 		server:  func(s *sandbox.Server) { s.API, s.Megabyte = "fileai", 1_000_000 },
 		options: map[string]string{"megabyte": "1000000"},
-		can:     contract.Subject{Empty: true, Probes: true},
+		can:     check.Subject{Empty: true, Probes: true},
 		local:   true,
 		only:    []string{"empty file", "one byte", "one part", "one part and a byte", "several parts"},
 	},
@@ -76,26 +75,26 @@ var contenders = []contender{
 		name: "openai", provider: "openai",
 		server:  func(s *sandbox.Server) { s.API = "openai" },
 		options: map[string]string{"purpose": "fine-tune", "md5": "hex"},
-		can:     contract.Subject{Empty: true, Renewable: true, Aborts: true, Digest: upload.DigestMD5},
+		can:     check.Subject{Empty: true, Renewable: true, Aborts: true, Digest: upload.DigestMD5},
 		proxied: true,
 	},
 	{
 		name: "openai, no md5", provider: "openai",
 		server:  func(s *sandbox.Server) { s.API = "openai" },
 		options: map[string]string{"purpose": "batch"},
-		can:     contract.Subject{Empty: true, Renewable: true, Aborts: true},
+		can:     check.Subject{Empty: true, Renewable: true, Aborts: true},
 		local:   true,
 		only:    []string{"several parts", "a part missing", "a forged receipt", "another digest", "completed twice"},
 	},
 	{
 		name: "upscayl", provider: "upscayl",
 		server: func(s *sandbox.Server) { s.API = "upscayl" },
-		can:    contract.Subject{Empty: true},
+		can:    check.Subject{Empty: true},
 	},
 	{
 		name: "upscayl, times in seconds", provider: "upscayl",
 		server: func(s *sandbox.Server) { s.API, s.Seconds = "upscayl", true },
-		can:    contract.Subject{Empty: true},
+		can:    check.Subject{Empty: true},
 		local:  true,
 		only:   []string{"several parts", "urls again", "a process for each step"},
 	},
@@ -103,7 +102,7 @@ var contenders = []contender{
 		// Its result is the path of a local object: it has no other store.
 		name: "sandbox", provider: provider.Sandbox,
 		server: func(s *sandbox.Server) { s.API = "archetype" },
-		can: contract.Subject{
+		can: check.Subject{
 			Empty: true, Renewable: true, Checkpoints: true, Aborts: true, Digest: upload.DigestCRC32C,
 			TakeOver: map[string]string{"resume": "true"},
 		},
@@ -118,7 +117,7 @@ func TestContract(t *testing.T) {
 			clock := &clock{}
 			s := c.enter(t, &sandbox.Server{PartSize: smallPart, Now: clock.now})
 			s.Backdate, s.Only = clock.back, c.only
-			contract.Run(t, s)
+			check.Run(t, s)
 		})
 	}
 }
@@ -134,7 +133,7 @@ func TestContractMinIO(t *testing.T) {
 	server := realstore.MinIO(t)
 	for _, c := range contenders {
 		if !c.local {
-			t.Run(c.name, func(t *testing.T) { contract.Run(t, c.enterReal(t, server)) })
+			t.Run(c.name, func(t *testing.T) { check.Run(t, c.enterReal(t, server)) })
 		}
 	}
 }
@@ -154,13 +153,13 @@ func TestContractVersityGW(t *testing.T) {
 				"empty file", "one byte", "a part sent twice", "a presigned URL past its end", "a part missing",
 				"a forged receipt", "abort", "where the key went",
 			}
-			contract.Run(t, s)
+			check.Run(t, s)
 		})
 	}
 }
 
 // enterReal is enter with a real S3 server behind the API.
-func (c *contender) enterReal(t *testing.T, server realstore.Server) contract.Subject {
+func (c *contender) enterReal(t *testing.T, server realstore.Server) check.Subject {
 	t.Helper()
 	opened, err := s3store.Open(t.Context(), server)
 	if err != nil {
@@ -184,13 +183,13 @@ const (
 
 // enter serves the sandbox, its API and its store each at an origin of its
 // own, and has both watched.
-func (c *contender) enter(t *testing.T, server *sandbox.Server) contract.Subject {
+func (c *contender) enter(t *testing.T, server *sandbox.Server) check.Subject {
 	t.Helper()
 	m, err := provider.Load(c.provider)
 	if err != nil {
 		t.Fatal(err)
 	}
-	wire := &contract.Recorder{}
+	wire := &check.Recorder{}
 	front, back := httptest.NewUnstartedServer(nil), httptest.NewUnstartedServer(nil)
 	c.server(server)
 	server.Dir, server.Key = t.TempDir(), goodKey
@@ -204,20 +203,20 @@ func (c *contender) enter(t *testing.T, server *sandbox.Server) contract.Subject
 		s.Start()
 		t.Cleanup(s.Close)
 	}
-	serve(front, contract.API, api)
-	serve(back, contract.Store, parts)
+	serve(front, check.API, api)
+	serve(back, check.Store, parts)
 
 	s := c.can
 	s.Key, s.BadKey, s.PartSize, s.Wire = goodKey, badKey, server.PartSize, wire
 	client := &transport.Client{UserAgent: "multiput-contract"}
-	s.Open = func(o contract.Opening) (upload.Provider, error) {
+	s.Open = func(o check.Opening) (upload.Provider, error) {
 		options := maps.Clone(c.options)
 		if options == nil {
 			options = map[string]string{}
 		}
 		maps.Copy(options, o.Options)
-		return m.Open(manifest.Settings{
-			Base: front.URL + sandbox.Base(server.API), Key: contractKey(o.Key), Options: options, Client: client,
+		return m.Open(provider.Settings{
+			Base: front.URL + sandbox.Base(server.API), Keys: []provider.Secret{contractKey(o.Key)}, Options: options, Client: client,
 		})
 	}
 	s.Object = func(ctx context.Context, u upload.Upload, _ upload.Result) (string, []byte, error) {

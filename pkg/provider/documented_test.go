@@ -27,8 +27,7 @@ import (
 	"github.com/multiput/multiput/pkg/journal"
 	"github.com/multiput/multiput/pkg/progress"
 	"github.com/multiput/multiput/pkg/provider"
-	"github.com/multiput/multiput/pkg/provider/contract"
-	"github.com/multiput/multiput/pkg/provider/manifest"
+	"github.com/multiput/multiput/pkg/provider/check"
 	"github.com/multiput/multiput/pkg/transport"
 	"github.com/multiput/multiput/pkg/upload"
 )
@@ -50,14 +49,14 @@ func TestDocumentedManifests(t *testing.T) {
 			t.Error(err)
 			continue
 		}
-		if n, err := m.Replay(t.Context()); err != nil || n < 3 {
+		if n, err := check.Samples(t.Context(), m); err != nil || n < 3 {
 			t.Errorf("%s: %d samples, %v", name, n, err)
 		}
-		text := string(m.Text())
+		text := string(m.Text)
 		if !strings.Contains(text, "\n# What it cannot do:") || strings.Count(text, "\n") > page {
 			t.Errorf("%s does not say what it cannot do, or is longer than a page", name)
 		}
-		for _, o := range m.Options() {
+		for _, o := range m.Options {
 			if o.Help == "" {
 				t.Errorf("%s: the option %s has no help", name, o.Name)
 			}
@@ -78,7 +77,7 @@ type simulator struct {
 	result string
 	aborts bool
 	again  bool // whether an address can be asked for again
-	can    contract.Subject
+	can    check.Subject
 	// skip are cases of the contract that do not apply, beside those of skipped.
 	skip []string
 }
@@ -317,7 +316,7 @@ func live(t *testing.T, name string) *lives {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, err := m.Open(manifest.Settings{Base: api.URL + c.prefix, Key: key(s.key), Options: c.options})
+	p, err := m.Open(provider.Settings{Base: api.URL + c.prefix, Keys: []provider.Secret{key(s.key)}, Options: c.options})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -327,7 +326,7 @@ func live(t *testing.T, name string) *lives {
 		t.Fatal(err)
 	}
 	l.up = &upload.Uploader{
-		Provider: p, Target: p.Target(upload.File{}), Journal: &journal.Journal{Path: filepath.Join(t.TempDir(), "j.db")},
+		Provider: p, Target: p.Target(), Journal: &journal.Journal{Path: filepath.Join(t.TempDir(), "j.db")},
 		Concurrency: 2, Retry: transport.Policy{Retries: 4, Base: time.Millisecond},
 	}
 	if p.Limits().MinPart > 0 || p.Limits().MaxPart > 0 {
@@ -448,7 +447,7 @@ var no = map[string]any{"message": "not all parts are there"}
 // simulators are the APIs of docs/manifests, by name.
 var simulators = map[string]simulator{
 	"azure-openai": {
-		can: contract.Subject{PartSize: 64 << 10, Renewable: true}, skip: []string{"a forged receipt"},
+		can: check.Subject{PartSize: 64 << 10, Renewable: true}, skip: []string{"a forged receipt"},
 		auth:    "Api-Key: ",
 		options: map[string]string{"purpose": "fine-tune"}, result: "file-1",
 		api: func(s *simulation) map[string]endpoint {
@@ -496,7 +495,7 @@ var simulators = map[string]simulator{
 		},
 	},
 	"hyperstack": {
-		can:    contract.Subject{PartSize: livesPart, Aborts: true},
+		can:    check.Subject{PartSize: livesPart, Aborts: true},
 		auth:   "Api_key: ",
 		result: "u/film 1.mp4", aborts: true,
 		api: func(s *simulation) map[string]endpoint {
@@ -522,7 +521,7 @@ var simulators = map[string]simulator{
 		},
 	},
 	"notion": {
-		can: contract.Subject{PartSize: livesPart, Renewable: true, Probes: true}, skip: append([]string{"a forged receipt"}, roundTrips...),
+		can: check.Subject{PartSize: livesPart, Renewable: true, Probes: true}, skip: append([]string{"a forged receipt"}, roundTrips...),
 		auth:   "Authorization: Bearer ",
 		result: "u1",
 		api: func(s *simulation) map[string]endpoint {
@@ -567,7 +566,7 @@ var simulators = map[string]simulator{
 		},
 	},
 	"uploadcare": {
-		can: contract.Subject{PartSize: livesPart}, skip: append([]string{"a forged receipt", "where the key went"}, roundTrips...),
+		can: check.Subject{PartSize: livesPart}, skip: append([]string{"a forged receipt", "where the key went"}, roundTrips...),
 		auth:   "form: UPLOADCARE_PUB_KEY",
 		result: "u1",
 		api: func(s *simulation) map[string]endpoint {
@@ -590,7 +589,7 @@ var simulators = map[string]simulator{
 		},
 	},
 	"databricks": {
-		can:     contract.Subject{PartSize: livesPart, Renewable: true},
+		can:     check.Subject{PartSize: livesPart, Renewable: true},
 		auth:    "Authorization: Bearer ",
 		options: map[string]string{"folder": "/Volumes/main/default/raw"}, result: "/Volumes/main/default/raw/film 1.mp4", again: true,
 		api: func(s *simulation) map[string]endpoint {
@@ -631,7 +630,7 @@ var simulators = map[string]simulator{
 		},
 	},
 	"autodesk-oss": {
-		can: contract.Subject{PartSize: livesPart, Renewable: true}, skip: append([]string{"a forged receipt"}, roundTrips...),
+		can: check.Subject{PartSize: livesPart, Renewable: true}, skip: append([]string{"a forged receipt"}, roundTrips...),
 		auth:    "Authorization: Bearer ",
 		options: map[string]string{"bucket": "my models"}, result: "urn:o1", again: true,
 		api: func(s *simulation) map[string]endpoint {
@@ -664,7 +663,7 @@ var simulators = map[string]simulator{
 		},
 	},
 	"twelvelabs": {
-		can:    contract.Subject{PartSize: 4 << 20, Renewable: true, Probes: true},
+		can:    check.Subject{PartSize: 4 << 20, Renewable: true, Probes: true},
 		auth:   "X-Api-Key: ",
 		prefix: "/v1.3", result: "a1", again: true,
 		api: func(s *simulation) map[string]endpoint {
@@ -702,7 +701,7 @@ var simulators = map[string]simulator{
 		},
 	},
 	"box": {
-		can: contract.Subject{PartSize: 4 << 20, Renewable: true, Aborts: true, Digest: upload.DigestSHA1}, skip: append([]string{}, roundTrips...),
+		can: check.Subject{PartSize: 4 << 20, Renewable: true, Aborts: true, Digest: upload.DigestSHA1}, skip: append([]string{}, roundTrips...),
 		auth:   "Authorization: Bearer ",
 		prefix: "/api/2.0", result: "42", aborts: true,
 		api: func(s *simulation) map[string]endpoint {
@@ -764,7 +763,7 @@ var simulators = map[string]simulator{
 		},
 	},
 	"adobe-aem": {
-		can: contract.Subject{PartSize: 4 << 20}, skip: append([]string{"a forged receipt"}, roundTrips...),
+		can: check.Subject{PartSize: 4 << 20}, skip: append([]string{"a forged receipt"}, roundTrips...),
 		auth:    "Authorization: Bearer ",
 		options: map[string]string{"folder": "/content/dam/my films"}, result: "/content/dam/my films/film 1.mp4",
 		api: func(s *simulation) map[string]endpoint {
@@ -820,28 +819,28 @@ func TestContractOfDocumented(t *testing.T) {
 				t.Fatal(err)
 			}
 			s := &simulation{t: t, key: goodKey, auth: c.auth, parts: map[int][]byte{}, puts: map[int]int{}, calls: map[string]int{}}
-			wire := &contract.Recorder{}
-			store := httptest.NewServer(wire.Handler(contract.Store, http.HandlerFunc(s.bucket)))
+			wire := &check.Recorder{}
+			store := httptest.NewServer(wire.Handler(check.Store, http.HandlerFunc(s.bucket)))
 			t.Cleanup(store.Close)
 			s.store = store.URL
-			api := httptest.NewServer(wire.Handler(contract.API, s.serve(c.api(s))))
+			api := httptest.NewServer(wire.Handler(check.API, s.serve(c.api(s))))
 			t.Cleanup(api.Close)
 			can := c.can
 			can.Key, can.BadKey, can.Wire = goodKey, badKey, wire
-			can.Open = func(o contract.Opening) (upload.Provider, error) {
-				return m.Open(manifest.Settings{Base: api.URL + c.prefix, Key: contractKey(o.Key), Options: c.options})
+			can.Open = func(o check.Opening) (upload.Provider, error) {
+				return m.Open(provider.Settings{Base: api.URL + c.prefix, Keys: []provider.Secret{contractKey(o.Key)}, Options: c.options})
 			}
 			can.Object = func(context.Context, upload.Upload, upload.Result) (string, []byte, error) {
 				s.mu.Lock()
 				defer s.mu.Unlock()
 				return "", s.done, nil
 			}
-			for _, name := range contract.Cases() {
+			for _, name := range check.Cases() {
 				if !slices.Contains(skipped, name) && !slices.Contains(c.skip, name) {
 					can.Only = append(can.Only, name)
 				}
 			}
-			contract.Run(t, can)
+			check.Run(t, can)
 		})
 	}
 }

@@ -2,7 +2,6 @@ package provider
 
 import (
 	_ "embed"
-	"os"
 	"path/filepath"
 	"strings"
 
@@ -12,8 +11,8 @@ import (
 // Entry is one provider that can be named.
 type Entry struct {
 	Name string
-	File string             // of the user's; empty: built in
-	M    *manifest.Manifest // nil where Err says why it cannot be read
+	File string      // of the user's; empty: built in
+	D    *Definition // nil where Err says why it cannot be read
 	Err  error
 }
 
@@ -22,8 +21,8 @@ type Entry struct {
 func List(dirs ...string) []Entry {
 	var all []Entry
 	for _, name := range Names() {
-		m, err := Load(name)
-		all = append(all, Entry{Name: name, M: m, Err: err})
+		d, err := Load(name)
+		all = append(all, Entry{Name: name, D: d, Err: err})
 	}
 	seen := map[string]bool{}
 	for _, dir := range dirs {
@@ -33,36 +32,18 @@ func List(dirs ...string) []Entry {
 			}
 			seen[name] = true
 			path := filepath.Join(dir, name+".yaml")
-			m, err := open(path, name)
-			all = append(all, Entry{Name: name, File: path, M: m, Err: err})
+			d, err := open(path, name)
+			all = append(all, Entry{Name: name, File: path, D: d, Err: err})
 		}
 	}
 	return all
-}
-
-// Where is the file of a manifest that Load takes by this name; empty: it is
-// built in, or there is none.
-func Where(nameOrPath string, dirs ...string) string {
-	if _, own := builtin[nameOrPath]; own {
-		return ""
-	}
-	if isPath(nameOrPath) {
-		return nameOrPath
-	}
-	for _, dir := range dirs {
-		path := filepath.Join(dir, nameOrPath+".yaml")
-		if _, err := os.Stat(path); err == nil {
-			return path
-		}
-	}
-	return ""
 }
 
 //go:embed new.yaml
 var template string
 
 // New is the text of a manifest of this name to start from. Its error is a
-// *manifest.Error.
+// *Error.
 func New(name string) (string, error) {
 	text := strings.ReplaceAll(template, "NAME", name)
 	text = strings.ReplaceAll(text, "KEYVAR", strings.ToUpper(strings.ReplaceAll(name, "-", "_"))+"_API_KEY")

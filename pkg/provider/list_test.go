@@ -7,7 +7,7 @@ import (
 	"testing"
 
 	"github.com/multiput/multiput/pkg/provider"
-	"github.com/multiput/multiput/pkg/provider/manifest"
+	"github.com/multiput/multiput/pkg/provider/check"
 )
 
 func TestList(t *testing.T) {
@@ -25,11 +25,11 @@ func TestList(t *testing.T) {
 		}
 		got[e.Name] = true
 		user := e.Name == "mine" || e.Name == "broken" || e.Name == "other"
-		if (e.File != "") != user || e.File != provider.Where(e.Name, dir) {
+		if (e.File != "") != user || e.D != nil && e.D.File != e.File {
 			t.Errorf("%s lies in %q", e.Name, e.File)
 		}
-		var bad *manifest.Error
-		if broken := errors.As(e.Err, &bad); broken != (e.Name == "broken" || e.Name == "other") || broken == (e.M != nil) {
+		var bad *provider.Error
+		if broken := errors.As(e.Err, &bad); broken != (e.Name == "broken" || e.Name == "other") || broken == (e.D != nil) {
 			t.Errorf("%s: %v", e.Name, e.Err)
 		}
 	}
@@ -46,13 +46,13 @@ func TestNew(t *testing.T) {
 		t.Fatal(err)
 	}
 	m, err := provider.Load(write(t, "my-api.yaml", text))
-	if err != nil || m.Name() != "my-api" || m.KeyEnv() != "MY_API_API_KEY" {
+	if err != nil || m.Name != "my-api" || m.KeyEnv() != "MY_API_API_KEY" {
 		t.Fatalf("is %v, %v", m, err)
 	}
-	if n, err := m.Replay(t.Context()); n < 5 || err != nil {
+	if n, err := check.Samples(t.Context(), m); n < 5 || err != nil {
 		t.Errorf("plays %d samples, %v", n, err)
 	}
-	var bad *manifest.Error
+	var bad *provider.Error
 	for _, name := range []string{"", "My", "openai", "a/b"} {
 		if _, err := provider.New(name); !errors.As(err, &bad) {
 			t.Errorf("%q: %v", name, err)

@@ -1,9 +1,10 @@
-// Package provider finds the manifest of a provider by name: the built-in ones
-// and the user's files.
+// Package provider finds the Definition of a provider by name: the built-in
+// ones and the user's manifests. A Definition is all that the command line
+// knows of any provider.
 //
 // It promises that no user's manifest takes the name or the key of a built-in
-// one. It refuses to read the environment: where the user's files are is its
-// caller's to say.
+// one, and says where a key may go (see [MayHaveKey]). It refuses to read the
+// environment: where the user's files are is its caller's to say.
 package provider
 
 import (
@@ -17,7 +18,9 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/multiput/multiput/pkg/internal/words"
 	"github.com/multiput/multiput/pkg/provider/manifest"
+	"github.com/multiput/multiput/pkg/provider/spec"
 )
 
 //go:embed builtin/*.yaml
@@ -28,7 +31,7 @@ const Sandbox = "sandbox"
 
 // builtin are the built-in manifests by name, each read when it is first
 // needed.
-var builtin = map[string]func() (*manifest.Manifest, error){
+var builtin = map[string]func() (*Definition, error){
 	"archetype": read("archetype"),
 	"fileai":    read("fileai"),
 	"openai":    read("openai"),
@@ -36,16 +39,52 @@ var builtin = map[string]func() (*manifest.Manifest, error){
 	Sandbox:     sync.OnceValues(sandbox),
 }
 
-func read(name string) func() (*manifest.Manifest, error) {
-	return sync.OnceValues(func() (*manifest.Manifest, error) {
+func read(name string) func() (*Definition, error) {
+	return sync.OnceValues(func() (*Definition, error) {
 		path := "builtin/" + name + ".yaml"
 		b, err := files.ReadFile(path)
 		if err != nil {
 			return nil, err
 		}
-		return manifest.Parse(path, b)
+		m, err := manifest.Parse(path, b)
+		if err != nil {
+			return nil, err
+		}
+		return own(m), nil
 	})
 }
+
+// own is the definition of a built-in manifest.
+func own(m *manifest.Manifest) *Definition {
+	d := m.Definition()
+	d.File = ""
+	return d
+}
+
+// What a provider is described by; see package spec.
+type (
+	Definition  = spec.Definition
+	Settings    = spec.Settings
+	Secret      = spec.Secret
+	Option      = spec.Option
+	OptionError = spec.OptionError
+	BaseError   = spec.BaseError
+	Error       = spec.Error
+)
+
+// Who plans the parts, and where they go; see [spec.Abilities].
+const (
+	PlanAPI    = spec.PlanAPI
+	PlanWish   = spec.PlanWish
+	PlanClient = spec.PlanClient
+	URLsOnce   = spec.URLsOnce
+	URLsAgain  = spec.URLsAgain
+	URLsNone   = spec.URLsNone
+)
+
+// DidYouMean is `, did you mean "name"?` with the name that is closest to s, or
+// nothing if none is close.
+func DidYouMean(s string, names []string) string { return words.DidYouMean(s, names) }
 
 // Names are the built-in providers.
 func Names() []string { return slices.Sorted(maps.Keys(builtin)) }
@@ -61,14 +100,14 @@ type UnknownError struct {
 }
 
 func (e *UnknownError) Error() string {
-	return fmt.Sprintf("there is no provider %q%s (there is: %s)", e.Name, manifest.DidYouMean(e.Name, e.Known), strings.Join(e.Known, ", "))
+	return fmt.Sprintf("there is no provider %q%s (there is: %s)", e.Name, DidYouMean(e.Name, e.Known), strings.Join(e.Known, ", "))
 }
 
-// Load finds a manifest: a built-in one by its name, the file at a path that
-// has a separator or ends in .yaml or .yml, or NAME.yaml in the first of dirs
-// that has it. Its error is an *UnknownError, a *manifest.Error or that of
-// reading the file.
-func Load(nameOrPath string, dirs ...string) (*manifest.Manifest, error) {
+// Load finds a definition: a built-in one by its name, the manifest at a path
+// that has a separator or ends in .yaml or .yml, or NAME.yaml in the first of
+// dirs that has it. Its error is an *UnknownError, an *Error or that of reading
+// the file.
+func Load(nameOrPath string, dirs ...string) (*Definition, error) {
 	if load, ok := builtin[nameOrPath]; ok {
 		return load()
 	}
@@ -107,7 +146,7 @@ func theirs(dirs []string) []string {
 
 // open reads a user's manifest, which was asked for by a name if that is not
 // empty.
-func open(path, name string) (*manifest.Manifest, error) {
+func open(path, name string) (*Definition, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("read the manifest: %w", err)
@@ -124,26 +163,5 @@ func open(path, name string) (*manifest.Manifest, error) {
 	if err := allowed(m, name); err != nil {
 		return nil, err
 	}
-	return m, nil
-}
-
-// allowed reports what a user's manifest may not do. It was asked for by a
-// name, if that is not empty.
-func allowed(m *manifest.Manifest, name string) error {
-	if name != "" && m.Name() != name {
-		return m.Fault("name", "is %s, and the file is named for %s", m.Name(), name)
-	}
-	for _, own := range Names() {
-		if strings.EqualFold(m.Name(), own) {
-			return m.Fault("name", "%s is built in; give yours another name", own)
-		}
-		b, err := builtin[own]()
-		if err != nil {
-			return err
-		}
-		if b.KeyEnv() != "" && strings.EqualFold(m.KeyEnv(), b.KeyEnv()) {
-			return m.Fault("auth.env", "%s holds the key of %s, which goes to nobody else", b.KeyEnv(), b.Title())
-		}
-	}
-	return nil
+	return m.Definition(), nil
 }

@@ -56,10 +56,10 @@ func TestBuiltIn(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if m.Name() != c.name || m.KeyEnv() != c.env || m.Base() != c.base || m.Limits() != c.limits || m.Aborts() != c.aborts || m.Title() == "" {
-			t.Errorf("%s is %s, %s, %s, %+v, aborts: %v", c.name, m.Name(), m.KeyEnv(), m.Base(), m.Limits(), m.Aborts())
+		if m.Name != c.name || m.KeyEnv() != c.env || m.Base != c.base || m.Limits != c.limits || m.Abilities.Aborts != c.aborts || m.Title == "" {
+			t.Errorf("%s is %s, %s, %s, %+v, aborts: %v", c.name, m.Name, m.KeyEnv(), m.Base, m.Limits, m.Abilities.Aborts)
 		}
-		for _, o := range m.Options() {
+		for _, o := range m.Options {
 			if o.Help == "" {
 				t.Errorf("%s: the option %s has no help", c.name, o.Name)
 			}
@@ -79,14 +79,14 @@ func TestSandbox(t *testing.T) {
 		fmt.Fprint(w, `{"file_uid":"f1","file_status":"Registered","file_attributes":{"path":"/data/objects/f1"}}`)
 	}))
 	defer server.Close()
-	if _, err := m.Open(manifest.Settings{Key: key(testKey)}); err == nil {
+	if _, err := m.Open(provider.Settings{Keys: []provider.Secret{key(testKey)}}); err == nil {
 		t.Error("opened without the address of a server")
 	}
-	p, err := m.Open(manifest.Settings{Base: server.URL, Key: key(testKey)})
+	p, err := m.Open(provider.Settings{Base: server.URL, Keys: []provider.Secret{key(testKey)}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if target := p.Target(upload.File{Name: "a"}); target.Provider != "sandbox" || target.Base != "" {
+	if target := p.Target(); target.Provider != "sandbox" || target.Base != "" {
 		t.Errorf("goes to %+v", target)
 	}
 	r, err := p.Complete(t.Context(), upload.Upload{ID: "u1", Data: []byte(`{"upload":{"id":"u1"}}`)}, nil, upload.Digests{})
@@ -99,7 +99,7 @@ func TestUsersManifest(t *testing.T) {
 	path := write(t, "mine.yaml", mine)
 	for _, name := range []string{path, "mine"} {
 		m, err := provider.Load(name, t.TempDir(), filepath.Dir(path))
-		if err != nil || m.Name() != "mine" {
+		if err != nil || m.Name != "mine" {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -141,7 +141,7 @@ func TestTrust(t *testing.T) {
 	for _, c := range []struct{ file, old, new, want string }{
 		{"x.yaml", "name: mine", "name: openai", "name: openai is built in"},
 		{"x.yaml", "name: mine", "name: sandbox", "name: sandbox is built in"},
-		{"x.yaml", "env: MINE_KEY", "env: OPENAI_API_KEY", "auth.env: OPENAI_API_KEY holds the key of OpenAI"},
+		{"x.yaml", "env: MINE_KEY", "env: OPENAI_API_KEY", "auth.env: OPENAI_API_KEY holds the key of OpenAI, which goes to no other provider"},
 		{"x.yaml", "env: MINE_KEY", "env: ATAI_API_KEY", "auth.env: ATAI_API_KEY holds the key of Archetype AI"},
 		{"other.yaml", "", "", "name: is mine, and the file is named for other"},
 		{"x.yaml", "complete:", "compleet:", `compleet: unknown key, did you mean "complete"?`},
@@ -152,7 +152,7 @@ func TestTrust(t *testing.T) {
 			name = "other"
 		}
 		_, err := provider.Load(name, filepath.Dir(path))
-		var bad *manifest.Error
+		var bad *provider.Error
 		if !errors.As(err, &bad) || bad.File != path || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v", c.new, err)
 		}
@@ -160,8 +160,44 @@ func TestTrust(t *testing.T) {
 	// A user's file in the directory does not stand in for a built-in.
 	path := write(t, "openai.yaml", strings.Replace(mine, "name: mine", "name: openai", 1))
 	m, err := provider.Load("openai", filepath.Dir(path))
-	if err != nil || m.Base() != "https://api.openai.com/v1" {
-		t.Errorf("openai goes to %s, %v", m.Base(), err)
+	if err != nil || m.Base != "https://api.openai.com/v1" {
+		t.Errorf("openai goes to %s, %v", m.Base, err)
+	}
+}
+
+// A key goes to no URL that nothing but a journal names: it may come from a
+// cache that others write to.
+func TestMayHaveKey(t *testing.T) {
+	d, err := provider.Load("openai")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for base, may := range map[string]bool{
+		"https://api.openai.com/v1": true, "https://eu.example/v1": true, "http://127.0.0.1:80/v1": true, "http://localhost:1": true,
+		"https://us.example/v1": true, "https://thief.example": false, "https://api.openai.com/v2": false,
+		"https://api.openai.com.thief.example/v1": false, "https://us.example": false,
+		"https://127.0.0.1.thief.example": false, "": true, "nonsense": false,
+	} {
+		err := provider.MayHaveKey(d, base, "", "https://eu.example/v1/", "https://US.example/v1/")
+		var refused *provider.TrustError
+		if (err == nil) != may || !may && !errors.As(err, &refused) {
+			t.Errorf("%q: %v", base, err)
+		}
+	}
+}
+
+func TestCheckNames(t *testing.T) {
+	path := write(t, "mine.yaml", mine)
+	dir := filepath.Dir(path)
+	if err := os.WriteFile(filepath.Join(dir, "broken.yaml"), []byte("x"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var unknown *provider.UnknownError
+	if err := provider.CheckNames([]string{"openai", "mine", "broken"}, dir); err != nil {
+		t.Errorf("known names: %v", err)
+	}
+	if err := provider.CheckNames([]string{"openai", "mien"}, dir); !errors.As(err, &unknown) || unknown.Name != "mien" {
+		t.Errorf("a misspelt name: %v", err)
 	}
 }
 
@@ -189,7 +225,7 @@ func TestDocumentedManifest(t *testing.T) {
 		t.Fatal("the reference has no example")
 	}
 	m, err := provider.Load(write(t, "acme.yaml", example))
-	if err != nil || m.Name() != "acme" || m.KeyEnv() != "ACME_API_KEY" {
+	if err != nil || m.Name != "acme" || m.KeyEnv() != "ACME_API_KEY" {
 		t.Errorf("read %v, %v", m, err)
 	}
 }

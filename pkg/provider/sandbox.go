@@ -11,7 +11,7 @@ import (
 // sandbox is Archetype's manifest for the embedded server, which speaks its
 // API: it has no address and no key but those of the server's that is running,
 // and its result is the path of the object.
-func sandbox() (*manifest.Manifest, error) {
+func sandbox() (*Definition, error) {
 	b, err := files.ReadFile("builtin/archetype.yaml")
 	if err != nil {
 		return nil, err
@@ -37,5 +37,5 @@ func sandbox() (*manifest.Manifest, error) {
 	if err != nil {
 		return nil, err
 	}
-	return p.Moving(), nil
+	return own(p.Moving()), nil
 }

@@ -13,7 +13,6 @@ import (
 
 	"github.com/multiput/multiput/pkg/journal"
 	"github.com/multiput/multiput/pkg/provider"
-	"github.com/multiput/multiput/pkg/provider/manifest"
 	"github.com/multiput/multiput/pkg/sandbox"
 	"github.com/multiput/multiput/pkg/upload"
 )
@@ -186,7 +185,7 @@ func TestSecretsAreNowhere(t *testing.T) {
 			if api == "openai" {
 				options = map[string]string{"purpose": "batch"}
 			}
-			p, err := m.Open(manifest.Settings{Base: r.base(), Options: options, Key: plainKey(r.server.Key)})
+			p, err := m.Open(provider.Settings{Base: r.base(), Options: options, Keys: []provider.Secret{plainKey(r.server.Key)}})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -194,7 +193,9 @@ func TestSecretsAreNowhere(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			entry, err := (&journal.Journal{Path: path}).Open(t.Context(), p.Target(upload.File{Name: "file.bin"}), real)
+			target := p.Target()
+			target.Name = "file.bin"
+			entry, err := (&journal.Journal{Path: path}).Open(t.Context(), target, real)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -9,6 +9,9 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/multiput/multiput/pkg/internal/exact"
+	"github.com/multiput/multiput/pkg/provider/spec"
+	"github.com/multiput/multiput/pkg/provider/storeerr"
 	"github.com/multiput/multiput/pkg/transport"
 	"github.com/multiput/multiput/pkg/upload"
 )
@@ -70,7 +73,7 @@ func (p *speaker) succeeded(ctx context.Context, st step, a *answer, s *scope) e
 	if a.isJSON || st.empty && strings.TrimSpace(a.text) == "" {
 		return nil
 	}
-	if x := readXML(a.Body); x != nil {
+	if x := storeerr.Read(a.Body); x != nil {
 		return p.refusal(ctx, a, s, refusal{api: true, created: st.created}) // an error, whatever the status
 	}
 	if strings.HasSuffix(a.kind, "json") {
@@ -239,7 +242,7 @@ func (p *speaker) body(ctx context.Context, e *expr, s *scope) ([]byte, error) {
 
 // wrong says that an expression failed on what this program gave it.
 func (p *speaker) wrong(e *expr, err error) error {
-	return &Error{File: p.m.file, Problems: []Problem{{Line: e.at.line, Column: e.at.column, Key: e.key, Text: p.hidden.Replace(err.Error())}}}
+	return &spec.Error{File: p.m.file, Problems: []spec.Problem{{Line: e.at.line, Column: e.at.column, Key: e.key, Text: p.hidden.Replace(err.Error())}}}
 }
 
 // exchange sends a request and reads its answer, whatever the status.
@@ -249,7 +252,7 @@ func (p *speaker) exchange(ctx context.Context, r transport.Request, s *scope) (
 		return nil, err
 	}
 	a := &answer{Reply: reply, op: r.Op}
-	v, err := decodeJSON(reply.Body)
+	v, err := exact.Decode(reply.Body)
 	if a.isJSON = err == nil; a.isJSON {
 		a.value = p.scrub(v)
 	} else {

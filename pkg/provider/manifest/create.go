@@ -153,7 +153,7 @@ func (p *speaker) readUpload(ctx context.Context, a *answer, s *scope, u *upload
 		return p.unusable(a, e.key, "digest is %s; known are crc32c, md5, sha1 and none", show(m["digest"]))
 	}
 	s.upload = m
-	if u.Data, err = marshal(data{Upload: m, Options: p.m.open(p.options)}); err != nil {
+	if u.Data, err = marshal(data{Upload: m, Options: p.m.options.Open(p.options)}); err != nil {
 		return p.unusable(a, e.key, "%v", err)
 	}
 	return nil

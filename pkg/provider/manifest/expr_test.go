@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/multiput/multiput/pkg/internal/exact"
 )
 
 func mustExpr(t testing.TB, src string) *expr {
@@ -95,7 +97,7 @@ func TestNumbersAreExact(t *testing.T) {
 		"0", "-1", "9007199254740993", "9223372036854775807", "-9223372036854775808", "18446744073709551617",
 		strings.Repeat("7", 99), "0.5", "1.5e3", "[9007199254740993]", `{"a":9007199254740993}`,
 	} {
-		v, err := decodeJSON([]byte(s))
+		v, err := exact.Decode([]byte(s))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -114,11 +116,11 @@ func TestNumbersAreExact(t *testing.T) {
 	if v, err := mustExpr(t, "$file.size + 2").one(t.Context(), nil, &scope{file: map[string]any{"size": fromInt64(9007199254740993)}}); err != nil || v != 9007199254740995 {
 		t.Errorf("9007199254740993 + 2 is %v, %v", v, err)
 	}
-	if v, ok := number(strings.Repeat("9", 1<<20)).(float64); !ok || !math.IsInf(v, 1) {
+	if v, ok := exact.Number(strings.Repeat("9", 1<<20)).(float64); !ok || !math.IsInf(v, 1) {
 		t.Errorf("a number of 1 MiB became %v", v)
 	}
 	for s, want := range map[string]bool{"1": true, "1.0": true, "1e3": true, "9007199254740993.0": false, "1.5": false, "99999999999999999999": false, `"1"`: false, "null": false} {
-		v, err := decodeJSON([]byte(s))
+		v, err := exact.Decode([]byte(s))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -128,20 +130,12 @@ func TestNumbersAreExact(t *testing.T) {
 	}
 }
 
-func TestDecodeJSON(t *testing.T) {
-	for _, s := range []string{"", "{", "1 2", "{}{}", "<html>", "nul", strings.Repeat("[", 20000)} {
-		if v, err := decodeJSON([]byte(s)); err == nil {
-			t.Errorf("%.10q is %v", s, v)
-		}
-	}
-}
-
 func TestTimes(t *testing.T) {
 	at := time.Date(2026, 11, 1, 11, 0, 0, 0, time.UTC)
 	for _, s := range []string{
 		"1793530800", "1793530800.25", "1793530800000", `"1793530800"`, `"1793530800000"`, `"2026-11-01T11:00:00Z"`, `"2026-11-01T12:00:00+01:00"`, `"2026-11-01T11:00:00.000Z"`,
 	} {
-		v, err := decodeJSON([]byte(s))
+		v, err := exact.Decode([]byte(s))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -150,13 +144,13 @@ func TestTimes(t *testing.T) {
 		}
 	}
 	for _, s := range []string{"null", `""`} {
-		v, _ := decodeJSON([]byte(s))
+		v, _ := exact.Decode([]byte(s))
 		if got, err := toTime(v); err != nil || !got.IsZero() {
 			t.Errorf("%s is %s, %v", s, got, err)
 		}
 	}
 	for _, s := range []string{"0", "-5", "1e300", `"soon"`, "true", "[]", `"01.11.2026"`, "999999999999999999"} {
-		v, _ := decodeJSON([]byte(s))
+		v, _ := exact.Decode([]byte(s))
 		if got, err := toTime(v); err == nil {
 			t.Errorf("%s is %s", s, got)
 		}

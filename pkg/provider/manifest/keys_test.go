@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/multiput/multiput/pkg/provider/check"
 )
 
 var (
@@ -87,7 +89,7 @@ error: {zzz: 1}
   reply: {zzz: 1, status: 200}
   want: {zzz: 1}
 `))
-		_, err := m.Replay(t.Context())
+		_, err := check.Samples(t.Context(), m.Definition())
 		all := map[string][]string{}
 		knows(t, err, all)
 		for k, v := range all {

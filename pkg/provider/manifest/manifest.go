@@ -5,6 +5,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"github.com/multiput/multiput/pkg/provider/spec"
 	"github.com/multiput/multiput/pkg/upload"
 )
 
@@ -19,7 +20,7 @@ type Manifest struct {
 	auth                    *auth
 	headers                 map[string]string // of every request to the API
 	limits                  upload.Limits
-	options                 []Option
+	options                 spec.Options
 
 	create struct {
 		call
@@ -72,21 +73,6 @@ type headers struct {
 	made  *expr
 }
 
-// Name is what -p calls the provider.
-func (m *Manifest) Name() string { return m.name }
-
-// Title is what people call the provider.
-func (m *Manifest) Title() string { return m.title }
-
-// Docs is the address of the API's documentation; may be empty.
-func (m *Manifest) Docs() string { return m.docs }
-
-// Base is the address of the API; empty where it has to be given to Open.
-func (m *Manifest) Base() string { return m.base }
-
-// Text is the manifest as it was read.
-func (m *Manifest) Text() []byte { return slices.Clone(m.text) }
-
 // Moving is the manifest of an API whose address is another each time: it says
 // nothing of where an upload goes.
 func (m *Manifest) Moving() *Manifest {
@@ -95,22 +81,19 @@ func (m *Manifest) Moving() *Manifest {
 	return &moving
 }
 
-// KeyEnv is the environment variable that holds the secret; empty: none.
-func (m *Manifest) KeyEnv() string {
-	if m.auth == nil {
-		return ""
+// Definition is what can be known of the API before it is opened.
+func (m *Manifest) Definition() *spec.Definition {
+	d := &spec.Definition{
+		Name: m.name, Title: m.title, Docs: m.docs, Base: m.base, File: m.file, Text: slices.Clone(m.text),
+		Options: m.options, Limits: m.limits, Abilities: m.abilities(), Requests: m.requests(), Open: m.Open,
 	}
-	return m.auth.env
+	if m.auth != nil {
+		d.Keys = []spec.Key{m.key()}
+	}
+	if m.samples != nil {
+		d.Samples = m.readSamples
+	}
+	return d
 }
 
-// NeedsKey reports whether Open needs a key.
-func (m *Manifest) NeedsKey() bool { return m.auth != nil }
-
-// Options are those that can be set, in the manifest's order.
-func (m *Manifest) Options() []Option { return slices.Clone(m.options) }
-
-// Limits are what the API is known not to take.
-func (m *Manifest) Limits() upload.Limits { return m.limits }
-
-// Aborts reports whether the API has a call that gives an upload up.
-func (m *Manifest) Aborts() bool { return m.abort != nil }
+func (m *Manifest) key() spec.Key { return spec.Key{Env: m.auth.env, Title: "API key"} }

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/multiput/multiput/pkg/provider/spec"
 	"github.com/multiput/multiput/pkg/upload"
 )
 
@@ -31,11 +32,11 @@ func mustParse(t testing.TB, text []byte) *Manifest {
 
 // serve opens the manifest on a server of its own. Under /v1 it is the API;
 // {server} in the answers is its address.
-func serve(t testing.TB, m *Manifest, options map[string]string, h http.HandlerFunc) (Provider, string) {
+func serve(t testing.TB, m *Manifest, options map[string]string, h http.HandlerFunc) (spec.Provider, string) {
 	t.Helper()
 	server := httptest.NewServer(h)
 	t.Cleanup(server.Close)
-	p, err := m.Open(Settings{Base: server.URL + "/v1", Key: key(secret), Options: options})
+	p, err := m.Open(spec.Settings{Base: server.URL + "/v1", Keys: []spec.Secret{key(secret)}, Options: options})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -72,12 +73,12 @@ func TestOpenBase(t *testing.T) {
 		"https://acme.example/a/../b":  "",
 		"https://acme.example/%2e%2e/": "",
 	} {
-		p, err := m.Open(Settings{Base: base, Key: key(secret), Options: kind})
-		var bad *BaseError
+		p, err := m.Open(spec.Settings{Base: base, Keys: []spec.Secret{key(secret)}, Options: kind})
+		var bad *spec.BaseError
 		switch {
 		case want == "" && (!errors.As(err, &bad) || strings.Contains(err.Error(), "u:p")):
 			t.Errorf("%s: %v", base, err)
-		case want != "" && (err != nil || p.Target(upload.File{}).Base != want):
+		case want != "" && (err != nil || p.Target().Base != want):
 			t.Errorf("%s: %v", base, err)
 		}
 	}
@@ -85,16 +86,16 @@ func TestOpenBase(t *testing.T) {
 
 func TestOpenWithoutBase(t *testing.T) {
 	m := mustParse(t, edit(t, "base: https://acme.example/v1/\n", ""))
-	var bad *BaseError
-	if _, err := m.Open(Settings{Key: key(secret), Options: kind}); !errors.As(err, &bad) {
+	var bad *spec.BaseError
+	if _, err := m.Open(spec.Settings{Keys: []spec.Secret{key(secret)}, Options: kind}); !errors.As(err, &bad) {
 		t.Errorf("opened: %v", err)
 	}
-	given := Settings{Base: "http://127.0.0.1:1", Key: key(secret), Options: kind}
+	given := spec.Settings{Base: "http://127.0.0.1:1", Keys: []spec.Secret{key(secret)}, Options: kind}
 	p, err := m.Open(given)
-	if err != nil || p.Target(upload.File{}).Base != given.Base {
+	if err != nil || p.Target().Base != given.Base {
 		t.Errorf("the address is no part of the identity: %v", err)
 	}
-	if p, err = m.Moving().Open(given); err != nil || p.Target(upload.File{}).Base != "" {
+	if p, err = m.Moving().Open(given); err != nil || p.Target().Base != "" {
 		t.Errorf("an address that changes is part of the identity: %v", err)
 	}
 }
@@ -109,16 +110,16 @@ func TestOpenKey(t *testing.T) {
 		"abc\x00def":       "a character in it that no key has",
 		"“abc”":            "a character in it that no key has",
 	} {
-		_, err := m.Open(Settings{Key: key(k), Options: kind})
+		_, err := m.Open(spec.Settings{Keys: []spec.Secret{key(k)}, Options: kind})
 		if !errors.Is(err, upload.ErrDenied) || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "abc") {
 			t.Errorf("%q: %v", k, err)
 		}
 	}
-	if _, err := m.Open(Settings{Options: kind}); !errors.Is(err, upload.ErrDenied) {
+	if _, err := m.Open(spec.Settings{Options: kind}); !errors.Is(err, upload.ErrDenied) {
 		t.Errorf("without a key: %v", err)
 	}
 	open := mustParse(t, edit(t, `auth: {header: X-Key, value: "Token {secret}", env: ACME_KEY}`+"\n", ""))
-	if _, err := open.Open(Settings{Options: kind}); err != nil || open.NeedsKey() || open.KeyEnv() != "" {
+	if _, err := open.Open(spec.Settings{Options: kind}); err != nil || open.Definition().NeedsKey() {
 		t.Errorf("an API without auth needs a key: %v", err)
 	}
 }
@@ -131,53 +132,42 @@ func TestOpenOptions(t *testing.T) {
 		want   string
 	}{
 		{nil, "kind", "has to be set (what it is for)"},
-		{map[string]string{"kind": ""}, "kind", "none of a, b"},
-		{map[string]string{"kind": "c"}, "kind", `"c" is none of a, b`},
+		{map[string]string{"kind": ""}, "kind", "is not one of a, b"},
+		{map[string]string{"kind": "c"}, "kind", `"c" is not one of a, b`},
 		{map[string]string{"kind": "a", "dyas": "4"}, "dyas", `did you mean "days"?`},
 		{map[string]string{"kind": "a", "zzzzzz": "4"}, "zzzzzz", "there is no such option"},
-		{map[string]string{"kind": "a", "days": "4.5"}, "days", `"4.5" is no whole number`},
-		{map[string]string{"kind": "a", "ratio": "much"}, "ratio", `"much" is no number`},
-		{map[string]string{"kind": "a", "ratio": "[1]"}, "ratio", `"[1]" is no number`},
+		{map[string]string{"kind": "a", "days": "4.5"}, "days", `"4.5" is not a whole number`},
+		{map[string]string{"kind": "a", "ratio": "much"}, "ratio", `"much" is not a number`},
+		{map[string]string{"kind": "a", "ratio": "[1]"}, "ratio", `"[1]" is not a number`},
 		{map[string]string{"kind": "a", "ratio": "1e400"}, "ratio", `"1e400" has a number that is too large`},
 		{map[string]string{"kind": "a", "extra": "[1e400]"}, "extra", `"[1e400]" has a number that is too large`},
 		{map[string]string{"kind": "a", "open": "yes"}, "open", `"yes" is neither true nor false`},
-		{map[string]string{"kind": "a", "extra": "{"}, "extra", "is no JSON"},
+		{map[string]string{"kind": "a", "extra": "{"}, "extra", "is not JSON"},
 		{map[string]string{"kind": "a", "extra": "null"}, "extra", "null"},
 	} {
-		_, err := m.Open(Settings{Key: key(secret), Options: c.set})
-		var e *OptionError
+		_, err := m.Open(spec.Settings{Keys: []spec.Secret{key(secret)}, Options: c.set})
+		var e *spec.OptionError
 		if !errors.As(err, &e) || e.Option != c.option || !strings.Contains(e.Reason, c.want) || len(e.Known) != 6 ||
 			!strings.Contains(err.Error(), "its options: kind, days, ratio, open, extra, pass") {
 			t.Errorf("%v: %v; want %s: %s", c.set, err, c.option, c.want)
 		}
 	}
-	if _, err := m.Open(Settings{}); err == nil || errors.Is(err, upload.ErrDenied) {
+	if _, err := m.Open(spec.Settings{}); err == nil || errors.Is(err, upload.ErrDenied) {
 		t.Errorf("a wrong option comes before a missing key: %v", err)
 	}
 	set := map[string]string{"kind": "b", "days": "7", "ratio": "1e2", "open": "true", "extra": `{"b":[1,null]}`, "pass": "hunter22"}
-	p, err := m.Open(Settings{Key: key(secret), Options: set})
+	p, err := m.Open(spec.Settings{Keys: []spec.Secret{key(secret)}, Options: set})
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := upload.File{Path: "/x/y", Name: "y", Type: "text/plain", Size: 1}
-	target := p.Target(f)
-	want := upload.Target{Provider: "acme", Base: "https://acme.example/v1", Name: "y", Type: "text/plain",
+	target := p.Target()
+	want := upload.Target{Provider: "acme", Base: "https://acme.example/v1",
 		Options: json.RawMessage(`{"days":7,"extra":{"b":[1,null]},"kind":"b","open":true,"ratio":100}`)}
-	if target.Provider != want.Provider || target.Base != want.Base || target.Name != want.Name || target.Type != want.Type || string(target.Options) != string(want.Options) {
+	if target.Provider != want.Provider || target.Base != want.Base || string(target.Options) != string(want.Options) {
 		t.Errorf("goes to %+v with %s", target, target.Options)
 	}
-	p, err = mustParse(t, edit(t, "required: true, ", "")).Open(Settings{Key: key(secret)})
-	if err != nil || p.Target(f).Options != nil {
+	p, err = mustParse(t, edit(t, "required: true, ", "")).Open(spec.Settings{Keys: []spec.Secret{key(secret)}})
+	if err != nil || p.Target().Options != nil {
 		t.Errorf("options that were not set are part of the identity: %v", err)
-	}
-}
-
-func TestDidYouMean(t *testing.T) {
-	names := []string{"purpose", "md5", "expires_after"}
-	for s, want := range map[string]string{"purpsoe": "purpose", "Purpose": "purpose", "md": "md5", "expire_after": "expires_after", "color": "", "": "", strings.Repeat("x", 1000): ""} {
-		got := DidYouMean(s, names)
-		if want != "" && got != `, did you mean "`+want+`"?` || want == "" && got != "" {
-			t.Errorf("%.20s: %s", s, got)
-		}
 	}
 }

@@ -15,27 +15,28 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/multiput/multiput/pkg/internal/size"
+	"github.com/multiput/multiput/pkg/provider/spec"
 )
 
 // MaxFile is the most bytes of a manifest.
 const MaxFile = 256 << 10
 
-// Parse reads a manifest. Its error is an *Error, which says where in the file
+// Parse reads a manifest. Its error is an *spec.Error, which says where in the file
 // of this name each problem is.
 func Parse(name string, text []byte) (*Manifest, error) {
 	m := &Manifest{file: name, text: text}
-	var problems []Problem
+	var problems []spec.Problem
 	if root, err := document(text); err != nil {
 		line, why := placed(text, err)
-		problems = []Problem{{Line: line, Text: why}}
+		problems = []spec.Problem{{Line: line, Text: why}}
 	} else if n := (node{Node: root, problems: &problems}); n.plain() {
 		m.read(n)
 	}
 	if len(problems) > 0 {
-		slices.SortFunc(problems, func(a, b Problem) int {
+		slices.SortFunc(problems, func(a, b spec.Problem) int {
 			return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column), cmp.Compare(a.Key, b.Key), cmp.Compare(a.Text, b.Text))
 		})
-		return nil, &Error{File: name, Problems: problems}
+		return nil, &spec.Error{File: name, Problems: problems}
 	}
 	return m, nil
 }
@@ -236,9 +237,9 @@ func (m *Manifest) read(n node) {
 func (m *Manifest) has(key string) bool { return m.places[key].line > 0 }
 
 // Fault is an error about one key of the manifest.
-func (m *Manifest) Fault(key, format string, args ...any) *Error {
+func (m *Manifest) Fault(key, format string, args ...any) *spec.Error {
 	at := m.places[key]
-	return &Error{File: m.file, Problems: []Problem{{Line: at.line, Column: at.column, Key: key, Text: fmt.Sprintf(format, args...)}}}
+	return &spec.Error{File: m.file, Problems: []spec.Problem{{Line: at.line, Column: at.column, Key: key, Text: fmt.Sprintf(format, args...)}}}
 }
 
 // agree reports keys that are sound each, and make no sense together.
@@ -305,7 +306,7 @@ func (m *Manifest) agreeFields(step string, t *template, wrong func(key, text st
 		return
 	}
 	for _, f := range t.fields {
-		at := slices.IndexFunc(m.options, func(o Option) bool { return o.Name == f.name })
+		at := slices.IndexFunc(m.options, func(o spec.Option) bool { return o.Name == f.name })
 		switch {
 		case f.of == "upload" && step == "create":
 			wrong("create.send", "has a {field} of $upload, which there is none of yet")

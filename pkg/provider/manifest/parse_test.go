@@ -7,6 +7,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/multiput/multiput/pkg/provider/check"
+	"github.com/multiput/multiput/pkg/provider/spec"
 )
 
 // whole is a manifest with every key.
@@ -70,18 +73,15 @@ probe:
 `
 
 func TestParseWhole(t *testing.T) {
-	m, err := Parse("acme.yaml", []byte(whole))
-	if err != nil {
-		t.Fatal(err)
+	m := mustParse(t, []byte(whole)).Definition()
+	if m.Name != "acme" || m.Title != "Acme" || m.Base != "https://acme.example/v1" || m.KeyEnv() != "ACME_KEY" || !m.NeedsKey() || !m.Abilities.Aborts {
+		t.Errorf("read %s, %s, %s, %s", m.Name, m.Title, m.Base, m.KeyEnv())
 	}
-	if m.Name() != "acme" || m.Title() != "Acme" || m.Base() != "https://acme.example/v1" || m.KeyEnv() != "ACME_KEY" || !m.NeedsKey() || !m.Aborts() {
-		t.Errorf("read %s, %s, %s, %s", m.Name(), m.Title(), m.Base(), m.KeyEnv())
-	}
-	if l := m.Limits(); l.MaxSize != 5<<30 || l.MinPart != 5<<20 || l.MaxPart != 64<<20 || l.MaxParts != 100 {
+	if l := m.Limits; l.MaxSize != 5<<30 || l.MinPart != 5<<20 || l.MaxPart != 64<<20 || l.MaxParts != 100 {
 		t.Errorf("read the limits %+v", l)
 	}
 	var names []string
-	for _, o := range m.Options() {
+	for _, o := range m.Options {
 		names = append(names, o.Name)
 	}
 	if want := []string{"kind", "days", "ratio", "open", "extra", "pass"}; !slices.Equal(names, want) {
@@ -178,11 +178,11 @@ func TestParseErrors(t *testing.T) {
 	} {
 		t.Run(c.key+"/"+c.text, func(t *testing.T) {
 			m, err := Parse("acme.yaml", edit(t, c.old, c.new))
-			var e *Error
+			var e *spec.Error
 			if !errors.As(err, &e) || m != nil {
 				t.Fatalf("got %v, %v", m, err)
 			}
-			if e.File != "acme.yaml" || !slices.ContainsFunc(e.Problems, func(p Problem) bool {
+			if e.File != "acme.yaml" || !slices.ContainsFunc(e.Problems, func(p spec.Problem) bool {
 				return p.Line == c.line && p.Key == c.key && strings.Contains(p.Text, c.text)
 			}) {
 				t.Errorf("says\n%v\nwant line %d: %s: …%s…", err, c.line, c.key, c.text)
@@ -244,18 +244,18 @@ func FuzzParse(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		m, err := Parse("fuzz.yaml", b)
-		var e *Error
+		var e *spec.Error
 		switch {
 		case err == nil:
-			if m.Name() == "" || m.create.path == nil || m.create.upload == nil || m.part.receipt == nil || m.complete.result == nil ||
+			if m.name == "" || m.create.path == nil || m.create.upload == nil || m.part.receipt == nil || m.complete.result == nil ||
 				m.probe != nil && (m.probe.path == nil || m.probe.done == nil) {
 				t.Error("let a manifest pass that lacks what is needed")
 			}
-			if _, err := m.Replay(t.Context()); err != nil && !errors.As(err, &e) {
+			if _, err := check.Samples(t.Context(), m.Definition()); err != nil && !errors.As(err, &e) {
 				t.Errorf("a sample ends in %v", err)
 			}
 		case !errors.As(err, &e) || len(e.Problems) == 0:
-			t.Errorf("not an *Error with problems: %v", err)
+			t.Errorf("not an *spec.Error with problems: %v", err)
 		}
 	})
 }

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/multiput/multiput/pkg/provider/storeerr"
 	"github.com/multiput/multiput/pkg/transport"
 	"github.com/multiput/multiput/pkg/upload"
 )
@@ -153,7 +154,7 @@ func (p *speaker) readURL(a *answer, number int, m map[string]any) (upload.Presi
 		}
 		life = time.Duration(s) * time.Second
 	}
-	ends := []time.Time{a.local(end), a.local(urlExpiry(g.URL))}
+	ends := []time.Time{a.local(end), a.local(storeerr.URLExpiry(g.URL))}
 	if life > 0 {
 		// By the wall: a machine that sleeps does not make a presigned URL live longer.
 		ends = append(ends, a.At.Round(0).Add(life))

@@ -17,6 +17,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/multiput/multiput/pkg/provider/storeerr"
 	"github.com/multiput/multiput/pkg/transport"
 	"github.com/multiput/multiput/pkg/upload"
 )
@@ -177,4 +178,14 @@ func printing(r rune) rune {
 		return '_'
 	}
 	return r
+}
+
+// past reports whether a presigned URL has expired: by its own word, which is
+// the store's, or by the provider's.
+func past(g upload.Presigned, now time.Time) bool {
+	end := storeerr.URLExpiry(g.URL)
+	if end.IsZero() {
+		end = g.Expires
+	}
+	return !end.IsZero() && !now.Before(end)
 }

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/multiput/multiput/pkg/provider/storeerr"
 	"github.com/multiput/multiput/pkg/transport"
 	"github.com/multiput/multiput/pkg/upload"
 )
@@ -71,7 +72,7 @@ func (p *speaker) refusal(ctx context.Context, a *answer, s *scope, r refusal) e
 		return &failure{upload.ErrReply, p.clean(e)}
 	}
 	code, message, id := p.told(ctx, a, s)
-	x := readXML(a.Body)
+	x := storeerr.Read(a.Body)
 	if x != nil {
 		code, message, id = x.Code, p.hidden.Replace(x.Message), x.RequestID
 	}
@@ -79,14 +80,14 @@ func (p *speaker) refusal(ctx context.Context, a *answer, s *scope, r refusal) e
 	if r.api && x == nil && !a.isJSON && a.Status != http.StatusTooManyRequests && a.Status < 500 && strings.TrimSpace(a.text) != "" {
 		e.Err = fmt.Errorf("the answer was %s: %w", a.kind, errNotAPI)
 	}
-	if x != nil && x.passes(a.Status) {
+	if x.Temporary(a.Status) {
 		e.Retry = true
 	}
 	switch {
-	case !r.api && (r.expired || x.expired(a.Status)):
+	case !r.api && (r.expired || x.Expired(a.Status)):
 		e.Retry = false
 		return &failure{upload.ErrExpired, e}
-	case r.created && (p.gone(ctx, a, s) || x != nil && a.Status == http.StatusNotFound && x.Code == "NoSuchUpload"):
+	case r.created && (p.gone(ctx, a, s) || x.Gone(a.Status)):
 		e.Retry = false
 		return &failure{upload.ErrGone, e}
 	case r.api && (a.Status == http.StatusUnauthorized || a.Status == http.StatusForbidden):

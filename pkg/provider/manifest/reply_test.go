@@ -13,6 +13,8 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/multiput/multiput/pkg/internal/exact"
+	"github.com/multiput/multiput/pkg/provider/spec"
 	"github.com/multiput/multiput/pkg/transport"
 	"github.com/multiput/multiput/pkg/upload"
 )
@@ -131,7 +133,7 @@ func TestBadRequestsAreNotSent(t *testing.T) {
 			t.Error("a request was sent")
 		})
 		_, _, err := p.Create(t.Context(), file, upload.Hint{})
-		var e *Error
+		var e *spec.Error
 		if !errors.As(err, &e) || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "hunter22") {
 			t.Errorf("%s: %v", c.new, err)
 		}
@@ -151,7 +153,7 @@ func TestBadRequestsAreNotSent(t *testing.T) {
 // saysEnded reports whether an answer could say of an upload that it was
 // completed: no other does, whatever the manifest.
 func saysEnded(status int, text string) bool {
-	v, err := decodeJSON([]byte(text))
+	v, err := exact.Decode([]byte(text))
 	return err == nil && status < 500 && ended.MatchString(fmt.Sprint(v))
 }
 
@@ -167,7 +169,7 @@ func FuzzReply(f *testing.F) {
 		if err != nil {
 			f.Fatal(err)
 		}
-		v, err := decodeJSON(b)
+		v, err := exact.Decode(b)
 		if err != nil {
 			f.Fatal(err)
 		}
@@ -193,7 +195,7 @@ func FuzzReply(f *testing.F) {
 		_, _ = io.WriteString(w, body)
 	}))
 	f.Cleanup(server.Close)
-	var providers []Provider
+	var providers []spec.Provider
 	manifests, err := filepath.Glob("../builtin/*.yaml")
 	if err != nil || len(manifests) < 4 {
 		f.Fatal(manifests, err)
@@ -207,7 +209,7 @@ func FuzzReply(f *testing.F) {
 		if strings.HasSuffix(path, "openai.yaml") {
 			options["purpose"] = "batch"
 		}
-		p, err := mustParse(f, b).Open(Settings{Base: server.URL, Key: key(secret), Options: options})
+		p, err := mustParse(f, b).Open(spec.Settings{Base: server.URL, Keys: []spec.Secret{key(secret)}, Options: options})
 		if err != nil {
 			f.Fatal(err)
 		}
@@ -231,7 +233,7 @@ func FuzzReply(f *testing.F) {
 				}
 			}
 			u = upload.Upload{ID: "u1", File: file, Parts: []upload.Part{{Number: 1, Size: 10}}, Data: []byte(`{"upload":{"id":"u1","key":"k","batch":"b"}}`)}
-			if _, err := p.Presign(t.Context(), u, u.Parts); err == nil && code >= 300 && p.Target(file).Provider != "openai" {
+			if _, err := p.Presign(t.Context(), u, u.Parts); err == nil && code >= 300 && p.Target().Provider != "openai" {
 				t.Errorf("status %d became urls", code)
 			}
 			r, err := p.Put(t.Context(), u, upload.Presigned{Part: 1, URL: server.URL + "/p"}, u.Parts[0], strings.NewReader("0123456789"))

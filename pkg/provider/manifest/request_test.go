@@ -14,6 +14,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/multiput/multiput/pkg/provider/spec"
 	"github.com/multiput/multiput/pkg/transport"
 	"github.com/multiput/multiput/pkg/upload"
 )
@@ -90,8 +91,8 @@ func TestParseForms(t *testing.T) {
 		{"min_size: 2B", "min_size: few", 5, "limits.min_size", "not a size"},
 	} {
 		_, err := Parse("acme.yaml", editForms(t, c.old, c.new))
-		var e *Error
-		if !errors.As(err, &e) || !slices.ContainsFunc(e.Problems, func(p Problem) bool {
+		var e *spec.Error
+		if !errors.As(err, &e) || !slices.ContainsFunc(e.Problems, func(p spec.Problem) bool {
 			return p.Line == c.line && p.Key == c.key && strings.Contains(p.Text, c.text)
 		}) {
 			t.Errorf("%s: says\n%v\nwant line %d: %s: …%s…", c.new, err, c.line, c.key, c.text)

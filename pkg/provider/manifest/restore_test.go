@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/multiput/multiput/pkg/provider/spec"
 	"github.com/multiput/multiput/pkg/upload"
 )
 
@@ -26,11 +27,11 @@ func TestRestore(t *testing.T) {
 	m := mustParse(t, []byte(text))
 	target := func(set map[string]string) upload.Target {
 		t.Helper()
-		p, err := m.Open(Settings{Key: key(secret), Options: set})
+		p, err := m.Open(spec.Settings{Keys: []spec.Secret{key(secret)}, Options: set})
 		if err != nil {
 			t.Fatal(err)
 		}
-		return p.Target(upload.File{})
+		return p.Target()
 	}
 	for _, set := range []map[string]string{
 		{},
@@ -42,7 +43,7 @@ func TestRestore(t *testing.T) {
 		{"any": "123456789012345678901234567890", "ratio": "0.1"},
 	} {
 		want := target(set)
-		restored, err := m.Restore(want)
+		restored, err := m.options.Restore(m.title, want.Options)
 		if err != nil {
 			t.Errorf("%v: %v", set, err)
 			continue
@@ -52,24 +53,20 @@ func TestRestore(t *testing.T) {
 		}
 	}
 	// A secret is not remembered.
-	restored, err := m.Restore(target(map[string]string{"pass": "hush-hush-hush", "word": "w"}))
+	restored, err := m.options.Restore(m.title, target(map[string]string{"pass": "hush-hush-hush", "word": "w"}).Options)
 	if err != nil || !reflect.DeepEqual(restored, map[string]string{"word": "w"}) {
 		t.Errorf("restored %v, %v", restored, err)
 	}
 	for _, bad := range []string{`{"word": 1}`, `[`} {
-		if set, err := m.Restore(upload.Target{Options: []byte(bad)}); err == nil {
+		if set, err := m.options.Restore(m.title, []byte(bad)); err == nil {
 			t.Errorf("%s restored as %v", bad, set)
 		}
 	}
 }
 
 func TestRequests(t *testing.T) {
-	p, err := mustParse(t, []byte(whole)).Open(Settings{Key: key(secret), Options: kind})
-	if err != nil {
-		t.Fatal(err)
-	}
 	var got []string
-	for _, r := range p.Requests() {
+	for _, r := range mustParse(t, []byte(whole)).requests() {
 		got = append(got, r.Step+" "+r.Method+" "+r.Path)
 	}
 	want := []string{

@@ -3,6 +3,8 @@ package manifest
 import (
 	"strings"
 	"testing"
+
+	"github.com/multiput/multiput/pkg/provider/check"
 )
 
 // played is a manifest with a sample of each step.
@@ -79,17 +81,17 @@ samples:
 
 func TestReplay(t *testing.T) {
 	m := mustParse(t, []byte(played))
-	if n, err := m.Replay(t.Context()); err != nil || n != 8 {
+	if n, err := check.Samples(t.Context(), m.Definition()); err != nil || n != 8 {
 		t.Errorf("played %d, %v", n, err)
 	}
-	if n, err := mustParse(t, []byte(whole)).Replay(t.Context()); n != 0 || err != nil {
+	if n, err := check.Samples(t.Context(), mustParse(t, []byte(whole)).Definition()); n != 0 || err != nil {
 		t.Errorf("played %d, %v", n, err)
 	}
 }
 
 func TestReplayNoList(t *testing.T) {
 	m := mustParse(t, []byte(whole+"samples: {}\n"))
-	if _, err := m.Replay(t.Context()); err == nil || !strings.HasSuffix(err.Error(), "samples: is a mapping; a list belongs here") {
+	if _, err := check.Samples(t.Context(), m.Definition()); err == nil || !strings.HasSuffix(err.Error(), "samples: is a mapping; a list belongs here") {
 		t.Errorf("says %v", err)
 	}
 }
@@ -98,7 +100,7 @@ func TestReplayNoList(t *testing.T) {
 // samples and the rest is found, with its place.
 func TestReplayErrors(t *testing.T) {
 	for _, c := range []struct{ old, new, want string }{
-		{"send: POST /uploads\n", "send: POST /uploadz\n", `acme.yaml:33:12: samples[0].request.send: is POST /uploadz, and the sample wants POST /uploads`},
+		{"send: POST /uploads\n", "send: POST /uploadz\n", `acme.yaml:33:19: samples[0].request.send: is POST /uploadz, and the sample wants POST /uploads`},
 		{"body: '{name: $file.name, size", "body: '{nam: $file.name, size", `samples[0].request.body: .nam is "a.bin", and the sample wants not there`},
 		{"  part_size: .each\n", "  part_size: .eac\n", `samples[0]: Acme: create the upload`},
 		{"kind: b}, part_size", "kind: 7, more: x}, part_size", `samples[0]: acme: option more: there is no such option`},
@@ -136,7 +138,7 @@ func TestReplayErrors(t *testing.T) {
 			t.Errorf("%s: %v", c.new, err)
 			continue
 		}
-		if _, err := m.Replay(t.Context()); err == nil || !strings.Contains(strings.ToLower(err.Error()), strings.ToLower(c.want)) {
+		if _, err := check.Samples(t.Context(), m.Definition()); err == nil || !strings.Contains(strings.ToLower(err.Error()), strings.ToLower(c.want)) {
 			t.Errorf("%s:\nsays %v\nwant %s", c.new, err, c.want)
 		}
 	}

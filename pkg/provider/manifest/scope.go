@@ -7,13 +7,14 @@ import (
 	"fmt"
 	"maps"
 
+	"github.com/multiput/multiput/pkg/internal/exact"
 	"github.com/multiput/multiput/pkg/upload"
 )
 
 // scope is what expressions see of an upload that was created before, perhaps
 // by another process.
 func (p *speaker) scope(u upload.Upload) (*scope, error) {
-	v, err := decodeJSON(u.Data)
+	v, err := exact.Decode(u.Data)
 	m, _ := v.(map[string]any)
 	up, ok := m["upload"].(map[string]any)
 	if err != nil || !ok {
@@ -88,7 +89,7 @@ func plain(v any) (any, error) {
 	if err != nil {
 		return nil, fmt.Errorf("is no value that JSON has: %w", err)
 	}
-	return decodeJSON(b)
+	return exact.Decode(b)
 }
 
 // marshal is v as JSON, with sorted keys.

@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/multiput/multiput/pkg/provider/spec"
 	"github.com/multiput/multiput/pkg/transport"
 	"github.com/multiput/multiput/pkg/upload"
 )
@@ -145,7 +146,7 @@ func TestSecretNeverShows(t *testing.T) {
 				_, _ = io.WriteString(w, body)
 			}))
 			client := &transport.Client{Trace: func(line string) { lines = append(lines, line) }}
-			p, err := m.Open(Settings{Base: server.URL, Key: key(secret), Options: kind, Client: client})
+			p, err := m.Open(spec.Settings{Base: server.URL, Keys: []spec.Secret{key(secret)}, Options: kind, Client: client})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -163,7 +164,7 @@ func TestSecretNeverShows(t *testing.T) {
 }
 
 // all takes every step of an API and returns all that comes of it, as text.
-func all(t testing.TB, p Provider, server string) (out []string) {
+func all(t testing.TB, p spec.Provider, server string) (out []string) {
 	ctx := t.Context()
 	told := func(v any, err error) {
 		if err != nil {

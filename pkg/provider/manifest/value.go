@@ -1,70 +1,17 @@
 package manifest
 
 import (
-	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"math"
 	"math/big"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/itchyny/gojq"
+
+	"github.com/multiput/multiput/pkg/internal/exact"
 )
-
-// maxDigits is how long a whole number may be before it becomes a float: more
-// is no size and no id, and costs more than linear time to read.
-const maxDigits = 100
-
-// decodeJSON reads exactly one JSON value into the types that gojq knows, with
-// whole numbers exact.
-func decodeJSON(b []byte) (any, error) {
-	d := json.NewDecoder(bytes.NewReader(b))
-	d.UseNumber()
-	var v any
-	if err := d.Decode(&v); err != nil {
-		return nil, err
-	}
-	if _, err := d.Token(); !errors.Is(err, io.EOF) {
-		return nil, errors.New("more follows after the JSON value")
-	}
-	return normal(v), nil
-}
-
-// normal replaces each json.Number in v by an int, a *big.Int or a float64.
-func normal(v any) any {
-	switch v := v.(type) {
-	case json.Number:
-		return number(v.String())
-	case []any:
-		for i := range v {
-			v[i] = normal(v[i])
-		}
-	case map[string]any:
-		for k := range v {
-			v[k] = normal(v[k])
-		}
-	}
-	return v
-}
-
-func number(s string) any {
-	if !strings.ContainsAny(s, ".eE") {
-		if i, err := strconv.Atoi(s); err == nil {
-			return i
-		}
-		if len(s) <= maxDigits {
-			if i, ok := new(big.Int).SetString(s, 10); ok {
-				return i
-			}
-		}
-	}
-	f, _ := strconv.ParseFloat(s, 64) // out of range: infinite, which no size accepts
-	return f
-}
 
 // fromInt64 is n as gojq wants it: an int, or a *big.Int where int is 32 bits.
 func fromInt64(n int64) any {
@@ -138,7 +85,7 @@ func toTime(v any) (time.Time, error) {
 		if t, err := time.Parse(time.RFC3339, s); err == nil {
 			return t, nil
 		}
-		v = number(s)
+		v = exact.Number(s)
 		if _, ok := v.(int); !ok {
 			return time.Time{}, errTime
 		}

@@ -13,13 +13,15 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/multiput/multiput/pkg/internal/size"
+	"github.com/multiput/multiput/pkg/internal/words"
+	"github.com/multiput/multiput/pkg/provider/spec"
 )
 
 // node is a place in a manifest, and where what is wrong with it is told.
 type node struct {
 	*yaml.Node
 	key      string
-	problems *[]Problem
+	problems *[]spec.Problem
 }
 
 func (n node) fail(format string, args ...any) {
@@ -27,7 +29,7 @@ func (n node) fail(format string, args ...any) {
 }
 
 func (n node) failAt(at place, format string, args ...any) {
-	*n.problems = append(*n.problems, Problem{Line: at.line, Column: at.column, Key: n.key, Text: fmt.Sprintf(format, args...)})
+	*n.problems = append(*n.problems, spec.Problem{Line: at.line, Column: at.column, Key: n.key, Text: fmt.Sprintf(format, args...)})
 }
 
 // place is where something is in a manifest, counted from 1.
@@ -68,7 +70,7 @@ func (n node) fields(read map[string]func(node)) {
 			at.failAt(place{k.Line, k.Column}, "stands here a second time")
 		case !known:
 			names := slices.Sorted(maps.Keys(read))
-			at.failAt(place{k.Line, k.Column}, "unknown key%s (known: %s)", DidYouMean(k.Value, names), strings.Join(names, ", "))
+			at.failAt(place{k.Line, k.Column}, "unknown key%s (known: %s)", words.DidYouMean(k.Value, names), strings.Join(names, ", "))
 		default:
 			f(at)
 		}

@@ -1,14 +1,10 @@
-package contract
+package check
 
 import (
-	"crypto/md5"
-	"crypto/sha1"
 	"crypto/sha256"
-	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"hash/crc32"
 	"math/rand/v2"
 	"strings"
 	"time"
@@ -53,25 +49,9 @@ func file(name string, size int64) (upload.File, []byte) {
 	body := make([]byte, size)
 	_, _ = rand.NewChaCha8(seed).Read(body) // it never fails
 	return upload.File{
-		Path: "/contract/file", Name: name, Type: "application/octet-stream", Size: size,
+		Path: "/check/file", Name: name, Type: "application/octet-stream", Size: size,
 		ModTime: time.Date(2026, 11, 23, 9, 30, 0, 0, time.UTC),
 	}, body
-}
-
-// digests are those that the upload asks for at its end.
-func digests(u upload.Upload, body []byte) upload.Digests {
-	switch u.Digest {
-	case upload.DigestCRC32C:
-		sum := crc32.Checksum(body, crc32.MakeTable(crc32.Castagnoli))
-		return upload.Digests{CRC32C: binary.BigEndian.AppendUint32(nil, sum)}
-	case upload.DigestMD5:
-		sum := md5.Sum(body)
-		return upload.Digests{MD5: sum[:]}
-	case upload.DigestSHA1:
-		sum := sha1.Sum(body)
-		return upload.Digests{SHA1: sum[:]}
-	}
-	return upload.Digests{}
 }
 
 // try makes a call as often as the subject allows, and looks at every error.

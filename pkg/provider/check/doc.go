@@ -8,7 +8,7 @@
 // and what cannot be seen from where the suite stands is logged.
 //
 // It refuses to know any one API: all it is told is in a [Subject].
-package contract
+package check
 
 import (
 	"context"

@@ -1,15 +1,15 @@
-package contract
+package check
 
 import "slices"
 
-// contractCase is one claim, and what puts it to the test.
-type contractCase struct {
+// testCase is one claim, and what puts it to the test.
+type testCase struct {
 	name string
 	try  func(*trial)
 }
 
 // cases are in the order of an upload's life.
-var cases = []contractCase{
+var cases = []testCase{
 	{"empty file", (*trial).emptyFile},
 	{"one byte", func(t *trial) { t.roundTrip(1) }},
 	{"one part", func(t *trial) { t.roundTrip(t.PartSize) }},

@@ -1,4 +1,5 @@
-package manifest
+// Package words compares words.
+package words
 
 import "strings"
 

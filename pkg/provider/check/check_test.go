@@ -1,4 +1,4 @@
-package contract_test
+package check_test
 
 import (
 	"bytes"
@@ -19,8 +19,8 @@ import (
 	"time"
 
 	"github.com/multiput/multiput/pkg/provider"
-	"github.com/multiput/multiput/pkg/provider/contract"
-	"github.com/multiput/multiput/pkg/provider/manifest"
+	"github.com/multiput/multiput/pkg/provider/check"
+	"github.com/multiput/multiput/pkg/provider/spec"
 	"github.com/multiput/multiput/pkg/sandbox"
 	"github.com/multiput/multiput/pkg/upload"
 )
@@ -144,14 +144,14 @@ func TestSuiteBitesProbes(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := subjectOf(t, "fileai", func(p manifest.Provider) upload.Provider {
+			s := subjectOf(t, "fileai", func(p spec.Provider) upload.Provider {
 				a := &askable{Provider: p, prober: p.(upload.Prober)}
 				twist(a)
 				return a
 			})
 			s.Only = []string{found}
 			n := &notes{ctx: t.Context()}
-			contract.Run(n, s)
+			check.Run(n, s)
 			if failed := slices.Contains(n.failed, found); failed != (name != "") {
 				t.Errorf("failed: %t\n%s", failed, strings.Join(n.lines, "\n"))
 			}
@@ -184,7 +184,7 @@ func TestSuiteBites(t *testing.T) {
 				// Something has to be sent before it is asked where the key went.
 				s.Only = []string{"one byte", w.found}
 				n := &notes{ctx: t.Context()}
-				contract.Run(n, s)
+				check.Run(n, s)
 				failed := slices.Contains(n.failed, w.found)
 				if failed != (twist != nil) {
 					t.Errorf("%q failed: %t, with the fault %t\n%s", w.found, failed, twist != nil, strings.Join(n.lines, "\n"))
@@ -198,7 +198,7 @@ func TestOnlyNamesCases(t *testing.T) {
 	s := subject(t, nil)
 	s.Only = []string{"no such case"}
 	n := &notes{ctx: t.Context()}
-	n.Run("", func(n *notes) { contract.Run(n, s) })
+	n.Run("", func(n *notes) { check.Run(n, s) })
 	if len(n.failed) == 0 {
 		t.Error("an unknown case was run")
 	}
@@ -214,9 +214,9 @@ type secret string
 func (s secret) Reveal() string { return string(s) }
 
 // subject is Archetype's provider on the sandbox, twisted.
-func subject(t *testing.T, twist func(*twisted)) contract.Subject {
+func subject(t *testing.T, twist func(*twisted)) check.Subject {
 	t.Helper()
-	s := subjectOf(t, "archetype", func(p manifest.Provider) upload.Provider {
+	s := subjectOf(t, "archetype", func(p spec.Provider) upload.Provider {
 		if twist == nil {
 			return p
 		}
@@ -229,9 +229,9 @@ func subject(t *testing.T, twist func(*twisted)) contract.Subject {
 }
 
 // subjectOf is the provider of an API on the sandbox, within another.
-func subjectOf(t *testing.T, api string, within func(manifest.Provider) upload.Provider) contract.Subject {
+func subjectOf(t *testing.T, api string, within func(spec.Provider) upload.Provider) check.Subject {
 	t.Helper()
-	wire := &contract.Recorder{}
+	wire := &check.Recorder{}
 	var past atomic.Bool
 	front, back := httptest.NewUnstartedServer(nil), httptest.NewUnstartedServer(nil)
 	server := &sandbox.Server{
@@ -252,21 +252,21 @@ func subjectOf(t *testing.T, api string, within func(manifest.Provider) upload.P
 	if err != nil {
 		t.Fatal(err)
 	}
-	front.Config.Handler, back.Config.Handler = wire.Handler(contract.API, calls), wire.Handler(contract.Store, store)
+	front.Config.Handler, back.Config.Handler = wire.Handler(check.API, calls), wire.Handler(check.Store, store)
 	for _, s := range []*httptest.Server{front, back} {
 		s.Start()
 		t.Cleanup(s.Close)
 	}
-	return contract.Subject{
+	return check.Subject{
 		Key: goodKey, BadKey: badKey, PartSize: server.PartSize, Wire: wire,
 		Empty: true, Probes: api == "fileai",
 		Backdate: func() func() {
 			past.Store(true)
 			return func() { past.Store(false) }
 		},
-		Open: func(o contract.Opening) (upload.Provider, error) {
-			p, err := m.Open(manifest.Settings{
-				Base: front.URL + sandbox.Base(server.API), Key: secret(o.Key), Options: o.Options,
+		Open: func(o check.Opening) (upload.Provider, error) {
+			p, err := m.Open(provider.Settings{
+				Base: front.URL + sandbox.Base(server.API), Keys: []provider.Secret{secret(o.Key)}, Options: o.Options,
 			})
 			if err != nil {
 				return nil, err

@@ -1,4 +1,4 @@
-package contract
+package check
 
 import (
 	"bytes"
@@ -32,9 +32,8 @@ func (t *trial) create(p upload.Provider, f upload.File) (upload.Upload, []uploa
 // client.
 func (t *trial) tryCreate(p upload.Provider, f upload.File) (u upload.Upload, gs []upload.Presigned, err error) {
 	t.Helper()
-	want := upload.Hint{PartSize: t.PartSize}
 	err = t.try(func() (err error) {
-		u, gs, err = p.Create(t.Context(), f, want)
+		u, gs, err = open(t.Context(), p, f, t.PartSize)
 		return err
 	})
 	if err != nil {
@@ -49,18 +48,6 @@ func (t *trial) tryCreate(p upload.Provider, f upload.File) (u upload.Upload, gs
 		t.Errorf("create: the upload re-urls: %t, want %t", u.Renewable, t.Renewable)
 	case u.Digest != t.Digest:
 		t.Errorf("create: the upload takes the digest %q, want %q", u.Digest, t.Digest)
-	}
-	if len(u.Parts) == 0 && len(u.Held) == 0 {
-		var limits upload.Limits
-		if l, ok := p.(upload.Limiter); ok {
-			limits = l.Limits()
-		}
-		if u.Parts, err = upload.Split(f.Size, t.PartSize, limits); err != nil {
-			t.Fatalf("split: %v", err)
-		}
-	}
-	if err := upload.Tile(f.Size, u.Parts, u.Held); err != nil {
-		t.Fatalf("create: %v", err)
 	}
 	planned := numbers(u.Parts)
 	for _, g := range gs {
@@ -85,19 +72,15 @@ func numbers(parts []upload.Part) []int {
 // often as the provider has to be asked.
 func (t *trial) urls(p upload.Provider, u upload.Upload, have []upload.Presigned, parts []upload.Part) map[int]upload.Presigned {
 	t.Helper()
-	got := map[int]upload.Presigned{}
-	for _, g := range have {
-		got[g.Part] = g
+	var got map[int]upload.Presigned
+	if err := t.try(func() (err error) {
+		got, err = presignAll(t.Context(), p, u, have, parts)
+		return err
+	}); err != nil {
+		t.Fatalf("presign %v: %v", numbers(parts), err)
 	}
-	for {
-		missing := slices.DeleteFunc(slices.Clone(parts), func(p upload.Part) bool { _, ok := got[p.Number]; return ok })
-		if len(missing) == 0 {
-			return got
-		}
-		for _, g := range t.presigned(p, u, missing) {
-			got[g.Part] = g
-		}
-	}
+	t.clean("the URLs", got)
+	return got
 }
 
 // presigned asks once. What comes is for parts that were asked for, and not
@@ -212,11 +195,11 @@ func (t *trial) object(u upload.Upload, r upload.Result, want []byte) {
 		t.Errorf("the API calls the object %q, want %q", name, u.File.Name)
 	}
 	if !bytes.Equal(got, want) {
-		t.Errorf("the object is not the file: %s", difference(got, want))
+		t.Errorf("the object is not the file: %s", otherBytes(got, want))
 	}
 }
 
-func difference(got, want []byte) string {
+func otherBytes(got, want []byte) string {
 	for i := range min(len(got), len(want)) {
 		if got[i] != want[i] {
 			return fmt.Sprintf("byte %d of %d is another (the file has %d)", i, len(got), len(want))

@@ -1,0 +1,210 @@
+package check
+
+import (
+	"bytes"
+	"context"
+	"crypto/md5"
+	"crypto/sha1"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"slices"
+	"time"
+
+	"github.com/multiput/multiput/pkg/transport"
+	"github.com/multiput/multiput/pkg/upload"
+)
+
+// open has a provider open an upload, splits the file where that is left to
+// the client, and holds that the parts tile it.
+func open(ctx context.Context, p upload.Provider, f upload.File, partSize int64) (upload.Upload, []upload.Presigned, error) {
+	u, urls, err := p.Create(ctx, f, upload.Hint{PartSize: partSize})
+	if err != nil {
+		return u, urls, err
+	}
+	if u.Parts == nil && len(u.Held) == 0 {
+		var limits upload.Limits
+		if l, ok := p.(upload.Limiter); ok {
+			limits = l.Limits()
+		}
+		if u.Parts, err = upload.Split(f.Size, partSize, limits); err != nil {
+			return u, urls, err
+		}
+	}
+	return u, urls, upload.Tile(f.Size, u.Parts, u.Held)
+}
+
+// presignAll requests the URLs of all parts, however few come at once.
+func presignAll(ctx context.Context, p upload.Provider, u upload.Upload, have []upload.Presigned, parts []upload.Part) (map[int]upload.Presigned, error) {
+	got, asked := map[int]upload.Presigned{}, false
+	for urls := have; ; {
+		before := len(got)
+		for _, g := range urls {
+			got[g.Part] = g
+		}
+		missing := slices.DeleteFunc(slices.Clone(parts), func(p upload.Part) bool { _, ok := got[p.Number]; return ok })
+		switch {
+		case len(missing) == 0:
+			return got, nil
+		case asked && len(got) == before:
+			return got, fmt.Errorf("%w: it presigned none of the parts that were asked for", upload.ErrReply)
+		}
+		var err error
+		if urls, err = p.Presign(ctx, u, missing); err != nil {
+			return got, err
+		}
+		asked = true
+	}
+}
+
+// digests are those that the upload asks for at its end.
+func digests(u upload.Upload, body []byte) upload.Digests {
+	switch u.Digest {
+	case upload.DigestCRC32C:
+		sum := crc32.Checksum(body, crc32.MakeTable(crc32.Castagnoli))
+		return upload.Digests{CRC32C: binary.BigEndian.AppendUint32(nil, sum)}
+	case upload.DigestMD5:
+		sum := md5.Sum(body)
+		return upload.Digests{MD5: sum[:]}
+	case upload.DigestSHA1:
+		sum := sha1.Sum(body)
+		return upload.Digests{SHA1: sum[:]}
+	}
+	return upload.Digests{}
+}
+
+// Live takes one small file through every step of a real API.
+type Live struct {
+	Provider upload.Provider
+	Retry    transport.Policy
+	Aborts   bool // whether the API has a call that aborts an upload
+	// Tell hears how each step went, nil being well; a step that the API does
+	// not have is not told of. Nil: nobody listens.
+	Tell func(step string, err error)
+	// Retrying hears of each wait before a step is tried again. Nil: nobody
+	// listens.
+	Retrying func(step string, err error, wait time.Duration)
+}
+
+// StepError is the step that a live check ended with.
+type StepError struct {
+	Step string
+	Err  error
+}
+
+func (e *StepError) Error() string { return e.Step + ": " + e.Err.Error() }
+func (e *StepError) Unwrap() error { return e.Err }
+
+// errAbsent says of a step that the API does not have it.
+var errAbsent = errors.New("there is no such step")
+
+// Run takes the file through all steps that the API has and gives the result of
+// complete. What it opened and did not complete it aborts, where that can be
+// done. Its error is a *StepError.
+func (l *Live) Run(ctx context.Context, f upload.File, body []byte) (r upload.Result, err error) {
+	f.Size = int64(len(body))
+	u, urls, err := l.create(ctx, f)
+	if err != nil {
+		return r, err
+	}
+	if r, err = l.finish(ctx, u, urls, body); err != nil {
+		return r, errors.Join(err, l.abort(ctx, u))
+	}
+	if !l.Aborts {
+		return r, nil
+	}
+	// Abort is tried with an upload of its own.
+	if u, _, err = l.create(ctx, f); err == nil {
+		err = l.abort(ctx, u)
+	}
+	return r, err
+}
+
+// step makes one call, as often as the policy has it.
+func (l *Live) step(ctx context.Context, name string, call func(context.Context) error) error {
+	retrying := func(err error, wait time.Duration) {
+		if l.Retrying != nil {
+			l.Retrying(name, err, wait)
+		}
+	}
+	err := transport.Retry(ctx, l.Retry, retrying, call)
+	if errors.Is(err, errAbsent) {
+		return nil
+	}
+	if l.Tell != nil {
+		l.Tell(name, err)
+	}
+	if err != nil {
+		return &StepError{name, err}
+	}
+	return nil
+}
+
+func (l *Live) create(ctx context.Context, f upload.File) (u upload.Upload, urls []upload.Presigned, err error) {
+	err = l.step(ctx, "create", func(ctx context.Context) (err error) {
+		u, urls, err = open(ctx, l.Provider, f, 0)
+		return err
+	})
+	if err != nil && u.ID != "" && !u.TakenOver {
+		err = errors.Join(err, l.abort(ctx, u))
+	}
+	return u, urls, err
+}
+
+// finish sends the parts and ends the upload.
+func (l *Live) finish(ctx context.Context, u upload.Upload, have []upload.Presigned, body []byte) (r upload.Result, err error) {
+	p := l.Provider
+	var urls map[int]upload.Presigned
+	if u.Renewable {
+		have = nil // those of create are not needed to show that presign works
+	}
+	if err = l.step(ctx, "presign", func(ctx context.Context) (err error) {
+		urls, err = presignAll(ctx, p, u, have, u.Parts)
+		if err == nil && (!u.Renewable || urls[u.Parts[0].Number].URL == "") {
+			return errAbsent // nothing was requested
+		}
+		return err
+	}); err != nil {
+		return r, err
+	}
+	rs := make([]upload.Receipt, len(u.Parts))
+	for i, part := range u.Parts {
+		if err = l.step(ctx, "part", func(ctx context.Context) (err error) {
+			rs[i], err = p.Put(ctx, u, urls[part.Number], part, bytes.NewReader(body[part.Offset:][:part.Size]))
+			return err
+		}); err != nil {
+			return r, err
+		}
+	}
+	if c, ok := p.(upload.Checkpointer); ok {
+		if err = l.step(ctx, "checkpoint", func(ctx context.Context) error { return c.Checkpoint(ctx, u, rs) }); err != nil {
+			return r, err
+		}
+		rs = checkpointed(rs)
+	}
+	if err = l.step(ctx, "complete", func(ctx context.Context) (err error) {
+		r, err = p.Complete(ctx, u, rs, digests(u, body))
+		return err
+	}); err != nil {
+		return r, err
+	}
+	if c, ok := p.(upload.Prober); ok {
+		err = l.step(ctx, "probe", func(ctx context.Context) error {
+			answer, _, err := c.Probe(ctx, u)
+			if err == nil && answer == upload.NotCompleted {
+				err = fmt.Errorf("%w: it says that the upload was not completed, and it was", upload.ErrReply)
+			}
+			return err
+		})
+	}
+	return r, err
+}
+
+// abort aborts an upload, where the API has a call for that.
+func (l *Live) abort(ctx context.Context, u upload.Upload) error {
+	if !l.Aborts {
+		return nil
+	}
+	return l.step(context.WithoutCancel(ctx), "abort", func(ctx context.Context) error { return l.Provider.Abort(ctx, u) })
+}

@@ -1,0 +1,255 @@
+// Package spec is what every kind of provider shares: the Definition that the
+// command line works with, its options and keys, and what is wrong with one.
+//
+// It knows no kind of provider and sends nothing.
+package spec
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/multiput/multiput/pkg/transport"
+	"github.com/multiput/multiput/pkg/upload"
+)
+
+// Definition is what can be known of a provider before it is opened, and how to
+// open it. It does not change.
+type Definition struct {
+	Name  string // what -p calls it
+	Title string // what people call it
+	Docs  string // the URL of the API's documentation; may be empty
+	Base  string // the URL of the API; empty: Settings has to give one
+	File  string // the user's manifest; empty: built in
+	Text  []byte // of the manifest; nil: there is none
+
+	Keys      []Key
+	Options   Options
+	Limits    upload.Limits
+	Abilities Abilities
+	Requests  []Request // in the order of an upload's life
+
+	// Open checks the settings, in this order: the base URL (a *BaseError), the
+	// options (an *OptionError), the keys (an error that wraps
+	// upload.ErrDenied). Nothing is sent.
+	Open func(Settings) (Provider, error)
+	// Samples are the documented exchanges that come with the definition, for
+	// pkg/provider/check. Its error is an *Error. Nil: there are none.
+	Samples func() ([]Sample, error)
+}
+
+// Provider is an API that is ready to be spoken to. The engine asks it for its
+// further abilities (upload.Checkpointer, upload.Prober …).
+type Provider interface {
+	upload.Provider
+	upload.Limiter
+	// Target is where a file goes: the identity of its upload, but for the
+	// file's name and type.
+	Target() upload.Target
+}
+
+// Key is a secret that a provider needs.
+type Key struct {
+	Env   string // the environment variable that holds it; empty: none
+	Title string // such as "API key"
+	For   string // what it is for, in a few words; may be empty
+}
+
+// Secret is a key that can be asked for.
+type Secret interface{ Reveal() string }
+
+// Client makes one exchange, as a transport.Client does.
+type Client interface {
+	Do(ctx context.Context, r transport.Request) (*transport.Reply, error)
+}
+
+// Settings are what a Definition leaves open.
+type Settings struct {
+	Base    string            // the URL of the API; empty: the definition's
+	Keys    []Secret          // by their place in Definition.Keys; a nil one is missing
+	Options map[string]string // those that the user set, as text
+	Client  Client            // nil: one without limits
+}
+
+// Abilities are what an API can do, as far as the definition makes use of it.
+type Abilities struct {
+	Plan        string   // who plans the parts: one of the Plan constants
+	URLs        string   // where parts go: one of the URLs constants
+	Checkpoints bool     // it takes receipts before the end
+	TakesOver   bool     // create can resume an upload that the API has
+	Probes      bool     // it can be asked whether an upload was completed
+	Aborts      bool     // it has a call that aborts an upload
+	Digests     []string // of the whole file, that complete can take
+}
+
+// Who plans the parts of an upload, and where they go.
+const (
+	PlanAPI    = "api"    // the API says what the parts are
+	PlanWish   = "wish"   // the API does, and heeds the client's wish
+	PlanClient = "client" // multiput splits the file
+
+	URLsOnce  = "once"  // presigned URLs that create gives, and none after
+	URLsAgain = "again" // presigned URLs that can be requested again
+	URLsNone  = "none"  // parts go to the API itself
+)
+
+// Request is one kind of request to the API.
+type Request struct {
+	Step   string // create, presign, part, checkpoint, complete, probe or abort
+	Method string
+	Path   string // below the base URL; empty: a URL that the provider gives
+}
+
+// NeedsKey reports whether there is a key.
+func (d *Definition) NeedsKey() bool { return len(d.Keys) > 0 }
+
+// KeyEnv is the variable of the first key that has one; empty: none has.
+func (d *Definition) KeyEnv() string {
+	for _, k := range d.Keys {
+		if k.Env != "" {
+			return k.Env
+		}
+	}
+	return ""
+}
+
+// Origin is the scheme, host and port that a key is for: those of base, or of
+// the definition's own where that is empty; empty: it is no URL.
+func (d *Definition) Origin(base string) string {
+	if base == "" {
+		base = d.Base
+	}
+	origin, err := transport.Origin(base)
+	if err != nil {
+		return ""
+	}
+	return origin
+}
+
+// CheckKey says what is wrong with the key at place i, as Open would.
+func (d *Definition) CheckKey(i int, s Secret) error {
+	_, err := d.Keys[i].Take(d.Title, s)
+	return err
+}
+
+// Take takes the text out of a secret and checks that a header can carry it.
+// Its error wraps upload.ErrDenied and names the provider by this title.
+func (k Key) Take(title string, s Secret) (string, error) {
+	text := ""
+	if s != nil {
+		text = s.Reveal()
+	}
+	what := k.Title
+	if what == "" {
+		what = "API key"
+	}
+	bad := func(format string) error {
+		why := fmt.Sprintf(format, what)
+		if k.Env != "" {
+			why += " (" + k.Env + ")"
+		}
+		return fmt.Errorf("%s: %w: %s", title, upload.ErrDenied, why)
+	}
+	switch {
+	case text == "":
+		return "", bad("no %s is set")
+	case strings.TrimSpace(text) != text:
+		return "", bad("the %s has white space, perhaps a line break, around it")
+	case strings.ContainsFunc(text, func(r rune) bool { return r < ' ' || r > '~' }):
+		return "", bad("the %s has a character in it that no key has, such as a line break")
+	}
+	return text, nil
+}
+
+// BaseError says what is wrong with the URL of an API.
+type BaseError struct {
+	Provider string // its title
+	Reason   string
+}
+
+func (e *BaseError) Error() string { return e.Provider + ": the URL of the API: " + e.Reason }
+
+// Error is what is wrong with a definition that is in a file.
+type Error struct {
+	File     string
+	Problems []Problem // by line; at least one
+}
+
+// Problem is one thing that is wrong with a definition.
+type Problem struct {
+	Line   int    // 0: the file as a whole
+	Column int    // 0: the line as a whole
+	Key    string // such as create.body; may be empty
+	Text   string
+}
+
+func (e *Error) Error() string {
+	lines := make([]string, len(e.Problems))
+	for i, p := range e.Problems {
+		lines[i] = e.File
+		if p.Line > 0 {
+			lines[i] += fmt.Sprintf(":%d", p.Line)
+		}
+		if p.Line > 0 && p.Column > 0 {
+			lines[i] += fmt.Sprintf(":%d", p.Column)
+		}
+		if p.Key != "" {
+			lines[i] += ": " + p.Key
+		}
+		lines[i] += ": " + p.Text
+	}
+	return strings.Join(lines, "\n")
+}
+
+// Sample is one documented exchange: what a step is told, the request that has
+// to come of it, the reply, and what that has to mean.
+type Sample struct {
+	Step  string
+	Given Given
+	// Request is nil where any will do.
+	Request *SampleRequest
+	Reply   SampleReply
+	// Want are the words that the step's outcome is compared by; "error" and
+	// "message" are of a failure.
+	Want map[string]any
+	// Fault makes an error of what differs, at one key of the sample, such as
+	// request.body; empty: the sample as a whole.
+	Fault func(key, text string) Problem
+}
+
+// Given is what the step of a sample is told. Zero values stand for the
+// defaults that docs/manifest.md gives.
+type Given struct {
+	File     upload.File
+	Options  map[string]string
+	PartSize int64
+	Part     int
+	Parts    []int
+	Bytes    *string
+	URL      string
+	Receipts []string
+	Digests  upload.Digests
+}
+
+// SampleRequest is the request of a sample.
+type SampleRequest struct {
+	Send   string            // METHOD and path
+	Header map[string]string // each of these has to be there
+	Body   any               // JSON; nil: none
+	Fields map[string]any    // of a form; nil: none
+}
+
+// SampleReply is the reply of a sample.
+type SampleReply struct {
+	Status int
+	Header map[string]string
+	Body   string
+}
+
+// Clone is a copy of d whose slices can be changed.
+func (d *Definition) Clone() *Definition {
+	c := *d
+	c.Keys, c.Options, c.Requests = slices.Clone(d.Keys), slices.Clone(d.Options), slices.Clone(d.Requests)
+	return &c
+}
