@@ -91,7 +91,7 @@ func TestAnnotations(t *testing.T) {
 	}
 	out.Reset()
 	j.observe("a.bin", false, func(upload.Event) {})(upload.AbortFailed{Upload: "u0", Err: errors.New("odd\n::error::x")})
-	if found := commands(out.String()); len(found) != 1 || found[0] != "::warning file=a.bin,title=multiput::odd ::error::x" {
+	if found := commands(out.String()); len(found) != 1 || found[0] != "::warning file=a.bin,title=multiput::could not abort upload u0 at the provider: odd ::error::x" {
 		t.Errorf("a warning is %q", found)
 	}
 	out.Reset()

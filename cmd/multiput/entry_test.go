@@ -211,7 +211,7 @@ func TestThief(t *testing.T) {
 		var out, talk bytes.Buffer
 		a := app{stdout: &out, stderr: &talk, journal: openJournal, remote: journal.Remote}
 		code := a.run(t.Context(), append(args, "--journal", path, "--retries", "0"))
-		if code != exitUsage || !strings.Contains(talk.String(), "say --base-url https://thief.invalid/v1") || out.Len() > 0 {
+		if code != exitUsage || !strings.Contains(talk.String(), "--base-url https://thief.invalid/v1") || out.Len() > 0 {
 			t.Errorf("%v: exit code %d: %s%s", args, code, &out, &talk)
 		}
 	}
