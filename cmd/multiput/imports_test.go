@@ -23,7 +23,9 @@ var knows = map[string][]string{
 	"pkg/provider/manifest": {"pkg/upload", "pkg/transport"},
 	"pkg/provider":          {"pkg/provider/manifest"},
 	"pkg/sandbox":           nil,
+	"docs":                  nil,
 	"cmd/multiput": {
+		"docs",
 		"pkg/config", "pkg/journal", "pkg/progress", "pkg/provider", "pkg/provider/manifest",
 		"pkg/sandbox", "pkg/transport", "pkg/upload",
 	},
