@@ -127,7 +127,7 @@ func completeHelp(c *cobra.Command, args []string, begun string) ([]cobra.Comple
 var (
 	docImage  = regexp.MustCompile(`(?m)^!\[[^\]]*\]\([^)]*\)\n`)
 	docToPage = regexp.MustCompile(`\[([^\]]+)\]\(([a-z-]+)\.md(?:#[^)]*)?\)`)
-	docToFile = regexp.MustCompile(`\[([^\]]+)\]\((?:#|\.\./|design/|[a-z-]+[./])[^)]*\)`)
+	docToFile = regexp.MustCompile(`\[([^\]]+)\]\([^):]*\)`)
 )
 
 // writePage prints a page for a terminal: its links name topics.
