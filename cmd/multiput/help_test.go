@@ -85,42 +85,55 @@ func TestHelp(t *testing.T) {
 	}
 }
 
-// Every flag of a command that takes a provider is in one of five groups, and
-// placeholders say what is meant.
+// Every flag is in one of five groups, and placeholders say what is meant.
 func TestFlagGroups(t *testing.T) {
 	paths, all := allCommands()
-	commands := 0
 	for _, path := range paths {
 		c := all[path]
-		var grouped []string
-		for _, g := range flagGroups {
-			grouped = append(grouped, g.names...)
-		}
 		c.InheritedFlags() // merges them
 		c.Flags().VisitAll(func(f *pflag.Flag) {
 			what, _ := pflag.UnquoteUsage(f)
 			if takes := f.NoOptDefVal == ""; takes && slices.Contains([]string{"", "string", "int", "duration", "count", "stringArray"}, what) {
 				t.Errorf("%s --%s does not say what it takes", path, f.Name)
 			}
-			if c.LocalNonPersistentFlags().Lookup("provider") != nil && !slices.Contains(grouped, f.Name) {
+			if groupOf(f) == "" {
 				t.Errorf("%s --%s is in no group", path, f.Name)
 			}
 		})
-		if c.LocalNonPersistentFlags().Lookup("provider") != nil {
-			commands++
-		}
 		for _, name := range globalFlags[path] {
 			if c.InheritedFlags().Lookup(name) == nil {
 				t.Errorf("%s has no global flag --%s", path, name)
 			}
 		}
 	}
-	if commands < 5 {
-		t.Errorf("only %d commands take a provider", commands)
-	}
 	for path := range globalFlags {
 		if all[path] == nil && path != "multiput help" {
 			t.Errorf("there is no command %s", path)
+		}
+	}
+}
+
+// The help and the pages that it opens with have no phrase of our own where the
+// field has a word.
+func TestPlainWords(t *testing.T) {
+	private := regexp.MustCompile(`(?i)\b(go(es)? on with|giv(e|es|en|ing) \S+ up|give up|all talk|what is said|of multiput's own|(any|some|no)body|whoever|leave to send|address(es)? of (a )?parts?|crawls?|verdict|condemn|spoiled|courtesy|frugal|somebody|is no (url|file|size|number)\b|is of no use)`)
+	paths, _ := allCommands()
+	for _, path := range paths {
+		if strings.HasPrefix(path, "multiput completion ") {
+			continue // they are cobra's
+		}
+		text := strings.Join(strings.Fields(helpOf(t, append(strings.Fields(path)[1:], "--help")...)), " ")
+		if found := private.FindString(text); found != "" {
+			t.Errorf("the help of %s says %q", path, found)
+		}
+	}
+	for _, page := range []string{"README.md", "docs/install.md", "docs/ci.md", ".github/SECURITY.md", ".github/actions/upload/README.md"} {
+		b, err := os.ReadFile(filepath.Join("..", "..", filepath.FromSlash(page)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if found := private.FindString(strings.Join(strings.Fields(string(b)), " ")); found != "" {
+			t.Errorf("%s says %q", page, found)
 		}
 	}
 }
