@@ -25,20 +25,20 @@ func (a *app) abortCmd() *cobra.Command {
 	var o abortOptions
 	c := &cobra.Command{
 		Use:   "abort ID...",
-		Short: "Give uploads up, at the provider and here",
-		Long: `Give uploads up that are not finished: first at the provider, so that what is
-stored there is dropped, then in the journal. Nobody is asked whether that is
-meant. What is running is left alone (exit 75), and what the provider could not
-be told of stays in the journal.
+		Short: "Abort unfinished uploads",
+		Long: `Abort unfinished uploads: first at the provider, which then deletes the stored
+parts, then in the journal. There is no confirmation prompt. An upload that is
+running is skipped (exit code 75). If the provider cannot be reached, the upload
+stays in the journal.
 
-Some providers have no call for it (file.ai, Upscayl): there the upload is only
-forgotten here.`,
+Some providers have no call to abort an upload (file.ai, Upscayl); it is then
+only removed from the journal.`,
 		Example: `  multiput abort 1a2b3c4d
 
-  # whatever nobody has gone on with for a week
+  # all that did not change for a week
   multiput abort --older-than 7d
 
-  # the provider knows it no longer, or completed it
+  # the provider no longer knows the upload, or has completed it
   multiput abort --local 1a2b3c4d`,
 		ValidArgsFunction: completeIDs(unfinished),
 		RunE: func(c *cobra.Command, args []string) error {
@@ -51,8 +51,8 @@ forgotten here.`,
 		},
 	}
 	o.flags(c.Flags(), "concurrency", "part-size", "limit-rate", "checksum", "progress")
-	c.Flags().StringVar(&o.older, "older-than", "", "all that did not change for `DURATION` (90m, 12h, 7d), but for those in doubt")
-	c.Flags().BoolVar(&o.local, "local", false, "forget it here only; the provider is not told")
+	c.Flags().StringVar(&o.older, "older-than", "", "abort all that did not change for `DURATION` (90m, 12h, 7d), except those in doubt")
+	c.Flags().BoolVar(&o.local, "local", false, "only remove it from the journal, without telling the provider")
 	return c
 }
 

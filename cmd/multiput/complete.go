@@ -16,9 +16,9 @@ import (
 // and those under it.
 func completions(c *cobra.Command) {
 	for name, values := range map[string][]string{
-		"checksum":    {"auto\tverify by whatever the provider offers", "require\tfail where nothing can be verified", "off\tcompute no MD5"},
-		"progress":    {"auto\tas suits where it goes", "bar\tone line, for terminals", "plain\ta few lines, for logs", "json\tobjects, for programs", "none\terrors alone"},
-		"concurrency": {"auto\tas many as suit"},
+		"checksum":    {"auto\tverify where possible", "require\tfail where nothing can be verified", "off\tcompute no MD5"},
+		"progress":    {"auto\tbar on a terminal, else plain", "bar\tone line that is redrawn", "plain\ta few lines, for logs", "json\tobjects, for programs", "none\terrors only"},
+		"concurrency": {"auto\tfind the best number"},
 		"api":         sandbox.APIs(),
 	} {
 		complete(c, name, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp))

@@ -20,9 +20,9 @@ import (
 func (a *app) configCmd() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "config",
-		Short: "Show the configuration, and where each value comes from",
-		Long: `Of a flag, a variable, the profile in use and the top of the config file, the
-first that says something counts.`,
+		Short: "Show the configuration",
+		Long: `Show the configuration. A flag takes precedence over an environment variable, the
+variable over the profile in use, and the profile over the top of the config file.`,
 		Example: `  multiput config show
   multiput config path`,
 	}
@@ -34,7 +34,7 @@ func configPathCmd() *cobra.Command {
 	return &cobra.Command{
 		Use:   "path",
 		Short: "Print the path of the config file",
-		Long:  `Print the path of the config file that is read, whether it exists or not.`,
+		Long:  `Print the path of the config file, whether it exists or not.`,
 		Example: `  $EDITOR "$(multiput config path)"
   multiput config path --config ci.yaml`,
 		Args: cobra.NoArgs,
@@ -52,10 +52,10 @@ func configPathCmd() *cobra.Command {
 func (a *app) configShowCmd() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "show",
-		Short: "Print every value and where it comes from",
-		Long: `Print every value that a run with the same flags and variables would have, and
-where it comes from. Of the API key it is said whether there is one and where; a
-command that would give it is not run.`,
+		Short: "Print each value and its source",
+		Long: `Print each value that an upload with the same flags and variables would use, and
+its source. For the API key, only its source is printed; an API key command is
+not run.`,
 		Example: `  multiput config show
   multiput config show --profile work
   multiput config show -p openai --jq .key.from`,

@@ -79,20 +79,20 @@ func failing(check string, f failure) finding {
 func (a *app) doctorCmd() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "doctor",
-		Short: "Look for what could keep an upload from succeeding",
-		Long: `Look for what could keep an upload from succeeding: configuration, journal and
-this machine; and for each provider the key, and the way to its API. One line
-each says ok, warning or failed, and what to do.
+		Short: "Check what could make an upload fail",
+		Long: `Check what could make an upload fail: the configuration, the journal, this
+machine, and for each provider the key and the connection to its API. Each check
+prints ok, warning or failed, and what to do about it.
 
-Nothing is uploaded or changed, and the key is sent nowhere. Without -p, the
-provider is the configured one, or every built-in one whose key is set.
+Nothing is uploaded or changed, and the key is not sent. Without -p, the
+configured provider is checked, or else each built-in one whose key is set.
 
-The exit code is 0 if nothing failed, else that of the first failure, as an
-upload would have it.`,
-		Example: `  # this machine, and the providers that are set up
+The exit code is 0 if nothing failed, or else the one that an upload would have
+for the first failure.`,
+		Example: `  # this machine, and the configured providers
   multiput doctor
 
-  # one provider, to the last step
+  # one provider
   multiput doctor -p openai
 
   # in a script: the names of the checks that failed
@@ -101,8 +101,8 @@ upload would have it.`,
 		RunE: func(c *cobra.Command, _ []string) error { return a.doctor(c.Context(), c.Flags()) },
 	}
 	f := c.Flags()
-	f.StringArrayP("provider", "p", nil, "look at this provider: a `NAME` or a manifest FILE.yaml; repeatable")
-	f.String("base-url", "", "`URL` of the API instead of the provider's own")
+	f.StringArrayP("provider", "p", nil, "check this provider: its `NAME`, or a manifest FILE.yaml; repeatable")
+	f.String("base-url", "", "use this `URL` of the API instead of the provider's own")
 	habits := pflag.NewFlagSet("", pflag.ContinueOnError)
 	config.Flags(habits)
 	for _, name := range []string{"concurrency", "cacert", "api-key-file", "api-key-command"} {

@@ -9,12 +9,14 @@ import (
 	"path/filepath"
 	"regexp"
 	"runtime"
+	"runtime/debug"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/multiput/multiput/pkg/provider"
 	"github.com/multiput/multiput/pkg/sandbox"
@@ -83,6 +85,127 @@ func TestHelp(t *testing.T) {
 	}
 }
 
+// Every flag is in one of five groups, and placeholders say what is meant.
+func TestFlagGroups(t *testing.T) {
+	paths, all := allCommands()
+	for _, path := range paths {
+		c := all[path]
+		c.InheritedFlags() // merges them
+		c.Flags().VisitAll(func(f *pflag.Flag) {
+			what, _ := pflag.UnquoteUsage(f)
+			if takes := f.NoOptDefVal == ""; takes && slices.Contains([]string{"", "string", "int", "duration", "count", "stringArray"}, what) {
+				t.Errorf("%s --%s does not say what it takes", path, f.Name)
+			}
+			if groupOf(f) == "" {
+				t.Errorf("%s --%s is in no group", path, f.Name)
+			}
+		})
+		for _, name := range globalFlags[path] {
+			if c.InheritedFlags().Lookup(name) == nil {
+				t.Errorf("%s has no global flag --%s", path, name)
+			}
+		}
+	}
+	for path := range globalFlags {
+		if all[path] == nil && path != "multiput help" {
+			t.Errorf("there is no command %s", path)
+		}
+	}
+}
+
+// The help and the pages that it opens with have no phrase of our own where the
+// field has a word.
+func TestPlainWords(t *testing.T) {
+	private := regexp.MustCompile(`(?i)\b(go(es)? on with|giv(e|es|en|ing) \S+ up|give up|all talk|what is said|of multiput's own|(any|some|no)body|whoever|leave to send|address(es)? of (a )?parts?|crawls?|verdict|condemn|spoiled|courtesy|frugal|somebody|is no (url|file|size|number)\b|is of no use)`)
+	paths, _ := allCommands()
+	for _, path := range paths {
+		if strings.HasPrefix(path, "multiput completion ") {
+			continue // they are cobra's
+		}
+		text := strings.Join(strings.Fields(helpOf(t, append(strings.Fields(path)[1:], "--help")...)), " ")
+		if found := private.FindString(text); found != "" {
+			t.Errorf("the help of %s says %q", path, found)
+		}
+	}
+	for _, page := range []string{"README.md", "docs/install.md", "docs/ci.md", ".github/SECURITY.md", ".github/actions/upload/README.md"} {
+		b, err := os.ReadFile(filepath.Join("..", "..", filepath.FromSlash(page)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if found := private.FindString(strings.Join(strings.Fields(string(b)), " ")); found != "" {
+			t.Errorf("%s says %q", page, found)
+		}
+	}
+}
+
+// The help lists every page for users, and shows each.
+func TestTopics(t *testing.T) {
+	pages, err := filepath.Glob(filepath.Join("..", "..", "docs", "*.md"))
+	if err != nil || len(pages) < 10 {
+		t.Fatalf("%d pages, %v", len(pages), err)
+	}
+	help := helpOf(t)
+	for _, page := range pages {
+		name := strings.TrimSuffix(filepath.Base(page), ".md")
+		b, err := os.ReadFile(page)
+		if err != nil {
+			t.Fatal(err)
+		}
+		title, _, _ := strings.Cut(strings.TrimPrefix(string(b), "# "), "\n")
+		if !strings.Contains(help, "  "+name+" ") && !slices.Contains(forDevelopers, name) {
+			t.Errorf("the help does not list %s", name)
+		}
+		text := helpOf(t, "help", name)
+		if !strings.Contains(text, "# "+strings.TrimSpace(title)+"\n") {
+			t.Errorf("help %s does not show the page:\n%.200s", name, text)
+		}
+		if m := regexp.MustCompile(`\]\([a-z/.#-]+\)`).FindString(text); m != "" {
+			t.Errorf("help %s has a link to a file: %s", name, m)
+		}
+	}
+	for _, name := range []string{"sandbox", "manifest"} {
+		if text := helpOf(t, "help", name); strings.Contains(text, "Usage:") != (name == "sandbox") {
+			t.Errorf("help %s:\n%.200s", name, text)
+		}
+	}
+}
+
+func helpOf(t *testing.T, args ...string) string {
+	t.Helper()
+	var out bytes.Buffer
+	a := newApp()
+	a.stdout = &out
+	if code := a.run(t.Context(), append([]string{}, args...)); code != 0 { // nil would be the test's own
+		t.Fatalf("%v: exit code %d", args, code)
+	}
+	return out.String()
+}
+
+// What the Go toolchain records says which version it is, where no release
+// build does.
+func TestVersionFromBuild(t *testing.T) {
+	for _, c := range []struct {
+		module                string
+		settings              map[string]string
+		version, commit, date string
+	}{
+		{"v1.4.2", nil, "v1.4.2", "", ""},
+		{"v0.0.0-20261103104500-5f0d3e9a7b21", nil, "v0.0.0-20261103104500-5f0d3e9a7b21", "5f0d3e9a7b21", ""},
+		{"v1.5.1-0.20261103104500-5f0d3e9a7b21+dirty", nil, "v1.5.1-0.20261103104500-5f0d3e9a7b21+dirty", "5f0d3e9a7b21", ""},
+		{"(devel)", nil, "dev", "", ""},
+		{"", nil, "dev", "", ""},
+		{"(devel)", map[string]string{"vcs.revision": "abc", "vcs.time": "2026-11-03T10:45:00Z"}, "dev", "abc", "2026-11-03T10:45:00Z"},
+	} {
+		info := &debug.BuildInfo{Main: debug.Module{Version: c.module}}
+		for k, v := range c.settings {
+			info.Settings = append(info.Settings, debug.BuildSetting{Key: k, Value: v})
+		}
+		if v, com, date := fromBuild(info); v != c.version || com != c.commit || date != c.date {
+			t.Errorf("%s: %q, %q, %q", c.module, v, com, date)
+		}
+	}
+}
+
 // notRun are lines of examples that this test cannot run as they stand.
 var notRun = map[string]string{
 	"multiput sandbox --api openai --listen 127.0.0.1:8080": "it serves until Ctrl-C; testdata/script/sandbox.txtar has it",
@@ -104,7 +227,7 @@ func TestExamplesRun(t *testing.T) {
 		if c.Example == "" {
 			t.Errorf("%s has no example", path)
 		}
-		if c.Short == "" || c.Runnable() && c.Long == "" && path != "multiput version" {
+		if c.Short == "" || c.Runnable() && c.Long == "" {
 			t.Errorf("%s does not say what it does", path)
 		}
 		for line := range strings.SplitSeq(c.Example, "\n") {
@@ -236,7 +359,7 @@ func TestCompletionScripts(t *testing.T) {
 func TestManualPages(t *testing.T) {
 	dir, docs := t.TempDir(), filepath.Join("..", "..", "docs")
 	a := newApp()
-	if code := a.run(t.Context(), []string{"man", dir, docs}); code != 0 {
+	if code := a.run(t.Context(), []string{"man", dir}); code != 0 {
 		t.Fatalf("exit code %d", code)
 	}
 	paths, _ := allCommands()
@@ -259,11 +382,11 @@ func TestManualPages(t *testing.T) {
 			continue
 		}
 		if !bytes.Contains(b, []byte(".SH NAME")) || !bytes.Contains(b, []byte(".TH ")) {
-			t.Errorf("%s is no manual page:\n%.300s", name, b)
+			t.Errorf("%s is not a manual page:\n%.300s", name, b)
 		}
 		for _, l := range link.FindAllSubmatch(b, -1) {
 			if len(l[1]) == 0 || !slices.Contains(want, "multiput-"+string(l[1])+".7") {
-				t.Errorf("%s refers to %s, which is no manual page", name, l[0])
+				t.Errorf("%s refers to %s, which is not a manual page", name, l[0])
 			}
 		}
 	}

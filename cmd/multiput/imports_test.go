@@ -32,7 +32,9 @@ var knows = map[string][]string{
 	},
 	"pkg/provider": {"pkg/provider/manifest", "pkg/provider/spec", "pkg/transport", "pkg/internal/words"},
 	"pkg/sandbox":  {"pkg/internal/size"},
+	"docs":         nil,
 	"cmd/multiput": {
+		"docs",
 		"pkg/config", "pkg/journal", "pkg/progress", "pkg/provider", "pkg/provider/check",
 		"pkg/sandbox", "pkg/transport", "pkg/upload",
 	},

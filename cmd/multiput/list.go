@@ -20,16 +20,16 @@ func (a *app) listCmd() *cobra.Command {
 	c := &cobra.Command{
 		Use:     "list",
 		Aliases: []string{"ls"},
-		Short:   "List the uploads that are not finished",
-		Long: `List what the journal remembers and is not finished: what is being sent and by
-whom, what was interrupted, whose end is in doubt, whose result was not printed
-yet. With --all also what is finished.`,
+		Short:   "List unfinished uploads",
+		Long: `List the unfinished uploads in the journal: those that are running (and in which
+process), were interrupted, have an unknown outcome, or whose result was not
+printed yet. With --all, list finished uploads too.`,
 		Example: `  multiput list
 
-  # how much of each is stored?
+  # how many parts of each are stored
   multiput list --jq '.uploads[] | "\(.file) \(.parts_stored)/\(.parts)"'
 
-  # does anything need a look?
+  # those whose outcome is unknown
   multiput list --jq '.uploads[] | select(.state == "in_doubt").id'`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -41,7 +41,7 @@ yet. With --all also what is finished.`,
 			return a.list(c.Context(), cfg, all)
 		},
 	}
-	c.Flags().BoolVarP(&all, "all", "a", false, "also those that are finished")
+	c.Flags().BoolVarP(&all, "all", "a", false, "list finished uploads too")
 	return c
 }
 

@@ -23,12 +23,12 @@ func (a *app) loginCmd() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "login PROVIDER",
 		Short: "Store a provider's API key in the system's keyring",
-		Long: `Ask for a provider's API key and store it in the system's keyring. It is read
-from the terminal, without showing it, or from standard input if that is none;
-never from the command line, which others can read.
+		Long: `Store a provider's API key in the system's keyring. On a terminal, multiput asks
+for the key and does not show it; otherwise it reads stdin. No flag takes the
+key, because other users can read command lines.
 
-The key is kept for the address of the API, and not used for another one. A key
-in a file, from a command or in the provider's variable comes before it.`,
+The key is stored for one address of the API and is not used for another. A key
+from a file, a command or the provider's variable takes precedence over it.`,
 		Example: `  multiput login openai
   pass show work/archetype | multiput login archetype
   multiput login openai --base-url https://eu.api.openai.com/v1`,
@@ -60,7 +60,7 @@ in a file, from a command or in the provider's variable comes before it.`,
 }
 
 func loginFlags(c *cobra.Command, base *string) {
-	c.Flags().StringVar(base, "base-url", "", "`URL` of the API instead of the provider's own")
+	c.Flags().StringVar(base, "base-url", "", "use this `URL` of the API instead of the provider's own")
 }
 
 // account is whose key is stored or removed. The address is the one that an

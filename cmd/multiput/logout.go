@@ -13,9 +13,8 @@ func (a *app) logoutCmd() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "logout PROVIDER",
 		Short: "Remove a provider's API key from the system's keyring",
-		Long: `Remove the API key that multiput login stored for a provider and the address of
-its API. It stays valid: to revoke it is the provider's business. Where none is
-stored there is nothing to do.`,
+		Long: `Remove the API key that multiput login stored for a provider and an address of
+its API. The key itself stays valid; revoke it at the provider.`,
 		Example: `  multiput logout openai
   multiput logout openai --base-url https://eu.api.openai.com/v1`,
 		Args: cobra.ExactArgs(1),

@@ -14,9 +14,9 @@ import (
 func (a *app) providerCmd() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "provider",
-		Short: "List, describe, begin and check providers",
-		Long: `List, describe, begin and check providers: upload APIs, each described by a
-manifest. The built-in ones are manifests too.`,
+		Short: "List, show, create and check providers",
+		Long: `List, show, create and check providers. A provider is an upload API, described by
+a manifest: a page of YAML.`,
 		Example: `  multiput provider list
   multiput provider show openai
   multiput provider new acme >acme.yaml

@@ -25,13 +25,12 @@ func (a *app) providerCheckCmd() *cobra.Command {
 	var o checkOptions
 	c := &cobra.Command{
 		Use:   "check FILE",
-		Short: "Check a manifest, and with --live the API behind it",
-		Long: `Check a manifest: its keys, its expressions, and whether its samples come out as
-they say. Nothing is sent.
+		Short: "Check a manifest, and with --live its API",
+		Long: `Check a manifest: its keys, its expressions and its samples. Nothing is sent.
 
-With --live, a file as small as the API takes goes through every step of the real
-one too. It stays there; a second upload is begun and aborted, where that can be
-done. The key is found as for any upload.`,
+With --live, also upload the smallest file that the API accepts, through each step
+of the real API. That file stays there. A second upload is created and aborted, if
+the API can abort. The key is found as for upload.`,
 		Example: `  multiput provider check my-api.yaml
   multiput provider check --live my-api.yaml`,
 		Args:              cobra.ExactArgs(1),
@@ -46,10 +45,10 @@ done. The key is found as for any upload.`,
 		},
 	}
 	f := c.Flags()
-	f.BoolVar(&o.live, "live", false, "take a small file through every step of the real API")
-	f.StringArrayVarP(&o.set, "set", "s", nil, "with --live: set an option of the provider, as `KEY=VALUE`; repeatable")
-	f.StringVar(&o.base, "base-url", "", "with --live: `URL` of the API instead of the manifest's own")
-	f.StringVar(&o.name, "name", "multiput-check.txt", "with --live: `NAME` of the file")
+	f.BoolVar(&o.live, "live", false, "upload a small file to the real API")
+	f.StringArrayVarP(&o.set, "set", "s", nil, "with --live: set an option of the provider to a value (`KEY=VALUE`); repeatable")
+	f.StringVar(&o.base, "base-url", "", "with --live: use this `URL` of the API instead of the manifest's own")
+	f.StringVar(&o.name, "name", "multiput-check.txt", "with --live: store the file under `NAME`")
 	all := pflag.NewFlagSet("", pflag.ContinueOnError)
 	config.Flags(all)
 	for _, name := range []string{"content-type", "retries", "retry-for", "stall-timeout", "cacert", "api-key-file", "api-key-command"} {

@@ -16,9 +16,9 @@ func (a *app) providerListCmd() *cobra.Command {
 	return &cobra.Command{
 		Use:     "list",
 		Aliases: []string{"ls"},
-		Short:   "List the providers that there are",
-		Long: `List the built-in providers and those of your own, whose manifests lie in the
-folder "providers" beside the config file.`,
+		Short:   "List the known providers",
+		Long: `List the built-in providers and your own: the manifests in the directory
+"providers" beside the config file.`,
 		Example: `  multiput provider list
   multiput provider list --jq '.providers[].name'`,
 		Args: cobra.NoArgs,

@@ -9,9 +9,9 @@ import (
 func (a *app) providerNewCmd() *cobra.Command {
 	return &cobra.Command{
 		Use:   "new NAME",
-		Short: "Print a commented manifest to start from",
-		Long: `Print a commented manifest to start from. It passes provider check as it is:
-change it step by step, and check it after each.`,
+		Short: "Print a new manifest to start from",
+		Long: `Print a commented manifest to start from. It passes provider check. Change it step
+by step, and check it after each step.`,
 		Example: `  multiput provider new acme >acme.yaml`,
 		Args:    cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {

@@ -17,12 +17,12 @@ func (a *app) providerShowCmd() *cobra.Command {
 	var text bool
 	c := &cobra.Command{
 		Use:   "show NAME|FILE",
-		Short: "Say what a provider takes, can do and cannot do",
-		Long: `Say what a provider takes (its options, the variable of its key, its limits), what
-it can do and what it cannot. --manifest prints the manifest itself.`,
+		Short: "Show what a provider needs and what it can do",
+		Long: `Show a provider's options, the variable of its key, its limits, and what it can
+and cannot do. --manifest prints the manifest itself.`,
 		Example: `  multiput provider show archetype
   multiput provider show ./my-api.yaml --json
-  # start from a manifest that there is
+  # start from an existing manifest
   multiput provider show openai --manifest >mine.yaml`,
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: completeOneProvider,
@@ -45,7 +45,7 @@ it can do and what it cannot. --manifest prints the manifest itself.`,
 			return a.printText(describe(m))
 		},
 	}
-	c.Flags().BoolVar(&text, "manifest", false, "print the manifest itself")
+	c.Flags().BoolVar(&text, "manifest", false, "print the manifest instead")
 	return c
 }
 

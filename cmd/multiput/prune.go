@@ -14,11 +14,11 @@ func (a *app) pruneCmd() *cobra.Command {
 	older := ""
 	c := &cobra.Command{
 		Use:   "prune",
-		Short: "Forget the uploads that are finished",
-		Long: `Forget the uploads that are finished and whose result was printed. What is not
-finished stays: abort gives that up.
+		Short: "Remove finished uploads from the journal",
+		Long: `Remove finished uploads, whose result was printed, from the journal. Unfinished
+uploads stay; use abort for those.
 
-It is seldom needed: what is finished is forgotten after 30 days anyway.`,
+This is rarely needed: finished uploads are removed after 30 days anyway.`,
 		Example: `  multiput prune
   multiput prune --older-than 7d`,
 		Args: cobra.NoArgs,
@@ -31,7 +31,7 @@ It is seldom needed: what is finished is forgotten after 30 days anyway.`,
 			return a.prune(c.Context(), cfg, older)
 		},
 	}
-	c.Flags().StringVar(&older, "older-than", "", "only those finished `DURATION` ago or longer (90m, 12h, 7d)")
+	c.Flags().StringVar(&older, "older-than", "", "only those that finished `DURATION` ago or earlier (90m, 12h, 7d)")
 	return c
 }
 

@@ -34,33 +34,32 @@ func (o *recordedOptions) flags(f *pflag.FlagSet, but ...string) {
 			}
 		}
 		if flag.Name == "provider" {
-			flag.Usage = "the manifest `FILE.yaml` of an upload that was begun with one"
+			flag.Usage = "the manifest `FILE.yaml` that the upload was started with"
 		}
 		f.AddFlag(flag)
 	})
-	f.StringArrayVarP(&o.set, "set", "s", nil, "set a secret option of the provider again, as `KEY=VALUE`; repeatable")
-	f.StringVar(&o.base, "base-url", "", "send the key to this `URL` if an upload was begun there")
+	f.StringArrayVarP(&o.set, "set", "s", nil, "set a secret option of the provider again (`KEY=VALUE`); repeatable")
+	f.StringVar(&o.base, "base-url", "", "send the key to this `URL`, if the upload was started there")
 }
 
 func (a *app) resumeCmd() *cobra.Command {
 	var o recordedOptions
 	c := &cobra.Command{
 		Use:   "resume [ID...]",
-		Short: "Go on with uploads that are not finished",
-		Long: `Go on with the uploads of these ids, or with all that are not finished. It does
-what the command that began them would do, which is always as good. Results go
-to stdout, a line for each file.
+		Short: "Resume unfinished uploads",
+		Long: `Resume the uploads with these ids, or all unfinished uploads. Running the original
+upload command again does the same. Results go to stdout, one line for each file.
 
-The key comes from where upload has it from. It goes to the provider's own
-address, a configured one or this machine; to another one that an upload was
-begun at only if --base-url names it.`,
+The key is found as for upload. It is sent to the provider's own address, to a
+configured one, or to this machine. If the upload was started at another address,
+name that address with --base-url.`,
 		Example: `  # everything, after a reboot
   multiput resume
 
-  # one, with care for the network
+  # one, on a slow network
   multiput resume 1a2b3c4d --limit-rate 2MB -j 2
 
-  # one that was begun with a manifest of one's own
+  # one that was started with your own manifest
   multiput resume 1a2b3c4d -p ./my-api.yaml`,
 		ValidArgsFunction: completeIDs(unfinished),
 		RunE: func(c *cobra.Command, args []string) error {

@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/multiput/multiput/pkg/config"
 	"github.com/multiput/multiput/pkg/upload"
@@ -26,6 +28,8 @@ type app struct {
 	flush func() // writes out what was said on stderr; known while a display is there
 
 	json bool // whether errors are printed as JSON; known once flags are read
+
+	args []string // the command line
 }
 
 // usageError is a command line that cannot be meant.
@@ -44,6 +48,7 @@ func usagef(format string, args ...any) error {
 // run executes a command line and gives the exit code.
 func (a *app) run(ctx context.Context, args []string) int {
 	a.stderr = a.actions.guard(a.stderr)
+	a.args = args
 	root := a.root()
 	root.SetArgs(args)
 	// Known before the command line is: what is wrong with it is an object too.
@@ -70,13 +75,13 @@ func (a *app) run(ctx context.Context, args []string) int {
 func (a *app) root() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "multiput",
-		Short: "Upload large files in parts, and pick up where it stopped",
-		Long: `multiput uploads large files to any API that works like this: create an upload,
-send its parts, complete it. Kill it anywhere and run the same command again: it
-sends only what is missing.`,
-		Example: `  id=$(multiput upload training.jsonl -p openai --set purpose=fine-tune)
-  multiput upload video.mp4 -p archetype -j 16
-  multiput upload big.bin -p sandbox`,
+		Short: "Upload large files in parts, and resume where the last run stopped",
+		Long: `multiput uploads large files to any API that takes them in parts: create an
+upload, PUT its parts to presigned URLs, complete it. If it is interrupted, run
+the same command again: it sends only the missing parts.`,
+		Example: `  multiput upload big.bin -p sandbox
+  id=$(multiput upload training.jsonl -p openai --set purpose=fine-tune)
+  multiput upload video.mp4 -p archetype -j 16`,
 		SilenceErrors:     true,
 		SilenceUsage:      true,
 		DisableAutoGenTag: true,
@@ -85,14 +90,52 @@ sends only what is missing.`,
 	root.SetOut(a.stdout)
 	root.SetErr(a.stderr)
 	config.GlobalFlags(root.PersistentFlags())
+	root.PersistentFlags().BoolP("help", "h", false, "print this help")
+	root.Flags().BoolP("version", "V", false, "print the version")
 	root.AddCommand(a.uploadCmd(), a.listCmd(), a.showCmd(), a.resumeCmd(), a.abortCmd(), a.pruneCmd())
 	root.AddCommand(a.providerCmd(), a.configCmd(), a.loginCmd(), a.logoutCmd(), a.sandboxCmd(), a.doctorCmd(), a.versionCmd(), manCmd(root))
+	root.SetHelpCommand(helpCmd())
 	root.InitDefaultHelpCmd()
 	root.InitDefaultCompletionCmd()
+	if c, _, err := root.Find([]string{"completion"}); err == nil {
+		c.Short = "Print the completion script of a shell"
+		c.Long = `Print the completion script of a shell. The help of each shell's command says how
+to load it.`
+	}
 	root.SetUsageFunc(usage)
 	completions(root)
-	asUsage(root)
+	a.asUsage(root)
 	return root
+}
+
+// group makes c a command that only has others below it. multiput alone prints
+// its help; any other group needs a command.
+func (a *app) group(c *cobra.Command) {
+	c.Args = cobra.ArbitraryArgs
+	c.RunE = func(c *cobra.Command, args []string) error {
+		if f := c.Flags().Lookup("version"); f != nil && f.Changed {
+			return a.printVersion(c)
+		}
+		switch {
+		case len(args) > 0:
+			return unknownCommand(c, args[0])
+		case !c.HasParent():
+			return c.Help()
+		}
+		return &usageError{errors.New("a command is missing"), c.CommandPath()}
+	}
+}
+
+// unknownCommand suggests what may be meant: a command, or upload where a file
+// of that name is there.
+func unknownCommand(c *cobra.Command, word string) error {
+	meant := meantCommand(c, []string{word})
+	if meant == "" && !c.HasParent() {
+		if _, err := os.Stat(word); err == nil {
+			meant = fmt.Sprintf(" (did you mean multiput upload %s?)", word)
+		}
+	}
+	return &usageError{fmt.Errorf("unknown command %q%s", word, meant), c.CommandPath()}
 }
 
 // meantCommand suggests the command below c that may be meant by the last of
@@ -106,25 +149,11 @@ func meantCommand(c *cobra.Command, args []string) string {
 
 // asUsage makes whatever is wrong with a command line a usageError, for a
 // command and those under it: flags, arguments, a group without a subcommand.
-func asUsage(c *cobra.Command) {
-	c.SetFlagErrorFunc(flagError)
+func (a *app) asUsage(c *cobra.Command) {
+	c.SetFlagErrorFunc(a.flagError)
 	c.SuggestionsMinimumDistance = 2
 	if c.HasSubCommands() && c.RunE == nil && c.Run == nil {
-		c.Args = cobra.ArbitraryArgs
-		c.RunE = func(c *cobra.Command, args []string) error {
-			if len(args) == 0 {
-				return &usageError{errors.New("a command is missing"), c.CommandPath()}
-			}
-			return &usageError{fmt.Errorf("unknown command %q%s", args[0], meantCommand(c, args[:1])), c.CommandPath()}
-		}
-	}
-	if c.Name() == "help" {
-		c.Args = func(c *cobra.Command, args []string) error {
-			if found, rest, err := c.Root().Find(args); err != nil || len(args) > 0 && found == c.Root() || len(rest) > 0 {
-				return fmt.Errorf("unknown command %q%s", strings.Join(args, " "), meantCommand(found, args))
-			}
-			return nil
-		}
+		a.group(c)
 	}
 	if check := c.Args; check != nil {
 		c.Args = func(c *cobra.Command, args []string) error {
@@ -135,6 +164,53 @@ func asUsage(c *cobra.Command) {
 		}
 	}
 	for _, sub := range c.Commands() {
-		asUsage(sub)
+		a.asUsage(sub)
 	}
+}
+
+// flagError is what is wrong with a flag, with the one that may be meant. A
+// flag behind an unknown command is not what is wrong.
+func (a *app) flagError(c *cobra.Command, err error) error {
+	if c.HasSubCommands() {
+		if _, rest, findErr := c.Root().Find(a.args); findErr == nil {
+			if word := firstWord(c, rest); word != "" {
+				return unknownCommand(c, word)
+			}
+		}
+	}
+	var unknown *pflag.NotExistError
+	if errors.As(err, &unknown) && unknown.GetSpecifiedShortnames() == "" {
+		var names []string
+		c.Flags().VisitAll(func(f *pflag.Flag) {
+			if !f.Hidden {
+				names = append(names, "--"+f.Name)
+			}
+		})
+		err = fmt.Errorf("%w%s", err, similar("--"+unknown.GetSpecifiedName(), names))
+	}
+	return &usageError{err, c.CommandPath()}
+}
+
+// firstWord is the first of args that is neither a flag of c nor the value of
+// one; empty if an unknown flag comes before it.
+func firstWord(c *cobra.Command, args []string) string {
+	for i := 0; i < len(args); i++ {
+		arg := args[i]
+		if !strings.HasPrefix(arg, "-") || arg == "-" {
+			return arg
+		}
+		name, _, hasValue := strings.Cut(strings.TrimLeft(arg, "-"), "=")
+		f := c.Flags().Lookup(name)
+		if !strings.HasPrefix(arg, "--") && name != "" {
+			f = c.Flags().ShorthandLookup(name[:1])
+			hasValue = hasValue || len(name) > 1
+		}
+		if f == nil {
+			return ""
+		}
+		if !hasValue && f.NoOptDefVal == "" {
+			i++
+		}
+	}
+	return ""
 }

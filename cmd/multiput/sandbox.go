@@ -67,17 +67,18 @@ func (a *app) sandboxCmd() *cobra.Command {
 	var o sandboxOptions
 	c := &cobra.Command{
 		Use:   "sandbox [-- COMMAND...]",
-		Short: "Serve one of the upload APIs on this machine, to rehearse with",
-		Long: `Serve one of the upload APIs on this machine, with an object store behind it
-that keeps S3's rules, until Ctrl-C; or run a command against it, with the
-provider's variables set. Faults happen on demand: see docs/sandbox.md.`,
-		Example: `  # serve until Ctrl-C
+		Short: "Run one of the upload APIs on this machine, for tests",
+		Long: `Run one of the upload APIs on this machine, with an object store that follows S3's
+rules, until Ctrl-C. With a command after --, run that command with the provider's
+variables set, and stop when it ends. --fault injects faults; "multiput help
+sandbox" lists them.`,
+		Example: `  # run until Ctrl-C
   multiput sandbox --api openai --listen 127.0.0.1:8080
 
-  # run a script against it; nothing leaves this machine
+  # run a script against it, without a network
   multiput sandbox --api openai -- sh -c 'multiput upload a.jsonl -p openai --set purpose=batch'
 
-  # and see that it survives a bad day
+  # the same, with three failing requests
   multiput sandbox --api archetype --fault 'put@times=3:status=503' -- multiput upload big.bin -p archetype`,
 		Args: func(c *cobra.Command, args []string) error {
 			if c.ArgsLenAtDash() > 0 || (c.ArgsLenAtDash() < 0 && len(args) > 0) {
@@ -93,13 +94,13 @@ provider's variables set. Faults happen on demand: see docs/sandbox.md.`,
 		},
 	}
 	f := c.Flags()
-	f.StringVar(&o.api, "api", "archetype", "the `NAME` of the API: "+strings.Join(sandbox.APIs(), ", "))
-	f.StringVar(&o.listen, "listen", "", "`HOST:PORT` to listen on (default: on loopback, the port of the last time)")
-	f.StringVar(&o.storeListen, "store-listen", "", "`HOST:PORT` of the object store, if it shall not share the API's")
-	f.StringVar(&o.dir, "dir", "", "`DIR` for all that it stores (default: in the user's state directory)")
-	f.StringVar(&o.partSize, "part-size", "", "`SIZE` of the parts that the API plans")
-	f.DurationVar(&o.urlLife, "url-life", 0, "how long a signed URL is good for (default: as the API has it)")
-	f.StringArrayVar(&o.faults, "fault", nil, "let a `FAULT` happen; repeatable")
+	f.StringVar(&o.api, "api", "archetype", "run the API of provider `NAME`: "+strings.Join(sandbox.APIs(), ", "))
+	f.StringVar(&o.listen, "listen", "", "listen on `HOST:PORT` (default: loopback, the port of the last run)")
+	f.StringVar(&o.storeListen, "store-listen", "", "listen on `HOST:PORT` for the object store (default: the API's)")
+	f.StringVar(&o.dir, "dir", "", "store everything in `DIR` (default: in the user's state directory)")
+	f.StringVar(&o.partSize, "part-size", "", "plan parts of this `SIZE`")
+	f.DurationVar(&o.urlLife, "url-life", 0, "let presigned URLs expire after `DURATION` (default: as the API does)")
+	f.StringArrayVar(&o.faults, "fault", nil, "inject a `FAULT`; repeatable")
 	return c
 }
 

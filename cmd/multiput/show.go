@@ -22,12 +22,12 @@ import (
 func (a *app) showCmd() *cobra.Command {
 	return &cobra.Command{
 		Use:   "show ID",
-		Short: "Show all that is known of one upload",
-		Long: `Show all that the journal knows of one upload: where it goes, how far it is, what
-the same command would do next, what came of it, and what to look for at the
-provider if its end is in doubt.
+		Short: "Show the details of an upload",
+		Long: `Show what the journal has about an upload: its destination, its progress, what
+running the same command would do next, its result, and what to check at the
+provider if its outcome is unknown.
 
-ID is the one that list shows or the beginning of it, or the provider's own.`,
+ID is an id that list shows, the beginning of one, or the provider's upload id.`,
 		Example: `  multiput show 1a2b3c4d
   multiput show 1a2b3c4d --jq .result`,
 		Args:              cobra.ExactArgs(1),

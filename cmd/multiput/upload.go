@@ -41,31 +41,32 @@ func (a *app) uploadCmd() *cobra.Command {
 	c := &cobra.Command{
 		Use:     "upload FILE...",
 		Aliases: []string{"up"},
-		Short:   "Upload files in parts, or continue where the last run stopped",
-		Long: `Upload files in parts. Whatever interrupts it, run the same command again: it
-sends only what is missing.
+		Short:   "Upload files in parts, or resume where the last run stopped",
+		Long: `Upload files in parts. If it is interrupted, run the same command again: it sends
+only the missing parts.
 
-stdout carries the result alone, a line for each file: an id, a path or a URL,
-as the provider has it. All talk is on stderr.`,
-		Example: `  # on a machine with no account and no network
+stdout has only the result, one line for each file: the id, path or URL that the
+provider returned. Messages go to stderr. Exit code 75 means: not finished, run
+the same command again to continue.`,
+		Example: `  # try it without an account or a network
   multiput upload -p sandbox big.bin
 
   # keep the id of the file
   id=$(multiput upload training.jsonl -p openai --set purpose=fine-tune)
 
-  # sixteen parts at once, and the whole answer as JSON
+  # send 16 parts at once, and print the result as JSON
   multiput upload video.mp4 -p archetype -j 16 --json
 
-  # what would be sent, and would there be time enough?
+  # show what would be sent, and whether there is enough time
   multiput upload video.mp4 -p fileai --limit-rate 2MB --dry-run
 
-  # many files, the small ones side by side
+  # many files; small ones are uploaded concurrently
   find photos -name '*.jpg' | multiput upload -p upscayl --files-from -
 
-  # what a program writes
+  # the output of a program
   tar c photos | multiput upload - --name photos.tar -p archetype
 
-  # an API of one's own, described in a page of YAML
+  # your own API, described in a page of YAML
   multiput upload data.tar -p ./my-api.yaml`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) == 0 && o.filesFrom == "" {
@@ -92,14 +93,14 @@ as the provider has it. All talk is on stderr.`,
 	}
 	f := c.Flags()
 	config.Flags(f)
-	f.StringArrayVarP(&o.set, "set", "s", nil, "set an option of the provider, as `KEY=VALUE`; repeatable")
-	f.StringVar(&o.base, "base-url", "", "`URL` of the API instead of the provider's own")
-	f.StringVar(&o.name, "name", "", "`NAME` to store the file under (default: the file's own)")
-	f.BoolVar(&o.dryRun, "dry-run", false, "say what would be done, and do nothing")
-	f.StringVar(&o.filesFrom, "files-from", "", "upload the files that are listed in `FILE` too, one a line; - for standard input")
-	f.StringVar(&size, "size", "", "`SIZE` of standard input, where that is uploaded (-): nothing waits for its end then")
-	f.StringVar(&spool, "spool-limit", spoolLimit, "most `SIZE` of standard input that waits on the disk")
-	f.BoolVar(&o.restart, "restart", false, "give up what was stored before, and begin again")
+	f.StringArrayVarP(&o.set, "set", "s", nil, "set an option of the provider to a value (`KEY=VALUE`); repeatable")
+	f.StringVar(&o.base, "base-url", "", "use this `URL` of the API instead of the provider's own")
+	f.StringVar(&o.name, "name", "", "store the file under `NAME` (default: its own name)")
+	f.BoolVar(&o.dryRun, "dry-run", false, "print what would be done, and send nothing")
+	f.StringVar(&o.filesFrom, "files-from", "", "also upload the files listed in `FILE`, one a line; - is stdin")
+	f.StringVar(&size, "size", "", "`SIZE` of stdin (-), so that uploading starts before its end")
+	f.StringVar(&spool, "spool-limit", spoolLimit, "keep at most `SIZE` of stdin on the disk")
+	f.BoolVar(&o.restart, "restart", false, "abort the unfinished upload of this file, and start over")
 	return c
 }
 

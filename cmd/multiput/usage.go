@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -13,20 +12,47 @@ import (
 	"github.com/multiput/multiput/pkg/provider"
 )
 
-// flagGroups are the flags that belong together, in the order of the help. What
-// is in none comes first, as a command's own.
-var flagGroups = []struct {
+type flagGroup struct {
 	title string
 	names []string
-}{
-	{"Where to", []string{"provider", "set", "base-url", "name", "content-type"}},
-	{"How", []string{
-		"concurrency", "part-size", "limit-rate", "retries", "retry-for", "stall-timeout", "checksum", "restart", "dry-run", "size", "files-from",
+}
+
+// flagGroups are the flags that belong together, in the order of the help. Every
+// flag of every command is in one.
+var flagGroups = []flagGroup{
+	{"Destination", []string{"provider", "set", "base-url", "name", "content-type", "api", "local"}},
+	{"Transfer", []string{
+		"concurrency", "part-size", "limit-rate", "retries", "retry-for", "stall-timeout", "checksum", "restart", "dry-run",
+		"files-from", "size", "spool-limit", "older-than", "live",
 	}},
-	{"Access", []string{"api-key-file", "api-key-command", "cacert"}},
-	{"What is said", []string{"progress", "json", "jq", "quiet", "verbose"}},
-	{"Files of multiput's own", []string{"config", "profile", "journal"}},
-	{"Help", []string{"help"}},
+	{"Authentication", []string{"api-key-file", "api-key-command", "cacert"}},
+	{"Output", []string{"progress", "json", "jq", "quiet", "verbose", "all", "manifest", "no-descriptions", "version", "help"}},
+	{"Configuration", []string{"config", "profile", "journal", "dir", "listen", "store-listen", "url-life", "fault"}},
+}
+
+// globalFlags are the flags of every command that matter to some only. What is
+// not here has all of them.
+var globalFlags = map[string][]string{
+	"multiput completion":            nil,
+	"multiput completion bash":       nil,
+	"multiput completion fish":       nil,
+	"multiput completion powershell": nil,
+	"multiput completion zsh":        nil,
+	"multiput config":                nil,
+	"multiput config path":           {"config"},
+	"multiput help":                  nil,
+	"multiput list":                  {"config", "journal", "jq", "json", "quiet"},
+	"multiput login":                 {"config", "profile", "quiet"},
+	"multiput logout":                {"config", "profile", "quiet"},
+	"multiput provider":              nil,
+	"multiput provider check":        {"config", "jq", "json", "profile", "quiet", "verbose"},
+	"multiput provider list":         {"jq", "json"},
+	"multiput provider new":          nil,
+	"multiput provider show":         {"jq", "json"},
+	"multiput prune":                 {"config", "journal", "jq", "json", "quiet"},
+	"multiput sandbox":               {"quiet"},
+	"multiput show":                  {"config", "journal", "jq", "json"},
+	"multiput version":               {"jq", "json"},
 }
 
 // usage prints how a command is called.
@@ -53,70 +79,83 @@ func usage(c *cobra.Command) error {
 			}
 		}
 	}
-	flags := pflag.NewFlagSet("", pflag.ContinueOnError)
-	flags.AddFlagSet(c.LocalFlags())
-	flags.AddFlagSet(c.InheritedFlags())
-	grouped(&b, c, flags)
+	flags(&b, c)
+	b.WriteString(topicList(c))
 	if c.HasAvailableSubCommands() {
-		fmt.Fprintf(&b, "\n\"%s COMMAND --help\" says more about a command.\n", c.CommandPath())
+		fmt.Fprintf(&b, "\nRun \"%s COMMAND --help\" for the help of a command.\n", c.CommandPath())
 	}
 	_, err := io.WriteString(c.OutOrStderr(), b.String())
 	return err
 }
 
-// grouped prints flags by their groups. Those of every command are left out
-// where they do nothing.
-func grouped(b *strings.Builder, c *cobra.Command, flags *pflag.FlagSet) {
-	titles := []string{"Flags"}
-	of := func(name string) string {
-		for _, g := range flagGroups {
-			if slices.Contains(g.names, name) {
-				return g.title
-			}
+// flags prints the flags of a command by their groups, and of those of every
+// command the ones that matter to it.
+func flags(b *strings.Builder, c *cobra.Command) {
+	matter, some := globalFlags[c.CommandPath()]
+	all := map[string][]*pflag.Flag{}
+	c.LocalFlags().VisitAll(func(f *pflag.Flag) { all[groupOf(f)] = append(all[groupOf(f)], f) })
+	c.InheritedFlags().VisitAll(func(f *pflag.Flag) {
+		if !some || slices.Contains(matter, f.Name) || f.Name == "help" {
+			all[groupOf(f)] = append(all[groupOf(f)], f)
 		}
-		return titles[0]
-	}
-	// The flags of a few commands need no order.
-	if c.LocalNonPersistentFlags().Lookup("provider") == nil {
-		of = func(name string) string {
-			if c.InheritedFlags().Lookup(name) != nil || c.PersistentFlags().Lookup(name) != nil {
-				return "Flags of every command"
-			}
-			return titles[0]
-		}
-	}
-	groups := map[string]*pflag.FlagSet{}
-	flags.VisitAll(func(f *pflag.Flag) {
-		g := groups[of(f.Name)]
-		if g == nil {
-			g = pflag.NewFlagSet("", pflag.ContinueOnError)
-			groups[of(f.Name)] = g
-		}
-		g.AddFlag(f)
 	})
 	for _, g := range flagGroups {
-		titles = append(titles, g.title)
-	}
-	for _, title := range append(titles, "Flags of every command") {
-		if g := groups[title]; g != nil && g.HasAvailableFlags() {
-			fmt.Fprintf(b, "\n%s:\n%s", title, g.FlagUsages())
+		if len(all[g.title]) > 0 {
+			slices.SortFunc(all[g.title], func(x, y *pflag.Flag) int { return strings.Compare(x.Name, y.Name) })
+			fmt.Fprintf(b, "\n%s:\n%s", g.title, flagLines(all[g.title]))
 		}
 	}
 }
 
-// flagError is what is wrong with a flag, with the one that may be meant.
-func flagError(c *cobra.Command, err error) error {
-	var unknown *pflag.NotExistError
-	if errors.As(err, &unknown) && unknown.GetSpecifiedShortnames() == "" {
-		var names []string
-		c.Flags().VisitAll(func(f *pflag.Flag) {
-			if !f.Hidden {
-				names = append(names, "--"+f.Name)
-			}
-		})
-		err = fmt.Errorf("%w%s", err, similar("--"+unknown.GetSpecifiedName(), names))
+// groupOf is the title of a flag's group. A flag in no group would be missing in
+// the help; a test looks for one.
+func groupOf(f *pflag.Flag) string {
+	if i := slices.IndexFunc(flagGroups, func(g flagGroup) bool { return slices.Contains(g.names, f.Name) }); i >= 0 {
+		return flagGroups[i].title
 	}
-	return &usageError{err, c.CommandPath()}
+	return ""
+}
+
+// flagLines has one flag a line, broken where a terminal of 80 columns ends.
+func flagLines(all []*pflag.Flag) string {
+	const columns, gap = 80, 3
+	heads := make([]string, len(all))
+	width := 0
+	for i, f := range all {
+		heads[i] = "      --" + f.Name
+		if f.Shorthand != "" {
+			heads[i] = fmt.Sprintf("  -%s, --%s", f.Shorthand, f.Name)
+		}
+		if what, _ := pflag.UnquoteUsage(f); what != "" && f.NoOptDefVal == "" {
+			heads[i] += " " + what
+		}
+		width = max(width, len(heads[i])+gap)
+	}
+	var b strings.Builder
+	for i, f := range all {
+		what, text := pflag.UnquoteUsage(f)
+		text = strings.TrimPrefix(text, what+": ") // it is on the left
+		switch value := f.DefValue; value {
+		case "", "0", "0s", "false", "[]":
+		default:
+			if strings.HasSuffix(value, "m0s") {
+				value = strings.TrimSuffix(value, "0s")
+			}
+			text += fmt.Sprintf(" (default %s)", value)
+		}
+		line := fmt.Sprintf("%-*s", width, heads[i])
+		for j, word := range strings.Fields(text) {
+			if len(line)+len(word)+1 > columns && j > 0 {
+				fmt.Fprintln(&b, strings.TrimRight(line, " "))
+				line = strings.Repeat(" ", width)
+			} else if j > 0 {
+				line += " "
+			}
+			line += word
+		}
+		fmt.Fprintln(&b, line)
+	}
+	return b.String()
 }
 
 // similar suggests the name that may be meant: the one that is nearest, or the

@@ -99,30 +99,30 @@ var habits = []string{
 
 // Flags adds the flags of upload that are habits, with their defaults.
 func Flags(f *pflag.FlagSet) {
-	f.StringP("provider", "p", "", "where to: a provider's `NAME` or a manifest FILE.yaml")
-	f.StringP("concurrency", "j", "auto", "parts sent at once, or auto")
-	f.String("part-size", "", "`SIZE` of a part, where the provider lets us choose (8MiB, 1.5GB, 500k)")
+	f.StringP("provider", "p", "", "the provider: its `NAME`, or a manifest FILE.yaml")
+	f.StringP("concurrency", "j", "auto", "`N|auto`: send so many parts at once")
+	f.String("part-size", "", "`SIZE` of a part (8MiB, 1.5GB, 500k), if the provider leaves it to the client")
 	f.String("limit-rate", "", "send at most `SIZE` per second")
-	f.String("retries", "auto", "most retries of one request: `N`, or auto for as many as --retry-for allows")
-	f.String("retry-for", "15m", "how `DURATION` long a request that keeps failing is retried, once the provider was reached")
-	f.String("stall-timeout", "1m", "re-send a part when none of its bytes moved for this `DURATION`; 0 never")
-	f.String("checksum", "auto", "auto, require (fail where nothing can be verified) or off")
-	f.String("progress", "auto", "auto, bar, plain, json or none")
-	f.String("content-type", "", "media `TYPE` of the file instead of the one detected")
-	f.String("cacert", "", "trust the certificates in this PEM `FILE` too")
+	f.String("retries", "auto", "`N|auto`: retry a failed request at most so many times; auto: as --retry-for allows")
+	f.String("retry-for", "15m", "retry a request that keeps failing for this `DURATION`, once the provider was reached")
+	f.String("stall-timeout", "1m", "re-send a part when none of its bytes moved for this `DURATION`; 0: never")
+	f.String("checksum", "auto", "`auto|require|off`: verify where possible, fail where impossible, or compute no MD5")
+	f.String("progress", "auto", "`auto|bar|plain|json|none`: how to show progress")
+	f.String("content-type", "", "media `TYPE` of the file (default: detected)")
+	f.String("cacert", "", "also trust the certificates in this PEM `FILE`")
 	f.String("api-key-file", "", "read the API key from `FILE`")
-	f.String("api-key-command", "", "take the API key from what `COMMAND` prints")
+	f.String("api-key-command", "", "read the API key from the output of `COMMAND`")
 }
 
 // GlobalFlags adds the flags of every command that are habits, and --config.
 func GlobalFlags(f *pflag.FlagSet) {
-	f.String("journal", "", "`PATH` of the journal (default: in the user's state directory)")
+	f.String("journal", "", "`DIR` of the journal (default: in the user's state directory)")
 	f.String("config", "", "`PATH` of the config file (default: in the user's config directory)")
 	f.String("profile", "", "use the profile `NAME` of the config file")
-	f.Bool("json", false, "print one JSON object per file on stdout")
-	f.String("jq", "", "print what `EXPR` selects from the JSON object")
-	f.BoolP("quiet", "q", false, "say nothing but errors")
-	f.VarPF(new(verbosity), "verbose", "v", "say what is decided and why; -vv shows the requests too, redacted").NoOptDefVal = once
+	f.Bool("json", false, "print results and errors as JSON")
+	f.String("jq", "", "print what the jq expression `EXPR` selects from the JSON object")
+	f.BoolP("quiet", "q", false, "print errors only")
+	f.VarPF(new(verbosity), "verbose", "v", "explain each decision; -vv also logs the requests, without secrets").NoOptDefVal = once
 }
 
 // Load reads the config file that --config or MULTIPUT_CONFIG names, or the

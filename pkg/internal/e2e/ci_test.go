@@ -42,8 +42,8 @@ func recipes(t *testing.T) map[string]recipe {
 			found[name] = gitlabRecipe(t, text)
 		case "Jenkins":
 			r := recipe{shell: []string{"sh", "-xe"}, file: "dataset.tar", api: "archetype"}
-			for _, s := range regexp.MustCompile(`\bsh '(.*?)'`).FindAllSubmatch(text, -1) {
-				r.steps = append(r.steps, string(s[1]))
+			for _, s := range regexp.MustCompile(`(?s)\bsh (?:\'\'\'(.*?)\'\'\'|'(.*?)')`).FindAllSubmatch(text, -1) {
+				r.steps = append(r.steps, string(s[1])+string(s[2]))
 			}
 			if s := regexp.MustCompile(`\bfinally \{\s*stash name: 'multiput', includes: '(.*?)/\*\*'`).FindSubmatch(text); s != nil {
 				r.carried = string(s[1])
@@ -176,6 +176,60 @@ func TestCIRecipes(t *testing.T) {
 			}
 			r.cmpObject(t, original)
 			c.check(t, second, files, told)
+		})
+	}
+}
+
+// Each recipe begins with installing multiput, and does not if what was downloaded
+// is not what was released.
+func TestCIRecipesInstall(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("the recipes are for Linux")
+	}
+	program, err := exec.LookPath("multiput")
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := slices.DeleteFunc(filepath.SplitList(os.Getenv("PATH")), func(dir string) bool { return dir == filepath.Dir(program) })
+	bin := t.TempDir()
+	curl := `#!/bin/sh
+for arg; do
+	case $arg in
+	https://github.com/multiput/multiput/releases/download/v1.0.0/*) cp "$RELEASE/${arg##*/}" . || exit ;;
+	http*) exit 6 ;;
+	esac
+done
+`
+	if err := os.WriteFile(filepath.Join(bin, "curl"), []byte(curl), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range recipes(t) {
+		t.Run(name, func(t *testing.T) {
+			for _, spoilt := range []bool{false, true} {
+				home, served := t.TempDir(), t.TempDir()
+				for name, content := range newRelease(t, "1.0.0").files {
+					if spoilt && name != "checksums.txt" {
+						content[700] ^= 1
+					}
+					if err := os.WriteFile(filepath.Join(served, name), content, 0o600); err != nil {
+						t.Fatal(err)
+					}
+				}
+				env := []string{
+					"HOME=" + home, "RELEASE=" + served, "RUNNER_TEMP=" + t.TempDir(), "GITHUB_PATH=" + filepath.Join(home, "path"),
+					"PATH=" + bin + string(os.PathListSeparator) + strings.Join(path, string(os.PathListSeparator)),
+				}
+				first := recipe{shell: c.shell, steps: c.steps[:1]}
+				told, code := first.run(t, t.TempDir(), env)
+				installed := exec.CommandContext(t.Context(), filepath.Join(home, ".local", "bin", "multiput"), "version")
+				if spoilt {
+					if code == 0 || installed.Run() == nil {
+						t.Errorf("another archive is installed:\n%s", told)
+					}
+				} else if out, err := installed.CombinedOutput(); code != 0 || err != nil {
+					t.Errorf("exit code %d, %v:\n%s\n%s", code, err, told, out)
+				}
+			}
 		})
 	}
 }

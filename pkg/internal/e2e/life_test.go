@@ -280,3 +280,10 @@ func (r *rehearsal) life(t *testing.T, env []string, args ...string) (string, in
 	}
 	return p.stdout.String(), code
 }
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}

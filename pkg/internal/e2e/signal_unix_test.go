@@ -117,13 +117,6 @@ func said(text string) func(*testing.T, *running, <-chan sandbox.Request) {
 	}
 }
 
-func must(t *testing.T, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
-}
-
 // journal is where the journal of a rehearsal is.
 func (r *rehearsal) journal() string { return filepath.Join(r.dir, "multiput", "journal.db") }
 
