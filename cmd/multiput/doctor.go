@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -389,7 +390,7 @@ func whatEnds(r upload.Record) (end time.Time, of string) {
 // filesFor is how many files and connections an upload of so many parts at once
 // may have open.
 func filesFor(concurrency int) uint64 {
-	return uint64(2*max(concurrency, upload.DefaultConcurrency) + 32)
+	return uint64(2*cmp.Or(concurrency, upload.MaxConcurrency) + 32)
 }
 
 func lookAtFiles(concurrency int) finding {

@@ -34,6 +34,7 @@ type object struct {
 	Size         int64           `json:"size"`
 	Parts        int             `json:"parts"`
 	PartsReused  int             `json:"parts_reused"`
+	Concurrency  int             `json:"concurrency"`
 	BytesSent    int64           `json:"bytes_sent"`
 	Seconds      float64         `json:"seconds"`
 	Verification string          `json:"verification"`
@@ -68,7 +69,7 @@ func (o *output) print(ctx context.Context, file string, r upload.Report) error 
 	}
 	b, err := json.Marshal(object{
 		Schema: 1, File: file, Provider: r.Provider, Upload: r.Upload, Result: r.Result.Value,
-		Size: r.File.Size, Parts: r.Parts, PartsReused: r.PartsReused, BytesSent: r.BytesSent,
+		Size: r.File.Size, Parts: r.Parts, PartsReused: r.PartsReused, Concurrency: r.Concurrency, BytesSent: r.BytesSent,
 		Seconds: r.Elapsed.Seconds(), Verification: r.Verification, Reply: reply,
 	})
 	if err != nil {

@@ -71,7 +71,7 @@ func (o *objects) event(f *file, e upload.Event) {
 		o.say("completing", f, map[string]any{})
 	case upload.Finished:
 		o.say("done", f, map[string]any{
-			"upload": e.Report.Upload, "size": e.Report.File.Size, "parts": e.Report.Parts, "parts_reused": e.Report.PartsReused,
+			"upload": e.Report.Upload, "size": e.Report.File.Size, "parts": e.Report.Parts, "parts_reused": e.Report.PartsReused, "concurrency": e.Report.Concurrency,
 			"bytes_sent": e.Report.BytesSent, "seconds": e.Report.Elapsed.Seconds(), "verification": e.Report.Verification,
 		})
 	}

@@ -424,7 +424,7 @@ func TestBarAndOthers(t *testing.T) {
 		observe(upload.AbortFailed{Upload: "first", Err: errors.New("refused")})
 		fmt.Fprint(s, "password: ")
 		pass(time.Second)
-		if got := s.shown(); got != "password: warning: first\npassword: " {
+		if got := s.shown(); got != "password: warning: could not abort upload first at the provider: refused\npassword: " {
 			t.Errorf("before there is a bar: %q", got)
 		}
 		fmt.Fprintln(s)

@@ -45,6 +45,9 @@ func (f *file) summary(r upload.Report) string {
 	if r.PartsReused > 0 {
 		s += fmt.Sprintf(", %d of them stored before", r.PartsReused)
 	}
+	if r.Concurrency > 1 && r.BytesSent > 0 {
+		s += fmt.Sprintf(", up to %d at once", r.Concurrency)
+	}
 	if r.Verification == upload.Unverified {
 		return s + ", unverified"
 	}

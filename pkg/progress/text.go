@@ -121,6 +121,8 @@ func note(n upload.Note) string {
 			return "verification: ETags are MD5s, so every part is checked"
 		}
 		return fmt.Sprintf("verification: of %d parts no ETag is the MD5: this store's ETags are something else and prove nothing", e.Parts)
+	case upload.Concurrency:
+		return concurrency(e)
 	case upload.Aborting:
 		return fmt.Sprintf("aborting upload %s: orphaned parts are billed", e.Upload)
 	case upload.Checkpointed:
@@ -159,6 +161,29 @@ func count(n int, thing string) string {
 		return "1 " + thing
 	}
 	return fmt.Sprintf("%d %ss", n, thing)
+}
+
+func concurrency(e upload.Concurrency) string {
+	why := ""
+	switch e.Why {
+	case upload.WhyFaster:
+		why = "more parts at once carry more"
+	case upload.WhyEnough:
+		why = "fewer parts at once carry as much"
+	case upload.WhyTrial:
+		why = "to find out whether that carries more"
+	case upload.WhyBack:
+		why = "the last change carried no more"
+	case upload.WhyRefused:
+		why = "the store refused more (503 or 429)"
+	case upload.WhyBroken:
+		why = "connections broke"
+	}
+	s := fmt.Sprintf("concurrency: %d parts at once instead of %d: %s", e.Is, e.Was, why)
+	if e.Goodput > 0 {
+		s += fmt.Sprintf(" (%s)", text.Rate(e.Goodput))
+	}
+	return s
 }
 
 func found(e upload.Found) string {

@@ -153,7 +153,7 @@ func (s *session) deliver(ctx context.Context) error {
 		return fmt.Errorf("%w: it says that the upload is done, and not what came of it", ErrJournal)
 	}
 	s.report.Result, s.report.Verification = o.Result, o.Verification
-	s.report.Elapsed = time.Since(s.started)
+	s.report.Elapsed, s.report.Concurrency = time.Since(s.started), s.Slots.Most()
 	s.observe(Finished{Report: s.report})
 	if s.Deliver != nil {
 		if err := s.Deliver(ctx, s.report); err != nil {

@@ -257,6 +257,13 @@ type (
 		MD5   bool
 		Parts int // that were looked at, where they are not MD5s
 	}
+	// Concurrency says that another number of parts is in flight at once.
+	Concurrency struct {
+		noted
+		Was, Is int
+		Why     Why
+		Goodput float64 // bytes per second; 0: not known yet
+	}
 	// Aborting says that an upload is aborted.
 	Aborting struct {
 		noted

@@ -1,8 +1,10 @@
 package upload
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"net/http"
 	"slices"
 	"time"
 
@@ -94,17 +96,14 @@ type arrival struct {
 }
 
 func (s *session) newLoop(parts []Part) *loop {
-	n := min(s.concurrency(), len(parts))
+	n := min(s.Slots.bound(), len(parts))
 	rec := s.ledger.rec
 	l := &loop{
-		session: s, up: rec.Upload, queue: parts, slots: n, stragglers: newStragglers(len(parts)),
-		urls:     urls{renewable: rec.Upload.Renewable, window: 2 * s.concurrency(), have: make(map[int]held)},
+		session: s, up: rec.Upload, queue: parts, slots: 1, stragglers: newStragglers(len(parts)),
+		urls:     urls{renewable: rec.Upload.Renewable, window: 2 * n, have: make(map[int]held)},
 		schedule: scheduleOf(rec.Upload, rec.Presigned, parts, s.concurrency()), moved: s.meter.bytes,
 		outcomes: make(chan outcome, n), presign: make(chan presigned, 1), written: make(chan written, 1),
 		slot: make(chan struct{}, n), arrivals: make(chan arrival, 1),
-	}
-	if s.Slots != nil {
-		l.slots = 1 // the caller's
 	}
 	l.urls.keep(rec.Presigned)
 	return l
@@ -152,6 +151,9 @@ func (l *loop) run(ctx context.Context, c *checkpoints) error {
 			l.fail(a.err)
 		case <-timer.C:
 			l.look()
+			if l.Slots.excess() > 0 && l.Slots.slow() {
+				l.endSurplus()
+			}
 		case <-done(ctx, l.err):
 			l.fail(context.Cause(ctx))
 		case <-over:
@@ -217,11 +219,11 @@ func (l *loop) wake() time.Duration {
 	for _, p := range l.begun {
 		switch p.stage {
 		case signed:
-			if l.err == nil {
+			if l.err == nil && p.next.After(now) {
 				at(p.next)
 			}
 		case inFlight:
-			if p.job.sent.Load() > p.told {
+			if p.job.sent.Load() < p.Size {
 				most = min(most, tickLeast)
 			}
 			if limit, _, ok := l.limit(p.Size, p.before); ok && p.mayStraggle() {
@@ -239,20 +241,36 @@ func (l *loop) wake() time.Duration {
 // for presigned URLs.
 func (l *loop) start(sending, begin context.Context) {
 	now := time.Now()
-	for len(l.begun) < l.slots && len(l.queue) > 0 && (!l.overdue || len(l.begun) == 0) && l.readable(begin, l.queue[0]) {
+	l.shareSlots()
+	for len(l.begun)-l.overlap() < l.slots && len(l.queue) > 0 && (!l.overdue || len(l.begun) == 0) && l.readable(begin, l.queue[0]) {
 		l.begun = append(l.begun, &part{Part: l.queue[0]})
 		l.queue = l.queue[1:]
+	}
+	allowed := max(1, l.slots-l.Slots.excess()) + l.overlap()
+	for _, p := range l.begun {
+		if p.stage == inFlight || p.stage == journaling {
+			allowed--
+		}
 	}
 	for _, p := range l.begun {
 		if p.stage == unsigned || p.stage == signed {
 			l.sign(p, now)
 		}
-		if p.stage == signed && !p.next.After(now) {
+		if p.stage == signed && !p.next.After(now) && allowed > 0 {
 			l.send(sending, p, now)
+			allowed--
 		}
 	}
 	l.request(begin, now)
-	l.shareSlots()
+}
+
+// overlap is 1 where one part fills a slow link and all of its bytes are sent: the
+// next one goes while its answer is under way.
+func (l *loop) overlap() int {
+	if len(l.begun) != 1 || l.begun[0].stage != inFlight || l.begun[0].job.sent.Load() < l.begun[0].Size || !l.Slots.overlaps() {
+		return 0
+	}
+	return 1
 }
 
 // readable reports whether the bytes of a part can be read. Those of a stream are
@@ -287,7 +305,7 @@ func (l *loop) find(number int) *part {
 // docs/design/retries.md has the table.
 func (l *loop) landed(ctx context.Context, o outcome) {
 	p := l.find(o.job.part.Number)
-	l.progress(p, time.Now())
+	l.changed(l.Slots.moved(l.progress(p, time.Now())))
 	l.report.BytesSent += p.told
 	cause := context.Cause(ctx)
 	p.cancel(nil)
@@ -302,6 +320,9 @@ func (l *loop) landed(ctx context.Context, o outcome) {
 		l.fresh = append(l.fresh, o.receipt)
 		return
 	}
+	if errors.Is(o.err, errSurplus) {
+		defer l.requeue(p)
+	}
 	l.meter.undo(p.sure)
 	if p.told > 0 {
 		l.observe(Sent{Part: p.Part, Bytes: -p.told})
@@ -310,10 +331,35 @@ func (l *loop) landed(ctx context.Context, o outcome) {
 		l.heard(o.err)
 	}
 	p.stage = signed
-	if l.err != nil || cause != nil {
-		return // the next run sends it
+	if l.err != nil || cause != nil || errors.Is(o.err, errSurplus) {
+		return // it is sent later, or by the next run
 	}
 	l.failed(p, o.err)
+}
+
+// errSurplus ends an attempt that is more than a slow link takes.
+var errSurplus = errors.New("more parts are in flight than the link takes")
+
+// endSurplus ends the youngest attempts of a slow link where there are more than
+// slots, so that parts finish one after the other instead of all at the end.
+func (l *loop) endSurplus() {
+	n := 0
+	for _, p := range l.begun { // the oldest first
+		if p.stage != inFlight || p.ended {
+			continue
+		}
+		if n++; n > l.slots-l.Slots.excess() && n > 1 && p.job.sent.Load() < p.Size/2 {
+			p.ended = true
+			p.cancel(errSurplus)
+		}
+	}
+}
+
+// requeue makes a part one that has not begun.
+func (l *loop) requeue(p *part) {
+	l.begun = slices.DeleteFunc(l.begun, func(q *part) bool { return q == p })
+	at, _ := slices.BinarySearchFunc(l.queue, p.Part, func(a, b Part) int { return cmp.Compare(a.Offset, b.Offset) })
+	l.queue = slices.Insert(slices.Clip(l.queue), at, p.Part)
 }
 
 // failed decides what comes after an attempt that failed.
@@ -341,6 +387,21 @@ func (l *loop) failed(p *part, err error) {
 		return
 	}
 	p.next = time.Now().Add(wait)
+	l.changed(l.Slots.troubled(troubleOf(err)))
+}
+
+// troubleOf says whether an error may come of too much in flight.
+func troubleOf(err error) trouble {
+	var t *transport.Error
+	switch {
+	case !errors.As(err, &t) || t.Unsent:
+		return noTrouble
+	case t.Status == http.StatusServiceUnavailable || t.Status == http.StatusTooManyRequests:
+		return refusal
+	case t.Status == 0 || t.Status == http.StatusRequestTimeout || t.Status == http.StatusGatewayTimeout:
+		return breakage
+	}
+	return noTrouble
 }
 
 // write makes receipts durable, all that came meanwhile in one go. A signal does
@@ -406,31 +467,35 @@ func (l *loop) durable(w written, c *checkpoints) {
 // look is what is done a few times a second: progress, and parts that take too
 // long.
 func (l *loop) look() {
-	now := time.Now()
+	now, moved := time.Now(), int64(0)
 	for _, p := range l.begun {
 		if p.stage != inFlight {
 			continue
 		}
-		l.progress(p, now)
+		moved += l.progress(p, now)
 		if most, usual, ok := l.limit(p.Size, p.before); ok && p.mayStraggle() && now.Sub(p.job.began) >= most {
 			p.ended = true
 			p.cancel(&straggler{part: p.Number, took: now.Sub(p.job.began), usual: usual})
 		}
 	}
+	l.changed(l.Slots.moved(moved))
 }
 
-// progress tells of the bytes of a part that were sent since the last time.
-func (l *loop) progress(p *part, now time.Time) {
+// progress tells of the bytes of a part that were sent since the last time, and
+// counts them.
+func (l *loop) progress(p *part, now time.Time) int64 {
 	sent := p.job.sent.Load()
 	if sent == p.told {
-		return
+		return 0
 	}
-	l.observe(Sent{Part: p.Part, Bytes: sent - p.told})
+	moved := sent - p.told
+	l.observe(Sent{Part: p.Part, Bytes: moved})
 	p.told = sent
 	if sure := sent - unsure; sure > p.sure {
 		l.meter.move(sure-p.sure, p.job.began, now)
 		p.sure = sure
 	}
+	return moved
 }
 
 // inTime looks, at most once a second, whether the rest will be in time. Its
@@ -478,17 +543,14 @@ func (l *loop) release(r Receipt) {
 }
 
 // shareSlots asks for as many slots as there are parts for, and gives back those
-// that have none, but for the caller's.
+// that have none, or that there are too many of, but for the caller's.
 func (l *loop) shareSlots() {
-	if l.Slots == nil {
-		return
-	}
-	useful := min(l.concurrency(), len(l.begun)+len(l.queue))
+	useful := min(l.Slots.bound(), len(l.begun)+len(l.queue))
 	for l.slots+l.asked < useful {
 		l.asked++
 		l.Slots.ask(l.Rank, l.slot)
 	}
-	for l.slots > max(1, useful) {
+	for excess := l.Slots.excess(); l.slots > max(1, useful) || excess > 0 && l.slots > max(1, len(l.begun)); excess-- {
 		l.slots--
 		l.Slots.Give()
 	}
@@ -496,9 +558,6 @@ func (l *loop) shareSlots() {
 
 // returnSlots gives back all slots but the caller's.
 func (l *loop) returnSlots() {
-	if l.Slots == nil {
-		return
-	}
 	l.slots += l.asked - l.Slots.withdraw(l.slot)
 	for ; l.slots > 1; l.slots-- {
 		l.Slots.Give()

@@ -45,6 +45,7 @@ func (s *session) heard(err error) {
 	}
 	if err == nil {
 		s.budget.Earn()
+		s.changed(s.Slots.answered())
 	}
 }
 

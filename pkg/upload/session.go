@@ -50,6 +50,12 @@ func (u *Uploader) newSession(src *source.File, f File) (*session, error) {
 		c.Journal = new(Memory)
 		u = &c
 	}
+	if u.Slots == nil {
+		c := *u
+		c.Slots = NewSlots(u.Concurrency)
+		u = &c
+		u.Slots.taken = 1 // as the caller's of Upload
+	}
 	s := &session{Uploader: u, src: src, started: time.Now()}
 	s.budget = &transport.Budget{Most: u.Retry.Retries * (s.concurrency() + 2)}
 	s.report.Provider = u.Target.Provider
@@ -131,15 +137,14 @@ func (s *session) foreseen(d time.Duration) (float64, bool) {
 	return rate, rate > 0
 }
 
-// concurrency is how many parts are sent at once.
-func (s *session) concurrency() int {
-	switch {
-	case s.Concurrency > 0:
-		return s.Concurrency
-	case s.Slots != nil:
-		return s.Slots.n
+// concurrency is how many parts are in flight at once, as things stand.
+func (s *session) concurrency() int { return s.Slots.Len() }
+
+// changed tells of another concurrency.
+func (s *session) changed(c Concurrency, changed bool) {
+	if changed {
+		s.observe(c)
 	}
-	return DefaultConcurrency
 }
 
 func (s *session) observe(e Event) {

@@ -11,9 +11,6 @@ import (
 	"github.com/multiput/multiput/pkg/transport"
 )
 
-// DefaultConcurrency is how many parts of a file are sent at once.
-const DefaultConcurrency = 8
-
 // Uploader takes files to one provider. Its fields are not changed after the
 // first call of a method. The methods may be called from several goroutines.
 type Uploader struct {
@@ -21,12 +18,12 @@ type Uploader struct {
 	Target   Target  // where to; Name and Type are filled in for each file
 	Journal  Journal // nil: a journal in memory, for one call
 
-	// Slots bound what several Uploaders send at once. A caller of Upload has
-	// taken one, of the rank that is Rank. Nil: Concurrency of its own.
+	// Slots bound what several Uploaders have in flight together. A caller of
+	// Upload has taken one, of the rank that is Rank. Nil: Concurrency of its own.
 	Slots *Slots
 	Rank  int
 
-	Concurrency int              // parts at once; 0: DefaultConcurrency, or as many as there are Slots
+	Concurrency int              // parts in flight at once, where Slots is nil; 0: as many as fill the link
 	PartSize    int64            // bytes; 0: whatever suits
 	Retry       transport.Policy // for each request; its Patience counts once the provider was reached
 	Rate        int64            // bytes per second that the network is held to; 0: not known
@@ -52,6 +49,7 @@ type Report struct {
 	Parts        int           // of the plan
 	PartsStored  int           // that have a receipt
 	PartsReused  int           // of those, stored before this call
+	Concurrency  int           // the most parts that were in flight at once
 	BytesSent    int64         // handed to the network in this call, repeats included
 	Elapsed      time.Duration // of this call
 	Verification string        // one of the Verified constants, or Unverified
@@ -171,7 +169,7 @@ func (p *Plan) Close() error {
 // end is the report of the session so far, with the error as callers get it.
 func (p *Plan) end(ctx context.Context, err error) (Report, error) {
 	s := p.s
-	s.report.Elapsed = time.Since(s.started)
+	s.report.Elapsed, s.report.Concurrency = time.Since(s.started), s.Slots.Most()
 	if errors.Is(err, ErrChanged) {
 		// What this run saw must not be forgotten.
 		err = errors.Join(err, s.ledger.distrust(ctx))
@@ -270,7 +268,9 @@ func (p *Plan) startOver(ctx context.Context, why error) error {
 // One that is already gone is no error. Where the API has no call for it, the
 // error wraps errors.ErrUnsupported. The journal is left alone.
 func (u *Uploader) Abort(ctx context.Context, up Upload) error {
-	s := &session{Uploader: u, started: time.Now(), budget: &transport.Budget{Most: u.Retry.Retries}}
+	c := *u
+	c.Slots = NewSlots(1)
+	s := &session{Uploader: &c, started: time.Now(), budget: &transport.Budget{Most: u.Retry.Retries}}
 	err := s.call(ctx, OpAbort, func(ctx context.Context) error { return u.Provider.Abort(ctx, up) })
 	if errors.Is(err, ErrGone) {
 		return nil

@@ -140,7 +140,7 @@ func (l *loop) request(ctx context.Context, now time.Time) {
 // runsLow reports whether fewer URLs are at hand for the next parts than a
 // quarter of those that are sent at once, so that none has to wait for one.
 func (l *loop) runsLow(now time.Time) bool {
-	ahead := l.slots / 4
+	ahead := l.Slots.Len() / 4
 	if ahead == 0 || len(l.queue) == 0 {
 		return false
 	}
