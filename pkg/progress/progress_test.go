@@ -320,7 +320,7 @@ func TestNeverMoreThanAll(t *testing.T) {
 			}
 			pass(time.Minute)
 			got := s.shown()
-			if strings.Contains(got, "100%") || strings.Contains(got, "4 of 4") || strings.Contains(got, "4/4") || strings.Contains(got, "-") {
+			if strings.Contains(got, "100%") || strings.Contains(got, "4 of 4") || strings.Contains(got, "4/4") || strings.Contains(got, " -") {
 				t.Errorf("%s: three of four parts are\n%s", style, got)
 			}
 			end()
