@@ -102,8 +102,10 @@ func retryable(status int, h http.Header) bool {
 		return false
 	}
 	switch status {
-	case http.StatusRequestTimeout, http.StatusTooManyRequests:
+	case http.StatusRequestTimeout, http.StatusTooEarly, http.StatusTooManyRequests:
 		return true
+	case http.StatusConflict: // final, unless the server says when to come again
+		return h.Get("Retry-After") != "" || h.Get("Retry-After-Ms") != ""
 	case http.StatusNotImplemented, http.StatusHTTPVersionNotSupported:
 		return false // a later try finds the same server
 	}

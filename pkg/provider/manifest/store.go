@@ -58,17 +58,24 @@ func (x *storeError) expired(status int) bool {
 }
 
 // passes reports whether the same exchange may go well although its status
-// says otherwise: the bytes came too slowly or damaged, or the store put its
-// trouble into an answer that had begun as a success.
+// says otherwise: the bytes came too slowly or damaged, another request was in
+// the way, or the store put its trouble into an answer that had begun as a
+// success.
 func (x *storeError) passes(status int) bool {
 	switch {
 	case status == http.StatusBadRequest:
 		return slices.Contains([]string{"RequestTimeout", "BadDigest", "IncompleteBody"}, x.Code)
+	case status == http.StatusConflict:
+		return slices.Contains(conflicts, x.Code)
 	case status < 300:
-		return slices.Contains([]string{"InternalError", "ServiceUnavailable", "SlowDown"}, x.Code)
+		return slices.Contains([]string{"InternalError", "ServiceUnavailable", "SlowDown"}, x.Code) || slices.Contains(conflicts, x.Code)
 	}
 	return false
 }
+
+// conflicts are the codes of a store whose other requests are in the way of
+// this one for a moment.
+var conflicts = []string{"OperationAborted", "ConditionalRequestConflict"}
 
 // signed are the names by which presigned URLs tell when they were signed and
 // for how many seconds.
