@@ -62,6 +62,45 @@ func TestWhatIsOnTheWire(t *testing.T) {
 }
 
 // Without a body there is no length to a GET, and one of zero to a POST.
+// TestURLIsSentAsItCame reads the request line: a signature is over every byte
+// of it.
+func TestURLIsSentAsItCame(t *testing.T) {
+	for given, want := range map[string]string{
+		"":                            "/",
+		"?a=b":                        "/?a=b",
+		"/a%2Fb%2bc":                  "/a%2Fb%2bc",
+		"/%41%7e/..//.;x=1/":          "/%41%7e/..//.;x=1/",
+		"/!$&'()*+,;=:@-._~":          "/!$&'()*+,;=:@-._~",
+		"/a%2Fb/c d%2Be":              "/a%2Fb/c%20d%2Be",
+		"/a%2Fb/{c}|\\^`\"<>[0]%2Be":  "/a%2Fb/%7Bc%7D%7C%5C%5E%60%22%3C%3E%5B0%5D%2Be",
+		"/%2Fü%2f":                    "/%2F%C3%BC%2f",
+		"/%2F\xff\x00\n%2B":           "/%2F%FF%00%0A%2B",
+		"/100%/%2F/%zz%4":             "/100%25/%2F/%25zz%254",
+		"/o?name=two  words&s=a%2Fb+": "/o?name=two%20%20words&s=a%2Fb+",
+		"/o?s=é|%7C&x=?/[]&&":         "/o?s=%C3%A9%7C%7C&x=?/%5B%5D&&",
+		"/o?":                         "/o?",
+		"/o?a=1#never sent":           "/o?a=1",
+	} {
+		got := make(chan string, 1)
+		server := sockets(t, func(c *net.TCPConn) {
+			lines, err := head(bufio.NewReader(c))
+			if err != nil {
+				got <- err.Error()
+				return
+			}
+			got <- lines[0]
+			answer(c, 200, "")
+		})
+		if _, err := (&transport.Client{}).Do(t.Context(), put(server+given, nil, 0)); err != nil {
+			t.Errorf("%q: %v", given, err)
+			continue
+		}
+		if line := <-got; line != "PUT "+want+" HTTP/1.1" {
+			t.Errorf("%q went as %q, want %q", given, line, want)
+		}
+	}
+}
+
 func TestNoBody(t *testing.T) {
 	url := serve(t, func(w http.ResponseWriter, r *http.Request) {
 		_, _ = fmt.Fprintf(w, "%s %d %v %s", r.Method, r.ContentLength, r.TransferEncoding, r.Header.Get("Content-Length"))
@@ -158,7 +197,7 @@ func TestRefusedAddresses(t *testing.T) {
 		"https://":                         false,
 		"https://:443/":                    false,
 		"https:hunter22@example.com":       false,
-		"https://h/%zz?hunter22":           false,
+		"https://h%zz/?hunter22":           false,
 		"":                                 false,
 	} {
 		_, err := transport.CheckURL(url)

@@ -123,6 +123,7 @@ func (c *Client) Do(ctx context.Context, r Request) (*Reply, error) {
 	if err != nil {
 		return nil, fail(err)
 	}
+	req.Host = hostOf(u)
 	if r.Body != nil {
 		req.ContentLength = r.Size
 		if r.Size > 0 {

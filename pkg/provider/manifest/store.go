@@ -4,12 +4,12 @@ import (
 	"bytes"
 	"encoding/xml"
 	"net/http"
-	"net/url"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 
+	"github.com/multiput/multiput/pkg/transport"
 	"github.com/multiput/multiput/pkg/upload"
 )
 
@@ -84,7 +84,7 @@ var signed = [][2]string{{"X-Amz-Date", "X-Amz-Expires"}, {"X-Goog-Date", "X-Goo
 // urlExpiry is the end of a presigned URL as the URL itself has it; zero if it
 // has none.
 func urlExpiry(raw string) time.Time {
-	u, err := url.Parse(raw)
+	u, err := transport.CheckURL(raw)
 	if err != nil {
 		return time.Time{}
 	}
