@@ -2,6 +2,7 @@ package transport_test
 
 import (
 	"bufio"
+	"compress/gzip"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -214,6 +215,65 @@ func TestRefusedAddresses(t *testing.T) {
 		if strings.Contains(err.Error(), "hunter22") {
 			t.Errorf("%s: the error gives it away: %v", url, err)
 		}
+	}
+}
+
+// TestEncodedReplies has servers encode what nobody asked them to.
+func TestEncodedReplies(t *testing.T) {
+	zip := func(s string) string {
+		var b strings.Builder
+		z := gzip.NewWriter(&b)
+		_, _ = io.WriteString(z, s)
+		_ = z.Close()
+		return b.String()
+	}
+	const bom = "\ufeff"
+	for _, c := range []struct {
+		encoding, body, want, named string
+		status                      int
+	}{
+		{encoding: "gzip", body: zip(`{"a":1}`), want: `{"a":1}`},
+		{encoding: "X-GZip", body: zip(bom + "é"), want: "é"},
+		{encoding: "identity", body: "x", want: "x"},
+		{body: bom + "[]", want: "[]"},
+		{body: bom, want: ""},
+		{encoding: "gzip", body: "", want: ""},
+		{encoding: "br", body: "\x8b\x00", want: "\x8b\x00", named: "br"},
+		{encoding: "deflate", body: "x", want: "x", named: "deflate"},
+		{encoding: "gzip, zstd", body: "x", want: "x", named: "gzip, zstd"},
+		{encoding: "gzip", body: "no gzip", want: "no gzip", named: "broken gzip"},
+		{encoding: "gzip", body: zip("of a whole")[:20], want: zip("of a whole")[:20], named: "broken gzip"},
+		{encoding: "gzip", body: zip("busy"), want: "busy", status: 503},
+	} {
+		asked := make(chan string, 1)
+		url := serve(t, func(w http.ResponseWriter, r *http.Request) {
+			asked <- r.Header.Get("Accept-Encoding")
+			if c.encoding != "" {
+				w.Header().Set("Content-Encoding", c.encoding)
+			}
+			w.Header().Set("Content-Type", "application/json")
+			if c.status != 0 {
+				w.WriteHeader(c.status)
+			}
+			_, _ = io.WriteString(w, c.body)
+		})
+		reply, err := (&transport.Client{}).Do(t.Context(), transport.Request{Op: "ask", Method: "GET", URL: url})
+		if err != nil || string(reply.Body) != c.want || reply.Encoding != c.named {
+			t.Errorf("%q %q: %+v, %v", c.encoding, c.body, reply, err)
+		}
+		if sent := <-asked; sent != "" {
+			t.Errorf("the request asks for %q", sent)
+		}
+	}
+	// What decodes to more than an honest reply has is as long as it is.
+	bomb := zip(strings.Repeat("0", transport.MaxReply+2))
+	url := serve(t, func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Encoding", "gzip")
+		_, _ = io.WriteString(w, bomb)
+	})
+	_, err := (&transport.Client{}).Do(t.Context(), transport.Request{Op: "ask", Method: "GET", URL: url})
+	if e := failed(t, err); e.Retry || !strings.Contains(e.Error(), "longer than") {
+		t.Errorf("a bomb: %v", err)
 	}
 }
 

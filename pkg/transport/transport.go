@@ -8,6 +8,8 @@
 package transport
 
 import (
+	"bytes"
+	"compress/gzip"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -16,6 +18,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptrace"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -73,13 +76,17 @@ type Request struct {
 }
 
 // Reply is the answer to a Request, whatever its status, with its body read
-// whole.
+// whole. A body that came gzip-encoded, though nobody asked for it, is decoded,
+// and a byte order mark is left out.
 type Reply struct {
 	Status int
 	Header http.Header
 	Body   []byte
-	At     time.Time            // when it came
-	TLS    *tls.ConnectionState // nil: it came over plain HTTP
+	// Encoding is the Content-Encoding of a body that could not be decoded;
+	// empty: there is none.
+	Encoding string
+	At       time.Time            // when it came
+	TLS      *tls.ConnectionState // nil: it came over plain HTTP
 
 	op, url string
 }
@@ -194,7 +201,40 @@ func exchange(client *http.Client, req *http.Request, w *watch, most int64, with
 	if err != nil && resp.StatusCode < 300 {
 		return nil, err
 	}
-	return &Reply{Status: resp.StatusCode, Header: resp.Header, Body: b, At: time.Now(), TLS: resp.TLS}, nil
+	reply := &Reply{Status: resp.StatusCode, Header: resp.Header, Body: b, At: time.Now(), TLS: resp.TLS}
+	if err := reply.decode(most); err != nil {
+		return nil, err
+	}
+	return reply, nil
+}
+
+// decode undoes what was done to the body on its way. Its error is that of a
+// success which is longer than it may be.
+func (r *Reply) decode(most int64) error {
+	switch encoding := strings.ToLower(strings.TrimSpace(strings.Join(r.Header.Values("Content-Encoding"), ", "))); {
+	case encoding == "" || encoding == "identity" || len(r.Body) == 0:
+	case encoding == "gzip" || encoding == "x-gzip":
+		var b []byte
+		z, err := gzip.NewReader(bytes.NewReader(r.Body))
+		if err == nil {
+			b, err = io.ReadAll(io.LimitReader(z, most+1))
+		}
+		switch long := int64(len(b)) > most; {
+		case long && r.Status < 300:
+			return &tooLong{most}
+		case long:
+			b = b[:most]
+		case err != nil && r.Status < 300:
+			r.Encoding = "broken gzip"
+			return nil
+		}
+		r.Body = b // of a refusal, what can be read is enough
+	default:
+		r.Encoding = Clean(encoding)
+		return nil
+	}
+	r.Body = bytes.TrimPrefix(r.Body, []byte("\ufeff"))
+	return nil
 }
 
 // tooLong is a reply with more bytes than an honest one has.

@@ -111,6 +111,29 @@ func TestWhatStatusesMean(t *testing.T) {
 	}
 }
 
+// TestEncodedAnswers: an answer in an encoding that is not read is named, and
+// never passes for an empty one.
+func TestEncodedAnswers(t *testing.T) {
+	m := mustParse(t, []byte(whole))
+	for body, want := range map[string]string{"\x1b\x05\x00xyz": "encoded as br", "": "nothing"} {
+		p, _ := serve(t, m, kind, func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Content-Encoding", "br")
+			w.Header().Set("Content-Type", "application/json")
+			_, _ = io.WriteString(w, body)
+		})
+		_, _, err := p.Create(t.Context(), file, upload.Hint{})
+		if !errors.Is(err, upload.ErrReply) || !strings.Contains(err.Error(), want) {
+			t.Errorf("create: %v", err)
+		}
+		if err := p.Abort(t.Context(), created()); (err == nil) != (body == "") {
+			t.Errorf("abort, %q: %v", body, err)
+		}
+		if _, err := p.Complete(t.Context(), created(), nil, upload.Digests{}); err == nil {
+			t.Errorf("complete, %q: no error", body)
+		}
+	}
+}
+
 func TestAbort(t *testing.T) {
 	m := mustParse(t, []byte(whole))
 	for status, bodies := range map[int]map[string]bool{
