@@ -137,6 +137,9 @@ var classes = []class{
 	}},
 	{wraps(upload.ErrNothing), exitUsage, "usage", say("multiput list --all shows what there is")},
 	{wraps(upload.ErrBusy), exitAgain, "tempfail", say("wait for it to end, then run the same command again")},
+	{proxyRefuses(true), exitDenied, "noperm", say("the proxy wants a user and a password that it knows: HTTPS_PROXY=http://USER:PASSWORD@HOST:PORT")},
+	{proxyRefuses(false), exitFailed, "failed", say("ask whoever runs the proxy to allow this server, or name the server in NO_PROXY if it can be reached without a proxy")},
+	{typed[*transport.TLSError], exitFailed, "failed", say("multiput speaks TLS 1.2 and 1.3 and has no client certificate: is this the server's address, and is something in between that ends TLS?")},
 	{wraps(upload.ErrDenied), exitDenied, "noperm", func(f failure) string {
 		if f.keyFrom != "" && !typed[*transport.Error](f.err) {
 			return "" // it was not even read
@@ -184,6 +187,15 @@ func inTrouble(err error) bool {
 }
 
 func isPlan(err error) bool { return typed[*upload.PlanError](err) }
+
+// proxyRefuses matches what a proxy refuses for good, for want of credentials
+// or not.
+func proxyRefuses(denied bool) func(error) bool {
+	return func(err error) bool {
+		var p *transport.ProxyError
+		return errors.As(err, &p) && !p.Temporary() && p.Denied == denied
+	}
+}
 
 // refusedHint leads out of an upload that the provider will not complete: its
 // parts are stored, and every run would end as this one.

@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/term"
 
+	"github.com/multiput/multiput/pkg/config"
 	"github.com/multiput/multiput/pkg/journal"
 	"github.com/multiput/multiput/pkg/upload"
 )
@@ -22,6 +23,7 @@ func main() {
 
 // newApp is the program on the process's own streams.
 func newApp() app {
+	_ = config.UseAllProxy() // fails for no name that a variable can have
 	return app{
 		stdout: os.Stdout, stderr: os.Stderr, stdin: os.Stdin,
 		screen: screenOf(os.Stderr), shown: term.IsTerminal(int(os.Stdout.Fd())),

@@ -27,8 +27,9 @@ func (c *Client) dial() {
 	refuse := func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	transport := func(p *http.Protocols) *http.Transport {
 		return &http.Transport{
-			Proxy:       http.ProxyFromEnvironment,
-			DialContext: dial,
+			Proxy:                  http.ProxyFromEnvironment,
+			OnProxyConnectResponse: connected,
+			DialContext:            dial,
 			// One for each: net/http writes the protocols it offers into it.
 			TLSClientConfig:     &tls.Config{RootCAs: c.RootCAs, MinVersion: tls.VersionTLS12},
 			TLSHandshakeTimeout: 30 * time.Second,

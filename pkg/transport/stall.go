@@ -2,8 +2,10 @@ package transport
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
 	"net"
+	"net/http"
 	"net/http/httptrace"
 	"sync"
 	"sync/atomic"
@@ -28,6 +30,8 @@ type watch struct {
 	held    atomic.Int32 // > 0 while the rate limit holds the body back
 	conn    atomic.Pointer[net.Conn]
 	bodyEnd atomic.Bool
+
+	handshake atomic.Pointer[error] // why TLS came to nothing
 }
 
 func newWatch(ctx context.Context, stall time.Duration, slow bool) (context.Context, *watch) {
@@ -53,10 +57,26 @@ func (w *watch) trace() *httptrace.ClientTrace {
 			w.moved.Add(1)
 			w.conn.Store(&i.Conn)
 		},
+		TLSHandshakeDone: func(_ tls.ConnectionState, err error) {
+			if err != nil {
+				w.handshake.Store(&err)
+			}
+		},
 		GotFirstResponseByte: func() {
 			w.moved.Add(1)
 		},
 	}
+}
+
+// refused is what an error without an answer means, if a proxy or TLS is to
+// blame.
+func (w *watch) refused(err error, req *http.Request) error {
+	var handshake error
+	if h := w.handshake.Load(); h != nil {
+		handshake = *h
+	}
+	proxy, _ := http.ProxyFromEnvironment(req) // it was asked before, and has not failed
+	return refused(err, handshake, proxy)
 }
 
 func (w *watch) run(stall time.Duration) {

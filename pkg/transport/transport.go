@@ -167,11 +167,12 @@ func (c *Client) Do(ctx context.Context, r Request) (*Reply, error) {
 	case stopped != nil:
 		err = stopped
 	}
-	c.traceFailed(n, req, time.Since(start), plain(err))
+	err = watch.refused(plain(err), req)
+	c.traceFailed(n, req, time.Since(start), err)
 	return nil, &Error{
-		Op: r.Op, URL: Redact(r.URL), Err: plain(err),
+		Op: r.Op, URL: Redact(r.URL), Err: err,
 		Retry:  caller.Err() == nil && mayPass(err),
-		Unsent: watch.conn.Load() == nil,
+		Unsent: watch.conn.Load() == nil || errors.As(err, new(*TLSError)),
 	}
 }
 
@@ -250,8 +251,14 @@ func mayPass(err error) bool {
 		header tls.RecordHeaderError
 		opaque x509.UnknownAuthorityError
 		long   *tooLong
+		proxy  *ProxyError
+		refuse *TLSError
 	)
 	switch {
+	case errors.As(err, &proxy):
+		return proxy.Temporary()
+	case errors.As(err, &refuse):
+		return false
 	case errors.Is(err, context.Canceled), errors.As(err, &long):
 		return false
 	case errors.As(err, &verify), errors.As(err, &header), errors.As(err, &opaque), errors.Is(err, http.ErrSchemeMismatch):
