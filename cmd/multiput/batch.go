@@ -91,6 +91,7 @@ func (b *batch) file(ctx context.Context, file string, several bool, share uploa
 	b.tell(failure{
 		err: err, file: file, several: several, report: report,
 		keyEnv: b.m.KeyEnv(), keyFrom: b.cfg.KeySource(), base: b.opts.base,
+		sized: b.cfg.PartSize > 0, limited: b.cfg.LimitRate > 0,
 	})
 }
 

@@ -64,6 +64,8 @@ type failure struct {
 	base    string // the address that replaced the provider's own; may be empty
 	stopped string // what to say of an interruption; empty: how much is stored
 	several bool   // whether there are other files, so that this one is to be named
+	sized   bool   // whether the user chose the size of parts
+	limited bool   // whether the user limited the rate
 }
 
 // id is what list, show and the like call the upload.
@@ -152,7 +154,7 @@ var classes = []class{
 		}
 		return fmt.Sprintf("put a valid API key into %s, name a file with --api-key-file, or store it with multiput login", f.keyEnv)
 	}},
-	{wraps(upload.ErrTooSlow), exitFailed, "failed", say("a faster connection, a higher --limit-rate or a smaller file would do; the same command tries it anew")},
+	{wraps(upload.ErrTooSlow), exitFailed, "failed", slowHint},
 	{isPlan, exitFailed, "failed", func(f failure) string {
 		if f.report.Provider == "fileai" {
 			return "what this API means by a megabyte is not documented: try --set megabyte=1000000 (or 1048576, the default)"
@@ -162,7 +164,9 @@ var classes = []class{
 	{wraps(config.ErrNoKeyring), exitFailed, "failed", say("an API key can also come from the provider's variable, --api-key-file or --api-key-command")},
 	{typed[*tls.CertificateVerificationError], exitFailed, "failed", say("a certificate authority of your own is trusted with --cacert FILE")},
 	{wraps(upload.ErrUnfinished), exitAgain, "tempfail", say(again)},
+	{typed[*transport.RedirectError], exitFailed, "failed", redirectHint},
 	{wraps(upload.ErrReply), exitFailed, "failed", baseHint},
+	{tooLarge, exitFailed, "failed", say("a smaller --part-size may do, where the provider lets it be chosen (with --restart if parts are stored); else it is the file that is too large")},
 	{wraps(upload.ErrRefused, upload.ErrLimit, upload.ErrGone), exitFailed, "failed", refusedHint},
 	{wraps(syscall.EMFILE, syscall.ENFILE), exitJournal, "cantcreat", say("too many files are open: raise the limit (ulimit -n), or use less --concurrency")},
 	{wraps(upload.ErrJournal), exitJournal, "cantcreat", say("--journal PATH names another journal")},
@@ -187,6 +191,40 @@ func inTrouble(err error) bool {
 }
 
 func isPlan(err error) bool { return typed[*upload.PlanError](err) }
+
+// redirectHint says what has to change so that nobody is sent elsewhere.
+func redirectHint(f failure) string {
+	var r *transport.RedirectError
+	errors.As(f.err, &r)
+	switch to := r.To; {
+	case r.Signed && to != "":
+		return fmt.Sprintf("the presigned URL is for another host or region than the store wants: the provider has to sign URLs for %s", to)
+	case r.Signed:
+		return "the presigned URL is for another host or region than the store wants: the provider has to sign it for the right one"
+	case to != "":
+		return fmt.Sprintf("if %s is where the API is now, name its address with --base-url; the key goes there then", to)
+	}
+	return "is the address of the API right? --base-url names another"
+}
+
+// slowHint names what would make it faster: of the flags, those that hold it
+// back.
+func slowHint(f failure) string {
+	var do []string
+	if f.sized {
+		do = append(do, "leave --part-size out or give a larger one, and send more parts at once (a higher -j)")
+	}
+	if f.limited {
+		do = append(do, "raise --limit-rate")
+	}
+	return strings.Join(append(do, "use a faster connection or a smaller file"), "; or ") + ". The same command tries it anew"
+}
+
+// tooLarge matches the refusal of a request because of its size.
+func tooLarge(err error) bool {
+	var t *transport.Error
+	return errors.As(err, &t) && t.Status == http.StatusRequestEntityTooLarge
+}
 
 // proxyRefuses matches what a proxy refuses for good, for want of credentials
 // or not.

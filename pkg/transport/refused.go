@@ -49,6 +49,35 @@ func connected(_ context.Context, proxy *url.URL, _ *http.Request, reply *http.R
 
 func origin(u *url.URL) string { return (&url.URL{Scheme: u.Scheme, Host: u.Host}).String() }
 
+// RedirectError is an answer that sends the request elsewhere. It is never
+// followed: a key or a signature is for the server that it was meant for.
+type RedirectError struct {
+	To     string // scheme, host and port, or what the server named; empty: it did not say
+	Signed bool   // whether it answered a presigned URL
+}
+
+func (e *RedirectError) Error() string {
+	if e.To == "" {
+		return "a redirect is refused"
+	}
+	return "a redirect is refused; it leads to " + e.To
+}
+
+// Redirect says where a reply sends the request, by its Location. signed: the
+// request went to a presigned URL.
+func (r *Reply) Redirect(signed bool) *RedirectError {
+	e := &RedirectError{Signed: signed}
+	to := r.Header.Get("Location")
+	base, err := url.Parse(escapeInvalid(r.url))
+	if err != nil || to == "" {
+		return e
+	}
+	if u, err := base.Parse(escapeInvalid(to)); err == nil && u.Host != "" {
+		e.To = Clean(origin(u))
+	}
+	return e
+}
+
 // TLSError is a TLS connection that one of the sides refused: no common version
 // or cipher, a client certificate that is missing. Nothing that was sent was
 // read.
@@ -58,26 +87,44 @@ func (e *TLSError) Error() string { return "no TLS connection: " + e.Err.Error()
 func (e *TLSError) Unwrap() error { return e.Err }
 
 // refused makes a ProxyError or a TLSError of an error that is one, and leaves
-// any other as it is. handshake is the error that the TLS handshake ended with.
-func refused(err, handshake error, proxy *url.URL) error {
+// any other as it is.
+func (c *Client) refused(err error, w *watch, req *http.Request) error {
 	var (
 		verify *tls.CertificateVerificationError
 		header tls.RecordHeaderError
 		op     *net.OpError
 	)
+	handshake := w.handshake.Load()
 	switch {
 	case errors.As(err, &verify), errors.As(err, &header), errors.Is(err, http.ErrSchemeMismatch):
 		return err // known as they are
 	case errors.As(err, &op) && op.Op == "remote error" && !passing(op.Err):
 		return &TLSError{err}
-	case handshake != nil && errors.Is(err, handshake) && !lostConnection(err):
+	case handshake != nil && errors.Is(err, *handshake) && !lostConnection(err):
 		return &TLSError{err}
-	case errors.As(err, &op) && proxy != nil && op.Op == "socks connect":
-		if denied, ok := socksRefusals[op.Err.Error()]; ok {
+	case w.asked.Load() && !w.answered.Load() && lostConnection(err) && c.bare.Add(1) >= bareTries:
+		return &TLSError{fmt.Errorf("the server asks for a client certificate and hangs up (%w)", err)}
+	case errors.As(err, &op) && op.Op == "socks connect":
+		proxy, unset := http.ProxyFromEnvironment(req)
+		if denied, ok := socksRefusals[op.Err.Error()]; ok && unset == nil && proxy != nil {
 			return &ProxyError{Proxy: origin(proxy), Reason: Clean(op.Err.Error()), Denied: denied}
 		}
 	}
 	return err
+}
+
+// bareTries is how often a server may want a client certificate and hang up
+// before that is its answer. Its alert is often lost: it closes a connection on
+// which the request is already under way.
+const bareTries = 3
+
+// noCertificate is the client certificate that there is not. It notes that one
+// was asked for, which alone is no failure: it may be optional.
+func noCertificate(info *tls.CertificateRequestInfo) (*tls.Certificate, error) {
+	if w, ok := info.Context().Value(watchKey{}).(*watch); ok {
+		w.asked.Store(true)
+	}
+	return &tls.Certificate{}, nil
 }
 
 // passing reports whether a TLS alert is of a kind that another connection may

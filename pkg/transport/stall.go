@@ -5,7 +5,6 @@ import (
 	"crypto/tls"
 	"fmt"
 	"net"
-	"net/http"
 	"net/http/httptrace"
 	"sync"
 	"sync/atomic"
@@ -32,11 +31,16 @@ type watch struct {
 	bodyEnd atomic.Bool
 
 	handshake atomic.Pointer[error] // why TLS came to nothing
+	asked     atomic.Bool           // whether the server asked for a client certificate
+	answered  atomic.Bool           // whether a byte of an answer came
 }
+
+type watchKey struct{}
 
 func newWatch(ctx context.Context, stall time.Duration, slow bool) (context.Context, *watch) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	w := &watch{cancel: cancel, done: make(chan struct{})}
+	ctx = context.WithValue(ctx, watchKey{}, w)
 	if stall > 0 {
 		if slow {
 			stall *= slowFactor
@@ -63,20 +67,10 @@ func (w *watch) trace() *httptrace.ClientTrace {
 			}
 		},
 		GotFirstResponseByte: func() {
+			w.answered.Store(true)
 			w.moved.Add(1)
 		},
 	}
-}
-
-// refused is what an error without an answer means, if a proxy or TLS is to
-// blame.
-func (w *watch) refused(err error, req *http.Request) error {
-	var handshake error
-	if h := w.handshake.Load(); h != nil {
-		handshake = *h
-	}
-	proxy, _ := http.ProxyFromEnvironment(req) // it was asked before, and has not failed
-	return refused(err, handshake, proxy)
 }
 
 func (w *watch) run(stall time.Duration) {

@@ -54,8 +54,9 @@ type Client struct {
 	Trace func(line string)
 
 	traced    atomic.Int64 // how many requests Trace was told of
+	bare      atomic.Int64 // how often in a row a server wanted a client certificate and hung up
 	once      sync.Once
-	api, bulk *http.Client
+	api, bulk *http.Transport
 }
 
 // Request is one HTTP request.
@@ -162,12 +163,13 @@ func (c *Client) Do(ctx context.Context, r Request) (*Reply, error) {
 		err = fmt.Errorf("the server said yes before it had the last %d bytes", left)
 	case err == nil:
 		c.traceIn(n, req, reply, time.Since(start))
+		c.bare.Store(0)
 		reply.op, reply.url = r.Op, r.URL
 		return reply, nil
 	case stopped != nil:
 		err = stopped
 	}
-	err = watch.refused(plain(err), req)
+	err = c.refused(plain(err), watch, req)
 	c.traceFailed(n, req, time.Since(start), err)
 	return nil, &Error{
 		Op: r.Op, URL: Redact(r.URL), Err: err,
@@ -180,8 +182,8 @@ func (c *Client) Do(ctx context.Context, r Request) (*Reply, error) {
 // be read is enough: many a server hangs up on the body that it will not take,
 // and cuts its own words short. An answer that has begun is to end within a
 // time, however it drips; 0: whenever it does.
-func exchange(client *http.Client, req *http.Request, w *watch, most int64, within time.Duration) (*Reply, error) {
-	resp, err := client.Do(req)
+func exchange(client http.RoundTripper, req *http.Request, w *watch, most int64, within time.Duration) (*Reply, error) {
+	resp, err := client.RoundTrip(req)
 	if err != nil {
 		return nil, err
 	}

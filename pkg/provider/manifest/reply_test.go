@@ -111,6 +111,47 @@ func TestWhatStatusesMean(t *testing.T) {
 	}
 }
 
+// TestRedirectsSayWhereTo: a store of another region says more than its status.
+func TestRedirectsSayWhereTo(t *testing.T) {
+	const xml = "<Error><Code>TemporaryRedirect</Code><Message>Please re-send this request to the specified temporary endpoint.</Message>" +
+		"<Endpoint>b.s3.eu-north-1.example</Endpoint><RequestId>R7</RequestId></Error>"
+	for _, c := range []struct {
+		status         int
+		location, body string
+		want           []string
+		to             string
+	}{
+		{307, "https://b.s3.eu-north-1.example/k?X-Amz-Signature=hunter22", xml, []string{"TemporaryRedirect", "Please re-send", "R7"}, "https://b.s3.eu-north-1.example"},
+		{301, "", xml, []string{"status 301", "TemporaryRedirect"}, "b.s3.eu-north-1.example"},
+		{302, "https://h.example:8443/hunter22/x y%zz", "", []string{"status 302"}, "https://h.example:8443"},
+		{308, "https://u:hunter22@h.example/", `{"error":{"message":"moved for good"}}`, []string{"moved for good"}, "https://h.example"},
+		{307, "", "", []string{"307"}, ""},
+	} {
+		p, server := serve(t, mustParse(t, []byte(whole)), kind, func(w http.ResponseWriter, r *http.Request) {
+			_, _ = io.Copy(io.Discard, r.Body)
+			if c.location != "" {
+				w.Header().Set("Location", c.location)
+			}
+			w.WriteHeader(c.status)
+			_, _ = io.WriteString(w, c.body)
+		})
+		part := upload.Part{Number: 1, Size: 3}
+		_, putErr := p.Put(t.Context(), created(part), upload.Presigned{Part: 1, URL: server + "/p"}, part, strings.NewReader("abc"))
+		_, _, createErr := p.Create(t.Context(), file, upload.Hint{})
+		for signed, err := range map[bool]error{true: putErr, false: createErr} {
+			var to *transport.RedirectError
+			if !errors.As(err, &to) || to.To != c.to || to.Signed != signed || strings.Contains(err.Error(), "hunter22") || !errors.Is(err, upload.ErrReply) {
+				t.Errorf("%d to %q: %+v, %v", c.status, c.location, to, err)
+			}
+			for _, want := range append(c.want, c.to) {
+				if !strings.Contains(err.Error(), want) {
+					t.Errorf("%d to %q does not say %q: %v", c.status, c.location, want, err)
+				}
+			}
+		}
+	}
+}
+
 // TestEncodedAnswers: an answer in an encoding that is not read is named, and
 // never passes for an empty one.
 func TestEncodedAnswers(t *testing.T) {

@@ -20,6 +20,7 @@ type storeError struct {
 	Message   string `xml:"Message"`
 	RequestID string `xml:"RequestId"`
 	Detail    string `xml:"AuthenticationErrorDetail"`
+	Endpoint  string `xml:"Endpoint"` // of a redirect: where to
 }
 
 // maxXML is the most bytes of a store's error that are read.
