@@ -20,15 +20,15 @@ func CheckURL(raw string) (*url.URL, error) {
 	}
 	switch {
 	case u.Host == "" || u.Hostname() == "":
-		return nil, fmt.Errorf("%q is not an absolute URL", Redact(raw))
+		return nil, fmt.Errorf("%q is not an absolute URL", RedactSigned(raw))
 	case u.User != nil:
-		return nil, fmt.Errorf("%s: a URL with a user name or password is refused", Redact(raw))
+		return nil, fmt.Errorf("%s: a URL with a user name or password is refused", RedactSigned(raw))
 	case u.Scheme == "https", u.Scheme == "http" && Loopback(u.Hostname()):
 		return u, nil
 	case u.Scheme == "http":
-		return nil, fmt.Errorf("%s: plain http is refused, except to this machine", Redact(raw))
+		return nil, fmt.Errorf("%s: plain http is refused, except to this machine", RedactSigned(raw))
 	}
-	return nil, fmt.Errorf("%s: not an https URL", Redact(raw))
+	return nil, fmt.Errorf("%s: not an https URL", RedactSigned(raw))
 }
 
 // escapeInvalid percent-encodes what RFC 3986 allows in neither path nor query.

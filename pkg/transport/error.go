@@ -77,8 +77,11 @@ func (r *Reply) Error(code, message, requestID string) *Error {
 	if requestID == "" {
 		requestID = r.requestID()
 	}
+	if r.signed {
+		message = withoutPath(message, r.url)
+	}
 	return &Error{
-		Op: r.op, URL: Redact(r.url), Status: r.Status,
+		Op: r.op, URL: shownURL(r.url, r.signed), Status: r.Status,
 		Code: Clean(code), Message: Clean(message), RequestID: Clean(requestID),
 		Retry: retryable(r.Status, r.Header), after: retryAfter(r.Header, r.At),
 	}

@@ -71,6 +71,9 @@ type Request struct {
 	// Bulk marks a body of file bytes: it goes over HTTP/1.1, so that parallel
 	// parts do not share one connection, and is held to Client.Limit.
 	Bulk bool
+	// Signed marks a presigned URL: its path may be as secret as its query, and
+	// little of either is shown.
+	Signed bool
 	// Slow marks a request that the server may work on for minutes before it
 	// answers: five times Client.Stall.
 	Slow bool
@@ -90,12 +93,21 @@ type Reply struct {
 	TLS      *tls.ConnectionState // nil: it came over plain HTTP
 
 	op, url string
+	signed  bool
+}
+
+// shownURL is an address as far as it may be shown.
+func shownURL(raw string, signed bool) string {
+	if signed {
+		return RedactSigned(raw)
+	}
+	return Redact(raw)
 }
 
 // Answer is a Reply to r that did not come over a network: of an exchange that
 // is played.
 func (r Request) Answer(status int, header http.Header, body []byte) *Reply {
-	return &Reply{Status: status, Header: header, Body: body, At: time.Now(), op: r.Op, url: r.URL}
+	return &Reply{Status: status, Header: header, Body: body, At: time.Now(), op: r.Op, url: r.URL, signed: r.Signed}
 }
 
 // Do makes one exchange. It returns a Reply for every status; its error is an
@@ -103,7 +115,7 @@ func (r Request) Answer(status int, header http.Header, body []byte) *Reply {
 func (c *Client) Do(ctx context.Context, r Request) (*Reply, error) {
 	c.once.Do(c.dial)
 	fail := func(err error) error {
-		return &Error{Op: r.Op, URL: Redact(r.URL), Err: plain(err), Unsent: true}
+		return &Error{Op: r.Op, URL: shownURL(r.URL, r.Signed), Err: plain(err), Unsent: true}
 	}
 	u, err := CheckURL(r.URL)
 	if err != nil {
@@ -150,7 +162,7 @@ func (c *Client) Do(ctx context.Context, r Request) (*Reply, error) {
 	if r.Bulk {
 		client = c.bulk
 	}
-	start, n := time.Now(), c.traceOut(req)
+	start, n := time.Now(), c.traceOut(req, r.Signed)
 	reply, err := exchange(client, req, watch, most, 2*slowFactor*c.Stall)
 	stopped := context.Cause(ctx) // before watch.stop, which cancels it too
 	watch.stop()
@@ -164,7 +176,7 @@ func (c *Client) Do(ctx context.Context, r Request) (*Reply, error) {
 	case err == nil:
 		c.traceIn(n, req, reply, time.Since(start))
 		c.bare.Store(0)
-		reply.op, reply.url = r.Op, r.URL
+		reply.op, reply.url, reply.signed = r.Op, r.URL, r.Signed
 		return reply, nil
 	case stopped != nil:
 		err = stopped
@@ -172,7 +184,7 @@ func (c *Client) Do(ctx context.Context, r Request) (*Reply, error) {
 	err = c.refused(plain(err), watch, req)
 	c.traceFailed(n, req, time.Since(start), err)
 	return nil, &Error{
-		Op: r.Op, URL: Redact(r.URL), Err: err,
+		Op: r.Op, URL: shownURL(r.URL, r.Signed), Err: err,
 		Retry:  caller.Err() == nil && mayPass(err),
 		Unsent: watch.conn.Load() == nil || errors.As(err, new(*TLSError)),
 	}
