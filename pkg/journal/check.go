@@ -272,7 +272,7 @@ func (s *shape) check(path []string) error {
 		case h.State == upload.Corrupt:
 			want = []string{keyHead, bucketPlan + "/", bucketReceipts + "/", keyUpdated}
 		default:
-			want = []string{bucketURLs + "/", keyHead, bucketPlan + "/", bucketReceipts + "/", keyUpdated}
+			want = []string{keyHead, bucketPlan + "/", bucketReceipts + "/", keyUpdated, bucketURLs + "/"}
 		}
 	case len(path) == 3 && path[2] == bucketPlan:
 		want = []string{keyParts, keyUpload}
