@@ -75,7 +75,7 @@ func (j *actions) observe(file string, quiet bool, next func(upload.Event)) func
 		case upload.Warning:
 			text = transport.Clean(e.Text)
 		case upload.Lost:
-			text = fmt.Sprintf("part %d is sent again: %s", e.Part.Number, transport.Visible(e.Why))
+			text = fmt.Sprintf("part %d is sent again: %s", e.Part.Number, transport.Line(e.Why))
 		case upload.Finished:
 			j.note(row{file: file, report: e.Report})
 		}
@@ -177,7 +177,10 @@ func (j *actions) table() string {
 // cell makes a text one that Markdown shows as it is.
 func cell(s string) string {
 	var out strings.Builder
-	for _, r := range transport.Clean(s) {
+	if clean := transport.Clean(s); clean != strings.Join(strings.Fields(s), " ") { // there may be a secret in it
+		s = clean
+	}
+	for _, r := range transport.Visible(s) {
 		if r < utf8.RuneSelf && strings.ContainsRune("!\"#$%&'()*+:;<=>?@[\\]^_`{|}~", r) {
 			fmt.Fprintf(&out, "&#%d;", r)
 			continue

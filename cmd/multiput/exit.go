@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
@@ -299,7 +300,7 @@ func (a *app) tell(f failure) int {
 		}
 	}
 	// Names of files and words of servers are in both.
-	message, hint = transport.VisibleLines(message), transport.VisibleLines(hint)
+	message, hint = a.lines(message, f), a.lines(hint, f)
 	if code > exitSignaled {
 		fmt.Fprintln(a.stderr, message)
 		return code
@@ -309,6 +310,25 @@ func (a *app) tell(f failure) int {
 		fmt.Fprintf(a.stderr, "hint: %s\n", hint)
 	}
 	return code
+}
+
+// lines is a message as a terminal may have it. It may have several lines, but
+// none of them begins in a name that the user gave.
+func (a *app) lines(message string, f failure) string {
+	names := []string{f.file, f.report.File.Path, f.report.File.Name}
+	for _, arg := range a.args {
+		_, value, _ := strings.Cut(arg, "=")
+		names = append(names, arg, value)
+	}
+	for _, name := range names {
+		abs, _ := filepath.Abs(name)
+		for _, name := range []string{abs, filepath.Base(name), name} {
+			if strings.ContainsAny(name, "\n\t") {
+				message = strings.ReplaceAll(message, name, transport.Visible(name))
+			}
+		}
+	}
+	return transport.VisibleLines(message)
 }
 
 func interruptedMessage(r upload.Report) string {

@@ -25,7 +25,8 @@ type app struct {
 
 	flush func() // writes out what was said on stderr; known while a display is there
 
-	json bool // whether errors are printed as JSON; known once flags are read
+	args []string // the command line
+	json bool     // whether errors are printed as JSON; known once flags are read
 }
 
 // usageError is a command line that cannot be meant.
@@ -46,6 +47,7 @@ func (a *app) run(ctx context.Context, args []string) int {
 	a.stderr = a.actions.guard(a.stderr)
 	root := a.root()
 	root.SetArgs(args)
+	a.args = args
 	// Known before the command line is: what is wrong with it is an object too.
 	a.json = config.WantsJSON(args)
 	cmd, err := root.ExecuteContextC(ctx)

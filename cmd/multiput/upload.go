@@ -319,7 +319,7 @@ func (a *app) explain(cfg config.Config, text string) {
 	}
 	show, hide := a.watch(cfg, nil)
 	defer hide()
-	fmt.Fprintln(show, transport.Visible(text)) //nolint:errcheck // talk that was not heard
+	fmt.Fprintln(show, transport.Line(text)) //nolint:errcheck // talk that was not heard
 }
 
 // warnOfNetwork tells of a journal whose promises are not this machine's to keep.

@@ -27,14 +27,14 @@ func (t talk) line(f *file, several bool, e upload.Event) string {
 	case upload.Warning:
 		return "warning: " + of + transport.Clean(e.Text)
 	case upload.Lost:
-		return fmt.Sprintf("warning: %spart %d is sent again: %s", of, e.Part.Number, transport.Visible(e.Why))
+		return fmt.Sprintf("warning: %spart %d is sent again: %s", of, e.Part.Number, transport.Line(e.Why))
 	case upload.Note:
 		if t.verbose {
 			return of + transport.Clean(e.Text)
 		}
 	case upload.Retrying:
 		if t.verbose {
-			return fmt.Sprintf("%s%s: trying again in %s: %s", of, transport.Visible(e.Op), e.Wait.Round(time.Millisecond), transport.Visible(e.Err.Error()))
+			return fmt.Sprintf("%s%s: trying again in %s: %s", of, transport.Visible(e.Op), e.Wait.Round(time.Millisecond), transport.Line(e.Err.Error()))
 		}
 	}
 	return ""

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode"
 )
 
 // shown are the query parameters whose values say something and presigned nothing.
@@ -186,7 +187,17 @@ func tidy(s string) string {
 	if len(s) > most {
 		s = s[:most]
 	}
-	return Visible(s)
+	s = strings.ToValidUTF8(s, "�")
+	s = strings.Map(func(r rune) rune {
+		if unicode.IsSpace(r) {
+			return ' '
+		}
+		if acts(r) || !unicode.IsGraphic(r) {
+			return -1
+		}
+		return r
+	}, s)
+	return strings.Join(strings.Fields(s), " ")
 }
 
 func cut(s string) string {
