@@ -121,6 +121,9 @@ func (a *app) listed(from string) ([]string, error) {
 	if err != nil {
 		return nil, fmt.Errorf("--files-from %s: %w: %w", from, upload.ErrNoInput, err)
 	}
+	if b, err = config.PlainText(b); err != nil {
+		return nil, fmt.Errorf("--files-from %s: %w: %w", from, upload.ErrNoInput, err)
+	}
 	var names []string
 	add := func(name string) {
 		if name == stdin {

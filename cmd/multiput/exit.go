@@ -1,15 +1,18 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/http"
 	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
+	"unicode"
 
 	"crypto/tls"
 
@@ -130,7 +133,8 @@ var classes = []class{
 	{typed[*manifest.OptionError], exitUsage, "usage", say("set an option with --set KEY=VALUE")},
 	{typed[*provider.UnknownError], exitUsage, "usage", say("-p takes a provider's name or the path of a manifest")},
 	{wraps(upload.ErrPartSize), exitUsage, "usage", say("choose another --part-size, or none")},
-	{wraps(upload.ErrNoInput), exitNoInput, "noinput", say("")},
+	{wraps(upload.ErrNoInput), exitNoInput, "noinput", pipeHint},
+	{typed[spoolError], exitJournal, "cantcreat", say("--spool-dir DIR names another directory for what comes from standard input")},
 	{typed[*manifest.Error], exitConfig, "config", say("")},
 	{typed[*manifest.BaseError], exitUsage, "usage", say("")},
 	{typed[*stuckError], exitFailed, "failed", func(f failure) string {
@@ -178,6 +182,9 @@ var classes = []class{
 // unknownHint names what was meant by a key or a profile that there is not.
 func unknownHint(f failure) string {
 	var u *config.UnknownError
+	if errors.Is(f.err, fs.ErrPermission) {
+		return "is it this user's? HOME may be another's, as under sudo or in a container: set HOME, or name files with --config and --journal"
+	}
 	if !errors.As(f.err, &u) {
 		return ""
 	}
@@ -192,6 +199,35 @@ func inTrouble(err error) bool {
 }
 
 func isPlan(err error) bool { return typed[*upload.PlanError](err) }
+
+// spoolError is one of a spool that cannot be written.
+type spoolError interface {
+	error
+	SpoolDir() string
+}
+
+// pipeHint says how to upload what is no file and can be read.
+func pipeHint(f failure) string {
+	var p interface {
+		error
+		PipeInstead() bool
+	}
+	if f.file == stdin || f.file == "" || !errors.As(f.err, &p) || !p.PipeInstead() {
+		return ""
+	}
+	name := cmp.Or(f.report.File.Name, filepath.Base(f.file))
+	return fmt.Sprintf("pipe it: multiput upload - <%s --name %s", quoted(f.file), quoted(name))
+}
+
+// quoted is a word as a shell reads it.
+func quoted(s string) string {
+	if strings.IndexFunc(s, func(r rune) bool {
+		return !strings.ContainsRune("/._-+:@%", r) && !unicode.IsLetter(r) && !unicode.IsDigit(r)
+	}) < 0 {
+		return s
+	}
+	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
+}
 
 // redirectHint says what has to change so that nobody is sent elsewhere.
 func redirectHint(f failure) string {

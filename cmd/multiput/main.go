@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"io"
 	"os"
 
 	"golang.org/x/term"
@@ -24,8 +25,13 @@ func main() {
 // newApp is the program on the process's own streams.
 func newApp() app {
 	_ = config.UseAllProxy() // fails for no name that a variable can have
+	var out io.Writer = os.Stdout
+	if wasClosed(os.Stdout) {
+		out = closedOut{}
+	}
 	return app{
-		stdout: os.Stdout, stderr: os.Stderr, stdin: os.Stdin,
+		closedIn: wasClosed(os.Stdin),
+		stdout:   out, stderr: os.Stderr, stdin: os.Stdin,
 		screen: screenOf(os.Stderr), shown: term.IsTerminal(int(os.Stdout.Fd())),
 		actions: jobOf(os.Getenv),
 		journal: openJournal,

@@ -19,6 +19,7 @@ type app struct {
 	stdout, stderr io.Writer
 	screen         screen   // what stderr is
 	shown          bool     // whether stdout is a terminal
+	closedIn       bool     // whether stdin was closed
 	actions        *actions // nil: this is no job of GitHub's
 	journal        func(path string) upload.Journal
 	remote         func(path string) string // the kind of network file system that a path is on
@@ -65,6 +66,9 @@ func (a *app) run(ctx context.Context, args []string) int {
 	var usage *usageError
 	if errors.As(err, &usage) && usage.cmd == "" {
 		usage.cmd = cmd.CommandPath()
+	}
+	if brokenPipe(err) {
+		return 0 // whoever read it has seen enough
 	}
 	return a.tell(failure{err: err})
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"slices"
 	"strings"
 
@@ -21,7 +22,7 @@ var flagGroups = []struct {
 }{
 	{"Where to", []string{"provider", "set", "base-url", "name", "content-type"}},
 	{"How", []string{
-		"concurrency", "part-size", "limit-rate", "retries", "stall-timeout", "checksum", "restart", "dry-run", "size", "files-from",
+		"concurrency", "part-size", "limit-rate", "retries", "stall-timeout", "checksum", "restart", "dry-run", "size", "files-from", "spool-dir", "spool-limit",
 	}},
 	{"Access", []string{"api-key-file", "api-key-command", "cacert"}},
 	{"What is said", []string{"progress", "json", "jq", "quiet", "verbose"}},
@@ -106,7 +107,15 @@ func grouped(b *strings.Builder, c *cobra.Command, flags *pflag.FlagSet) {
 
 // flagError is what is wrong with a flag, with the one that may be meant.
 func flagError(c *cobra.Command, err error) error {
-	var unknown *pflag.NotExistError
+	var (
+		unknown *pflag.NotExistError
+		value   *pflag.InvalidValueError
+	)
+	if errors.As(err, &value) {
+		if kind := kinds[value.GetFlag().Value.Type()]; kind != "" {
+			err = fmt.Errorf("--%s: %q is not %s", value.GetFlag().Name, value.GetValue(), kind)
+		}
+	}
 	if errors.As(err, &unknown) && unknown.GetSpecifiedShortnames() == "" {
 		var names []string
 		c.Flags().VisitAll(func(f *pflag.Flag) {
@@ -116,7 +125,23 @@ func flagError(c *cobra.Command, err error) error {
 		})
 		err = fmt.Errorf("%w%s", err, similar("--"+unknown.GetSpecifiedName(), names))
 	}
+	if unknown != nil {
+		file := "-" + unknown.GetSpecifiedShortnames()
+		if file == "-" {
+			file = "--" + unknown.GetSpecifiedName()
+		}
+		if _, none := os.Lstat(file); none == nil {
+			err = fmt.Errorf("%w; if the file is meant, name it after --: %s -- %s", err, c.CommandPath(), quoted(file))
+		}
+	}
 	return &usageError{err, c.CommandPath()}
+}
+
+// kinds are the types of flags whose values the standard library reads, and what
+// a value has to be.
+var kinds = map[string]string{
+	"duration": "a duration (such as 90s or 5m)", "int": "a whole number (such as 10)", "int64": "a whole number (such as 10)",
+	"uint": "a whole number (such as 10)", "bool": "true or false", "float64": "a number (such as 0.5)",
 }
 
 // similar suggests the name that may be meant: the one that is nearest, or the

@@ -195,6 +195,12 @@ func (l *layers) decode(c *Config) error {
 	c.Provider, c.Checksum, c.Progress = v.GetString("provider"), v.GetString("checksum"), v.GetString("progress")
 	c.ContentType, c.JQ, c.Journal = v.GetString("content-type"), v.GetString("jq"), v.GetString("journal")
 	c.CACert, c.APIKeyFile, c.APIKeyCommand = v.GetString("cacert"), v.GetString("api-key-file"), v.GetString("api-key-command")
+	for _, path := range []*string{&c.Journal, &c.CACert, &c.APIKeyFile} {
+		*path = Expand(*path)
+	}
+	if isPath(c.Provider) {
+		c.Provider = Expand(c.Provider)
+	}
 	var first error
 	check := func(key string, err error) {
 		if err != nil && first == nil {
@@ -228,7 +234,7 @@ func (l *layers) decode(c *Config) error {
 	if s := v.GetString("retries"); s != "" {
 		n, err := strconv.Atoi(s)
 		if err != nil || n < 0 {
-			err = fmt.Errorf("%q is no number of retries", s)
+			err = fmt.Errorf("%q is not a number of retries (0 or more)", s)
 		}
 		check("retries", err)
 		c.Retries = n
@@ -236,7 +242,7 @@ func (l *layers) decode(c *Config) error {
 	if s := v.GetString("stall-timeout"); s != "" {
 		d, err := time.ParseDuration(s)
 		if err != nil || d < 0 {
-			err = fmt.Errorf("%q is no duration (such as 90s)", s)
+			err = fmt.Errorf("%q is not a duration (such as 90s or 5m)", s)
 		}
 		check("stall-timeout", err)
 		c.StallTimeout = d
