@@ -122,7 +122,7 @@ func (j *actions) annotate(command, file, message string) {
 	property := strings.NewReplacer("%", "%25", "\r", "%0D", "\n", "%0A", "##[", "## [", ":", "%3A", ",", "%2C")
 	of := "title=multiput"
 	if file != "" {
-		of = "file=" + property.Replace(transport.Visible(file)) + "," + of
+		of = "file=" + property.Replace(transport.VisibleLines(file)) + "," + of
 	}
 	fmt.Fprintf(j.w, "::%s %s::%s\n", command, of, text.Replace(message)) //nolint:errcheck // talk that was not heard
 }

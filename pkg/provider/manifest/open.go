@@ -120,9 +120,13 @@ func (m *Manifest) reveal(k Key) (string, error) {
 	if k != nil {
 		secret = k.Reveal()
 	}
+	from := m.auth.env
+	if s, ok := k.(interface{ Source() string }); ok && s.Source() != "" {
+		from = s.Source()
+	}
 	bad := func(text string) error {
-		if m.auth.env != "" {
-			text += " (" + m.auth.env + ")"
+		if from != "" {
+			text += " (" + from + ")"
 		}
 		return fmt.Errorf("%s: %w: %s", m.title, upload.ErrDenied, text)
 	}
