@@ -108,12 +108,10 @@ func absolute(path string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	named, err := os.Stat(path)
-	if err != nil {
-		return abs, nil // whoever opens it says so
-	}
-	if clean, err := os.Stat(abs); err == nil && os.SameFile(named, clean) || tooLong(err) {
-		return abs, nil
+	named, gone := os.Stat(path)
+	clean, err := os.Stat(abs)
+	if gone != nil || tooLong(err) || err == nil && os.SameFile(named, clean) {
+		return abs, nil // of one that is gone, opening it says so
 	}
 	name := filepath.Base(path)
 	dir, err := filepath.EvalSymlinks(strings.TrimSuffix(path, name)) // filepath.Dir takes .. away too
