@@ -3,15 +3,10 @@
 package source
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"syscall"
 )
-
-// tooLong reports whether a path is longer than the system takes: below a deep
-// working directory only the relative one can be used.
-func tooLong(err error) bool { return errors.Is(err, syscall.ENAMETOOLONG) }
 
 // place is what tells an open file from others, wherever it is; empty: nothing
 // does.

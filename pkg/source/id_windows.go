@@ -7,9 +7,6 @@ import (
 	"golang.org/x/sys/windows"
 )
 
-// tooLong: Go makes long paths fit here.
-func tooLong(error) bool { return false }
-
 // place is what tells an open file from others, wherever it is; empty: nothing
 // does.
 func place(f *os.File) string {

@@ -108,10 +108,13 @@ func absolute(path string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	named, gone := os.Stat(path)
-	clean, err := os.Stat(abs)
-	if gone != nil || tooLong(err) || err == nil && os.SameFile(named, clean) {
-		return abs, nil // of one that is gone, opening it says so
+	if !strings.Contains(path, "..") {
+		return abs, nil
+	}
+	if named, err := os.Stat(path); err != nil {
+		return "", err
+	} else if clean, err := os.Stat(abs); err == nil && os.SameFile(named, clean) {
+		return abs, nil
 	}
 	name := filepath.Base(path)
 	dir, err := filepath.EvalSymlinks(strings.TrimSuffix(path, name)) // filepath.Dir takes .. away too
