@@ -121,7 +121,7 @@ func (j *actions) annotate(command, file, message string) {
 	property := strings.NewReplacer("%", "%25", "\r", "%0D", "\n", "%0A", "##[", "## [", ":", "%3A", ",", "%2C")
 	of := "title=multiput"
 	if file != "" {
-		of = "file=" + property.Replace(transport.Visible(file)) + "," + of
+		of = "file=" + property.Replace(transport.VisibleLines(file)) + "," + of
 	}
 	fmt.Fprintf(j.w, "::%s %s::%s\n", command, of, text.Replace(message)) //nolint:errcheck // talk that was not heard
 }
@@ -176,7 +176,10 @@ func (j *actions) table() string {
 // cell makes a text one that Markdown shows as it is.
 func cell(s string) string {
 	var out strings.Builder
-	for _, r := range transport.Clean(s) {
+	if clean := transport.Clean(s); clean != strings.Join(strings.Fields(s), " ") { // there may be a secret in it
+		s = clean
+	}
+	for _, r := range transport.Visible(s) {
 		if r < utf8.RuneSelf && strings.ContainsRune("!\"#$%&'()*+:;<=>?@[\\]^_`{|}~", r) {
 			fmt.Fprintf(&out, "&#%d;", r)
 			continue

@@ -85,7 +85,7 @@ func TestAnnotations(t *testing.T) {
 	j, out, _ := inJob(nil)
 	const file, message = "a,b:c%\n::warning::d##[e]", "100%\r\n::set-env name=PATH::x##[y]"
 	j.failed(failure{err: errors.New(""), file: file}, false, 1, message, "try\nagain")
-	want := "::error file=a%2Cb%3Ac%25 %3A%3Awarning%3A%3Ad## [e],title=multiput::100%25%0D%0A::set-env name=PATH::x## [y]%0Ahint: try%0Aagain\n"
+	want := "::error file=a%2Cb%3Ac%25%0A%3A%3Awarning%3A%3Ad## [e],title=multiput::100%25%0D%0A::set-env name=PATH::x## [y]%0Ahint: try%0Aagain\n"
 	if out.String() != want {
 		t.Errorf("got  %s\nwant %s", out, want)
 	}

@@ -91,6 +91,7 @@ func (b *batch) file(ctx context.Context, file string, several bool, share uploa
 	b.tell(failure{
 		err: err, file: file, several: several, report: report,
 		keyEnv: b.d.KeyEnv(), keyFrom: b.cfg.KeySource(), base: b.opts.base,
+		sized: b.cfg.PartSize > 0, limited: b.cfg.LimitRate > 0,
 	})
 }
 
@@ -118,6 +119,9 @@ func (a *app) listed(from string) ([]string, error) {
 	}
 	b, err := io.ReadAll(in)
 	if err != nil {
+		return nil, fmt.Errorf("--files-from %s: %w: %w", from, upload.ErrNoInput, err)
+	}
+	if b, err = config.PlainText(b); err != nil {
 		return nil, fmt.Errorf("--files-from %s: %w: %w", from, upload.ErrNoInput, err)
 	}
 	var names []string

@@ -53,7 +53,7 @@ func (f finding) line(width int) string {
 	if f.Advice != "" {
 		text += ": " + f.Advice
 	}
-	return fmt.Sprintf("%-7s  %-*s  %s\n", f.Status, width, f.about(), transport.Visible(text))
+	return fmt.Sprintf("%-7s  %-*s  %s\n", f.Status, width, f.about(), transport.Line(text))
 }
 
 func good(check, format string, args ...any) finding {

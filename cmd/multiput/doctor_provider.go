@@ -179,7 +179,12 @@ func unreached(address string, err error) finding {
 		err = t.Err
 	}
 	text := transport.Clean(err.Error())
+	var proxy *transport.ProxyError
 	switch {
+	case errors.As(err, &proxy) && !proxy.Temporary():
+		return failing("proxy", failure{err: err})
+	case errors.As(err, new(*transport.TLSError)):
+		return failing("tls", failure{err: err})
 	case errors.As(err, &verify):
 		advice := "a certificate authority of your own is trusted with --cacert FILE"
 		var old x509.CertificateInvalidError

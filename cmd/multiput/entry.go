@@ -47,7 +47,7 @@ func newEntry(l journal.Listed) entry {
 	r := l.Record
 	e := entry{
 		ID: l.ID, State: stateOf(l), Provider: r.Target.Provider, Base: transport.Redact(r.Target.Base),
-		Upload: r.Upload.ID, File: r.Path, Name: r.Target.Name, Size: r.Upload.File.Size,
+		Upload: r.Upload.ID, File: named(r.Path, r.Target.Name), Name: r.Target.Name, Size: r.Upload.File.Size,
 		Parts: len(r.Upload.Parts), PartsStored: l.PartsStored, BytesStored: l.BytesStored,
 		Started: r.Started, Updated: r.Updated,
 	}

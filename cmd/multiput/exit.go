@@ -1,14 +1,18 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/http"
+	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
+	"unicode"
 
 	"crypto/tls"
 
@@ -63,6 +67,8 @@ type failure struct {
 	base    string // the address that replaced the provider's own; may be empty
 	stopped string // what to say of an interruption; empty: how much is stored
 	several bool   // whether there are other files, so that this one is to be named
+	sized   bool   // whether the user chose the size of parts
+	limited bool   // whether the user limited the rate
 }
 
 // id is what list, show and the like call the upload.
@@ -131,7 +137,8 @@ var classes = []class{
 	{typed[*provider.OptionError], exitUsage, "usage", say("set an option with --set KEY=VALUE")},
 	{typed[*provider.UnknownError], exitUsage, "usage", say("-p takes a provider's name or the path of a manifest")},
 	{wraps(upload.ErrPartSize), exitUsage, "usage", say("choose another --part-size, or none")},
-	{wraps(upload.ErrNoInput), exitNoInput, "noinput", say("")},
+	{wraps(upload.ErrNoInput), exitNoInput, "noinput", pipeHint},
+	{typed[spoolError], exitJournal, "cantcreat", say("--spool-dir DIR names another directory for what comes from standard input")},
 	{typed[*provider.Error], exitConfig, "config", say("")},
 	{typed[*provider.BaseError], exitUsage, "usage", say("")},
 	{typed[*stuckError], exitFailed, "failed", func(f failure) string {
@@ -141,6 +148,9 @@ var classes = []class{
 	}},
 	{wraps(upload.ErrNothing), exitUsage, "usage", say("multiput list --all shows what there is")},
 	{wraps(upload.ErrBusy), exitAgain, "tempfail", say("wait for it to end, then run the same command again")},
+	{proxyRefuses(true), exitDenied, "noperm", say("the proxy wants a user and a password that it knows: HTTPS_PROXY=http://USER:PASSWORD@HOST:PORT")},
+	{proxyRefuses(false), exitFailed, "failed", say("ask whoever runs the proxy to allow this server, or name the server in NO_PROXY if it can be reached without a proxy")},
+	{typed[*transport.TLSError], exitFailed, "failed", say("multiput speaks TLS 1.2 and 1.3 and has no client certificate: is this the server's address, and is something in between that ends TLS?")},
 	{wraps(upload.ErrDenied), exitDenied, "noperm", func(f failure) string {
 		if f.keyFrom != "" && !typed[*transport.Error](f.err) {
 			return "" // it was not even read
@@ -153,7 +163,7 @@ var classes = []class{
 		}
 		return fmt.Sprintf("put a valid API key into %s, name a file with --api-key-file, or store it with multiput login", f.keyEnv)
 	}},
-	{wraps(upload.ErrTooSlow), exitFailed, "failed", say("a faster connection, a higher --limit-rate or a smaller file would do; the same command tries it anew")},
+	{wraps(upload.ErrTooSlow), exitFailed, "failed", slowHint},
 	{isPlan, exitFailed, "failed", func(f failure) string {
 		if f.report.Provider == "fileai" {
 			return "what this API means by a megabyte is not documented: try --set megabyte=1000000 (or 1048576, the default)"
@@ -163,7 +173,9 @@ var classes = []class{
 	{wraps(config.ErrNoKeyring), exitFailed, "failed", say("an API key can also come from the provider's variable, --api-key-file or --api-key-command")},
 	{typed[*tls.CertificateVerificationError], exitFailed, "failed", say("a certificate authority of your own is trusted with --cacert FILE")},
 	{wraps(upload.ErrUnfinished), exitAgain, "tempfail", say(again)},
+	{typed[*transport.RedirectError], exitFailed, "failed", redirectHint},
 	{wraps(upload.ErrReply), exitFailed, "failed", baseHint},
+	{tooLarge, exitFailed, "failed", say("a smaller --part-size may do, where the provider lets it be chosen (with --restart if parts are stored); else it is the file that is too large")},
 	{wraps(upload.ErrRefused, upload.ErrLimit, upload.ErrGone), exitFailed, "failed", refusedHint},
 	{wraps(syscall.EMFILE, syscall.ENFILE), exitJournal, "cantcreat", say("too many files are open: raise the limit (ulimit -n), or use less --concurrency")},
 	{wraps(upload.ErrJournal), exitJournal, "cantcreat", say("--journal PATH names another journal")},
@@ -174,6 +186,9 @@ var classes = []class{
 // unknownHint names what was meant by a key or a profile that there is not.
 func unknownHint(f failure) string {
 	var u *config.UnknownError
+	if errors.Is(f.err, fs.ErrPermission) {
+		return "is it this user's? HOME may be another's, as under sudo or in a container: set HOME, or name files with --config and --journal"
+	}
 	if !errors.As(f.err, &u) {
 		return ""
 	}
@@ -188,6 +203,78 @@ func inTrouble(err error) bool {
 }
 
 func isPlan(err error) bool { return typed[*upload.PlanError](err) }
+
+// spoolError is one of a spool that cannot be written.
+type spoolError interface {
+	error
+	SpoolDir() string
+}
+
+// pipeHint says how to upload what is no file and can be read.
+func pipeHint(f failure) string {
+	var p interface {
+		error
+		PipeInstead() bool
+	}
+	if f.file == stdin || f.file == "" || !errors.As(f.err, &p) || !p.PipeInstead() {
+		return ""
+	}
+	name := cmp.Or(f.report.File.Name, filepath.Base(f.file))
+	return fmt.Sprintf("pipe it: multiput upload - <%s --name %s", quoted(f.file), quoted(name))
+}
+
+// quoted is a word as a shell reads it.
+func quoted(s string) string {
+	if strings.IndexFunc(s, func(r rune) bool {
+		return !strings.ContainsRune("/._-+:@%", r) && !unicode.IsLetter(r) && !unicode.IsDigit(r)
+	}) < 0 {
+		return s
+	}
+	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
+}
+
+// redirectHint says what has to change so that nobody is sent elsewhere.
+func redirectHint(f failure) string {
+	var r *transport.RedirectError
+	errors.As(f.err, &r)
+	switch to := r.To; {
+	case r.Signed && to != "":
+		return fmt.Sprintf("the presigned URL is for another host or region than the store wants: the provider has to sign URLs for %s", to)
+	case r.Signed:
+		return "the presigned URL is for another host or region than the store wants: the provider has to sign it for the right one"
+	case to != "":
+		return fmt.Sprintf("if %s is where the API is now, name its address with --base-url; the key goes there then", to)
+	}
+	return "is the address of the API right? --base-url names another"
+}
+
+// slowHint names what would make it faster: of the flags, those that hold it
+// back.
+func slowHint(f failure) string {
+	var do []string
+	if f.sized {
+		do = append(do, "leave --part-size out or give a larger one, and send more parts at once (a higher -j)")
+	}
+	if f.limited {
+		do = append(do, "raise --limit-rate")
+	}
+	return strings.Join(append(do, "use a faster connection or a smaller file"), "; or ") + ". The same command tries it anew"
+}
+
+// tooLarge matches the refusal of a request because of its size.
+func tooLarge(err error) bool {
+	var t *transport.Error
+	return errors.As(err, &t) && t.Status == http.StatusRequestEntityTooLarge
+}
+
+// proxyRefuses matches what a proxy refuses for good, for want of credentials
+// or not.
+func proxyRefuses(denied bool) func(error) bool {
+	return func(err error) bool {
+		var p *transport.ProxyError
+		return errors.As(err, &p) && !p.Temporary() && p.Denied == denied
+	}
+}
 
 // refusedHint leads out of an upload that the provider will not complete: its
 // parts are stored, and every run would end as this one.
@@ -253,7 +340,7 @@ func (a *app) tell(f failure) int {
 		}
 	}
 	// Names of files and words of servers are in both.
-	message, hint = transport.VisibleLines(message), transport.VisibleLines(hint)
+	message, hint = a.lines(message, f), a.lines(hint, f)
 	if code > exitSignaled {
 		fmt.Fprintln(a.stderr, message)
 		return code
@@ -263,6 +350,25 @@ func (a *app) tell(f failure) int {
 		fmt.Fprintf(a.stderr, "hint: %s\n", hint)
 	}
 	return code
+}
+
+// lines is a message as a terminal may have it. It may have several lines, but
+// none of them begins in a name that the user gave.
+func (a *app) lines(message string, f failure) string {
+	names := []string{f.file, f.report.File.Path, f.report.File.Name}
+	for _, arg := range a.args {
+		_, value, _ := strings.Cut(arg, "=")
+		names = append(names, arg, value)
+	}
+	for _, name := range names {
+		abs, _ := filepath.Abs(name)
+		for _, name := range []string{abs, filepath.Base(name), name} {
+			if strings.ContainsAny(name, "\n\t") {
+				message = strings.ReplaceAll(message, name, transport.Visible(name))
+			}
+		}
+	}
+	return transport.VisibleLines(message)
 }
 
 func interruptedMessage(r upload.Report) string {

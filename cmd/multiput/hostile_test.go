@@ -33,7 +33,7 @@ func TestResultOnATerminal(t *testing.T) {
 	}
 	o.jq, o.terminal = nil, true
 	b.Reset()
-	if err := o.print(t.Context(), "f", reportOf("uploads/\u202egnp.exe")); err != nil || b.String() != "uploads/gnp.exe\n" {
+	if err := o.print(t.Context(), "f", reportOf("uploads/\u202egnp.exe")); err != nil || b.String() != "uploads/\\u202egnp.exe\n" {
 		t.Errorf("%q %v", b.String(), err)
 	}
 }

@@ -25,7 +25,7 @@ var knows = map[string][]string{
 	"pkg/internal/exact":    nil,
 	"pkg/internal/words":    nil,
 	"pkg/provider/spec":     {"pkg/upload", "pkg/transport", "pkg/internal/exact", "pkg/internal/words"},
-	"pkg/provider/storeerr": nil,
+	"pkg/provider/storeerr": {"pkg/transport"},
 	"pkg/provider/check":    {"pkg/provider/spec", "pkg/upload", "pkg/transport", "pkg/internal/exact", "pkg/internal/words"},
 	"pkg/provider/manifest": {
 		"pkg/internal/size", "pkg/provider/spec", "pkg/provider/storeerr", "pkg/upload", "pkg/transport", "pkg/internal/exact", "pkg/internal/words",

@@ -4,10 +4,12 @@ package main
 
 import (
 	"context"
+	"io"
 	"os"
 
 	"golang.org/x/term"
 
+	"github.com/multiput/multiput/pkg/config"
 	"github.com/multiput/multiput/pkg/journal"
 	"github.com/multiput/multiput/pkg/upload"
 )
@@ -22,8 +24,14 @@ func main() {
 
 // newApp is the program on the process's own streams.
 func newApp() app {
+	_ = config.UseAllProxy() // fails for no name that a variable can have
+	var out io.Writer = os.Stdout
+	if wasClosed(os.Stdout) {
+		out = closedOut{}
+	}
 	return app{
-		stdout: os.Stdout, stderr: os.Stderr, stdin: os.Stdin,
+		closedIn: wasClosed(os.Stdin),
+		stdout:   out, stderr: os.Stderr, stdin: os.Stdin,
 		screen: screenOf(os.Stderr), shown: term.IsTerminal(int(os.Stdout.Fd())),
 		actions: jobOf(os.Getenv),
 		journal: openJournal,

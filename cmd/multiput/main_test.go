@@ -55,7 +55,7 @@ func multiputUnderTest() {
 		if err != nil {
 			panic(err)
 		}
-		a.stdout, a.stderr = io.MultiWriter(os.Stdout, said), io.MultiWriter(os.Stderr, said)
+		a.stdout, a.stderr = io.MultiWriter(a.stdout, said), io.MultiWriter(os.Stderr, said)
 	}
 	os.Exit(a.run(ctx, os.Args[1:]))
 }

@@ -59,8 +59,7 @@ func newOutput(w io.Writer, terminal, asJSON bool, expr string) (*output, error)
 // print writes one result, in one write, as the user wants it.
 func (o *output) print(ctx context.Context, file string, r upload.Report) error {
 	if o.jq == nil && !o.json {
-		// One line, whatever the provider sent.
-		_, err := fmt.Fprintln(o.w, o.text(strings.Join(strings.Fields(r.Result.Value), " ")))
+		_, err := fmt.Fprintln(o.w, o.text(r.Result.Value))
 		return err
 	}
 	reply := r.Result.Reply
@@ -145,8 +144,8 @@ func (o *output) selected(ctx context.Context, b []byte) error {
 	return err
 }
 
-// text is a text of the provider's: to a script as it is, to a terminal without
-// what would act on it.
+// text is a text of the provider's: to a program byte for byte, on a terminal
+// with what would act on it escaped.
 func (o *output) text(s string) string {
 	if o.terminal {
 		return transport.VisibleLines(s)

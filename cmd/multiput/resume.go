@@ -157,7 +157,7 @@ func (a *app) goOn(ctx context.Context, cfg config.Config, o recordedOptions, ou
 	if errors.Is(err, upload.ErrNothing) && among {
 		return failure{} // another process was faster
 	}
-	return failure{err: err, report: report, keyEnv: m.KeyEnv(), keyFrom: cfg.KeySource()}
+	return failure{err: err, report: report, keyEnv: m.KeyEnv(), keyFrom: cfg.KeySource(), sized: cfg.PartSize > 0, limited: cfg.LimitRate > 0}
 }
 
 // manifestOf finds the manifest that an upload was begun with: the one that -p

@@ -9,7 +9,6 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
 
 	"github.com/multiput/multiput/pkg/config"
 	"github.com/multiput/multiput/pkg/upload"
@@ -21,6 +20,7 @@ type app struct {
 	stdout, stderr io.Writer
 	screen         screen   // what stderr is
 	shown          bool     // whether stdout is a terminal
+	closedIn       bool     // whether stdin was closed
 	actions        *actions // nil: this is no job of GitHub's
 	journal        func(path string) upload.Journal
 	remote         func(path string) string // the kind of network file system that a path is on
@@ -51,6 +51,7 @@ func (a *app) run(ctx context.Context, args []string) int {
 	a.args = args
 	root := a.root()
 	root.SetArgs(args)
+	a.args = args
 	// Known before the command line is: what is wrong with it is an object too.
 	a.json = config.WantsJSON(args)
 	cmd, err := root.ExecuteContextC(ctx)
@@ -68,6 +69,9 @@ func (a *app) run(ctx context.Context, args []string) int {
 	var usage *usageError
 	if errors.As(err, &usage) && usage.cmd == "" {
 		usage.cmd = cmd.CommandPath()
+	}
+	if brokenPipe(err) {
+		return 0 // whoever read it has seen enough
 	}
 	return a.tell(failure{err: err})
 }
@@ -119,7 +123,7 @@ func (a *app) group(c *cobra.Command) {
 		switch {
 		case len(args) > 0:
 			return unknownCommand(c, args[0])
-		case !c.HasParent():
+		case !c.HasParent() && c.Flags().NFlag() == 0:
 			return c.Help()
 		}
 		return &usageError{errors.New("a command is missing"), c.CommandPath()}
@@ -178,17 +182,7 @@ func (a *app) flagError(c *cobra.Command, err error) error {
 			}
 		}
 	}
-	var unknown *pflag.NotExistError
-	if errors.As(err, &unknown) && unknown.GetSpecifiedShortnames() == "" {
-		var names []string
-		c.Flags().VisitAll(func(f *pflag.Flag) {
-			if !f.Hidden {
-				names = append(names, "--"+f.Name)
-			}
-		})
-		err = fmt.Errorf("%w%s", err, similar("--"+unknown.GetSpecifiedName(), names))
-	}
-	return &usageError{err, c.CommandPath()}
+	return flagError(c, err)
 }
 
 // firstWord is the first of args that is neither a flag of c nor the value of

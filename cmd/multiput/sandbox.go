@@ -120,7 +120,7 @@ func (a *app) sandbox(ctx context.Context, o sandboxOptions, command []string) e
 	if err != nil {
 		return usagef("--part-size: %w", err)
 	}
-	if o.dir == "" {
+	if o.dir = config.Expand(o.dir); o.dir == "" {
 		dir, err := config.StateDir()
 		if err != nil {
 			return err

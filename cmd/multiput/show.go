@@ -182,6 +182,9 @@ func next(l journal.Listed) string {
 	if l.Holder != nil && l.Record.State != upload.Delivered {
 		return "the same command is refused as long as it is running"
 	}
+	if streamed(l.Record.Path) && unfinished(l) {
+		return "it cannot be resumed, as standard input is gone: the same command continues it if that is the same file; else upload the same data as a file, with --name " + quoted(l.Record.Target.Name)
+	}
 	f, err := upload.Stat(l.Record.Path)
 	if errors.Is(err, upload.ErrNoInput) {
 		return "the file is missing or cannot be read: nothing, until it is back"

@@ -2,15 +2,12 @@ package main
 
 import (
 	"context"
-	"io"
+	"fmt"
 	"os"
-	"path/filepath"
-	"strings"
 
 	"github.com/dustin/go-humanize"
 	"golang.org/x/term"
 
-	"github.com/multiput/multiput/pkg/config"
 	"github.com/multiput/multiput/pkg/upload"
 )
 
@@ -20,41 +17,32 @@ const spoolLimit = "16GiB"
 
 // stream uploads standard input. warn is told what that cannot do.
 func (a *app) stream(ctx context.Context, u *upload.Uploader, f upload.File, o uploadOptions, warn func(string)) (upload.Report, error) {
-	dir, err := config.StateDir()
-	if err != nil {
-		return upload.Report{Provider: u.Target.Provider}, err
+	s := upload.Spool{Dir: o.spoolDir, Limit: o.spoolLimit}
+	if s.Needed(a.stdin) {
+		if o.size < 0 {
+			warn("standard input is read to its end first, up to " + humanize.IBytes(uint64(s.Limit)) + ", as its size is not known (--size says it)")
+		}
+		warn("standard input can be read only once: if this ends before it is done, only the same data as a file, with the same --name, continues it")
 	}
-	size := o.size
-	if f, ok := a.stdin.(*os.File); ok && size < 0 {
-		size = rest(f)
+	observe := u.Observe
+	u.Observe = func(e upload.Event) {
+		if p, ok := e.(upload.Planned); ok && p.File.Size == 0 {
+			warn("standard input is empty: the upload has 0 bytes")
+		}
+		observe(e)
 	}
-	s := upload.Spool{Dir: filepath.Join(dir, "spool"), Limit: o.spoolLimit}
-	if size < 0 {
-		warn("standard input is read to its end first, up to " + humanize.IBytes(uint64(s.Limit)) + ", as its size is not known (--size says it)")
-	}
-	warn("standard input can be read only once: if this ends before it is done, only the same data as a file, with the same --name, continues it")
-	return u.UploadStream(ctx, a.stdin, size, s, f)
+	return u.UploadStream(ctx, a.stdin, o.size, s, f)
 }
 
-// streamed reports whether a recorded path is that of a stream's spool, which is
-// not there any more.
-func streamed(path string) bool {
-	dir, err := config.StateDir()
-	_, gone := os.Lstat(path)
-	return err == nil && gone != nil && strings.HasPrefix(path, filepath.Join(dir, "spool")+string(os.PathSeparator))
-}
+// streamed reports whether a recorded path is that of standard input.
+func streamed(path string) bool { return upload.Spool{}.Streamed(path) }
 
-// rest is how much of a regular file is still to be read; -1 for anything else.
-func rest(f *os.File) int64 {
-	info, err := f.Stat()
-	if err != nil || !info.Mode().IsRegular() {
-		return -1
+// named is how a recorded path is shown: standard input by its name.
+func named(path, name string) string {
+	if streamed(path) {
+		return stdin + " (" + name + ")"
 	}
-	at, err := f.Seek(0, io.SeekCurrent)
-	if err != nil || at > info.Size() {
-		return -1
-	}
-	return info.Size() - at
+	return path
 }
 
 // checkStdin refuses what cannot be meant with standard input.
@@ -82,6 +70,8 @@ func (a *app) checkStdin(o uploadOptions, files []string) error {
 		return usagef("--restart finds nothing to give up: standard input is a new upload each time")
 	case streams && isFile && term.IsTerminal(int(f.Fd())):
 		return usagef("standard input is a terminal: pipe something into it")
+	case uses > 0 && a.closedIn:
+		return fmt.Errorf("standard input is closed: %w", upload.ErrNoInput)
 	}
 	return nil
 }

@@ -32,6 +32,7 @@ type uploadOptions struct {
 	filesFrom  string // a list of files; empty: none
 	size       int64  // bytes of standard input; <0: not known
 	sizeGiven  bool
+	spoolDir   string
 	spoolLimit int64 // bytes of standard input that may wait on the disk
 }
 
@@ -81,11 +82,14 @@ the same command again to continue.`,
 				return usagef("--size: %w", err)
 			}
 			if o.spoolLimit, err = config.ParseSize(spool); err != nil || o.spoolLimit < 1 {
-				return usagef("--spool-limit: %q is no size above 0 (such as 16GiB)", spool)
+				return usagef("--spool-limit: %q is not a size above 0 (such as 16GiB)", spool)
 			}
 			cfg, err := config.Load(c.Flags())
 			if err != nil {
 				return err
+			}
+			if o.spoolDir = config.Expand(o.spoolDir); o.spoolDir == "" {
+				o.spoolDir = cfg.Journal + ".spool"
 			}
 			a.json = cfg.JSON || cfg.JQ != "" || cfg.Progress == string(progress.JSON)
 			return a.upload(c.Context(), cfg, o, args)
@@ -100,6 +104,7 @@ the same command again to continue.`,
 	f.StringVar(&o.filesFrom, "files-from", "", "also upload the files listed in `FILE`, one a line; - is stdin")
 	f.StringVar(&size, "size", "", "`SIZE` of stdin (-), so that uploading starts before its end")
 	f.StringVar(&spool, "spool-limit", spoolLimit, "keep at most `SIZE` of stdin on the disk")
+	f.StringVar(&o.spoolDir, "spool-dir", "", "`DIR` where stdin waits (default: beside the journal)")
 	f.BoolVar(&o.restart, "restart", false, "abort the unfinished upload of this file, and start over")
 	return c
 }
@@ -110,13 +115,14 @@ func (a *app) upload(ctx context.Context, cfg config.Config, o uploadOptions, fi
 		return err
 	}
 	if o.filesFrom != "" {
-		more, err := a.listed(o.filesFrom)
+		more, err := a.listed(config.Expand(o.filesFrom))
 		if err != nil {
 			return err
 		}
 		files = append(files, more...)
 	}
-	if err := distinct(files); err != nil {
+	files, twice, err := distinct(files)
+	if err != nil {
 		return err
 	}
 	if o.name != "" && len(files) > 1 {
@@ -138,6 +144,9 @@ func (a *app) upload(ctx context.Context, cfg config.Config, o uploadOptions, fi
 		return a.dryRun(ctx, cfg, out, u, m, files, o)
 	}
 	a.warnOfNetwork(cfg)
+	for _, warning := range twice {
+		a.warn(cfg, warning)
+	}
 	defer a.summarize(cfg)
 	show, hide := a.watch(cfg, files)
 	defer hide()
@@ -148,27 +157,41 @@ func (a *app) upload(ctx context.Context, cfg config.Config, o uploadOptions, fi
 	return nil
 }
 
-// distinct refuses what is no name of a file, and a file that is named twice: two
-// uploads of it would be in each other's way.
-func distinct(files []string) error {
+// distinct leaves out a file that is named twice, and says so: two uploads of it
+// would be in each other's way. Links are files of their own, by the names that
+// they have.
+func distinct(files []string) (distinct, warnings []string, err error) {
 	seen := make(map[string]string, len(files))
 	for _, file := range files {
 		if file == "" {
-			return usagef("the name of a file is empty")
+			return nil, nil, usagef("the name of a file is empty")
 		}
 		path, err := filepath.Abs(file)
 		if err != nil {
-			continue // whoever opens it says so
+			path = file // whoever opens it says what is wrong
 		}
-		if real, err := filepath.EvalSymlinks(path); err == nil {
-			path = real
+		if file == stdin {
+			path = stdin
 		}
-		if first, twice := seen[path]; twice && file != stdin {
-			return usagef("%s is named twice (as %s too)", transport.Visible(file), transport.Visible(first))
+		if first, twice := seen[path]; twice && sameFile(first, file) {
+			warnings = append(warnings, fmt.Sprintf("%s is named twice (as %s too): it is uploaded once", transport.Visible(file), transport.Visible(first)))
+			continue
 		}
 		seen[path] = file
+		distinct = append(distinct, file)
 	}
-	return nil
+	return distinct, warnings, nil
+}
+
+// sameFile reports whether two names of one path are of one file: link/../f may
+// be another than f.
+func sameFile(a, b string) bool {
+	if !strings.Contains(a+b, "..") {
+		return true
+	}
+	first, err := os.Stat(a)
+	second, err2 := os.Stat(b)
+	return err != nil || err2 != nil || os.SameFile(first, second)
 }
 
 // uploader wires everything that takes files to the provider of the
@@ -204,7 +227,7 @@ func (a *app) uploader(ctx context.Context, cfg config.Config, o uploadOptions) 
 // loadManifest finds a manifest by name or path. One that cannot be read is a
 // mistake in the configuration.
 func loadManifest(nameOrPath string) (*provider.Definition, error) {
-	m, err := provider.Load(nameOrPath, config.ProviderDir())
+	m, err := provider.Load(config.Expand(nameOrPath), config.ProviderDir())
 	var unread *fs.PathError
 	if errors.As(err, &unread) {
 		return nil, &config.Error{Where: unread.Path, Err: unread.Err}
@@ -324,7 +347,7 @@ func (a *app) explain(cfg config.Config, text string) {
 	}
 	show, hide := a.watch(cfg, nil)
 	defer hide()
-	fmt.Fprintln(show, transport.Visible(text)) //nolint:errcheck // talk that was not heard
+	fmt.Fprintln(show, transport.Line(text)) //nolint:errcheck // talk that was not heard
 }
 
 // warnOfNetwork tells of a journal whose promises are not this machine's to keep.

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
+	"os"
 	"slices"
 	"strings"
 
@@ -23,7 +25,7 @@ var flagGroups = []flagGroup{
 	{"Destination", []string{"provider", "set", "base-url", "name", "content-type", "api", "local"}},
 	{"Transfer", []string{
 		"concurrency", "part-size", "limit-rate", "retries", "retry-for", "stall-timeout", "checksum", "restart", "dry-run",
-		"files-from", "size", "spool-limit", "older-than", "live",
+		"files-from", "size", "spool-dir", "spool-limit", "older-than", "live",
 	}},
 	{"Authentication", []string{"api-key-file", "api-key-command", "cacert"}},
 	{"Output", []string{"progress", "json", "jq", "quiet", "verbose", "all", "manifest", "no-descriptions", "version", "help"}},
@@ -156,6 +158,45 @@ func flagLines(all []*pflag.Flag) string {
 		fmt.Fprintln(&b, line)
 	}
 	return b.String()
+}
+
+// flagError is what is wrong with a flag, with the one that may be meant.
+func flagError(c *cobra.Command, err error) error {
+	var (
+		unknown *pflag.NotExistError
+		value   *pflag.InvalidValueError
+	)
+	if errors.As(err, &value) {
+		if kind := kinds[value.GetFlag().Value.Type()]; kind != "" {
+			err = fmt.Errorf("--%s: %q is not %s", value.GetFlag().Name, value.GetValue(), kind)
+		}
+	}
+	if errors.As(err, &unknown) && unknown.GetSpecifiedShortnames() == "" {
+		var names []string
+		c.Flags().VisitAll(func(f *pflag.Flag) {
+			if !f.Hidden {
+				names = append(names, "--"+f.Name)
+			}
+		})
+		err = fmt.Errorf("%w%s", err, similar("--"+unknown.GetSpecifiedName(), names))
+	}
+	if unknown != nil {
+		file := "-" + unknown.GetSpecifiedShortnames()
+		if file == "-" {
+			file = "--" + unknown.GetSpecifiedName()
+		}
+		if _, none := os.Lstat(file); none == nil {
+			err = fmt.Errorf("%w; if the file is meant, name it after --: %s -- %s", err, c.CommandPath(), quoted(file))
+		}
+	}
+	return &usageError{err, c.CommandPath()}
+}
+
+// kinds are the types of flags whose values the standard library reads, and what
+// a value has to be.
+var kinds = map[string]string{
+	"duration": "a duration (such as 90s or 5m)", "int": "a whole number (such as 10)", "int64": "a whole number (such as 10)",
+	"uint": "a whole number (such as 10)", "bool": "true or false", "float64": "a number (such as 0.5)",
 }
 
 // similar suggests the name that may be meant: the one that is nearest, or the

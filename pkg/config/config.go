@@ -201,6 +201,12 @@ func (l *layers) decode(c *Config) error {
 	c.Provider, c.Checksum, c.Progress = v.GetString("provider"), v.GetString("checksum"), v.GetString("progress")
 	c.ContentType, c.JQ, c.Journal = v.GetString("content-type"), v.GetString("jq"), v.GetString("journal")
 	c.CACert, c.APIKeyFile, c.APIKeyCommand = v.GetString("cacert"), v.GetString("api-key-file"), v.GetString("api-key-command")
+	for _, path := range []*string{&c.Journal, &c.CACert, &c.APIKeyFile} {
+		*path = Expand(*path)
+	}
+	if isPath(c.Provider) {
+		c.Provider = Expand(c.Provider)
+	}
 	var first error
 	check := func(key string, err error) {
 		if err != nil && first == nil {

@@ -22,10 +22,10 @@ import (
 // because --config or MULTIPUT_CONFIG names it. Empty: there is no place for one.
 func Path(flags *pflag.FlagSet) (path string, named bool) {
 	if f := flags.Lookup("config"); f != nil && f.Changed {
-		return f.Value.String(), true
+		return Expand(f.Value.String()), true
 	}
 	if path = os.Getenv("MULTIPUT_CONFIG"); path != "" {
-		return path, true
+		return Expand(path), true
 	}
 	if dir := userDir(); dir != "" {
 		path = filepath.Join(dir, "config.yaml")
@@ -274,12 +274,7 @@ func (f *file) anchor(key, text string) string {
 	default:
 		return text
 	}
-	if below, ok := strings.CutPrefix(text, "~/"); ok {
-		if home, err := os.UserHomeDir(); err == nil {
-			return filepath.Join(home, below)
-		}
-	}
-	if filepath.IsAbs(text) {
+	if text = Expand(text); filepath.IsAbs(text) {
 		return text
 	}
 	return filepath.Join(f.dir(), text)

@@ -36,6 +36,9 @@ func (s Secret) MarshalText() ([]byte, error) { return []byte(redacted), nil }
 // maxSecret is the longest secret that is read, in bytes.
 const maxSecret = 64 << 10
 
+// Source is From.
+func (f Found) Source() string { return f.From }
+
 // KeySource is where the secret comes from, if it is said: a file or a command.
 func (c Config) KeySource() string {
 	switch {
@@ -176,7 +179,11 @@ func NewSecret(r io.Reader, from string) (Secret, error) {
 }
 
 func secretOf(b []byte, from string) (Secret, error) {
-	v := strings.TrimSpace(string(b))
+	text, err := PlainText(b)
+	if err != nil {
+		return Secret{}, fmt.Errorf("%s: %w", from, err)
+	}
+	v := strings.TrimSpace(string(text))
 	switch {
 	case v == "":
 		return Secret{}, fmt.Errorf("%s gave no API key", from)

@@ -27,6 +27,10 @@ func (l *layers) show(c *Config) []Setting {
 		switch key {
 		case "journal":
 			s.Value = c.Journal
+		case "cacert":
+			s.Value = c.CACert
+		case "provider":
+			s.Value = c.Provider
 		case "api-key-file":
 			s.Value = c.APIKeyFile
 		case "api-key-command":

@@ -66,7 +66,7 @@ func (o *objects) event(f *file, e upload.Event) {
 			"parts_stored": f.storedParts, "bytes_stored": f.stored,
 		})
 	case upload.Retrying:
-		o.say("retrying", f, map[string]any{"op": op(e), "error": transport.Visible(e.Err.Error()), "wait_seconds": e.Wait.Seconds()})
+		o.say("retrying", f, map[string]any{"op": op(e), "error": transport.Line(e.Err.Error()), "wait_seconds": e.Wait.Seconds()})
 	case upload.Finishing:
 		o.say("completing", f, map[string]any{})
 	case upload.Finished:

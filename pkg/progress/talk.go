@@ -32,7 +32,7 @@ func (t talk) line(f *file, several bool, e upload.Event) string {
 		}
 	case upload.Retrying:
 		if t.verbose {
-			return fmt.Sprintf("%s%s: retrying in %s: %s", of, op(e), e.Wait.Round(time.Millisecond), transport.Visible(e.Err.Error()))
+			return fmt.Sprintf("%s%s: retrying in %s: %s", of, op(e), e.Wait.Round(time.Millisecond), transport.Line(e.Err.Error()))
 		}
 	}
 	return ""

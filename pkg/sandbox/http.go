@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 	"time"
 )
@@ -25,9 +26,10 @@ const maxDrain = 256 << 20
 
 // front is one API.
 type front struct {
-	base   string // path
-	header string // that carries the key
-	prefix string // before the key
+	base   string   // path
+	header string   // that carries the key
+	prefix string   // before the key
+	query  []string // the parameters that may come with any call
 	routes []route
 	// fail answers with an error in the API's own shape.
 	fail func(status int, code, message string) reply
@@ -123,8 +125,10 @@ func (s *Server) serveAPI(w http.ResponseWriter, r *http.Request) {
 		if refused := c.authorize(f); refused != nil {
 			return *refused
 		}
-		if r.URL.RawQuery != "" {
-			return f.fail(400, "", "this call has no query parameters")
+		for name := range r.URL.Query() {
+			if !slices.Contains(f.query, name) {
+				return f.fail(400, "", "this call has no query parameters")
+			}
 		}
 		return act(c)
 	})

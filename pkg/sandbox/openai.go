@@ -18,6 +18,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 )
@@ -25,12 +26,16 @@ import (
 const (
 	openaiLimit = 8 << 30  // 8 GB, read as the larger
 	openaiPart  = 64 << 20 // 64 MB, read as OpenAI's own SDK does
+
+	minFileLife, maxFileLife = 3600, 2592000 // seconds
 )
+
+var openaiPurposes = []string{"assistants", "batch", "fine-tune", "vision", "user_data", "evals"}
 
 // openai is OpenAI's Uploads API.
 func (s *Server) openai() *front {
 	return &front{
-		base: Base("openai"), header: "Authorization", prefix: "Bearer ",
+		base: Base("openai"), header: "Authorization", prefix: "Bearer ", query: []string{"api-version"},
 		fail: func(status int, code, message string) reply { return openaiFail(status, code, "", message) },
 		denied: func(given bool) reply {
 			if !given {
@@ -138,8 +143,8 @@ func (s *Server) openaiCreate(c *call) reply {
 		return openaiField(bad)
 	}
 	g := openaiGiven{Purpose: o.text("purpose")}
-	if !slices.Contains([]string{"assistants", "batch", "fine-tune", "vision"}, g.Purpose) {
-		o.complain("purpose", "is none of assistants, batch, fine-tune, vision", false)
+	if !slices.Contains(openaiPurposes, g.Purpose) {
+		o.complain("purpose", "is none of "+strings.Join(openaiPurposes, ", "), false)
 	}
 	u := &upload{
 		ID: newID("upload_"), Other: newID("file-"), State: statePending, Made: s.Now().UnixMilli(),
@@ -151,8 +156,8 @@ func (s *Server) openaiCreate(c *call) reply {
 		if anchor := after.text("anchor"); anchor != "created_at" {
 			after.complain("anchor", "is not created_at", false)
 		}
-		if g.Expires = after.integer("seconds"); g.Expires == 0 {
-			after.complain("seconds", "is 0", false)
+		if g.Expires = after.integer("seconds"); g.Expires < minFileLife || g.Expires > maxFileLife {
+			after.complain("seconds", fmt.Sprintf("is not from %d to %d", minFileLife, maxFileLife), false)
 		}
 		after.end()
 	}
@@ -183,9 +188,6 @@ func (s *Server) openaiPart(c *call) reply {
 	}
 	if rp, ended := s.openaiEnded(u); ended {
 		return rp
-	}
-	if c.r.ContentLength < 0 {
-		return openaiFail(411, "", "", "The request has no Content-Length.")
 	}
 	kind, params, err := mime.ParseMediaType(c.r.Header.Get("Content-Type"))
 	if err != nil || kind != "multipart/form-data" || params["boundary"] == "" {
@@ -321,7 +323,7 @@ func (s *Server) openaiComplete(c *call) reply {
 	}
 	file := map[string]any{
 		"id": u.Other, "object": "file", "bytes": u.Size, "created_at": s.Now().Unix(),
-		"filename": u.Name, "purpose": v["purpose"],
+		"filename": u.Name, "purpose": v["purpose"], "status": "processed",
 	}
 	var g openaiGiven
 	if err := json.Unmarshal(u.Given, &g); err == nil && g.Expires > 0 {

@@ -15,6 +15,9 @@ import (
 
 // serveStore answers one request to the store: a PUT of a part, or a refusal.
 func (s *Server) serveStore(w http.ResponseWriter, r *http.Request) {
+	if cors(w, r) {
+		return
+	}
 	c := s.newCall("store", r)
 	if r.Method == http.MethodPut {
 		c.rec.Step = StepPut
@@ -24,6 +27,28 @@ func (s *Server) serveStore(w http.ResponseWriter, r *http.Request) {
 	s.answer(w, c, func(status int, code, message string) reply {
 		return c.xml(&StoreError{status, code, message})
 	}, c.putPart)
+}
+
+// cors lets a browser send parts and read their receipts: as a bucket does that
+// its owner has opened to the web, which each who uploads from a browser has to
+// do. It answers a preflight whole.
+func cors(w http.ResponseWriter, r *http.Request) (answered bool) {
+	h := w.Header()
+	if r.Header.Get("Origin") == "" {
+		return false
+	}
+	h.Set("Access-Control-Allow-Origin", "*")
+	h.Set("Access-Control-Expose-Headers", "ETag, X-Amz-Request-Id")
+	if r.Method != http.MethodOptions || r.Header.Get("Access-Control-Request-Method") == "" {
+		return false
+	}
+	h.Set("Access-Control-Allow-Methods", http.MethodPut)
+	if asked := r.Header.Get("Access-Control-Request-Headers"); asked != "" {
+		h.Set("Access-Control-Allow-Headers", asked)
+	}
+	h.Set("Access-Control-Max-Age", "600")
+	w.WriteHeader(http.StatusNoContent)
+	return true
 }
 
 // putPart stores a part: all the bytes that were announced, or nothing.

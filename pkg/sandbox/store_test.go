@@ -510,3 +510,42 @@ func BenchmarkPut(b *testing.B) {
 		})
 	}
 }
+
+// A browser asks before it sends a part, and must be let read the receipt.
+func TestStoreAnswersBrowsers(t *testing.T) {
+	r := run(t, &sandbox.Server{API: "archetype", PartSize: 100})
+	file := bytesOf(100)
+	plan := r.open(100)
+	link := plan.text("parts", 0, "url")
+	ask := func(method, link string, body []byte, header ...string) answer {
+		req, err := http.NewRequestWithContext(t.Context(), method, link, bytes.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := 0; i < len(header); i += 2 {
+			req.Header.Set(header[i], header[i+1])
+		}
+		a, err := send(t, req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return a
+	}
+	a := ask("OPTIONS", link, nil, "Origin", "https://app.example", "Access-Control-Request-Method", "PUT", "Access-Control-Request-Headers", "content-type,x-amz-date")
+	if a.status != 204 || a.header.Get("Access-Control-Allow-Origin") != "*" || a.header.Get("Access-Control-Allow-Methods") != "PUT" || a.header.Get("Access-Control-Allow-Headers") != "content-type,x-amz-date" {
+		t.Errorf("preflight: %d %v", a.status, a.header)
+	}
+	if a := ask("OPTIONS", link, nil); a.status != 403 {
+		t.Errorf("OPTIONS that is no preflight: %d", a.status)
+	}
+	a = ask("PUT", link, file, "Origin", "https://app.example")
+	if a.status != 200 || a.header.Get("Access-Control-Allow-Origin") != "*" || !strings.Contains(a.header.Get("Access-Control-Expose-Headers"), "ETag") || a.header.Get("ETag") == "" {
+		t.Errorf("PUT: %d %v", a.status, a.header)
+	}
+	if a := ask("PUT", link+"0", file, "Origin", "https://app.example"); a.status != 403 || a.header.Get("Access-Control-Allow-Origin") != "*" {
+		t.Errorf("a refused PUT: %d %v", a.status, a.header)
+	}
+	if a := ask("PUT", link, file); a.header.Get("Access-Control-Allow-Origin") != "" {
+		t.Errorf("without an origin: %v", a.header)
+	}
+}

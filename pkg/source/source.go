@@ -1,8 +1,9 @@
-// Package source reads the local file: who it is, whether it is still the same,
+// Package source reads the local file: which it is, whether it is still the same,
 // and its bytes by section, hashed on their way out.
 //
 // It never writes, never follows a file that was replaced under its name, and
-// never gives fewer bytes than a section promised without an error.
+// never gives fewer bytes than a section promised without an error. Nor does it
+// take a file's word for its size: the end is read past.
 package source
 
 import (
@@ -14,6 +15,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 )
 
@@ -35,37 +37,53 @@ type Info struct {
 	ID string
 }
 
+// UnfitError is what cannot be uploaded as a file. It wraps ErrNoInput.
+type UnfitError struct {
+	Path   string
+	Reason string
+	Pipe   bool // whether what it holds can be read from standard input instead
+}
+
+func (e *UnfitError) Error() string { return e.Path + ": " + e.Reason }
+func (e *UnfitError) Unwrap() error { return ErrNoInput }
+
+// PipeInstead reports whether what it holds can be read from standard input
+// instead.
+func (e *UnfitError) PipeInstead() bool { return e.Pipe }
+
 // File is an open regular file. Its methods may be called from several
 // goroutines.
 type File struct {
-	Path string // absolute, symbolic links resolved
-	Info Info   // as it was when opened
+	// Path is the absolute path as the file was named, with links not resolved:
+	// what it is found again by. Of standard input it is one that no file
+	// has, see Spool.Streamed.
+	Path string
+	Info Info // as it was when opened
 
-	f  *os.File
-	fi fs.FileInfo
-	s  *stream // instead of f: it comes from a pipe
+	at    string // where it is opened; empty: it has no name
+	f     *os.File
+	fi    fs.FileInfo
+	begin int64   // where in f it begins
+	s     *stream // instead of f: it comes from a pipe
 }
 
 // Open opens a regular file for reading. Whatever cannot be one, a directory, a
-// device, a pipe, is an error that wraps ErrNoInput.
+// device, a pipe, a file that lies about its size, is an error that wraps
+// ErrNoInput.
 func Open(path string) (*File, error) {
-	abs, err := filepath.Abs(path)
+	abs, err := absolute(path)
 	if err != nil {
 		return nil, noInput(path, err)
 	}
 	// Asked before opening: opening a pipe would wait for its other end.
-	fi, err := os.Stat(abs)
+	fi, err := os.Stat(path)
 	if err != nil {
 		return nil, noInput(path, err)
 	}
-	if kind := irregular(fi.Mode()); kind != "" {
-		return nil, fmt.Errorf("%s is a %s, which multiput cannot upload (only regular files): %w", path, kind, ErrNoInput)
+	if err := irregular(path, fi.Mode()); err != nil {
+		return nil, err
 	}
-	// One file has one identity, whatever link it was reached by.
-	if real, err := filepath.EvalSymlinks(abs); err == nil {
-		abs = real
-	}
-	f, err := os.Open(abs)
+	f, err := os.Open(path)
 	if err != nil {
 		return nil, noInput(path, err)
 	}
@@ -73,11 +91,50 @@ func Open(path string) (*File, error) {
 		f.Close()
 		return nil, noInput(path, err)
 	}
-	if kind := irregular(fi.Mode()); kind != "" {
-		f.Close()
-		return nil, fmt.Errorf("%s is a %s: %w", path, kind, ErrNoInput)
+	if err = irregular(path, fi.Mode()); err == nil && fi.Size() == 0 {
+		err = pastEnd(f, path, fi.Size())
 	}
-	return &File{Path: abs, Info: info(fi), f: f, fi: fi}, nil
+	if err != nil {
+		f.Close()
+		return nil, err
+	}
+	return &File{Path: abs, Info: info(fi), at: path, f: f, fi: fi}, nil
+}
+
+// absolute is the absolute path of a file as it was named. What comes after a
+// link is not taken away with "..": that would be another file.
+func absolute(path string) (string, error) {
+	abs, err := filepath.Abs(path)
+	if err != nil {
+		return "", err
+	}
+	if !strings.Contains(path, "..") {
+		return abs, nil
+	}
+	if named, err := os.Stat(path); err != nil {
+		return "", err
+	} else if clean, err := os.Stat(abs); err == nil && os.SameFile(named, clean) {
+		return abs, nil
+	}
+	name := filepath.Base(path)
+	dir, err := filepath.EvalSymlinks(strings.TrimSuffix(path, name)) // filepath.Dir takes .. away too
+	if err != nil {
+		return "", err
+	}
+	return filepath.Abs(filepath.Join(dir, name))
+}
+
+// pastEnd reads where a file should have ended. One that has more, though it
+// says that it did not grow, cannot say what it has.
+func pastEnd(f *os.File, path string, end int64) error {
+	n, err := f.ReadAt(make([]byte, 1), end)
+	switch {
+	case n > 0:
+		return &UnfitError{path, fmt.Sprintf("it says that it has %d bytes, and has more", end), true}
+	case err != nil && err != io.EOF:
+		return noInput(path, err)
+	}
+	return nil
 }
 
 func noInput(path string, err error) error {
@@ -90,20 +147,20 @@ func noInput(path string, err error) error {
 
 func info(fi fs.FileInfo) Info { return Info{Size: fi.Size(), ModTime: fi.ModTime(), ID: id(fi)} }
 
-func irregular(m fs.FileMode) string {
+func irregular(path string, m fs.FileMode) error {
 	switch {
 	case m.IsRegular():
-		return ""
+		return nil
 	case m.IsDir():
-		return "directory"
+		return &UnfitError{path, "is a directory", false}
 	case m&fs.ModeNamedPipe != 0:
-		return "pipe"
+		return &UnfitError{path, "is a pipe", true}
 	case m&fs.ModeSocket != 0:
-		return "socket"
+		return &UnfitError{path, "is a socket", false}
 	case m&fs.ModeDevice != 0:
-		return "device"
+		return &UnfitError{path, "is a device", true}
 	}
-	return "special file"
+	return &UnfitError{path, "is a special file", false}
 }
 
 // Close closes the file.
@@ -124,7 +181,10 @@ func (f *File) Same() error {
 	if err != nil {
 		return fmt.Errorf("%s: %w: %w", f.Path, ErrChanged, err)
 	}
-	named, err := os.Stat(f.Path)
+	named := held
+	if f.at != "" {
+		named, err = os.Stat(f.at)
+	}
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return fmt.Errorf("%s: %w: it was deleted or moved", f.Path, ErrChanged)
@@ -132,8 +192,8 @@ func (f *File) Same() error {
 		return fmt.Errorf("%s: %w: %w", f.Path, ErrChanged, err)
 	case !os.SameFile(named, f.fi):
 		return fmt.Errorf("%s: %w: another file took its place", f.Path, ErrChanged)
-	case held.Size() != f.Info.Size:
-		return fmt.Errorf("%s: %w: it had %d bytes and has %d", f.Path, ErrChanged, f.Info.Size, held.Size())
+	case held.Size()-f.begin != f.Info.Size:
+		return fmt.Errorf("%s: %w: it had %d bytes and has %d", f.Path, ErrChanged, f.Info.Size, max(0, held.Size()-f.begin))
 	case !held.ModTime().Equal(f.Info.ModTime):
 		return fmt.Errorf("%s: %w: it was modified at %s", f.Path, ErrChanged, held.ModTime().Format(time.RFC3339))
 	}
@@ -192,7 +252,10 @@ func (f *File) Section(off, size int64, wantMD5 bool) *Section {
 // several readers of one handle, each at a place of its own, look to it like one
 // that jumps. Nil if that cannot be had: the shared handle does as well, slowly.
 func (f *File) again() *os.File {
-	own, err := os.Open(f.Path)
+	if f.at == "" {
+		return nil
+	}
+	own, err := os.Open(f.at)
 	if err != nil {
 		return nil
 	}
@@ -226,7 +289,7 @@ func (s *Section) Read(p []byte) (int, error) {
 	case s.own == nil:
 		at = s.file.f
 	}
-	n, err := at.ReadAt(p, s.off)
+	n, err := at.ReadAt(p, s.file.begin+s.off)
 	s.crc = crc32.Update(s.crc, castagnoli, p[:n])
 	if s.md5 != nil {
 		s.md5.Write(p[:n]) //nolint:errcheck // a hash never fails
@@ -234,14 +297,36 @@ func (s *Section) Read(p []byte) (int, error) {
 	s.off += int64(n)
 	s.left -= int64(n)
 	switch {
+	case s.left == 0 && s.off == s.file.Info.Size && s.file.s == nil:
+		return n, s.pastEnd()
 	case s.left == 0:
 		return n, nil
+	case err == io.EOF && s.file.steady():
+		return n, &UnfitError{s.file.Path, fmt.Sprintf("it says that it has %d bytes, and has %d", s.file.Info.Size, s.off), true}
 	case err == io.EOF:
 		return n, fmt.Errorf("%s: %w: it ends at byte %d", s.file.Path, ErrChanged, s.off)
 	case err != nil:
 		return n, fmt.Errorf("read %s at byte %d: %w: %w", s.file.Path, s.off, ErrNoInput, err)
 	}
 	return n, nil
+}
+
+// pastEnd makes certain that the file ends where its last part does.
+func (s *Section) pastEnd() error {
+	err := pastEnd(s.file.f, s.file.Path, s.file.begin+s.off)
+	if errors.As(err, new(*UnfitError)) && !s.file.steady() {
+		return fmt.Errorf("%s: %w: it had %d bytes and has more", s.file.Path, ErrChanged, s.file.Info.Size)
+	}
+	return err
+}
+
+// steady reports whether the file still says what it said when it was opened.
+func (f *File) steady() bool {
+	if f.s != nil {
+		return false
+	}
+	fi, err := f.f.Stat()
+	return err == nil && fi.Size()-f.begin == f.Info.Size && fi.ModTime().Equal(f.Info.ModTime)
 }
 
 // Digest is that of the bytes read so far; complete is false while some are

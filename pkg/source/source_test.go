@@ -161,14 +161,50 @@ func TestOpenRefuses(t *testing.T) {
 	}
 }
 
-func TestOneFileHasOneIdentity(t *testing.T) {
+// A file is what it was named: links to one file are files of their own.
+func TestLinksAreFilesOfTheirOwn(t *testing.T) {
 	path := write(t, []byte("x"))
 	link := path + ".link"
 	if err := os.Symlink(path, link); err != nil {
 		t.Skipf("no symbolic links here: %v", err)
 	}
-	if a, b := open(t, path).Path, open(t, link).Path; a != b {
-		t.Errorf("%s and %s", a, b)
+	a, b := open(t, path), open(t, link)
+	if a.Path != path || b.Path != link || a.Same() != nil || b.Same() != nil {
+		t.Errorf("%s and %s: %v, %v", a.Path, b.Path, a.Same(), b.Same())
+	}
+	// A link that leads elsewhere now is a file that was replaced.
+	other := write(t, []byte("x"))
+	if err := errors.Join(os.Remove(link), os.Symlink(other, link)); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Same(); !errors.Is(err, ErrChanged) {
+		t.Errorf("the link leads elsewhere: %v", err)
+	}
+}
+
+// What follows a link to a directory is there, and not beside the link.
+func TestDotsAfterALink(t *testing.T) {
+	top := t.TempDir()
+	for path, content := range map[string]string{"f": "wrong", "deep/f": "right", "deep/er/g": ""} {
+		path = filepath.Join(top, path)
+		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o700), os.WriteFile(path, []byte(content), 0o600)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Symlink(filepath.Join(top, "deep", "er"), filepath.Join(top, "link")); err != nil {
+		t.Skipf("no symbolic links here: %v", err)
+	}
+	if runtime.GOOS == "windows" {
+		t.Skip("Windows takes .. away itself")
+	}
+	f := open(t, top+"/link/../f")
+	b, err := io.ReadAll(f.Section(0, f.Info.Size, false))
+	want, _ := filepath.EvalSymlinks(filepath.Join(top, "deep"))
+	if err != nil || string(b) != "right" || f.Path != filepath.Join(want, "f") {
+		t.Errorf("%s: %q, %v", f.Path, b, err)
+	}
+	if f := open(t, top+"/deep/er/../f"); f.Path != filepath.Join(top, "deep", "f") {
+		t.Errorf("%s", f.Path)
 	}
 }
 
@@ -277,15 +313,22 @@ func TestTruncatedWhileRead(t *testing.T) {
 	}
 }
 
-// Bytes that came later are not part of the file as it was.
+// Bytes that came later are not part of the file as it was, and it is no longer
+// that.
 func TestGrownFile(t *testing.T) {
 	path := write(t, []byte("0123456789"))
 	f := open(t, path)
 	if err := os.WriteFile(path, []byte("0123456789abcdef"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if got, err := io.ReadAll(f.Section(5, 5, false)); err != nil || string(got) != "56789" {
+	if got, err := io.ReadAll(f.Section(0, 5, false)); err != nil || string(got) != "01234" {
 		t.Errorf("%q, %v", got, err)
+	}
+	if got, err := io.ReadAll(f.Section(5, 5, false)); !errors.Is(err, ErrChanged) || string(got) != "56789" {
+		t.Errorf("its end: %q, %v; want ErrChanged", got, err)
+	}
+	if _, err := f.Hash(0, 10, true, func() error { return nil }); !errors.Is(err, ErrChanged) {
+		t.Errorf("Hash: %v, want ErrChanged", err)
 	}
 }
 

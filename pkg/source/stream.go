@@ -7,17 +7,38 @@ import (
 	"fmt"
 	"hash"
 	"io"
+	"io/fs"
 	"maps"
 	"math"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 )
 
-// ErrSpool says that what comes in does not find room on the disk.
+// ErrSpool says that more comes in than may wait on the disk.
 var ErrSpool = errors.New("does not fit on the disk that it may use")
+
+// SpoolError is a spool that cannot be written.
+type SpoolError struct {
+	Dir string
+	Err error
+}
+
+func (e *SpoolError) Error() string {
+	why := e.Err
+	var p *fs.PathError
+	if errors.As(why, &p) {
+		why = p.Err
+	}
+	return fmt.Sprintf("the spool %s cannot be written: %v", e.Dir, why)
+}
+func (e *SpoolError) Unwrap() error { return e.Err }
+
+// SpoolDir is the directory that cannot be written.
+func (e *SpoolError) SpoolDir() string { return e.Dir }
 
 // Spool is where a stream waits until its parts are stored. Its files have no
 // name where the system allows that, so that a process which is killed leaves
@@ -54,21 +75,76 @@ type piece struct {
 	left int64 // bytes that were not let go
 }
 
-// Stream makes a File of what r gives. A size below zero is one that is found
-// out by reading to the end first, which has to fit into the spool; otherwise
+// inPlace makes a File of the rest of a regular file that is open at some place,
+// as a shell does it; nil if it has to be spooled: it is none, its place in the
+// world cannot be told, or it lies about its size.
+func inPlace(r io.Reader) *File {
+	f, ok := r.(*os.File)
+	if !ok {
+		return nil
+	}
+	fi, err := f.Stat()
+	if err != nil || !fi.Mode().IsRegular() {
+		return nil
+	}
+	begin, err := f.Seek(0, io.SeekCurrent)
+	at := place(f)
+	if err != nil || at == "" || begin > fi.Size() || pastEnd(f, "", fi.Size()) != nil {
+		return nil
+	}
+	if n, _ := f.ReadAt(make([]byte, 1), max(begin, fi.Size()-1)); n == 0 && begin < fi.Size() {
+		return nil // it has less than it says
+	}
+	i := info(fi)
+	i.Size -= begin
+	return &File{Path: streamPath(fmt.Sprintf("%s:%d", at, begin)), Info: i, f: f, fi: fi, begin: begin}
+}
+
+// streamPath is what standard input is found again by: an absolute path that no
+// file has.
+func streamPath(name string) string {
+	path := filepath.Join(string(filepath.Separator), "-", name)
+	if abs, err := filepath.Abs(path); err == nil { // on Windows, with a volume
+		return abs
+	}
+	return path
+}
+
+// Streamed reports whether a File's Path is that of standard input.
+func (Spool) Streamed(path string) bool {
+	return strings.HasPrefix(filepath.ToSlash(strings.TrimPrefix(path, filepath.VolumeName(path))), "/-/")
+}
+
+// Needed reports whether what r gives has to be spooled. A regular file that a
+// shell opened is read where it is.
+func (Spool) Needed(r io.Reader) bool { return inPlace(r) == nil }
+
+// Stream makes a File of what r gives. A regular file is read in place, from
+// where it stands, and can be found again. Of all else a size below zero is one
+// that is found out by reading to the end first, which has to fit into the spool; otherwise
 // r must give exactly size bytes, and sections can be read as they come: ask
 // Ready before. What is read and not needed again is to be let go with Release,
 // or r is not read on. The file has the type and name that its user gives it.
 func Stream(ctx context.Context, r io.Reader, size int64, s Spool) (*File, error) {
-	if err := os.MkdirAll(s.Dir, 0o700); err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrSpool, err)
+	if f := inPlace(r); f != nil {
+		switch {
+		case size >= 0 && size < f.Info.Size:
+			return nil, fmt.Errorf("standard input: %w: it was said to have %d bytes, and has more", ErrChanged, size)
+		case size > f.Info.Size:
+			return nil, fmt.Errorf("standard input: %w: it was said to have %d bytes, and ended after %d", ErrChanged, size, f.Info.Size)
+		}
+		return f, nil
 	}
-	dir, err := os.MkdirTemp(s.Dir, "stream-")
+	err := os.MkdirAll(s.Dir, 0o700)
+	var dir string
+	if err == nil {
+		dir, err = os.MkdirTemp(s.Dir, "stream-")
+	}
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrSpool, err)
+		return nil, &SpoolError{s.Dir, err}
 	}
 	st := &stream{in: r, spool: s, dir: dir, size: size, news: make(chan struct{}), pieces: make(map[int64]*piece), sum: md5.New()}
-	f := &File{Path: filepath.Join(dir, "stdin"), Info: Info{Size: size, ModTime: time.Now().Round(0)}, s: st}
+	f := &File{Path: streamPath(filepath.Base(dir)), Info: Info{Size: size, ModTime: time.Now().Round(0)}, s: st}
 	go st.take()
 	if size >= 0 {
 		return f, nil
@@ -177,7 +253,7 @@ func (s *stream) keep(b []byte) error {
 			_, err = p.f.WriteAt(b[:n], at%pieceSize)
 		}
 		if err != nil {
-			return fmt.Errorf("standard input %w: %w", ErrSpool, err)
+			return &SpoolError{s.spool.Dir, err}
 		}
 		at += n
 		b = b[n:]

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"runtime"
 	"sync"
 	"testing"
 	"testing/iotest"
@@ -150,4 +151,98 @@ func (c *counted) n() int64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.c
+}
+
+// A file that a shell opens is read where it is, and found again by what it is.
+func TestStandardInputInPlace(t *testing.T) {
+	want := pattern(300_000)
+	path := filepath.Join(t.TempDir(), "in")
+	if err := os.WriteFile(path, want, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	take := func(skip int64, size int64) (*source.File, error) {
+		in, err := os.Open(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { in.Close() })
+		if _, err := in.Seek(skip, io.SeekStart); err != nil {
+			t.Fatal(err)
+		}
+		s := source.Spool{Dir: filepath.Join(t.TempDir(), "none"), Limit: 1}
+		if s.Needed(in) {
+			t.Error("it is to be spooled")
+		}
+		f, err := source.Stream(t.Context(), in, size, s)
+		if _, there := os.Stat(s.Dir); there == nil {
+			t.Error("a spool was made")
+		}
+		return f, err
+	}
+	var paths []string
+	for _, skip := range []int64{0, 0, 1000, 300_000} {
+		f, err := take(skip, -1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		size := 300_000 - skip
+		if f.Info.Size != size || f.Once() || f.Same() != nil || f.Touched() || f.Ready(t.Context(), size) != nil {
+			t.Errorf("from %d: %+v, %v", skip, f.Info, f.Same())
+		}
+		if got := readAll(t, f, 0, size); !bytes.Equal(got, want[skip:]) {
+			t.Errorf("from %d: others came", skip)
+		}
+		if size > 20 {
+			if got := readAll(t, f, 10, 5); !bytes.Equal(got, want[skip+10:skip+15]) {
+				t.Errorf("from %d: in the middle others came", skip)
+			}
+		}
+		paths = append(paths, f.Path)
+		if s := (source.Spool{}); !s.Streamed(f.Path) || s.Streamed(path) || s.Streamed("/-x") {
+			t.Errorf("it is called %s", f.Path)
+		}
+	}
+	if paths[0] != paths[1] || paths[0] == paths[2] {
+		t.Errorf("they are called %q", paths)
+	}
+	for _, size := range []int64{299_999, 300_001} {
+		if _, err := take(0, size); !errors.Is(err, source.ErrChanged) {
+			t.Errorf("said to have %d: %v", size, err)
+		}
+	}
+	f, err := take(5, 299_995)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, want[:200_000], 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Same(); !errors.Is(err, source.ErrChanged) {
+		t.Errorf("it shrank: %v", err)
+	}
+	// Another file is another, though it is called the same.
+	if err := os.Rename(path, path+".old"); err != nil {
+		if runtime.GOOS == "windows" {
+			return
+		}
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, want, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if f, err := take(0, -1); err != nil || f.Path == paths[0] {
+		t.Errorf("another file is called %v too, %v", f.Path, err)
+	}
+}
+
+func TestSpoolThatCannotBeWritten(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, err := source.Stream(t.Context(), bytes.NewReader(pattern(10)), -1, source.Spool{Dir: filepath.Join(file, "spool"), Limit: 100})
+	var e *source.SpoolError
+	if !errors.As(err, &e) || errors.Is(err, source.ErrSpool) || e.SpoolDir() != filepath.Join(file, "spool") {
+		t.Errorf("%v", err)
+	}
 }

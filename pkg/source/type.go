@@ -20,7 +20,7 @@ func (f *File) Type(name string) string {
 		return octets // its first bytes may be yet to come
 	}
 	head := make([]byte, 512)
-	n, err := f.f.ReadAt(head, 0)
+	n, err := f.f.ReadAt(head, f.begin)
 	if n == 0 || err != nil && err != io.EOF {
 		return octets
 	}

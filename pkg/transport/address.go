@@ -10,23 +10,68 @@ import (
 )
 
 // CheckURL parses an address and refuses one that bytes must not go to: only
-// https, except for the loopback.
+// https, except for the loopback. What RFC 3986 allows stays as it is, since a
+// signature may be over it; what it does not allow is percent-encoded, byte by
+// byte.
 func CheckURL(raw string) (*url.URL, error) {
-	u, err := url.Parse(raw)
+	u, err := url.Parse(escapeInvalid(raw))
 	if err != nil {
 		return nil, errors.New("the address is not a URL") // the parser's error quotes it whole
 	}
 	switch {
 	case u.Host == "" || u.Hostname() == "":
-		return nil, fmt.Errorf("%q is not an absolute URL", Redact(raw))
+		return nil, fmt.Errorf("%q is not an absolute URL", RedactSigned(raw))
 	case u.User != nil:
-		return nil, fmt.Errorf("%s: a URL with a user name or password is refused", Redact(raw))
+		return nil, fmt.Errorf("%s: a URL with a user name or password is refused", RedactSigned(raw))
 	case u.Scheme == "https", u.Scheme == "http" && Loopback(u.Hostname()):
 		return u, nil
 	case u.Scheme == "http":
-		return nil, fmt.Errorf("%s: plain http is refused, except to this machine", Redact(raw))
+		return nil, fmt.Errorf("%s: plain http is refused, except to this machine", RedactSigned(raw))
 	}
-	return nil, fmt.Errorf("%s: not an https URL", Redact(raw))
+	return nil, fmt.Errorf("%s: not an https URL", RedactSigned(raw))
+}
+
+// escapeInvalid percent-encodes what RFC 3986 allows in neither path nor query.
+// Left to net/url, one such byte would have the rest of the path encoded anew.
+func escapeInvalid(raw string) string {
+	_, rest, ok := strings.Cut(raw, "://")
+	if !ok {
+		return raw
+	}
+	path := strings.IndexAny(rest, "/?#")
+	if path < 0 {
+		return raw
+	}
+	var out strings.Builder
+	out.WriteString(raw[:len(raw)-len(rest)+path])
+	for i := path; i < len(rest); i++ {
+		if b := rest[i]; b == '%' && escaped(rest[i:]) || b != '%' && validByte(b) {
+			out.WriteByte(b)
+		} else {
+			fmt.Fprintf(&out, "%%%02X", b)
+		}
+	}
+	return out.String()
+}
+
+// escaped reports whether s begins with a percent-encoded byte.
+func escaped(s string) bool {
+	hex := func(b byte) bool { return strings.IndexByte("0123456789abcdefABCDEF", b) >= 0 }
+	return len(s) > 2 && hex(s[1]) && hex(s[2])
+}
+
+func validByte(b byte) bool {
+	switch {
+	case b >= 'a' && b <= 'z', b >= 'A' && b <= 'Z', b >= '0' && b <= '9':
+		return true
+	}
+	return strings.IndexByte("-._~!$&'()*+,;=:@/?#", b) >= 0
+}
+
+// hostOf is what the Host header says of an address: without the port that its
+// scheme has anyway. A signature is over it, and other clients leave it out.
+func hostOf(u *url.URL) string {
+	return strings.TrimSuffix(u.Host, map[string]string{"https": ":443", "http": ":80"}[u.Scheme])
 }
 
 // Origin is the scheme, host and port of an address that CheckURL accepts.

@@ -24,13 +24,13 @@ func (c *Client) dial() {
 		}
 		return &lastWord{Conn: c, heard: make(chan struct{})}, nil
 	}
-	refuse := func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	transport := func(p *http.Protocols) *http.Transport {
 		return &http.Transport{
-			Proxy:       http.ProxyFromEnvironment,
-			DialContext: dial,
+			Proxy:                  http.ProxyFromEnvironment,
+			OnProxyConnectResponse: connected,
+			DialContext:            dial,
 			// One for each: net/http writes the protocols it offers into it.
-			TLSClientConfig:     &tls.Config{RootCAs: c.RootCAs, MinVersion: tls.VersionTLS12},
+			TLSClientConfig:     &tls.Config{RootCAs: c.RootCAs, MinVersion: tls.VersionTLS12, GetClientCertificate: noCertificate},
 			TLSHandshakeTimeout: 30 * time.Second,
 			IdleConnTimeout:     idleWait,
 			MaxIdleConnsPerHost: 256,
@@ -44,8 +44,9 @@ func (c *Client) dial() {
 	http1.SetHTTP1(true)
 	both.SetHTTP1(true)
 	both.SetHTTP2(true)
-	c.bulk = &http.Client{Transport: transport(http1), CheckRedirect: refuse}
-	c.api = &http.Client{Transport: transport(both), CheckRedirect: refuse}
+	// Not an http.Client: it follows redirects, and reads where they lead to
+	// even where it is told not to.
+	c.bulk, c.api = transport(http1), transport(both)
 }
 
 // lastWordWait is how long a failed write waits for what the server said.

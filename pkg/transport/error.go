@@ -77,8 +77,11 @@ func (r *Reply) Error(code, message, requestID string) *Error {
 	if requestID == "" {
 		requestID = r.requestID()
 	}
+	if r.signed {
+		message = withoutPath(message, r.url)
+	}
 	return &Error{
-		Op: r.op, URL: Redact(r.url), Status: r.Status,
+		Op: r.op, URL: shownURL(r.url, r.signed), Status: r.Status,
 		Code: Clean(code), Message: Clean(message), RequestID: Clean(requestID),
 		Retry: retryable(r.Status, r.Header), after: retryAfter(r.Header, r.At),
 	}
@@ -102,8 +105,10 @@ func retryable(status int, h http.Header) bool {
 		return false
 	}
 	switch status {
-	case http.StatusRequestTimeout, http.StatusTooManyRequests:
+	case http.StatusRequestTimeout, http.StatusTooEarly, http.StatusTooManyRequests:
 		return true
+	case http.StatusConflict: // final, unless the server says when to come again
+		return h.Get("Retry-After") != "" || h.Get("Retry-After-Ms") != ""
 	case http.StatusNotImplemented, http.StatusHTTPVersionNotSupported:
 		return false // a later try finds the same server
 	}

@@ -2,6 +2,7 @@ package transport_test
 
 import (
 	"bufio"
+	"compress/gzip"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -62,6 +63,45 @@ func TestWhatIsOnTheWire(t *testing.T) {
 }
 
 // Without a body there is no length to a GET, and one of zero to a POST.
+// TestURLIsSentAsItCame reads the request line: a signature is over every byte
+// of it.
+func TestURLIsSentAsItCame(t *testing.T) {
+	for given, want := range map[string]string{
+		"":                            "/",
+		"?a=b":                        "/?a=b",
+		"/a%2Fb%2bc":                  "/a%2Fb%2bc",
+		"/%41%7e/..//.;x=1/":          "/%41%7e/..//.;x=1/",
+		"/!$&'()*+,;=:@-._~":          "/!$&'()*+,;=:@-._~",
+		"/a%2Fb/c d%2Be":              "/a%2Fb/c%20d%2Be",
+		"/a%2Fb/{c}|\\^`\"<>[0]%2Be":  "/a%2Fb/%7Bc%7D%7C%5C%5E%60%22%3C%3E%5B0%5D%2Be",
+		"/%2Fü%2f":                    "/%2F%C3%BC%2f",
+		"/%2F\xff\x00\n%2B":           "/%2F%FF%00%0A%2B",
+		"/100%/%2F/%zz%4":             "/100%25/%2F/%25zz%254",
+		"/o?name=two  words&s=a%2Fb+": "/o?name=two%20%20words&s=a%2Fb+",
+		"/o?s=é|%7C&x=?/[]&&":         "/o?s=%C3%A9%7C%7C&x=?/%5B%5D&&",
+		"/o?":                         "/o?",
+		"/o?a=1#never sent":           "/o?a=1",
+	} {
+		got := make(chan string, 1)
+		server := sockets(t, func(c *net.TCPConn) {
+			lines, err := head(bufio.NewReader(c))
+			if err != nil {
+				got <- err.Error()
+				return
+			}
+			got <- lines[0]
+			answer(c, 200, "")
+		})
+		if _, err := (&transport.Client{}).Do(t.Context(), put(server+given, nil, 0)); err != nil {
+			t.Errorf("%q: %v", given, err)
+			continue
+		}
+		if line := <-got; line != "PUT "+want+" HTTP/1.1" {
+			t.Errorf("%q went as %q, want %q", given, line, want)
+		}
+	}
+}
+
 func TestNoBody(t *testing.T) {
 	url := serve(t, func(w http.ResponseWriter, r *http.Request) {
 		_, _ = fmt.Fprintf(w, "%s %d %v %s", r.Method, r.ContentLength, r.TransferEncoding, r.Header.Get("Content-Length"))
@@ -158,7 +198,7 @@ func TestRefusedAddresses(t *testing.T) {
 		"https://":                         false,
 		"https://:443/":                    false,
 		"https:hunter22@example.com":       false,
-		"https://h/%zz?hunter22":           false,
+		"https://h%zz/?hunter22":           false,
 		"":                                 false,
 	} {
 		_, err := transport.CheckURL(url)
@@ -175,6 +215,65 @@ func TestRefusedAddresses(t *testing.T) {
 		if strings.Contains(err.Error(), "hunter22") {
 			t.Errorf("%s: the error gives it away: %v", url, err)
 		}
+	}
+}
+
+// TestEncodedReplies has servers encode what nobody asked them to.
+func TestEncodedReplies(t *testing.T) {
+	zip := func(s string) string {
+		var b strings.Builder
+		z := gzip.NewWriter(&b)
+		_, _ = io.WriteString(z, s)
+		_ = z.Close()
+		return b.String()
+	}
+	const bom = "\ufeff"
+	for _, c := range []struct {
+		encoding, body, want, named string
+		status                      int
+	}{
+		{encoding: "gzip", body: zip(`{"a":1}`), want: `{"a":1}`},
+		{encoding: "X-GZip", body: zip(bom + "é"), want: "é"},
+		{encoding: "identity", body: "x", want: "x"},
+		{body: bom + "[]", want: "[]"},
+		{body: bom, want: ""},
+		{encoding: "gzip", body: "", want: ""},
+		{encoding: "br", body: "\x8b\x00", want: "\x8b\x00", named: "br"},
+		{encoding: "deflate", body: "x", want: "x", named: "deflate"},
+		{encoding: "gzip, zstd", body: "x", want: "x", named: "gzip, zstd"},
+		{encoding: "gzip", body: "no gzip", want: "no gzip", named: "broken gzip"},
+		{encoding: "gzip", body: zip("of a whole")[:20], want: zip("of a whole")[:20], named: "broken gzip"},
+		{encoding: "gzip", body: zip("busy"), want: "busy", status: 503},
+	} {
+		asked := make(chan string, 1)
+		url := serve(t, func(w http.ResponseWriter, r *http.Request) {
+			asked <- r.Header.Get("Accept-Encoding")
+			if c.encoding != "" {
+				w.Header().Set("Content-Encoding", c.encoding)
+			}
+			w.Header().Set("Content-Type", "application/json")
+			if c.status != 0 {
+				w.WriteHeader(c.status)
+			}
+			_, _ = io.WriteString(w, c.body)
+		})
+		reply, err := (&transport.Client{}).Do(t.Context(), transport.Request{Op: "ask", Method: "GET", URL: url})
+		if err != nil || string(reply.Body) != c.want || reply.Encoding != c.named {
+			t.Errorf("%q %q: %+v, %v", c.encoding, c.body, reply, err)
+		}
+		if sent := <-asked; sent != "" {
+			t.Errorf("the request asks for %q", sent)
+		}
+	}
+	// What decodes to more than an honest reply has is as long as it is.
+	bomb := zip(strings.Repeat("0", transport.MaxReply+2))
+	url := serve(t, func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Encoding", "gzip")
+		_, _ = io.WriteString(w, bomb)
+	})
+	_, err := (&transport.Client{}).Do(t.Context(), transport.Request{Op: "ask", Method: "GET", URL: url})
+	if e := failed(t, err); e.Retry || !strings.Contains(e.Error(), "longer than") {
+		t.Errorf("a bomb: %v", err)
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode"
 )
 
 // shown are the query parameters whose values say something and presigned nothing.
@@ -32,7 +33,35 @@ var harmless = regexp.MustCompile(`^(?:[A-Za-z0-9:;.,_+-]|%3[AaBb]){0,100}$`)
 
 // Redact makes a URL fit to be shown: no user, no fragment, and of the query
 // only what an allow-list knows to be harmless.
-func Redact(raw string) string {
+func Redact(raw string) string { return redact(raw, false) }
+
+// RedactSigned is Redact for a presigned URL, whose authority may be in its path
+// too: of that only names which are no token are shown.
+func RedactSigned(raw string) string { return redact(raw, true) }
+
+// plainName is a part of a path that no token looks like: a short word or a
+// number.
+var plainName = regexp.MustCompile(`^(?:[a-z]{1,12}(?:[._-][a-z]{1,12}){0,2}|v?[0-9]{1,4})?$`)
+
+// withoutPath is a store's message without those parts of a presigned URL's path
+// that may be a token.
+func withoutPath(message, raw string) string {
+	u, err := url.Parse(escapeInvalid(raw))
+	if err != nil {
+		return message
+	}
+	const short = 8 // would be in another word by chance
+	for _, path := range []string{u.EscapedPath(), u.Path} {
+		for name := range strings.SplitSeq(path, "/") {
+			if len(name) >= short && !plainName.MatchString(name) {
+				message = strings.ReplaceAll(message, name, "…")
+			}
+		}
+	}
+	return message
+}
+
+func redact(raw string, signed bool) string {
 	u, err := url.Parse(raw)
 	if err != nil || u.Opaque != "" {
 		// Whatever it is, what in it is secret cannot be told.
@@ -55,6 +84,15 @@ func Redact(raw string) string {
 	}
 	out := url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path, RawPath: u.RawPath}
 	s := out.String()
+	if signed {
+		names := strings.Split(u.EscapedPath(), "/")
+		for i, name := range names {
+			if !plainName.MatchString(name) {
+				names[i] = "…"
+			}
+		}
+		s = (&url.URL{Scheme: u.Scheme, Host: u.Host}).String() + strings.Join(names, "/")
+	}
 	if len(query) > 0 {
 		s += "?" + strings.Join(query, "&")
 	}
@@ -149,7 +187,17 @@ func tidy(s string) string {
 	if len(s) > most {
 		s = s[:most]
 	}
-	return Visible(s)
+	s = strings.ToValidUTF8(s, "�")
+	s = strings.Map(func(r rune) rune {
+		if unicode.IsSpace(r) {
+			return ' '
+		}
+		if acts(r) || !unicode.IsGraphic(r) {
+			return -1
+		}
+		return r
+	}, s)
+	return strings.Join(strings.Fields(s), " ")
 }
 
 func cut(s string) string {

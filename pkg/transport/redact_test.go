@@ -47,6 +47,46 @@ func TestRedact(t *testing.T) {
 	}
 }
 
+// TestRedactSigned: an upload link may have its token in the path alone.
+func TestRedactSigned(t *testing.T) {
+	for raw, want := range map[string]string{
+		"https://h/bucket/photos/2026/a.bin?partNumber=3&X-Amz-Signature=SECRET": "https://h/bucket/photos/2026/a.bin?partNumber=3&X-Amz-Signature=…",
+		"https://h/v2/up/SECRETSECRET/part/7?x=SECRET":                           "https://h/v2/up/…/part/7?…",
+		"https://h/eyJhbGciOiJIUzI1NiJ9.eyJ4IjoxfQ.c2ln":                         "https://h/…",
+		"https://h/u/3f1c9a7d-secret":                                            "https://h/u/…",
+		"https://h/u/s%65cret":                                                   "https://h/u/…",
+		"https://h//a/":                                                          "https://h//a/",
+		"https://h":                                                              "https://h",
+		"https://u:SECRET@h/part":                                                "https://h/part",
+		"https://h/longlowercasetokenwithoutdigits":                              "https://h/…",
+	} {
+		if got := transport.RedactSigned(raw); got != want {
+			t.Errorf("%s\n  gives %s\n  want  %s", raw, got, want)
+		}
+	}
+}
+
+// TestNoTokenOfThePath looks at all that is said of a presigned URL.
+func TestNoTokenOfThePath(t *testing.T) {
+	const token = "hunter22hunter22"
+	var said []string
+	c := &transport.Client{Trace: func(line string) { said = append(said, line) }}
+	url := serve(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusTeapot) })
+	for _, to := range []string{url + "/up/" + token + "/1", "http://127.0.0.1:1/up/" + token, "http://example.com/up/" + token} {
+		q := put(to, strings.NewReader("x"), 1)
+		q.Signed = true
+		reply, err := c.Do(t.Context(), q)
+		if err == nil {
+			err = reply.Error("", "", "")
+			said = append(said, reply.Error("NoSuchUpload", "no upload /up/"+token+" is known", "").Error())
+		}
+		said = append(said, err.Error(), fmt.Sprintf("%+v", err))
+	}
+	if all := strings.Join(said, "\n"); strings.Contains(all, token) || !strings.Contains(all, url+"/up/…/1") {
+		t.Errorf("said:\n%s", all)
+	}
+}
+
 func TestClean(t *testing.T) {
 	for text, want := range map[string]string{
 		"plain words, 100%":                            "plain words, 100%",

@@ -2,6 +2,7 @@ package transport
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
 	"net"
 	"net/http/httptrace"
@@ -28,11 +29,18 @@ type watch struct {
 	held    atomic.Int32 // > 0 while the rate limit holds the body back
 	conn    atomic.Pointer[net.Conn]
 	bodyEnd atomic.Bool
+
+	handshake atomic.Pointer[error] // why TLS came to nothing
+	asked     atomic.Bool           // whether the server asked for a client certificate
+	answered  atomic.Bool           // whether a byte of an answer came
 }
+
+type watchKey struct{}
 
 func newWatch(ctx context.Context, stall time.Duration, slow bool) (context.Context, *watch) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	w := &watch{cancel: cancel, done: make(chan struct{})}
+	ctx = context.WithValue(ctx, watchKey{}, w)
 	if stall > 0 {
 		if slow {
 			stall *= slowFactor
@@ -53,7 +61,13 @@ func (w *watch) trace() *httptrace.ClientTrace {
 			w.moved.Add(1)
 			w.conn.Store(&i.Conn)
 		},
+		TLSHandshakeDone: func(_ tls.ConnectionState, err error) {
+			if err != nil {
+				w.handshake.Store(&err)
+			}
+		},
 		GotFirstResponseByte: func() {
+			w.answered.Store(true)
 			w.moved.Add(1)
 		},
 	}

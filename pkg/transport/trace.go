@@ -12,12 +12,12 @@ import (
 // traceOut tells of a request before it is sent, and gives its number, by which
 // its answer is known among those of others. Of headers it has the names: a
 // value may be a secret.
-func (c *Client) traceOut(req *http.Request) int64 {
+func (c *Client) traceOut(req *http.Request, signed bool) int64 {
 	if c.Trace == nil {
 		return 0
 	}
 	n := c.traced.Add(1)
-	c.tell("#%d > %s %s (%d bytes; %s)", n, req.Method, Redact(req.URL.String()), max(0, req.ContentLength), headerNames(req.Header))
+	c.tell("#%d > %s %s (%d bytes; %s)", n, req.Method, shownURL(req.URL.String(), signed), max(0, req.ContentLength), headerNames(req.Header))
 	return n
 }
 

@@ -8,6 +8,8 @@
 package transport
 
 import (
+	"bytes"
+	"compress/gzip"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -16,6 +18,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptrace"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -51,8 +54,9 @@ type Client struct {
 	Trace func(line string)
 
 	traced    atomic.Int64 // how many requests Trace was told of
+	bare      atomic.Int64 // how often in a row a server wanted a client certificate and hung up
 	once      sync.Once
-	api, bulk *http.Client
+	api, bulk *http.Transport
 }
 
 // Request is one HTTP request.
@@ -67,27 +71,43 @@ type Request struct {
 	// Bulk marks a body of file bytes: it goes over HTTP/1.1, so that parallel
 	// parts do not share one connection, and is held to Client.Limit.
 	Bulk bool
+	// Signed marks a presigned URL: its path may be as secret as its query, and
+	// little of either is shown.
+	Signed bool
 	// Slow marks a request that the server may work on for minutes before it
 	// answers: five times Client.Stall.
 	Slow bool
 }
 
 // Reply is the answer to a Request, whatever its status, with its body read
-// whole.
+// whole. A body that came gzip-encoded, though nobody asked for it, is decoded,
+// and a byte order mark is left out.
 type Reply struct {
 	Status int
 	Header http.Header
 	Body   []byte
-	At     time.Time            // when it came
-	TLS    *tls.ConnectionState // nil: it came over plain HTTP
+	// Encoding is the Content-Encoding of a body that could not be decoded;
+	// empty: there is none.
+	Encoding string
+	At       time.Time            // when it came
+	TLS      *tls.ConnectionState // nil: it came over plain HTTP
 
 	op, url string
+	signed  bool
+}
+
+// shownURL is an address as far as it may be shown.
+func shownURL(raw string, signed bool) string {
+	if signed {
+		return RedactSigned(raw)
+	}
+	return Redact(raw)
 }
 
 // Answer is a Reply to r that did not come over a network: of an exchange that
 // is played.
 func (r Request) Answer(status int, header http.Header, body []byte) *Reply {
-	return &Reply{Status: status, Header: header, Body: body, At: time.Now(), op: r.Op, url: r.URL}
+	return &Reply{Status: status, Header: header, Body: body, At: time.Now(), op: r.Op, url: r.URL, signed: r.Signed}
 }
 
 // Do makes one exchange. It returns a Reply for every status; its error is an
@@ -95,7 +115,7 @@ func (r Request) Answer(status int, header http.Header, body []byte) *Reply {
 func (c *Client) Do(ctx context.Context, r Request) (*Reply, error) {
 	c.once.Do(c.dial)
 	fail := func(err error) error {
-		return &Error{Op: r.Op, URL: Redact(r.URL), Err: plain(err), Unsent: true}
+		return &Error{Op: r.Op, URL: shownURL(r.URL, r.Signed), Err: plain(err), Unsent: true}
 	}
 	u, err := CheckURL(r.URL)
 	if err != nil {
@@ -123,6 +143,7 @@ func (c *Client) Do(ctx context.Context, r Request) (*Reply, error) {
 	if err != nil {
 		return nil, fail(err)
 	}
+	req.Host = hostOf(u)
 	if r.Body != nil {
 		req.ContentLength = r.Size
 		if r.Size > 0 {
@@ -141,7 +162,7 @@ func (c *Client) Do(ctx context.Context, r Request) (*Reply, error) {
 	if r.Bulk {
 		client = c.bulk
 	}
-	start, n := time.Now(), c.traceOut(req)
+	start, n := time.Now(), c.traceOut(req, r.Signed)
 	reply, err := exchange(client, req, watch, most, 2*slowFactor*c.Stall)
 	stopped := context.Cause(ctx) // before watch.stop, which cancels it too
 	watch.stop()
@@ -154,16 +175,18 @@ func (c *Client) Do(ctx context.Context, r Request) (*Reply, error) {
 		err = fmt.Errorf("the server said yes before it had the last %d bytes", left)
 	case err == nil:
 		c.traceIn(n, req, reply, time.Since(start))
-		reply.op, reply.url = r.Op, r.URL
+		c.bare.Store(0)
+		reply.op, reply.url, reply.signed = r.Op, r.URL, r.Signed
 		return reply, nil
 	case stopped != nil:
 		err = stopped
 	}
-	c.traceFailed(n, req, time.Since(start), plain(err))
+	err = c.refused(plain(err), watch, req)
+	c.traceFailed(n, req, time.Since(start), err)
 	return nil, &Error{
-		Op: r.Op, URL: Redact(r.URL), Err: plain(err),
+		Op: r.Op, URL: shownURL(r.URL, r.Signed), Err: err,
 		Retry:  caller.Err() == nil && mayPass(err),
-		Unsent: watch.conn.Load() == nil,
+		Unsent: watch.conn.Load() == nil || errors.As(err, new(*TLSError)),
 	}
 }
 
@@ -171,8 +194,8 @@ func (c *Client) Do(ctx context.Context, r Request) (*Reply, error) {
 // be read is enough: many a server hangs up on the body that it will not take,
 // and cuts its own words short. An answer that has begun is to end within a
 // time, however it drips; 0: whenever it does.
-func exchange(client *http.Client, req *http.Request, w *watch, most int64, within time.Duration) (*Reply, error) {
-	resp, err := client.Do(req)
+func exchange(client http.RoundTripper, req *http.Request, w *watch, most int64, within time.Duration) (*Reply, error) {
+	resp, err := client.RoundTrip(req)
 	if err != nil {
 		return nil, err
 	}
@@ -193,7 +216,40 @@ func exchange(client *http.Client, req *http.Request, w *watch, most int64, with
 	if err != nil && resp.StatusCode < 300 {
 		return nil, err
 	}
-	return &Reply{Status: resp.StatusCode, Header: resp.Header, Body: b, At: time.Now(), TLS: resp.TLS}, nil
+	reply := &Reply{Status: resp.StatusCode, Header: resp.Header, Body: b, At: time.Now(), TLS: resp.TLS}
+	if err := reply.decode(most); err != nil {
+		return nil, err
+	}
+	return reply, nil
+}
+
+// decode undoes what was done to the body on its way. Its error is that of a
+// success which is longer than it may be.
+func (r *Reply) decode(most int64) error {
+	switch encoding := strings.ToLower(strings.TrimSpace(strings.Join(r.Header.Values("Content-Encoding"), ", "))); {
+	case encoding == "" || encoding == "identity" || len(r.Body) == 0:
+	case encoding == "gzip" || encoding == "x-gzip":
+		var b []byte
+		z, err := gzip.NewReader(bytes.NewReader(r.Body))
+		if err == nil {
+			b, err = io.ReadAll(io.LimitReader(z, most+1))
+		}
+		switch long := int64(len(b)) > most; {
+		case long && r.Status < 300:
+			return &tooLong{most}
+		case long:
+			b = b[:most]
+		case err != nil && r.Status < 300:
+			r.Encoding = "broken gzip"
+			return nil
+		}
+		r.Body = b // of a refusal, what can be read is enough
+	default:
+		r.Encoding = Clean(encoding)
+		return nil
+	}
+	r.Body = bytes.TrimPrefix(r.Body, []byte("\ufeff"))
+	return nil
 }
 
 // tooLong is a reply with more bytes than an honest one has.
@@ -209,8 +265,14 @@ func mayPass(err error) bool {
 		header tls.RecordHeaderError
 		opaque x509.UnknownAuthorityError
 		long   *tooLong
+		proxy  *ProxyError
+		refuse *TLSError
 	)
 	switch {
+	case errors.As(err, &proxy):
+		return proxy.Temporary()
+	case errors.As(err, &refuse):
+		return false
 	case errors.Is(err, context.Canceled), errors.As(err, &long):
 		return false
 	case errors.As(err, &verify), errors.As(err, &header), errors.As(err, &opaque), errors.Is(err, http.ErrSchemeMismatch):

@@ -8,32 +8,47 @@ import (
 	"unicode/utf8"
 )
 
-// Visible is a text of whatever origin as one line of what can be seen: what
-// moves a cursor, rings, sets a title or turns the direction of writing is left
-// out. Unlike [Clean] it looks for no secret, and cuts nothing.
-func Visible(s string) string {
-	s = strings.ToValidUTF8(s, "�")
-	s = strings.Map(func(r rune) rune {
-		if unicode.IsSpace(r) {
-			return ' '
-		}
-		if acts(r) || !unicode.IsGraphic(r) {
-			return -1
-		}
-		return r
-	}, s)
-	return strings.Join(strings.Fields(s), " ")
+// Visible is a text of whatever origin on one line: what a terminal would act on
+// (moves of the cursor, titles, the direction of writing, line breaks) and what
+// is no UTF-8 is written as an escape, such as \x1b or \u202e. All else, white
+// space too, stays as it is. Unlike [Clean] it looks for no secret, and cuts
+// nothing.
+func Visible(s string) string { return escape(s, "") }
+
+// VisibleLines is Visible but for line breaks and tabs, which stay.
+func VisibleLines(s string) string { return escape(s, "\n\t") }
+
+// Line is Visible for a text of our own: line breaks and tabs in it, where there
+// are any, become blanks.
+func Line(s string) string {
+	return Visible(strings.NewReplacer("\r\n", " ", "\n", " ", "\t", " ").Replace(s))
 }
 
-// VisibleLines is s with what acts on a terminal left out, but for line breaks
-// and tabs.
-func VisibleLines(s string) string {
-	return strings.Map(func(r rune) rune {
-		if acts(r) && r != '\n' && r != '\t' || r == utf8.RuneError {
-			return -1
+// escape writes what acts on a terminal as escapes, except for some characters.
+func escape(s, except string) string {
+	if utf8.ValidString(s) && !strings.ContainsFunc(s, acts) {
+		return s
+	}
+	var out strings.Builder
+	for i, n := 0, 0; i < len(s); i += n {
+		var r rune
+		r, n = utf8.DecodeRuneInString(s[i:])
+		switch {
+		case r == utf8.RuneError && n == 1:
+			fmt.Fprintf(&out, `\x%02x`, s[i])
+		case !acts(r) || strings.ContainsRune(except, r):
+			out.WriteRune(r)
+		case r == '\n' || r == '\r' || r == '\t':
+			out.WriteString(map[rune]string{'\n': `\n`, '\r': `\r`, '\t': `\t`}[r])
+		case r < utf8.RuneSelf:
+			fmt.Fprintf(&out, `\x%02x`, r)
+		case r > 0xffff:
+			fmt.Fprintf(&out, `\U%08x`, r)
+		default:
+			fmt.Fprintf(&out, `\u%04x`, r)
 		}
-		return r
-	}, s)
+	}
+	return out.String()
 }
 
 // VisibleJSON is the same JSON with what acts on a terminal escaped: encoders

@@ -50,15 +50,30 @@ func TestNothingActsOnATerminal(t *testing.T) {
 			}
 		}
 	}
+}
+
+// What does no harm stays as it is, and what is left out can be seen to be.
+func TestVisible(t *testing.T) {
 	for s, want := range map[string]string{
-		"two lines\n\tand  more": "two lines and more", "e\u0301 日本語 שלום 👩": "e\u0301 日本語 שלום 👩", "": "",
+		"": "", "e\u0301 日本語 שלום 👩": "e\u0301 日本語 שלום 👩",
+		" two  blanks ":                        " two  blanks ",
+		"9.41.07\u202fAM\u00a0x\u3000y\u2003z": "9.41.07\u202fAM\u00a0x\u3000y\u2003z",
+		"private \ue0b0":                       "private \ue0b0",
+		"two lines\n\tand\r more":              `two lines\n\tand\r more`,
+		"\x1b[31m\a\x00\x7f":                   `\x1b[31m\x07\x00\x7f`,
+		"\u009b2J \u202egnp \u200b \U000e0041": `\u009b2J \u202egnp \u200b \U000e0041`,
+		"\xff\xfe \ufffd":                      "\\xff\\xfe \ufffd",
+		`a\nb`:                                 `a\nb`,
 	} {
 		if got := transport.Visible(s); got != want {
-			t.Errorf("%q gives %q", s, got)
+			t.Errorf("%q gives %q, want %q", s, got, want)
 		}
-		if got := transport.VisibleLines(s); got != s {
-			t.Errorf("%q gives %q", s, got)
-		}
+	}
+	if got := transport.VisibleLines("a\n\tb\r\x1b c  d"); got != "a\n\tb\\r\\x1b c  d" {
+		t.Errorf("VisibleLines gives %q", got)
+	}
+	if got := transport.Line("a\r\nb\tc  d\x1b"); got != "a b c  d\\x1b" {
+		t.Errorf("Line gives %q", got)
 	}
 }
 

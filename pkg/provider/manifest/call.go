@@ -76,6 +76,9 @@ func (p *speaker) succeeded(ctx context.Context, st step, a *answer, s *scope) e
 	if x := storeerr.Read(a.Body); x != nil {
 		return p.refusal(ctx, a, s, refusal{api: true, created: st.created}) // an error, whatever the status
 	}
+	if a.Encoding != "" {
+		return p.unusable(a, "", "%s answered with status %d and %s", a.from, a.Status, a.kind)
+	}
 	if strings.HasSuffix(a.kind, "json") {
 		a.kind = "broken JSON"
 	}
@@ -262,6 +265,9 @@ func (p *speaker) exchange(ctx context.Context, r transport.Request, s *scope) (
 	switch a.kind = p.hidden.Replace(transport.Clean(a.kind)); {
 	case len(reply.Body) == 0:
 		a.kind = "nothing"
+	case reply.Encoding != "":
+		a.kind = "a body that is encoded as " + p.hidden.Replace(reply.Encoding) + ", which was not asked for"
+		a.isJSON, a.text, a.value = false, a.kind, nil
 	case a.kind == "":
 		a.kind = "text of no known type"
 	}

@@ -38,7 +38,7 @@ func (p *speaker) Put(ctx context.Context, u upload.Upload, g upload.Presigned, 
 			return upload.Receipt{}, fmt.Errorf("%s: %w: %w", op, upload.ErrReply, err)
 		}
 	}
-	r := transport.Request{Op: op, Method: step.method, URL: address, Header: http.Header{}, Body: body, Size: part.Size, Bulk: true}
+	r := transport.Request{Op: op, Method: step.method, URL: address, Header: http.Header{}, Body: body, Size: part.Size, Bulk: true, Signed: step.path == nil}
 	if step.digest != "" {
 		if s.digests, err = digestOf(step.digest, body, part.Size); err != nil {
 			return upload.Receipt{}, fmt.Errorf("%s: %w", op, err)

@@ -59,24 +59,24 @@ type refusal struct {
 	expired bool // the presigned is past its end
 }
 
-var (
-	errRedirect = errors.New("a redirect is refused")
-	errNotAPI   = errors.New("is this the API's address?")
-)
+var errNotAPI = errors.New("is this the API's address?")
 
 // refusal makes an error of an answer that is one.
 func (p *speaker) refusal(ctx context.Context, a *answer, s *scope, r refusal) error {
-	if a.Status >= 300 && a.Status < 400 {
-		e := a.Error("", "", "")
-		e.Err = errRedirect
-		return &failure{upload.ErrReply, p.clean(e)}
-	}
 	code, message, id := p.told(ctx, a, s)
 	x := storeerr.Read(a.Body)
 	if x != nil {
 		code, message, id = x.Code, p.hidden.Replace(x.Message), x.RequestID
 	}
 	e := p.clean(a.Error(code, message, id))
+	if a.Status >= 300 && a.Status < 400 {
+		to := a.Redirect(!r.api)
+		if x != nil && to.To == "" {
+			to.To = p.hidden.Replace(transport.Clean(x.Endpoint))
+		}
+		e.Err = to
+		return &failure{upload.ErrReply, e}
+	}
 	if r.api && x == nil && !a.isJSON && a.Status != http.StatusTooManyRequests && a.Status < 500 && strings.TrimSpace(a.text) != "" {
 		e.Err = fmt.Errorf("the answer was %s: %w", a.kind, errNotAPI)
 	}

@@ -72,6 +72,12 @@ func TestWhatStatusesMean(t *testing.T) {
 		{500, `{"code":"gone"}`, nil, upload.ErrGone, false},
 		{404, "<Error><Code>NoSuchUpload</Code></Error>", upload.ErrRefused, upload.ErrGone, false},
 		{403, "<Error><Code>ExpiredToken</Code></Error>", upload.ErrDenied, upload.ErrDenied, false},
+		{409, "{}", upload.ErrRefused, upload.ErrRefused, false},
+		{409, "<Error><Code>OperationAborted</Code></Error>", nil, nil, true},
+		{409, "<Error><Code>ConditionalRequestConflict</Code></Error>", nil, nil, true},
+		{409, "<Error><Code>BucketAlreadyExists</Code></Error>", upload.ErrRefused, upload.ErrRefused, false},
+		{425, "", nil, nil, true},
+		{200, "<Error><Code>OperationAborted</Code></Error>", nil, nil, true},
 		{408, "", nil, nil, true},
 		{429, "{}", nil, nil, true},
 		{500, "oops", nil, nil, true},
@@ -103,6 +109,70 @@ func TestWhatStatusesMean(t *testing.T) {
 			if retry := errors.As(err, &passing) && passing.Temporary(); retry != (c.retry || want == nil) {
 				t.Errorf("%s, status %d with %s: retry is %v: %v", step, c.status, c.body, retry, err)
 			}
+		}
+	}
+}
+
+// TestRedirectsSayWhereTo: a store of another region says more than its status.
+func TestRedirectsSayWhereTo(t *testing.T) {
+	const xml = "<Error><Code>TemporaryRedirect</Code><Message>Please re-send this request to the specified temporary endpoint.</Message>" +
+		"<Endpoint>b.s3.eu-north-1.example</Endpoint><RequestId>R7</RequestId></Error>"
+	for _, c := range []struct {
+		status         int
+		location, body string
+		want           []string
+		to             string
+	}{
+		{307, "https://b.s3.eu-north-1.example/k?X-Amz-Signature=hunter22", xml, []string{"TemporaryRedirect", "Please re-send", "R7"}, "https://b.s3.eu-north-1.example"},
+		{301, "", xml, []string{"status 301", "TemporaryRedirect"}, "b.s3.eu-north-1.example"},
+		{302, "https://h.example:8443/hunter22/x y%zz", "", []string{"status 302"}, "https://h.example:8443"},
+		{308, "https://u:hunter22@h.example/", `{"error":{"message":"moved for good"}}`, []string{"moved for good"}, "https://h.example"},
+		{307, "", "", []string{"307"}, ""},
+	} {
+		p, server := serve(t, mustParse(t, []byte(whole)), kind, func(w http.ResponseWriter, r *http.Request) {
+			_, _ = io.Copy(io.Discard, r.Body)
+			if c.location != "" {
+				w.Header().Set("Location", c.location)
+			}
+			w.WriteHeader(c.status)
+			_, _ = io.WriteString(w, c.body)
+		})
+		part := upload.Part{Number: 1, Size: 3}
+		_, putErr := p.Put(t.Context(), created(part), upload.Presigned{Part: 1, URL: server + "/p"}, part, strings.NewReader("abc"))
+		_, _, createErr := p.Create(t.Context(), file, upload.Hint{})
+		for signed, err := range map[bool]error{true: putErr, false: createErr} {
+			var to *transport.RedirectError
+			if !errors.As(err, &to) || to.To != c.to || to.Signed != signed || strings.Contains(err.Error(), "hunter22") || !errors.Is(err, upload.ErrReply) {
+				t.Errorf("%d to %q: %+v, %v", c.status, c.location, to, err)
+			}
+			for _, want := range append(c.want, c.to) {
+				if !strings.Contains(err.Error(), want) {
+					t.Errorf("%d to %q does not say %q: %v", c.status, c.location, want, err)
+				}
+			}
+		}
+	}
+}
+
+// TestEncodedAnswers: an answer in an encoding that is not read is named, and
+// never passes for an empty one.
+func TestEncodedAnswers(t *testing.T) {
+	m := mustParse(t, []byte(whole))
+	for body, want := range map[string]string{"\x1b\x05\x00xyz": "encoded as br", "": "nothing"} {
+		p, _ := serve(t, m, kind, func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Content-Encoding", "br")
+			w.Header().Set("Content-Type", "application/json")
+			_, _ = io.WriteString(w, body)
+		})
+		_, _, err := p.Create(t.Context(), file, upload.Hint{})
+		if !errors.Is(err, upload.ErrReply) || !strings.Contains(err.Error(), want) {
+			t.Errorf("create: %v", err)
+		}
+		if err := p.Abort(t.Context(), created()); (err == nil) != (body == "") {
+			t.Errorf("abort, %q: %v", body, err)
+		}
+		if _, err := p.Complete(t.Context(), created(), nil, upload.Digests{}); err == nil {
+			t.Errorf("complete, %q: no error", body)
 		}
 	}
 }

@@ -9,11 +9,12 @@ import (
 	"bytes"
 	"encoding/xml"
 	"net/http"
-	"net/url"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/multiput/multiput/pkg/transport"
 )
 
 // Error is the error of a store.
@@ -65,7 +66,7 @@ func (x *Error) Expired(status int) bool {
 // otherwise: the bytes came too slowly or damaged, another request was in the
 // way, or the store met the error when its reply had begun as a success.
 var temporary = map[int][]string{
-	http.StatusOK:         {"InternalError", "ServiceUnavailable", "SlowDown"},
+	http.StatusOK:         {"InternalError", "ServiceUnavailable", "SlowDown", "OperationAborted", "ConditionalRequestConflict"},
 	http.StatusBadRequest: {"RequestTimeout", "BadDigest", "IncompleteBody"},
 	http.StatusConflict:   {"OperationAborted", "ConditionalRequestConflict"},
 }
@@ -92,7 +93,7 @@ var signed = [][2]string{{"X-Amz-Date", "X-Amz-Expires"}, {"X-Goog-Date", "X-Goo
 // URLExpiry is when a presigned URL expires by its own query; zero if it does
 // not say.
 func URLExpiry(raw string) time.Time {
-	u, err := url.Parse(raw)
+	u, err := transport.CheckURL(raw)
 	if err != nil {
 		return time.Time{}
 	}

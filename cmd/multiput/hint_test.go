@@ -1,0 +1,53 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/multiput/multiput/pkg/transport"
+	"github.com/multiput/multiput/pkg/upload"
+)
+
+// TestHintsNameWhatWouldHelp: a hint names the flags that the user gave, and no
+// others.
+func TestHintsNameWhatWouldHelp(t *testing.T) {
+	slow := fmt.Errorf("at 1 MB/s: %w", upload.ErrTooSlow)
+	redirect := func(to string, signed bool) error {
+		return errors.Join(upload.ErrReply, &transport.Error{Status: 307, Err: &transport.RedirectError{To: to, Signed: signed}})
+	}
+	large := errors.Join(upload.ErrRefused, &transport.Error{Status: 413, Message: "too large"})
+	for _, c := range []struct {
+		f    failure
+		says []string
+		not  []string
+	}{
+		{f: failure{err: slow, sized: true}, says: []string{"--part-size", "-j"}, not: []string{"--limit-rate"}},
+		{f: failure{err: slow, limited: true}, says: []string{"--limit-rate"}, not: []string{"--part-size", "-j"}},
+		{f: failure{err: slow}, says: []string{"faster connection"}, not: []string{"--limit-rate", "--part-size", "-j"}},
+		{f: failure{err: slow, sized: true, limited: true}, says: []string{"--limit-rate", "--part-size", "-j"}},
+		{f: failure{err: large}, says: []string{"--part-size"}},
+		{f: failure{err: large, report: upload.Report{Parts: 3, PartsStored: 1}}, says: []string{"--part-size", "--restart"}},
+		{f: failure{err: redirect("https://eu.example", true)}, says: []string{"sign", "https://eu.example"}, not: []string{"--base-url"}},
+		{f: failure{err: redirect("https://eu.example", false)}, says: []string{"--base-url", "https://eu.example"}},
+		{f: failure{err: redirect("", true)}, says: []string{"sign"}},
+		{f: failure{err: redirect("", false)}, says: []string{"--base-url"}},
+	} {
+		class := classOf(c.f.err)
+		hint := class.hint(c.f)
+		if class.code != exitFailed {
+			t.Errorf("%v: exit code %d", c.f.err, class.code)
+		}
+		for _, want := range c.says {
+			if !strings.Contains(hint, want) {
+				t.Errorf("%v: the hint does not name %s: %s", c.f.err, want, hint)
+			}
+		}
+		for _, no := range c.not {
+			if strings.Contains(hint, no) {
+				t.Errorf("%v: the hint names %s: %s", c.f.err, no, hint)
+			}
+		}
+	}
+}

@@ -1,0 +1,101 @@
+package e2e
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+
+	"github.com/multiput/multiput/pkg/sandbox"
+)
+
+// oddNames are names whose bytes must come out as they went in.
+var oddNames = []string{
+	"two  blanks.bin", " at the ends ", "Screenshot 9.41.07\u202fAM.png", "no\u00a0break\u3000wide\u2003em.bin",
+	"a\u2028line\u202egnp.exe", "ideographic\u3000", "e\u0301 and \u00e9", "zero\u200bwidth\ufeff", "quote\"s & <b>.bin", "-dash.bin",
+}
+
+// A result, a name and a path are for programs: byte for byte.
+func TestNamesComeOutAsTheyWentIn(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("Windows takes no such names")
+	}
+	r := rehearse(t, &sandbox.Server{API: "archetype"})
+	list := filepath.Join(r.dir, "list")
+	var names []string
+	for i, name := range oddNames {
+		dir := filepath.Join(r.dir, "files")
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, name), []byte{byte(i)}, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		names = append(names, filepath.Join(dir, name))
+	}
+	if err := os.WriteFile(list, []byte(strings.Join(names, "\n")), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	args := []string{"upload", "-q", "-p", "sandbox", "--files-from", list}
+	out, talk, code := r.said(t, args...)
+	results := strings.Split(strings.TrimSuffix(out, "\n"), "\n")
+	if code != 0 || len(results) != len(names) {
+		t.Fatalf("exit code %d, %q: %s", code, out, talk)
+	}
+	for i, path := range results {
+		// What stdout names is the object: with one byte more or less it is not there.
+		b, err := os.ReadFile(path)
+		if err != nil || len(b) != 1 || b[0] != byte(i) {
+			t.Errorf("%q: %q holds %v, %v", oddNames[i], path, b, err)
+		}
+	}
+	out, talk, code = r.said(t, append(args, "--json")...)
+	objects := strings.Split(strings.TrimSuffix(out, "\n"), "\n")
+	if code != 0 || len(objects) != len(names) {
+		t.Fatalf("exit code %d, %q: %s", code, out, talk)
+	}
+	for i, line := range objects {
+		var o struct{ File, Result string }
+		if err := json.Unmarshal([]byte(line), &o); err != nil || o.File != names[i] {
+			t.Errorf("%q: file is %q, %v", names[i], o.File, err)
+		}
+		if _, err := os.Stat(o.Result); err != nil {
+			t.Errorf("%q: %v", names[i], err)
+		}
+	}
+	out, talk, code = r.said(t, append(args, "--jq", ".file")...)
+	if want := strings.Join(names, "\n") + "\n"; code != 0 || out != want {
+		t.Errorf("--jq .file gives %q, want %q: %s", out, want, talk)
+	}
+}
+
+// A line of stderr begins in no name of a file.
+func TestNoNameMakesALine(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("Windows takes no such names")
+	}
+	r := newRehearsal(t, "archetype", 64<<10)
+	const forged = "multiput: all is well"
+	bad := filepath.Join(r.dir, "a\n"+forged+"\tb")
+	good := filepath.Join(r.dir, "b\n"+forged)
+	if err := os.Rename(r.file(t, 100_000), good); err != nil {
+		t.Fatal(err)
+	}
+	r.fault(t, "put@times=all:status=418,message=no")
+	for _, args := range [][]string{
+		{"upload", "-v", "-p", "archetype", bad}, {"upload", "-v", "-p", "archetype", good}, {"upload", "-p", "archetype", "--dry-run", bad},
+		{"upload", "-p", "archetype", "--files-from", bad}, {"upload", "-p", "archetype", "--files-from=" + bad}, {"upload", "-p", bad + ".yaml", good},
+		{"upload", "-p", "archetype", "--name", "x\n" + forged, good}, {"upload", "-p", "archetype", good, good}, {"upload", "-p", "archetype", "--cacert", bad, good},
+		{"upload", "-p", "archetype", "--api-key-file", bad, good}, {"upload", "-p", "archetype", "--config", bad, good}, {"upload", "-p", "archetype", "--journal", filepath.Join(bad, "j"), good},
+		{"upload", "-p", "archetype", "--part-size", "x\n" + forged, good}, {"show", "x\n" + forged}, {"x\n" + forged}, {"upload", "--x\n" + forged},
+	} {
+		_, talk, code := r.said(t, args...)
+		for line := range strings.Lines(talk) {
+			if strings.HasPrefix(line, forged) || code == 0 {
+				t.Errorf("%q: exit code %d: %q", args, code, talk)
+			}
+		}
+	}
+}

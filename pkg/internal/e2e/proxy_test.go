@@ -1,0 +1,215 @@
+package e2e
+
+import (
+	"bufio"
+	"encoding/pem"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/multiput/multiput/pkg/sandbox"
+)
+
+// outpost is a proxy of the test's own. It answers CONNECT with these statuses,
+// one after the other and the last for ever; after 200 it connects to the
+// target, whatever name it was asked for.
+type outpost struct {
+	address string // host and port
+
+	mu       sync.Mutex
+	statuses []int
+	asked    []string // the hosts, and the credentials if there were any
+}
+
+func newOutpost(t *testing.T, target string, handle func(o *outpost, c net.Conn, target string)) *outpost {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := &outpost{address: l.Addr().String()}
+	var all sync.WaitGroup
+	all.Go(func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			all.Go(func() {
+				defer c.Close()
+				handle(o, c, target)
+			})
+		}
+	})
+	t.Cleanup(func() {
+		_ = l.Close()
+		all.Wait()
+	})
+	return o
+}
+
+// says has the proxy answer so from now on, and forget what it was asked.
+func (o *outpost) says(statuses ...int) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.statuses, o.asked = statuses, nil
+}
+
+func (o *outpost) heard() []string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return slices.Clone(o.asked)
+}
+
+func (o *outpost) next(asked string) int {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.asked = append(o.asked, asked)
+	status := o.statuses[0]
+	if len(o.statuses) > 1 {
+		o.statuses = o.statuses[1:]
+	}
+	return status
+}
+
+func connectProxy(o *outpost, c net.Conn, target string) {
+	r := bufio.NewReader(c)
+	q, err := http.ReadRequest(r)
+	if err != nil {
+		return
+	}
+	status := o.next(strings.TrimSpace(q.Host + " " + q.Header.Get("Proxy-Authorization")))
+	if _, err := fmt.Fprintf(c, "HTTP/1.1 %d as the test says\r\n\r\n", status); err == nil && status == http.StatusOK {
+		tunnel(c, r, target)
+	}
+}
+
+// socksProxy speaks so much of SOCKS 5 that it can refuse: with a status below
+// 256 as the reply to CONNECT, else by the method of authentication.
+func socksProxy(o *outpost, c net.Conn, target string) {
+	r := bufio.NewReader(c)
+	methods := make([]byte, 2)
+	if _, err := io.ReadFull(r, methods); err != nil {
+		return
+	}
+	if _, err := r.Discard(int(methods[1])); err != nil {
+		return
+	}
+	status := o.next("socks")
+	if status > 255 {
+		_, _ = c.Write([]byte{5, 0xff})
+		return
+	}
+	_, _ = c.Write([]byte{5, 0})
+	head := make([]byte, 5)
+	if _, err := io.ReadFull(r, head); err != nil {
+		return
+	}
+	length := 4 - 1 // an IPv4 address, of which one byte was read
+	if head[3] == 3 {
+		length = int(head[4])
+	}
+	if _, err := r.Discard(length + 2); err != nil {
+		return
+	}
+	if _, err := c.Write([]byte{5, byte(status), 0, 1, 0, 0, 0, 0, 0, 0}); err == nil && status == 0 {
+		tunnel(c, r, target)
+	}
+}
+
+// tunnel copies both ways until one side ends.
+func tunnel(a net.Conn, fromA io.Reader, target string) {
+	b, err := (&net.Dialer{}).Dial("tcp", target)
+	if err != nil {
+		return
+	}
+	defer b.Close()
+	done := make(chan struct{}, 2)
+	for _, way := range []struct {
+		to   io.Writer
+		from io.Reader
+	}{{a, b}, {b, fromA}} {
+		go func() {
+			_, _ = io.Copy(way.to, way.from)
+			done <- struct{}{}
+		}()
+	}
+	<-done
+}
+
+// proxied is an API that is reached at https://api.example.com, through a proxy
+// alone.
+func proxied(t *testing.T) (r *rehearsal, target, base string) {
+	t.Helper()
+	r = rehearse(t, &sandbox.Server{API: "archetype", PartSize: 64 << 10})
+	api := &sandbox.Server{API: "archetype", Dir: filepath.Join(r.dir, "served"), Key: r.server.Key, PartSize: 64 << 10}
+	h, err := api.Handler()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := httptest.NewTLSServer(h)
+	t.Cleanup(s.Close)
+	ca := filepath.Join(r.dir, "ca.pem")
+	if err := os.WriteFile(ca, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.Certificate().Raw}), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r.env = append(slices.DeleteFunc(r.env, func(v string) bool { return strings.HasPrefix(v, "NO_PROXY=") }), "MULTIPUT_CACERT="+ca)
+	return r, s.Listener.Addr().String(), "https://api.example.com/v0.5"
+}
+
+// TestProxyRefuses: what a proxy refuses for good is said to be the proxy's, at
+// once; what passes is tried again.
+func TestProxyRefuses(t *testing.T) {
+	r, target, base := proxied(t)
+	http1 := newOutpost(t, target, connectProxy)
+	socks := newOutpost(t, target, socksProxy)
+	env := r.env
+	for _, c := range []struct {
+		variable string
+		statuses []int
+		code     int
+		asked    int // most
+		says     []string
+	}{
+		{"HTTPS_PROXY=http://" + http1.address, []int{407}, exitDenied, 3, []string{"the proxy http://" + http1.address + " answered CONNECT with 407 Proxy Authentication Required", "hint: ", "HTTPS_PROXY"}},
+		{"https_proxy=" + http1.address, []int{401}, exitDenied, 3, []string{"the proxy http://" + http1.address + " answered CONNECT with 401", "hint: "}},
+		{"ALL_PROXY=http://u:hunter22@" + http1.address, []int{403}, exitFailed, 3, []string{"the proxy http://" + http1.address + " answered CONNECT with 403 Forbidden", "NO_PROXY"}},
+		{"HTTPS_PROXY=http://" + http1.address, []int{405}, exitFailed, 3, []string{"answered CONNECT with 405"}},
+		{"all_proxy=http://" + http1.address, []int{502, 503, 504, 200}, 0, 1000, nil},
+		{"ALL_PROXY=socks5://" + socks.address, []int{256}, exitDenied, 3, []string{"the proxy socks5://" + socks.address + " refused"}},
+		{"ALL_PROXY=socks5h://" + socks.address, []int{2}, exitFailed, 3, []string{"the proxy socks5h://" + socks.address + " refused to connect", "ruleset"}},
+		{"ALL_PROXY=socks5h://" + socks.address, []int{4, 0}, 0, 1000, nil},
+	} {
+		http1.says(c.statuses...)
+		socks.says(c.statuses...)
+		r.env = append(slices.Clone(env), c.variable)
+		stdout, talk, code := r.said(t, "upload", "-p", "archetype", "--base-url", base, "--restart", r.file(t, 150_000))
+		asked := append(http1.heard(), socks.heard()...)
+		if code != c.code || len(asked) > c.asked || len(asked) == 0 || (stdout == "") != (code != 0) {
+			t.Errorf("%s, %v: exit code %d after %v: %s", c.variable, c.statuses, code, asked, talk)
+		}
+		for _, want := range c.says {
+			if !strings.Contains(talk, want) {
+				t.Errorf("%s, %v does not say %q: %s", c.variable, c.statuses, want, talk)
+			}
+		}
+		if strings.Contains(talk, "hunter22") {
+			t.Errorf("shows the password: %s", talk)
+		}
+		if code == 0 {
+			continue
+		}
+		out, _, code := r.said(t, "doctor", "-p", "archetype", "--base-url", base)
+		if code != c.code || !strings.Contains(out, c.says[0]) || strings.Contains(out, "hunter22") {
+			t.Errorf("%s, %v: doctor ends with %d: %s", c.variable, c.statuses, code, out)
+		}
+	}
+}

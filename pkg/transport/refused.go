@@ -1,0 +1,162 @@
+package transport
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"reflect"
+	"slices"
+	"strings"
+	"syscall"
+)
+
+// ProxyError is a proxy that did not connect to the server. Nothing was sent to
+// the server.
+type ProxyError struct {
+	Proxy  string // scheme, host and port
+	Status int    // what it answered to CONNECT; 0: it is a SOCKS proxy
+	Reason string // of a SOCKS proxy
+	Denied bool   // whether it wants other credentials, or any
+}
+
+func (e *ProxyError) Error() string {
+	if e.Status == 0 {
+		return fmt.Sprintf("the proxy %s refused to connect: %s", e.Proxy, e.Reason)
+	}
+	return strings.TrimSpace(fmt.Sprintf("the proxy %s answered CONNECT with %d %s", e.Proxy, e.Status, http.StatusText(e.Status)))
+}
+
+// Temporary reports whether the proxy may connect later: only its gateway
+// errors say so.
+func (e *ProxyError) Temporary() bool {
+	return slices.Contains([]int{http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout}, e.Status)
+}
+
+// connected turns a proxy's refusal of CONNECT into a ProxyError: net/http has
+// only its text, which reads as if the server had said it.
+func connected(_ context.Context, proxy *url.URL, _ *http.Request, reply *http.Response) error {
+	if reply.StatusCode == http.StatusOK {
+		return nil
+	}
+	denied := reply.StatusCode == http.StatusProxyAuthRequired || reply.StatusCode == http.StatusUnauthorized
+	return &ProxyError{Proxy: origin(proxy), Status: reply.StatusCode, Denied: denied}
+}
+
+func origin(u *url.URL) string { return (&url.URL{Scheme: u.Scheme, Host: u.Host}).String() }
+
+// RedirectError is an answer that sends the request elsewhere. It is never
+// followed: a key or a signature is for the server that it was meant for.
+type RedirectError struct {
+	To     string // scheme, host and port, or what the server named; empty: it did not say
+	Signed bool   // whether it answered a presigned URL
+}
+
+func (e *RedirectError) Error() string {
+	if e.To == "" {
+		return "a redirect is refused"
+	}
+	return "a redirect is refused; it leads to " + e.To
+}
+
+// Redirect says where a reply sends the request, by its Location. signed: the
+// request went to a presigned URL.
+func (r *Reply) Redirect(signed bool) *RedirectError {
+	e := &RedirectError{Signed: signed}
+	to := r.Header.Get("Location")
+	base, err := url.Parse(escapeInvalid(r.url))
+	if err != nil || to == "" {
+		return e
+	}
+	if u, err := base.Parse(escapeInvalid(to)); err == nil && u.Host != "" {
+		e.To = Clean(origin(u))
+	}
+	return e
+}
+
+// TLSError is a TLS connection that one of the sides refused: no common version
+// or cipher, a client certificate that is missing. Nothing that was sent was
+// read.
+type TLSError struct{ Err error }
+
+func (e *TLSError) Error() string { return "no TLS connection: " + e.Err.Error() }
+func (e *TLSError) Unwrap() error { return e.Err }
+
+// refused makes a ProxyError or a TLSError of an error that is one, and leaves
+// any other as it is.
+func (c *Client) refused(err error, w *watch, req *http.Request) error {
+	var (
+		verify *tls.CertificateVerificationError
+		header tls.RecordHeaderError
+		op     *net.OpError
+	)
+	handshake := w.handshake.Load()
+	switch {
+	case errors.As(err, &verify), errors.As(err, &header), errors.Is(err, http.ErrSchemeMismatch):
+		return err // known as they are
+	case errors.As(err, &op) && op.Op == "remote error" && !passing(op.Err):
+		return &TLSError{err}
+	case handshake != nil && errors.Is(err, *handshake) && !lostConnection(err):
+		return &TLSError{err}
+	case w.asked.Load() && !w.answered.Load() && lostConnection(err) && c.bare.Add(1) >= bareTries:
+		return &TLSError{fmt.Errorf("the server asks for a client certificate and hangs up (%w)", err)}
+	case errors.As(err, &op) && op.Op == "socks connect":
+		proxy, unset := http.ProxyFromEnvironment(req)
+		if denied, ok := socksRefusals[op.Err.Error()]; ok && unset == nil && proxy != nil {
+			return &ProxyError{Proxy: origin(proxy), Reason: Clean(op.Err.Error()), Denied: denied}
+		}
+	}
+	return err
+}
+
+// bareTries is how often a server may want a client certificate and hang up
+// before that is its answer. Its alert is often lost: it closes a connection on
+// which the request is already under way.
+const bareTries = 3
+
+// noCertificate is the client certificate that there is not. It notes that one
+// was asked for, which alone is no failure: it may be optional.
+func noCertificate(info *tls.CertificateRequestInfo) (*tls.Certificate, error) {
+	if w, ok := info.Context().Value(watchKey{}).(*watch); ok {
+		w.asked.Store(true)
+	}
+	return &tls.Certificate{}, nil
+}
+
+// passing reports whether a TLS alert is of a kind that another connection may
+// not meet: damage on the way, trouble at the server.
+func passing(alert error) bool {
+	const badRecordMAC, internalError, userCanceled = 20, 80, 90
+	v := reflect.ValueOf(alert) // crypto/tls has no name for its type
+	return v.Kind() == reflect.Uint8 && slices.Contains([]uint64{badRecordMAC, internalError, userCanceled}, v.Uint())
+}
+
+// lostConnection reports whether an error is of the network and not of TLS.
+func lostConnection(err error) bool {
+	var (
+		number syscall.Errno
+		late   net.Error
+		op     *net.OpError
+	)
+	switch {
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, net.ErrClosed), errors.As(err, &number):
+		return true
+	case errors.As(err, &late) && late.Timeout(), errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		return true
+	}
+	return errors.As(err, &op) && op.Op == "remote error" // passing
+}
+
+// socksRefusals are what net/http says when a SOCKS proxy refuses for good, and
+// whether it is for want of credentials. They have no types.
+var socksRefusals = map[string]bool{
+	"username/password authentication failed":         true,
+	"no acceptable authentication methods":            true,
+	"unknown error connection not allowed by ruleset": false,
+	"unknown error command not supported":             false,
+	"unknown error address type not supported":        false,
+}
