@@ -80,7 +80,7 @@ func (b *batch) file(ctx context.Context, file string, several bool, share uploa
 	send := u.Upload
 	if file == stdin {
 		send = func(ctx context.Context, f upload.File) (upload.Report, error) {
-			return b.app.stream(ctx, &u, f, b.opts, b.show.Warn)
+			return b.app.stream(ctx, b.cfg, &u, f, b.opts, b.show.Warn)
 		}
 	}
 	report, err := send(ctx, f)

@@ -2,8 +2,10 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -32,6 +34,7 @@ type entry struct {
 	Parts       int             `json:"parts"`
 	PartsStored int             `json:"parts_stored"`
 	BytesStored int64           `json:"bytes_stored"`
+	InFlight    int64           `json:"bytes_in_flight"`
 	Started     time.Time       `json:"started"`
 	Updated     time.Time       `json:"updated"`
 	Ends        *time.Time      `json:"ends"`
@@ -48,7 +51,7 @@ func newEntry(l journal.Listed) entry {
 	e := entry{
 		ID: l.ID, State: stateOf(l), Provider: r.Target.Provider, Base: transport.Redact(r.Target.Base),
 		Upload: r.Upload.ID, File: r.Path, Name: r.Target.Name, Size: r.Upload.File.Size,
-		Parts: len(r.Upload.Parts), PartsStored: l.PartsStored, BytesStored: l.BytesStored,
+		Parts: l.Parts, PartsStored: l.PartsStored, BytesStored: l.BytesStored, InFlight: l.InFlight,
 		Started: r.Started, Updated: r.Updated,
 	}
 	if r.Target.Base == "" {
@@ -57,7 +60,7 @@ func newEntry(l journal.Listed) entry {
 	if e.State == stateRunning {
 		e.Holder = l.Holder
 	}
-	if end := endOf(r); !end.IsZero() {
+	if end, _ := endOf(l); !end.IsZero() {
 		e.Ends = &end
 	}
 	return e
@@ -74,19 +77,18 @@ func stateOf(l journal.Listed) string {
 	}
 }
 
-// endOf is when an upload can no longer be gone on with, as far as that is
-// known: its own end, or that of its urls if there are no others.
-func endOf(r upload.Record) time.Time {
-	if r.State != upload.Sending {
-		return time.Time{}
+// endOf is when an upload can no longer be resumed, as far as that is known, and
+// what it is that ends then: the upload, or its presigned URLs if there are no
+// others.
+func endOf(l journal.Listed) (end time.Time, of string) {
+	if l.Record.State != upload.Sending {
+		return time.Time{}, ""
 	}
-	end := r.Upload.Expires
-	for _, g := range r.Presigned { // only those that cannot be renewed are kept
-		if !g.Expires.IsZero() && (end.IsZero() || g.Expires.Before(end)) {
-			end = g.Expires
-		}
+	end, of = l.Record.Upload.Expires, "the upload"
+	if urls := l.URLsExpire; !urls.IsZero() && (end.IsZero() || urls.Before(end)) {
+		end, of = urls, "the time of its presigned URLs"
 	}
-	return end
+	return end, of
 }
 
 // shortest is how many digits of an id are shown at least.
@@ -169,7 +171,7 @@ func completeIDs(which func(journal.Listed) bool) cobra.CompletionFunc {
 		if err != nil {
 			return nil, cobra.ShellCompDirectiveNoFileComp
 		}
-		all, err := journaled(c.Context(), cfg)
+		all, err := (&journal.Journal{Dir: cfg.Journal}).List(c.Context(), true)
 		if err != nil {
 			return nil, cobra.ShellCompDirectiveNoFileComp
 		}
@@ -184,9 +186,14 @@ func completeIDs(which func(journal.Listed) bool) cobra.CompletionFunc {
 	}
 }
 
-// journaled is everything that the journal has.
-func journaled(ctx context.Context, cfg config.Config) ([]journal.Listed, error) {
-	return (&journal.Journal{Path: cfg.Journal}).List(ctx)
+// journaled is what the journal has that is not finished; all: everything.
+func (a *app) journaled(ctx context.Context, cfg config.Config, all bool) ([]journal.Listed, error) {
+	j := &journal.Journal{Dir: cfg.Journal, Warn: func(text string) { a.warn(cfg, text) }}
+	known, err := j.List(ctx, all)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	return known, err
 }
 
 func anyState(journal.Listed) bool { return true }

@@ -162,7 +162,7 @@ var classes = []class{
 	{wraps(upload.ErrReply), exitFailed, "failed", baseHint},
 	{wraps(upload.ErrRefused, upload.ErrLimit, upload.ErrGone), exitFailed, "failed", refusedHint},
 	{wraps(syscall.EMFILE, syscall.ENFILE), exitJournal, "cantcreat", say("too many files are open: raise the limit (ulimit -n), or use less --concurrency")},
-	{wraps(upload.ErrJournal), exitJournal, "cantcreat", say("--journal PATH names another journal")},
+	{wraps(upload.ErrJournal), exitJournal, "cantcreat", say("--journal DIR names another directory for it")},
 	{inTrouble, exitAgain, "tempfail", say(again)},
 	{func(error) bool { return true }, exitFailed, "failed", baseHint},
 }

@@ -39,7 +39,7 @@ func TestJournalThatCannotBeUsed(t *testing.T) {
 			if _, code := r.multiput(t, []string{killEnv + "=receipt=3+"}, args...); code != -1 {
 				t.Fatalf("exit code %d, want to be killed", code)
 			}
-			path := filepath.Join(r.dir, "multiput", "journal.db")
+			path := filepath.Join(r.dir, "multiput", "journal")
 			b, err := os.ReadFile(path)
 			if err != nil {
 				t.Fatal(err)

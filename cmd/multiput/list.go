@@ -2,9 +2,13 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"os"
 	"strings"
+	"syscall"
 	"text/tabwriter"
 	"time"
 
@@ -38,19 +42,19 @@ yet. With --all also what is finished.`,
 				return err
 			}
 			a.json = cfg.JSON || cfg.JQ != ""
-			return a.list(c.Context(), cfg, all)
+			return readEnough(a.list(c.Context(), cfg, all, c.Flags().Changed("journal")))
 		},
 	}
 	c.Flags().BoolVarP(&all, "all", "a", false, "also those that are finished")
 	return c
 }
 
-func (a *app) list(ctx context.Context, cfg config.Config, all bool) error {
+func (a *app) list(ctx context.Context, cfg config.Config, all, named bool) error {
 	out, err := newOutput(a.stdout, a.shown, cfg.JSON, cfg.JQ)
 	if err != nil {
 		return err
 	}
-	known, err := journaled(ctx, cfg)
+	known, err := a.journaled(ctx, cfg, true)
 	if err != nil {
 		return err
 	}
@@ -75,10 +79,25 @@ func (a *app) list(ctx context.Context, cfg config.Config, all bool) error {
 		return unwritten(table(a.stdout, shown, known, time.Now()))
 	case len(known) > 0:
 		a.note(cfg, "Every upload is finished; --all lists them.")
+	case named && !exists(cfg.Journal):
+		a.note(cfg, "There is no journal: %s does not exist.", transport.Visible(cfg.Journal))
 	default:
 		a.note(cfg, "The journal is empty.")
 	}
 	return nil
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return !errors.Is(err, fs.ErrNotExist)
+}
+
+// readEnough is no error where the reader of a list has read enough, as head does.
+func readEnough(err error) error {
+	if errors.Is(err, syscall.EPIPE) {
+		return nil
+	}
+	return err
 }
 
 // table writes uploads for people. The file comes last, as it may be long.

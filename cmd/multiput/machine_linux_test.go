@@ -137,7 +137,7 @@ func TestUnreadableFile(t *testing.T) {
 	must(t, os.WriteFile(filepath.Join(dir, "multiput"), b, 0o755))
 	args[1] = filepath.Join(dir, "file")
 	must(t, os.WriteFile(args[1], []byte("x"), 0))
-	p := &running{Cmd: r.command(t, append(args, "--journal", filepath.Join(dir, "state", "journal.db"))...), done: make(chan error, 1)}
+	p := &running{Cmd: r.command(t, append(args, "--journal", filepath.Join(dir, "state", "journal"))...), done: make(chan error, 1)}
 	p.Path, p.Dir, p.Stdout, p.Stderr = filepath.Join(dir, "multiput"), dir, &p.out, &p.talk
 	p.Env = append(p.Env, "HOME="+dir, "XDG_STATE_HOME="+dir+"/state", "XDG_CONFIG_HOME="+dir+"/config")
 	p.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}

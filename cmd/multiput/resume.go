@@ -88,7 +88,7 @@ func (a *app) resume(ctx context.Context, cfg config.Config, o recordedOptions, 
 	if _, err := settings(o.set); err != nil {
 		return err
 	}
-	known, err := journaled(ctx, cfg)
+	known, err := a.journaled(ctx, cfg, len(ids) > 0)
 	if err != nil {
 		return err
 	}
@@ -105,7 +105,7 @@ func (a *app) resume(ctx context.Context, cfg config.Config, o recordedOptions, 
 	if len(ids) == 0 {
 		for _, l := range known {
 			// What came from a pipe is gone with the process that read it.
-			if unfinished(l) && !streamed(l.Record.Path) {
+			if unfinished(l) && !streamed(cfg, l.Record.Path) {
 				chosen = append(chosen, l)
 			}
 		}

@@ -20,7 +20,7 @@ type app struct {
 	screen         screen   // what stderr is
 	shown          bool     // whether stdout is a terminal
 	actions        *actions // nil: this is no job of GitHub's
-	journal        func(path string) upload.Journal
+	journal        func(dir string, warn func(string)) upload.Journal
 	remote         func(path string) string // the kind of network file system that a path is on
 
 	flush func() // writes out what was said on stderr; known while a display is there

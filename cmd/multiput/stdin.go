@@ -19,16 +19,12 @@ import (
 const spoolLimit = "16GiB"
 
 // stream uploads standard input. warn is told what that cannot do.
-func (a *app) stream(ctx context.Context, u *upload.Uploader, f upload.File, o uploadOptions, warn func(string)) (upload.Report, error) {
-	dir, err := config.StateDir()
-	if err != nil {
-		return upload.Report{Provider: u.Target.Provider}, err
-	}
+func (a *app) stream(ctx context.Context, cfg config.Config, u *upload.Uploader, f upload.File, o uploadOptions, warn func(string)) (upload.Report, error) {
 	size := o.size
 	if f, ok := a.stdin.(*os.File); ok && size < 0 {
 		size = rest(f)
 	}
-	s := upload.Spool{Dir: filepath.Join(dir, "spool"), Limit: o.spoolLimit}
+	s := upload.Spool{Dir: spoolDir(cfg), Limit: o.spoolLimit}
 	if size < 0 {
 		warn("standard input is read to its end first, up to " + humanize.IBytes(uint64(s.Limit)) + ", as its size is not known (--size says it)")
 	}
@@ -36,12 +32,15 @@ func (a *app) stream(ctx context.Context, u *upload.Uploader, f upload.File, o u
 	return u.UploadStream(ctx, a.stdin, size, s, f)
 }
 
+// spoolDir is where standard input waits on the disk: beside the journal.
+func spoolDir(cfg config.Config) string { return filepath.Join(filepath.Dir(cfg.Journal), "spool") }
+
 // streamed reports whether a recorded path is that of a stream's spool, which is
 // not there any more.
-func streamed(path string) bool {
-	dir, err := config.StateDir()
+func streamed(cfg config.Config, path string) bool {
+	dir, err := filepath.Abs(spoolDir(cfg))
 	_, gone := os.Lstat(path)
-	return err == nil && gone != nil && strings.HasPrefix(path, filepath.Join(dir, "spool")+string(os.PathSeparator))
+	return err == nil && gone != nil && strings.HasPrefix(path, dir+string(os.PathSeparator))
 }
 
 // rest is how much of a regular file is still to be read; -1 for anything else.

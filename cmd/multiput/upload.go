@@ -243,7 +243,7 @@ func (a *app) open(ctx context.Context, cfg config.Config, m *manifest.Manifest,
 	policy := transport.DefaultPolicy
 	policy.Retries = cfg.Retries
 	return &upload.Uploader{
-		Provider: p, Target: p.Target(upload.File{}), Journal: a.journal(cfg.Journal),
+		Provider: p, Target: p.Target(upload.File{}), Journal: a.journal(cfg.Journal, func(text string) { a.warn(cfg, text) }),
 		Concurrency: cfg.Concurrency, PartSize: cfg.PartSize, Retry: policy, Rate: cfg.LimitRate,
 		Checksum: checksums[cfg.Checksum],
 	}, stop, nil
@@ -325,7 +325,7 @@ func (a *app) explain(cfg config.Config, text string) {
 // warnOfNetwork tells of a journal whose promises are not this machine's to keep.
 func (a *app) warnOfNetwork(cfg config.Config) {
 	if kind := a.remote(cfg.Journal); kind != "" {
-		a.warn(cfg, fmt.Sprintf("the journal %s is on a network file system (%s): whether its locks and its writes hold is up to the server; --journal PATH names another place", cfg.Journal, kind))
+		a.warn(cfg, fmt.Sprintf("the journal %s is on a network file system (%s): whether its locks and its writes hold is up to the server; --journal DIR names another place", cfg.Journal, kind))
 	}
 }
 
