@@ -106,13 +106,15 @@ func (j *Journal) writeImage(f *os.File) error {
 	return err
 }
 
-// keepImage remembers what bbolt made of an empty file.
+// keepImage remembers what bbolt made of an empty file, and gives that its pages.
 func (j *Journal) keepImage(d *file) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if info, err := d.f.Stat(); j.image == nil && err == nil {
 		image := make([]byte, imagePages*os.Getpagesize())
-		if _, err := d.f.ReadAt(image[:min(info.Size(), int64(len(image)))], 0); err == nil {
+		size := min(info.Size(), int64(len(image)))
+		if _, err := d.f.ReadAt(image[:size], 0); err == nil {
+			_, _ = d.f.WriteAt(image[size:], size) // or it grows when it has to
 			j.image = image
 		}
 	}

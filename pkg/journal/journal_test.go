@@ -1,6 +1,7 @@
 package journal
 
 import (
+	"flag"
 	"os"
 	"path/filepath"
 	"testing"
@@ -8,6 +9,9 @@ import (
 	"github.com/multiput/multiput/pkg/internal/journaltest"
 	"github.com/multiput/multiput/pkg/upload"
 )
+
+// times makes the tests that are left to chance longer: go test -times 100.
+var times = flag.Int("times", 1, "how many times as long to go on with random damage and kills")
 
 var target = journaltest.Target
 

@@ -277,7 +277,13 @@ func load(tx *bbolt.Tx) (*upload.Record, error) {
 		r.Upload.Parts = append(r.Upload.Parts, upload.Part{Number: int(p[0]), Offset: p[1], Size: p[2]})
 	}
 	r.Upload.File = s.File
-	if urls := tx.Bucket([]byte(bucketURLs)); urls != nil {
+	over := ended(s.State) || s.State == upload.Corrupt
+	if ended(s.State) != (r.Outcome != nil) {
+		return nil, damagedf("it is %q, and its outcome is %v", s.State, r.Outcome)
+	}
+	if urls, err := within(tx, bucketURLs); err != nil && !over {
+		return nil, err
+	} else if err == nil {
 		err := urls.ForEach(func(k, v []byte) error {
 			var g upload.Presigned
 			err := decode(k, v, &g)
