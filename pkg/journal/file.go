@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"runtime/debug"
+	"syscall"
 	"time"
 
 	"go.etcd.io/bbolt"
@@ -154,9 +155,24 @@ func (d *file) do(write bool, fn func(tx *bbolt.Tx) error) error {
 		}
 		return tx.Commit()
 	})
-	var p *panicError
-	d.broken = errors.As(err, &p)
+	var (
+		p     *panicError
+		errno syscall.Errno
+	)
+	if d.broken = errors.As(err, &p); write && err != nil && !d.broken && !errors.As(err, &errno) {
+		err = errors.Join(err, d.room())
+	}
 	return asDamage(err)
+}
+
+// room says why a file cannot grow, if it cannot: bbolt tells that in words alone.
+func (d *file) room() error {
+	info, err := d.f.Stat()
+	if err == nil {
+		_, err = d.f.WriteAt(make([]byte, minPage), info.Size())
+		err = errors.Join(err, d.f.Truncate(info.Size()))
+	}
+	return err
 }
 
 // lock opens the db of an upload for writing, and so takes its lock, and reads its

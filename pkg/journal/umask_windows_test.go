@@ -1,3 +1,0 @@
-package journal
-
-func umask(int) int { return 0 }
