@@ -4,10 +4,9 @@ import (
 	"bytes"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
-
-	"go.etcd.io/bbolt"
 )
 
 // The file of an upload that cannot be read is moved aside, with one warning, and
@@ -19,12 +18,11 @@ func TestJournalFileThatCannotBeRead(t *testing.T) {
 		"cut off": func(path string) error { return os.Truncate(path, 9000) },
 		"a text":  func(path string) error { return os.WriteFile(path, []byte("my notes\n"), 0o600) },
 		"newer": func(path string) error {
-			db, err := bbolt.Open(path, 0o600, nil)
+			b, err := os.ReadFile(path)
 			if err != nil {
 				return err
 			}
-			defer db.Close()
-			return db.Update(func(tx *bbolt.Tx) error { return tx.Bucket([]byte("meta")).Put([]byte("version"), []byte("9")) })
+			return os.WriteFile(path, bytes.ReplaceAll(b, []byte("version1"), []byte("version9")), 0o600)
 		},
 	} {
 		t.Run(what, func(t *testing.T) {
@@ -83,15 +81,8 @@ func TestJournalIsAFile(t *testing.T) {
 	t.Parallel()
 	r := newRehearsal(t, "upscayl", 64<<10)
 	path := filepath.Join(r.dir, "journal.db")
-	db, err := bbolt.Open(path, 0o600, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := db.Close(); err != nil {
-		t.Fatal(err)
-	}
-	before, err := os.ReadFile(path)
-	if err != nil {
+	before := bytes.Repeat([]byte("multiput journal"), 1000)
+	if err := os.WriteFile(path, before, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	for _, args := range [][]string{{"upload", r.file(t, 100), "-p", "upscayl"}, {"list"}, {"show", "x"}, {"resume"}, {"abort", "x"}, {"prune"}, {"upload", "--dry-run", r.file(t, 100), "-p", "upscayl"}} {
@@ -102,5 +93,31 @@ func TestJournalIsAFile(t *testing.T) {
 	}
 	if now, err := os.ReadFile(path); err != nil || !bytes.Equal(now, before) {
 		t.Errorf("it was touched: %v", err)
+	}
+}
+
+// A state directory that others may read is closed to them.
+func TestOpenStateDirectory(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("Windows has no modes")
+	}
+	t.Parallel()
+	r := newRehearsal(t, "upscayl", 64<<10)
+	state := filepath.Join(r.dir, "multiput")
+	for _, dir := range []string{state, filepath.Join(state, "journal")} {
+		if err := os.Mkdir(dir, 0o777); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chmod(dir, 0o777); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, talk, code := r.said(t, "upload", r.file(t, 100), "-p", "upscayl"); code != 0 {
+		t.Fatalf("exit code %d: %s", code, talk)
+	}
+	for _, dir := range []string{state, filepath.Join(state, "journal")} {
+		if info, err := os.Stat(dir); err != nil || info.Mode().Perm() != 0o700 {
+			t.Errorf("%s: %v, %v", dir, info.Mode(), err)
+		}
 	}
 }

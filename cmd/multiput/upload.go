@@ -240,6 +240,7 @@ func (a *app) open(ctx context.Context, cfg config.Config, m *manifest.Manifest,
 		stop()
 		return nil, func() {}, err
 	}
+	closeState(cfg.Journal)
 	policy := transport.DefaultPolicy
 	policy.Retries = cfg.Retries
 	return &upload.Uploader{
@@ -247,6 +248,18 @@ func (a *app) open(ctx context.Context, cfg config.Config, m *manifest.Manifest,
 		Concurrency: cfg.Concurrency, PartSize: cfg.PartSize, Retry: policy, Rate: cfg.LimitRate,
 		Checksum: checksums[cfg.Checksum],
 	}, stop, nil
+}
+
+// closeState closes the state directory to others if it is there already, and the
+// journal is in it. Where that is not ours to do, it stays as it is.
+func closeState(journal string) {
+	dir, err := config.StateDir()
+	if err != nil || filepath.Dir(journal) != dir {
+		return
+	}
+	if info, err := os.Stat(dir); err == nil && info.IsDir() && info.Mode().Perm()&0o077 != 0 {
+		_ = os.Chmod(dir, 0o700) //nolint:gosec // a directory
+	}
 }
 
 // knownBases refuses an address for a provider that there is not: with a

@@ -18,7 +18,6 @@ import (
 // within a Commit the writes and syncs of bbolt.
 type recorder struct {
 	steps []Step
-	dbs   map[string]bool // hooked
 	kill  func(n int)     // told before each step
 }
 

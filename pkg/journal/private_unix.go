@@ -23,6 +23,6 @@ func closeToOthers(dir string, info fs.FileInfo, ours func(name string) bool) {
 	}
 	names, err := readNames(dir)
 	if err == nil && !slices.ContainsFunc(names, func(name string) bool { return !ours(name) }) {
-		_ = os.Chmod(dir, 0o700)
+		_ = os.Chmod(dir, 0o700) //nolint:gosec // a directory
 	}
 }
