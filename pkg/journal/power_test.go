@@ -18,7 +18,7 @@ import (
 // within a Commit the writes and syncs of bbolt.
 type recorder struct {
 	steps []Step
-	kill  func(n int)     // told before each step
+	kill  func(n int) // told before each step
 }
 
 func (r *recorder) step(s Step) {
