@@ -199,8 +199,9 @@ func (e *entry) Begin(ctx context.Context, r upload.Record) error {
 	err = e.commit(made.store)
 	db.NoSync, db.NoGrowSync = false, false
 	if err == nil && fresh {
+		err = e.d.pad()
 		e.j.trace(Step{Kind: Sync, Path: e.file()})
-		if err = failed("write", e.file(), guard(db.Sync)); err == nil {
+		if err = failed("write", e.file(), errors.Join(err, guard(db.Sync))); err == nil {
 			e.j.syncDir(e.j.dir)
 			e.d.fresh = false
 		}

@@ -150,6 +150,11 @@ func (d *file) do(write bool, fn func(tx *bbolt.Tx) error) error {
 		if err != nil {
 			return err
 		}
+		if !write { // a page that is cut off cannot be read
+			if info, err := d.f.Stat(); err != nil || info.Size() < tx.Size() {
+				return errors.Join(err, damagedf("it is cut off"), tx.Rollback())
+			}
+		}
 		if err := fn(tx); err != nil || !write {
 			return errors.Join(err, tx.Rollback())
 		}
@@ -163,6 +168,22 @@ func (d *file) do(write bool, fn func(tx *bbolt.Tx) error) error {
 		err = errors.Join(err, d.room())
 	}
 	return asDamage(err)
+}
+
+// pad gives a file that did not have to grow in order the length that bbolt counts
+// on.
+func (d *file) pad() error {
+	return guard(func() error {
+		tx, err := d.db.Begin(false)
+		if err != nil {
+			return err
+		}
+		info, err := d.f.Stat()
+		if size := tx.Size(); err == nil && info.Size() < size {
+			err = d.f.Truncate(size)
+		}
+		return errors.Join(err, tx.Rollback())
+	})
 }
 
 // room says why a file cannot grow, if it cannot: bbolt tells that in words alone.
