@@ -97,14 +97,27 @@ const shortest = 8
 func short(id string) string { return id[:min(shortest, len(id))] }
 
 // shortID is as much of an id as it takes to tell it from the others.
-func shortID(id string, all []journal.Listed) string {
-	n := shortest
-	for _, other := range all {
-		for other.ID != id && n < len(id) && strings.HasPrefix(other.ID, id[:n]) {
-			n++
-		}
+func shortID(id string, all []journal.Listed) string { return shortIDs(all)[id] }
+
+// shortIDs is shortID for each of many.
+func shortIDs(all []journal.Listed) map[string]string {
+	ids := make([]string, len(all))
+	for i, l := range all {
+		ids[i] = l.ID
 	}
-	return id[:min(n, len(id))]
+	slices.Sort(ids)
+	ids = slices.Compact(ids)
+	short := make(map[string]string, len(ids))
+	for i, id := range ids {
+		n := shortest
+		for _, at := range []int{i - 1, i + 1} { // whoever begins alike is beside it
+			for at >= 0 && at < len(ids) && n < len(id) && strings.HasPrefix(ids[at], id[:n]) {
+				n++
+			}
+		}
+		short[id] = id[:min(n, len(id))]
+	}
+	return short
 }
 
 // find gives the upload that is meant: by the beginning of its id, or by what
@@ -176,8 +189,9 @@ func completeIDs(which func(journal.Listed) bool) cobra.CompletionFunc {
 			return nil, cobra.ShellCompDirectiveNoFileComp
 		}
 		var ids []cobra.Completion
+		short := shortIDs(all)
 		for _, l := range all {
-			id := shortID(l.ID, all)
+			id := short[l.ID]
 			if which(l) && !slices.Contains(args, id) {
 				ids = append(ids, cobra.CompletionWithDesc(id, about(l)))
 			}

@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"slices"
 	"strings"
 	"syscall"
 	"text/tabwriter"
@@ -58,11 +59,9 @@ func (a *app) list(ctx context.Context, cfg config.Config, all, named bool) erro
 	if err != nil {
 		return err
 	}
-	shown := make([]journal.Listed, 0, len(known))
-	for _, l := range known {
-		if all || unfinished(l) {
-			shown = append(shown, l)
-		}
+	shown := known
+	if !all {
+		shown = slices.DeleteFunc(slices.Clone(known), func(l journal.Listed) bool { return !unfinished(l) })
 	}
 	if a.json {
 		entries := make([]entry, len(shown))
@@ -103,6 +102,7 @@ func readEnough(err error) error {
 // table writes uploads for people. The file comes last, as it may be long.
 func table(w io.Writer, shown, known []journal.Listed, now time.Time) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	short := shortIDs(known)
 	rows := []string{"ID\tSTATE\tPROVIDER\tSIZE\tSTORED\tAGE\tENDS\tFILE"}
 	for _, l := range shown {
 		e := newEntry(l)
@@ -118,7 +118,7 @@ func table(w io.Writer, shown, known []journal.Listed, now time.Time) error {
 				ends = rough(left) + " ago"
 			}
 		}
-		rows = append(rows, fmt.Sprintf("%s\t%s\t%s\t%s\t%d/%d %s\t%s\t%s\t%s", shortID(e.ID, known), state, transport.Visible(e.Provider),
+		rows = append(rows, fmt.Sprintf("%s\t%s\t%s\t%s\t%d/%d %s\t%s\t%s\t%s", short[e.ID], state, transport.Visible(e.Provider),
 			bytesText(e.Size), e.PartsStored, e.Parts, percent(e.BytesStored, e.Size), rough(now.Sub(e.Updated)), ends, transport.Visible(e.File)))
 	}
 	if _, err := fmt.Fprintln(t, strings.Join(rows, "\n")); err != nil {

@@ -1,7 +1,6 @@
 package journal
 
 import (
-	"bufio"
 	"bytes"
 	"encoding/json"
 	"errors"
@@ -187,7 +186,7 @@ func (j *Journal) trimHistory(before time.Time) (dropped int, _ error) {
 	// What is still being written stays for the copy below.
 	whole := b[:bytes.LastIndexByte(b, '\n')+1]
 	lines := parseHistory(whole)
-	kept := slices.DeleteFunc(slices.Clone(lines), func(l parsed) bool { return l.Delivered.Before(before) })
+	kept := slices.DeleteFunc(slices.Clone(lines), func(l *parsed) bool { return l.Delivered.Before(before) })
 	if n := len(kept) - keepLines; n > 0 {
 		kept = kept[n:]
 	}
@@ -233,40 +232,40 @@ type parsed struct {
 
 // parseHistory reads lines, and skips what is torn. Of several lines of one
 // upload the last counts.
-func parseHistory(b []byte) (lines []parsed) {
+func parseHistory(b []byte) (lines []*parsed) {
 	type key struct {
 		id, upload string
 		started    int64
 	}
-	at := make(map[key]int)
-	for found := range bytes.Lines(b) {
-		found = bytes.TrimSuffix(found, []byte("\n"))
-		l, ok := parseLine(found)
-		if !ok {
+	found := bytes.Split(b, []byte("\n"))
+	read := make([]*parsed, len(found))
+	inParallel(len(found), func(i int) {
+		if l, ok := parseLine(found[i]); ok {
+			read[i] = &parsed{l, found[i]}
+		}
+	})
+	at := make(map[key]int, len(found))
+	for _, l := range read {
+		if l == nil {
 			continue
 		}
 		k := key{l.ID, l.Upload, l.Started.UnixNano()}
 		if i, twice := at[k]; twice {
-			lines[i] = parsed{l, found}
-			continue
+			lines[i] = l
+		} else {
+			at[k] = len(lines)
+			lines = append(lines, l)
 		}
-		at[k] = len(lines)
-		lines = append(lines, parsed{l, found})
 	}
 	return lines
 }
 
 // listHistory gives what was delivered within keepFor.
 func (j *Journal) listHistory() ([]Listed, error) {
-	f, err := os.Open(j.history())
+	b, err := os.ReadFile(j.history())
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	} else if err != nil {
-		return nil, failed("read", j.history(), err)
-	}
-	defer func() { _ = f.Close() }()
-	b, err := io.ReadAll(bufio.NewReader(f))
-	if err != nil {
 		return nil, failed("read", j.history(), err)
 	}
 	lines := parseHistory(b)

@@ -9,9 +9,8 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"time"
-
-	"golang.org/x/sync/errgroup"
 
 	"github.com/multiput/multiput/pkg/upload"
 )
@@ -64,17 +63,12 @@ func (j *Journal) List(ctx context.Context, all bool) ([]Listed, error) {
 		}
 	}
 	found := make([]*Listed, len(ids))
-	workers := min(runtime.GOMAXPROCS(0), len(ids))
-	var g errgroup.Group
-	for w := range workers {
-		g.Go(func() error {
-			for i := w; i < len(ids) && ctx.Err() == nil; i += workers {
-				found[i] = j.look(ids[i])
-			}
-			return ctx.Err()
-		})
-	}
-	if err := g.Wait(); err != nil {
+	inParallel(len(ids), func(i int) {
+		if ctx.Err() == nil {
+			found[i] = j.look(ids[i])
+		}
+	})
+	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
 	var listed []Listed
@@ -90,6 +84,20 @@ func (j *Journal) List(ctx context.Context, all bool) ([]Listed, error) {
 	}
 	slices.SortStableFunc(listed, func(a, b Listed) int { return a.Record.Started.Compare(b.Record.Started) })
 	return listed, nil
+}
+
+// inParallel calls do for 0 to n-1, on all processors.
+func inParallel(n int, do func(i int)) {
+	workers := min(runtime.GOMAXPROCS(0), n)
+	var wg sync.WaitGroup
+	for w := range workers {
+		wg.Go(func() {
+			for i := w; i < n; i += workers {
+				do(i)
+			}
+		})
+	}
+	wg.Wait()
 }
 
 // look tells what there is to know of one upload; nil: nothing is recorded. Its
