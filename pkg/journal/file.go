@@ -155,7 +155,10 @@ func (d *file) do(write bool, fn func(tx *bbolt.Tx) error) error {
 				return errors.Join(err, damagedf("it is cut off"), tx.Rollback())
 			}
 		}
-		if err := fn(tx); err != nil || !write {
+		if err = fn(tx); err == nil && write && !d.db.NoSync {
+			err = d.grow(tx.Size())
+		}
+		if err != nil || !write {
 			return errors.Join(err, tx.Rollback())
 		}
 		return tx.Commit()
@@ -184,6 +187,16 @@ func (d *file) pad() error {
 		}
 		return errors.Join(err, tx.Rollback())
 	})
+}
+
+// grow makes a file longer before bbolt has to, which leaves a hole at its end:
+// each sync of a page in a hole takes the file system several times as long.
+func (d *file) grow(used int64) error {
+	info, err := d.f.Stat()
+	if err == nil && info.Size() < used+4*int64(os.Getpagesize()) {
+		_, err = d.f.WriteAt(make([]byte, min(info.Size(), 4<<20)), info.Size())
+	}
+	return err
 }
 
 // room says why a file cannot grow, if it cannot: bbolt tells that in words alone.
