@@ -155,11 +155,11 @@ func (d *file) do(write bool, fn func(tx *bbolt.Tx) error) error {
 				return errors.Join(err, damagedf("it is cut off"), tx.Rollback())
 			}
 		}
-		if err = fn(tx); err == nil && write && !d.db.NoSync {
-			err = d.grow(tx.Size())
-		}
-		if err != nil || !write {
+		if err := fn(tx); err != nil || !write {
 			return errors.Join(err, tx.Rollback())
+		}
+		if !d.db.NoSync {
+			d.grow(tx.Size())
 		}
 		return tx.Commit()
 	})
@@ -190,13 +190,16 @@ func (d *file) pad() error {
 }
 
 // grow makes a file longer before bbolt has to, which leaves a hole at its end:
-// each sync of a page in a hole takes the file system several times as long.
-func (d *file) grow(used int64) error {
+// each sync of a page in a hole takes the file system several times as long. Where
+// there is no room for that, there may still be for what bbolt writes.
+func (d *file) grow(used int64) {
 	info, err := d.f.Stat()
-	if err == nil && info.Size() < used+4*int64(os.Getpagesize()) {
-		_, err = d.f.WriteAt(make([]byte, min(info.Size(), 4<<20)), info.Size())
+	if err != nil || info.Size() >= used+4*int64(os.Getpagesize()) {
+		return
 	}
-	return err
+	if _, err := d.f.WriteAt(make([]byte, min(max(info.Size()/4, 1<<16), 1<<20)), info.Size()); err != nil {
+		_ = d.f.Truncate(info.Size())
+	}
 }
 
 // room says why a file cannot grow, if it cannot: bbolt tells that in words alone.
