@@ -76,7 +76,7 @@ func (a *app) abort(ctx context.Context, cfg config.Config, o abortOptions, ids 
 	if _, err := settings(o.set); err != nil {
 		return err
 	}
-	known, err := journaled(ctx, cfg)
+	known, err := a.journaled(ctx, cfg, len(ids) > 0)
 	if err != nil {
 		return err
 	}
@@ -166,7 +166,7 @@ func (o abortOptions) takes(r upload.Record, id string) error {
 // abortOne gives one upload up. Its entry is locked meanwhile, and stays if the
 // provider could not be told.
 func (a *app) abortOne(ctx context.Context, cfg config.Config, o abortOptions, out *output, l journal.Listed, id string, among bool) failure {
-	t, err := (&journal.Journal{Path: cfg.Journal}).Take(ctx, l.ID)
+	t, err := (&journal.Journal{Dir: cfg.Journal, Warn: func(text string) { a.warn(cfg, text) }}).Take(ctx, l.ID)
 	if err != nil {
 		return failure{err: err}
 	}
@@ -175,7 +175,11 @@ func (a *app) abortOne(ctx context.Context, cfg config.Config, o abortOptions, o
 	if err != nil {
 		return failure{err: err}
 	}
-	if r == nil { // somebody was faster
+	if r == nil { // another process was faster, or it was damaged
+		if l.Record.State == upload.Delivered && o.local {
+			a.note(cfg, "%s is finished: multiput prune forgets it.", id)
+			return failure{}
+		}
 		a.note(cfg, "%s is gone already.", id)
 		return failure{}
 	}

@@ -258,10 +258,10 @@ func (a *app) lookAtMachine(ctx context.Context, flags *pflag.FlagSet, cfg confi
 		} else if dir, err := config.StateDir(); err != nil {
 			return []finding{failing("state", failure{err: err})}
 		} else {
-			path = filepath.Join(dir, "journal.db")
+			path = filepath.Join(dir, "journal")
 		}
 	}
-	dir := existing(filepath.Dir(path))
+	dir := existing(path)
 	found := []finding{lookAtDir(dir, a.remote(path)), lookAtSpace(dir)}
 	found = append(found, lookAtJournal(ctx, path)...)
 	return append(found, lookAtFiles(cfg.Concurrency))
@@ -271,7 +271,7 @@ func (a *app) lookAtMachine(ctx context.Context, flags *pflag.FlagSet, cfg confi
 func existing(dir string) string {
 	dir, err := filepath.Abs(dir)
 	for err == nil {
-		if _, err := os.Stat(dir); err == nil || filepath.Dir(dir) == dir {
+		if info, err := os.Stat(dir); err == nil && info.IsDir() || filepath.Dir(dir) == dir {
 			break
 		}
 		dir = filepath.Dir(dir)
@@ -282,7 +282,7 @@ func existing(dir string) string {
 // lookAtDir makes and removes a file where the journal is or would be: whether
 // that can be done is not to be told from modes.
 func lookAtDir(dir, remote string) finding {
-	const elsewhere = "name a journal elsewhere with --journal"
+	const elsewhere = "name another directory with --journal"
 	f, err := os.CreateTemp(dir, ".multiput-doctor-*")
 	if err == nil {
 		err = errors.Join(f.Close(), os.Remove(f.Name()))
@@ -311,25 +311,29 @@ func lookAtSpace(dir string) finding {
 	case err != nil:
 		return wary("space", "", "what is free at %s is not known (%v)", dir, err)
 	case free < spent:
-		return bad("space", exitJournal, "free some, or name a journal elsewhere with --journal", "%s are free at %s", humanize.IBytes(free), dir)
+		return bad("space", exitJournal, "free some, or name another directory with --journal", "%s are free at %s", humanize.IBytes(free), dir)
 	case free < scarce:
-		return wary("space", "the journal of a large upload needs some; free some, or name a journal elsewhere with --journal", "%s are free at %s", humanize.IBytes(free), dir)
+		return wary("space", "the journal of a large upload needs some; free some, or name another directory with --journal", "%s are free at %s", humanize.IBytes(free), dir)
 	}
 	return good("space", "%s are free at %s", humanize.IBytes(free), dir)
 }
 
-// journalWait is how long a journal in use is waited for.
-const journalWait = 5 * time.Second
-
 func lookAtJournal(ctx context.Context, path string) []finding {
-	open, there, err := (&journal.Journal{Path: path, Wait: journalWait}).Examine(ctx)
+	open, wrong, err := (&journal.Journal{Dir: path}).Examine(ctx)
 	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return []finding{good("journal", "there is none yet at %s", path)}
 	case err != nil:
 		return []finding{failing("journal", failure{err: err})}
-	case !there:
-		return []finding{good("journal", "there is none yet at %s", path)}
 	}
-	return append([]finding{good("journal", "%s is in order", path)}, lookAtUploads(open, time.Now())...)
+	found := []finding{good("journal", "%s is in order", path)}
+	if len(wrong) > 0 {
+		found = nil
+	}
+	for _, err := range wrong {
+		found = append(found, wary("journal", "the next upload of that file moves it aside and begins anew; parts that are stored are still at the provider", "%v", err))
+	}
+	return append(found, lookAtUploads(open, time.Now())...)
 }
 
 // endsSoon is how long before its end an upload is told of.
@@ -339,10 +343,11 @@ const endsSoon = time.Hour
 const mostUploads = 20
 
 // lookAtUploads says which uploads need somebody, and by when.
-func lookAtUploads(open []upload.Record, now time.Time) (found []finding) {
+func lookAtUploads(open []journal.Listed, now time.Time) (found []finding) {
 	const again = "run the same command again"
 	unfinished := 0
-	for _, r := range open {
+	for _, l := range open {
+		r := l.Record
 		what := fmt.Sprintf("%s to %s", r.Path, r.Target.Provider)
 		switch r.State {
 		case upload.Done:
@@ -353,8 +358,8 @@ func lookAtUploads(open []upload.Record, now time.Time) (found []finding) {
 			continue
 		}
 		unfinished++
-		stored := fmt.Sprintf("%d of %d parts are stored", len(r.Receipts), len(r.Upload.Parts))
-		end, of := whatEnds(r)
+		stored := fmt.Sprintf("%d of %d parts are stored", l.PartsStored, l.Parts)
+		end, of := endOf(l)
 		switch left := end.Sub(now); {
 		case end.IsZero() || left > endsSoon:
 		case left <= 0:
@@ -370,21 +375,6 @@ func lookAtUploads(open []upload.Record, now time.Time) (found []finding) {
 		found = append(found, good("uploads", "%d unfinished, none in doubt, none that ends within %s", unfinished, endsSoon))
 	}
 	return found
-}
-
-// whatEnds is when an upload can no longer be gone on with, as far as is known, and
-// what it is that ends then.
-func whatEnds(r upload.Record) (end time.Time, of string) {
-	end, of = r.Upload.Expires, "the upload"
-	if r.Upload.Renewable {
-		return end, of
-	}
-	for _, g := range r.Presigned {
-		if _, stored := r.Receipts[g.Part]; !stored && !g.Expires.IsZero() && (end.IsZero() || g.Expires.Before(end)) {
-			end, of = g.Expires, "the time of the addresses of its parts"
-		}
-	}
-	return end, of
 }
 
 // filesFor is how many files and connections an upload of so many parts at once

@@ -20,6 +20,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/multiput/multiput/pkg/journal"
 	"github.com/multiput/multiput/pkg/upload"
 )
 
@@ -189,31 +190,29 @@ func TestDoctorDoesNotHang(t *testing.T) {
 // What would expire is told of before it does, and what is in doubt.
 func TestDoctorTellsWhatExpires(t *testing.T) {
 	now := time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)
-	parts := []upload.Part{{Number: 1, Size: 5}, {Number: 2, Size: 5}}
-	record := func(state upload.State, expires time.Duration) upload.Record {
-		r := upload.Record{Path: "/d/a.bin", State: state, Target: upload.Target{Provider: "openai"}, Upload: upload.Upload{ID: "u", Parts: parts, Renewable: true},
-			Receipts: map[int]upload.Receipt{1: {Part: 1}}}
+	record := func(state upload.State, expires time.Duration) journal.Listed {
+		l := journal.Listed{Parts: 2, PartsStored: 1}
+		l.Record = upload.Record{Path: "/d/a.bin", State: state, Target: upload.Target{Provider: "openai"}, Upload: upload.Upload{ID: "u"}}
 		if expires != 0 {
-			r.Upload.Expires = now.Add(expires)
+			l.Record.Upload.Expires = now.Add(expires)
 		}
-		return r
+		return l
 	}
 	urls := record(upload.Sending, 0)
-	urls.Upload.Renewable = false
-	urls.Presigned = []upload.Presigned{{Part: 1, Expires: now.Add(-time.Hour)}, {Part: 2, Expires: now.Add(15 * time.Minute)}}
+	urls.URLsExpire = now.Add(15 * time.Minute)
 	for _, c := range []struct {
-		record upload.Record
+		record journal.Listed
 		want   string
 	}{
 		{record(upload.Sending, 0), "ok 1 unfinished, none in doubt, none that ends within 1h0m0s"},
 		{record(upload.Sending, 2*time.Hour), "ok 1 unfinished, none in doubt, none that ends within 1h0m0s"},
 		{record(upload.Sending, 20*time.Minute), "warning /d/a.bin to openai: 1 of 2 parts are stored, and the upload ends in 20m0s: run the same command again before that"},
 		{record(upload.Sending, -3*time.Hour), "warning /d/a.bin to openai: 1 of 2 parts are stored, and the upload ended 3 hours ago: run the same command again: it begins a new upload if it has to"},
-		{urls, "warning /d/a.bin to openai: 1 of 2 parts are stored, and the time of the addresses of its parts ends in 15m0s: run the same command again before that"},
+		{urls, "warning /d/a.bin to openai: 1 of 2 parts are stored, and the time of its presigned URLs ends in 15m0s: run the same command again before that"},
 		{record(upload.Completing, 0), "warning /d/a.bin to openai: complete was sent and no clear answer came: run the same command again to ask the provider"},
 		{record(upload.Done, 0), "warning /d/a.bin to openai is uploaded, and its result was not printed: run the same command again to have its result printed"},
 	} {
-		found := lookAtUploads([]upload.Record{c.record}, now)
+		found := lookAtUploads([]journal.Listed{c.record}, now)
 		if len(found) != 1 {
 			t.Fatalf("%d findings: %v", len(found), found)
 		}
@@ -221,7 +220,7 @@ func TestDoctorTellsWhatExpires(t *testing.T) {
 			t.Errorf("%q, want %q", got, c.want)
 		}
 	}
-	var many []upload.Record
+	var many []journal.Listed
 	for range mostUploads + 5 {
 		many = append(many, record(upload.Completing, 0))
 	}

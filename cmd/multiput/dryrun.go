@@ -181,7 +181,7 @@ func planRows(d dryPlan, v upload.Preview) [][2]string {
 	if d.Parts == nil {
 		all = append(all, [2]string{"plan", "the provider makes it"})
 	} else {
-		all = append(all, [2]string{"plan", planText(v.Parts)})
+		all = append(all, [2]string{"plan", partsText(v.Parts)})
 	}
 	for i, r := range d.Requests {
 		head, path, times := "", r.Path, "as often as it takes"

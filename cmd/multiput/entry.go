@@ -2,8 +2,10 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -32,6 +34,7 @@ type entry struct {
 	Parts       int             `json:"parts"`
 	PartsStored int             `json:"parts_stored"`
 	BytesStored int64           `json:"bytes_stored"`
+	InFlight    int64           `json:"bytes_in_flight"`
 	Started     time.Time       `json:"started"`
 	Updated     time.Time       `json:"updated"`
 	Ends        *time.Time      `json:"ends"`
@@ -48,7 +51,7 @@ func newEntry(l journal.Listed) entry {
 	e := entry{
 		ID: l.ID, State: stateOf(l), Provider: r.Target.Provider, Base: transport.Redact(r.Target.Base),
 		Upload: r.Upload.ID, File: named(r.Path, r.Target.Name), Name: r.Target.Name, Size: r.Upload.File.Size,
-		Parts: len(r.Upload.Parts), PartsStored: l.PartsStored, BytesStored: l.BytesStored,
+		Parts: l.Parts, PartsStored: l.PartsStored, BytesStored: l.BytesStored, InFlight: l.InFlight,
 		Started: r.Started, Updated: r.Updated,
 	}
 	if r.Target.Base == "" {
@@ -57,7 +60,7 @@ func newEntry(l journal.Listed) entry {
 	if e.State == stateRunning {
 		e.Holder = l.Holder
 	}
-	if end := endOf(r); !end.IsZero() {
+	if end, _ := endOf(l); !end.IsZero() {
 		e.Ends = &end
 	}
 	return e
@@ -74,19 +77,18 @@ func stateOf(l journal.Listed) string {
 	}
 }
 
-// endOf is when an upload can no longer be gone on with, as far as that is
-// known: its own end, or that of its urls if there are no others.
-func endOf(r upload.Record) time.Time {
-	if r.State != upload.Sending {
-		return time.Time{}
+// endOf is when an upload can no longer be resumed, as far as that is known, and
+// what it is that ends then: the upload, or its presigned URLs if there are no
+// others.
+func endOf(l journal.Listed) (end time.Time, of string) {
+	if l.Record.State != upload.Sending {
+		return time.Time{}, ""
 	}
-	end := r.Upload.Expires
-	for _, g := range r.Presigned { // only those that cannot be renewed are kept
-		if !g.Expires.IsZero() && (end.IsZero() || g.Expires.Before(end)) {
-			end = g.Expires
-		}
+	end, of = l.Record.Upload.Expires, "the upload"
+	if urls := l.URLsExpire; !urls.IsZero() && (end.IsZero() || urls.Before(end)) {
+		end, of = urls, "the time of its presigned URLs"
 	}
-	return end
+	return end, of
 }
 
 // shortest is how many digits of an id are shown at least.
@@ -95,14 +97,27 @@ const shortest = 8
 func short(id string) string { return id[:min(shortest, len(id))] }
 
 // shortID is as much of an id as it takes to tell it from the others.
-func shortID(id string, all []journal.Listed) string {
-	n := shortest
-	for _, other := range all {
-		for other.ID != id && n < len(id) && strings.HasPrefix(other.ID, id[:n]) {
-			n++
-		}
+func shortID(id string, all []journal.Listed) string { return shortIDs(all)[id] }
+
+// shortIDs is shortID for each of many.
+func shortIDs(all []journal.Listed) map[string]string {
+	ids := make([]string, len(all))
+	for i, l := range all {
+		ids[i] = l.ID
 	}
-	return id[:min(n, len(id))]
+	slices.Sort(ids)
+	ids = slices.Compact(ids)
+	short := make(map[string]string, len(ids))
+	for i, id := range ids {
+		n := shortest
+		for _, at := range []int{i - 1, i + 1} { // whoever begins alike is beside it
+			for at >= 0 && at < len(ids) && n < len(id) && strings.HasPrefix(ids[at], id[:n]) {
+				n++
+			}
+		}
+		short[id] = id[:min(n, len(id))]
+	}
+	return short
 }
 
 // find gives the upload that is meant: by the beginning of its id, or by what
@@ -169,13 +184,14 @@ func completeIDs(which func(journal.Listed) bool) cobra.CompletionFunc {
 		if err != nil {
 			return nil, cobra.ShellCompDirectiveNoFileComp
 		}
-		all, err := journaled(c.Context(), cfg)
+		all, err := (&journal.Journal{Dir: cfg.Journal}).List(c.Context(), true)
 		if err != nil {
 			return nil, cobra.ShellCompDirectiveNoFileComp
 		}
 		var ids []cobra.Completion
+		short := shortIDs(all)
 		for _, l := range all {
-			id := shortID(l.ID, all)
+			id := short[l.ID]
 			if which(l) && !slices.Contains(args, id) {
 				ids = append(ids, cobra.CompletionWithDesc(id, about(l)))
 			}
@@ -184,9 +200,14 @@ func completeIDs(which func(journal.Listed) bool) cobra.CompletionFunc {
 	}
 }
 
-// journaled is everything that the journal has.
-func journaled(ctx context.Context, cfg config.Config) ([]journal.Listed, error) {
-	return (&journal.Journal{Path: cfg.Journal}).List(ctx)
+// journaled is what the journal has that is not finished; all: everything.
+func (a *app) journaled(ctx context.Context, cfg config.Config, all bool) ([]journal.Listed, error) {
+	j := &journal.Journal{Dir: cfg.Journal, Warn: func(text string) { a.warn(cfg, text) }}
+	known, err := j.List(ctx, all)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	return known, err
 }
 
 func anyState(journal.Listed) bool { return true }

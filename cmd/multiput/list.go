@@ -2,9 +2,14 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"os"
+	"slices"
 	"strings"
+	"syscall"
 	"text/tabwriter"
 	"time"
 
@@ -38,27 +43,25 @@ printed yet. With --all, list finished uploads too.`,
 				return err
 			}
 			a.json = cfg.JSON || cfg.JQ != ""
-			return a.list(c.Context(), cfg, all)
+			return readEnough(a.list(c.Context(), cfg, all, c.Flags().Changed("journal")))
 		},
 	}
 	c.Flags().BoolVarP(&all, "all", "a", false, "list finished uploads too")
 	return c
 }
 
-func (a *app) list(ctx context.Context, cfg config.Config, all bool) error {
+func (a *app) list(ctx context.Context, cfg config.Config, all, named bool) error {
 	out, err := newOutput(a.stdout, a.shown, cfg.JSON, cfg.JQ)
 	if err != nil {
 		return err
 	}
-	known, err := journaled(ctx, cfg)
+	known, err := a.journaled(ctx, cfg, true)
 	if err != nil {
 		return err
 	}
-	shown := make([]journal.Listed, 0, len(known))
-	for _, l := range known {
-		if all || unfinished(l) {
-			shown = append(shown, l)
-		}
+	shown := known
+	if !all {
+		shown = slices.DeleteFunc(slices.Clone(known), func(l journal.Listed) bool { return !unfinished(l) })
 	}
 	if a.json {
 		entries := make([]entry, len(shown))
@@ -75,15 +78,31 @@ func (a *app) list(ctx context.Context, cfg config.Config, all bool) error {
 		return unwritten(table(a.stdout, shown, known, time.Now()))
 	case len(known) > 0:
 		a.note(cfg, "Every upload is finished; --all lists them.")
+	case named && !exists(cfg.Journal):
+		a.note(cfg, "There is no journal: %s does not exist.", transport.Visible(cfg.Journal))
 	default:
 		a.note(cfg, "The journal is empty.")
 	}
 	return nil
 }
 
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return !errors.Is(err, fs.ErrNotExist)
+}
+
+// readEnough is no error where the reader of a list has read enough, as head does.
+func readEnough(err error) error {
+	if errors.Is(err, syscall.EPIPE) {
+		return nil
+	}
+	return err
+}
+
 // table writes uploads for people. The file comes last, as it may be long.
 func table(w io.Writer, shown, known []journal.Listed, now time.Time) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	short := shortIDs(known)
 	rows := []string{"ID\tSTATE\tPROVIDER\tSIZE\tSTORED\tAGE\tENDS\tFILE"}
 	for _, l := range shown {
 		e := newEntry(l)
@@ -99,7 +118,7 @@ func table(w io.Writer, shown, known []journal.Listed, now time.Time) error {
 				ends = rough(left) + " ago"
 			}
 		}
-		rows = append(rows, fmt.Sprintf("%s\t%s\t%s\t%s\t%d/%d %s\t%s\t%s\t%s", shortID(e.ID, known), state, transport.Visible(e.Provider),
+		rows = append(rows, fmt.Sprintf("%s\t%s\t%s\t%s\t%d/%d %s\t%s\t%s\t%s", short[e.ID], state, transport.Visible(e.Provider),
 			bytesText(e.Size), e.PartsStored, e.Parts, percent(e.BytesStored, e.Size), rough(now.Sub(e.Updated)), ends, transport.Visible(e.File)))
 	}
 	if _, err := fmt.Fprintln(t, strings.Join(rows, "\n")); err != nil {

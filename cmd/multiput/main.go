@@ -39,4 +39,6 @@ func newApp() app {
 	}
 }
 
-func openJournal(path string) upload.Journal { return &journal.Journal{Path: path} }
+func openJournal(dir string, warn func(string)) upload.Journal {
+	return &journal.Journal{Dir: dir, Warn: warn}
+}

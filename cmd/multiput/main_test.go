@@ -15,11 +15,13 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 	"github.com/zalando/go-keyring"
 
+	"github.com/multiput/multiput/pkg/journal"
 	"github.com/multiput/multiput/pkg/upload"
 )
 
 // killEnv names the journal write at which the program under test is killed:
 // "receipt=2" is the second receipt, "write=7" the seventh write of any kind,
+// "step=9" the ninth step on the disk, head and history included,
 // a + behind it means after the write is durable instead of before it.
 const killEnv = "SCRIPT_KILL_AT"
 
@@ -48,7 +50,10 @@ func multiputUnderTest() {
 		keyring.MockInit()
 	}
 	if at := os.Getenv(killEnv); at != "" {
-		a.journal = func(path string) upload.Journal { return &deadlyJournal{openJournal(path), newDeath(at)} }
+		a.journal = func(dir string, warn func(string)) upload.Journal {
+			d := newDeath(at)
+			return &deadlyJournal{&journal.Journal{Dir: dir, Warn: warn, Trace: d.step}, d}
+		}
 	}
 	if path := os.Getenv(saidEnv); path != "" {
 		said, err := os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
@@ -94,6 +99,13 @@ func (d *death) around(kind string, write func() error) error {
 		die()
 	}
 	return err
+}
+
+// step dies before a step on the disk, if it is the one.
+func (d *death) step(journal.Step) {
+	if d.kind == "step" && d.left.Add(-1) == 0 {
+		die()
+	}
 }
 
 // note tells the test, in the file that receiptsEnv names, that a receipt is

@@ -47,7 +47,7 @@ func (a *app) prune(ctx context.Context, cfg config.Config, older string) error 
 	if err != nil {
 		return err
 	}
-	n, err := (&journal.Journal{Path: cfg.Journal}).Prune(ctx, time.Now().Add(-age))
+	n, err := (&journal.Journal{Dir: cfg.Journal}).Prune(ctx, time.Now().Add(-age))
 	if err != nil {
 		return err
 	}

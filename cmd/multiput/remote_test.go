@@ -47,7 +47,7 @@ func TestJournalOnANetwork(t *testing.T) {
 		}
 		told := 0
 		for line := range strings.Lines(talk.String()) {
-			if strings.Contains(line, "network file system (nfs)") && strings.Contains(line, "--journal PATH") {
+			if strings.Contains(line, "network file system (nfs)") && strings.Contains(line, "--journal DIR") {
 				told++
 				if c.want == "" || !strings.HasPrefix(line, c.want) {
 					t.Errorf("%q: %q", c.args, line)

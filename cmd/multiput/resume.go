@@ -84,7 +84,7 @@ func (a *app) resume(ctx context.Context, cfg config.Config, o recordedOptions, 
 	if _, err := settings(o.set); err != nil {
 		return err
 	}
-	known, err := journaled(ctx, cfg)
+	known, err := a.journaled(ctx, cfg, len(ids) > 0)
 	if err != nil {
 		return err
 	}

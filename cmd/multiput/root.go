@@ -22,7 +22,7 @@ type app struct {
 	shown          bool     // whether stdout is a terminal
 	closedIn       bool     // whether stdin was closed
 	actions        *actions // nil: this is no job of GitHub's
-	journal        func(path string) upload.Journal
+	journal        func(dir string, warn func(string)) upload.Journal
 	remote         func(path string) string // the kind of network file system that a path is on
 
 	flush func() // writes out what was said on stderr; known while a display is there

@@ -38,7 +38,7 @@ ID is an id that list shows, the beginning of one, or the provider's upload id.`
 				return err
 			}
 			a.json = cfg.JSON || cfg.JQ != ""
-			return a.show(c.Context(), cfg, args[0])
+			return readEnough(a.show(c.Context(), cfg, args[0]))
 		},
 	}
 }
@@ -62,13 +62,18 @@ func (a *app) show(ctx context.Context, cfg config.Config, id string) error {
 	if err != nil {
 		return err
 	}
-	known, err := journaled(ctx, cfg)
+	known, err := a.journaled(ctx, cfg, true)
 	if err != nil {
 		return err
 	}
 	l, err := find(known, id)
 	if err != nil {
 		return err
+	}
+	// What a process has now, and what is delivered, is as the list has it.
+	j := &journal.Journal{Dir: cfg.Journal}
+	if r, err := j.Record(ctx, l.ID); err == nil && r != nil && l.Record.State != upload.Delivered {
+		l.Record = *r
 	}
 	e := whole(l, shortID(l.ID, known))
 	if a.json {
@@ -81,13 +86,10 @@ func whole(l journal.Listed, id string) wholeEntry {
 	r := l.Record
 	e := wholeEntry{
 		Schema: 1, entry: newEntry(l), Type: r.Upload.File.Type, Options: r.Target.Options,
-		Next: next(l), Reply: json.RawMessage("null"),
+		PartSize: l.PartSize, Next: next(l), Reply: json.RawMessage("null"),
 	}
 	if len(e.Options) == 0 {
 		e.Options = json.RawMessage("{}")
-	}
-	for _, p := range r.Upload.Parts {
-		e.PartSize = max(e.PartSize, p.Size)
 	}
 	if e.State == stateInDoubt {
 		e.Advice = new(advice(l, id))
@@ -131,7 +133,7 @@ func rows(l journal.Listed, e wholeEntry, now time.Time) [][2]string {
 	}
 	all = append(all,
 		[2]string{"upload", visible(e.Upload)},
-		[2]string{"plan", planText(l.Record.Upload.Parts)},
+		[2]string{"plan", planText(l.Parts, l.PartSize, l.LastPart)},
 		[2]string{"stored", fmt.Sprintf("%d of %s, %s (%s)", e.PartsStored, count(e.Parts, "part"), bytesText(e.BytesStored), percent(e.BytesStored, e.Size))},
 		[2]string{"begun", when(e.Started)},
 		[2]string{"changed", when(e.Updated)},
@@ -166,15 +168,21 @@ func optionsText(options json.RawMessage) string {
 	return strings.Join(set, " ")
 }
 
-func planText(parts []upload.Part) string {
+func partsText(parts []upload.Part) string {
 	if len(parts) == 0 {
+		return planText(0, 0, 0)
+	}
+	return planText(len(parts), parts[0].Size, parts[len(parts)-1].Size)
+}
+
+func planText(parts int, size, last int64) string {
+	switch {
+	case parts == 0:
 		return "no parts"
+	case size != last:
+		return fmt.Sprintf("%s of %d bytes, the last of %d", count(parts, "part"), size, last)
 	}
-	s := count(len(parts), "part")
-	if len(parts) > 1 && parts[0].Size != parts[len(parts)-1].Size {
-		return fmt.Sprintf("%s of %d bytes, the last of %d", s, parts[0].Size, parts[len(parts)-1].Size)
-	}
-	return fmt.Sprintf("%s of %d bytes", s, parts[0].Size)
+	return fmt.Sprintf("%s of %d bytes", count(parts, "part"), size)
 }
 
 // next says what the same command would do.
@@ -190,7 +198,7 @@ func next(l journal.Listed) string {
 		return "the file is missing or cannot be read: nothing, until it is back"
 	}
 	step, compare := upload.Next(&l.Record, f)
-	return nextText(step, compare, len(l.Record.Upload.Parts)-l.PartsStored, l.Record)
+	return nextText(step, compare, l.Parts-l.PartsStored, l.Record)
 }
 
 // nextText says what a first step is.

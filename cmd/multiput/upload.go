@@ -265,8 +265,9 @@ func (a *app) open(ctx context.Context, cfg config.Config, m *provider.Definitio
 		stop()
 		return nil, func() {}, err
 	}
+	closeState(cfg.Journal)
 	return &upload.Uploader{
-		Provider: p, Target: p.Target(), Journal: a.journal(cfg.Journal),
+		Provider: p, Target: p.Target(), Journal: a.journal(cfg.Journal, func(text string) { a.warn(cfg, text) }),
 		Concurrency: cfg.Concurrency, PartSize: cfg.PartSize, Retry: policyOf(cfg), Rate: cfg.LimitRate,
 		Checksum: checksums[cfg.Checksum],
 	}, stop, nil
@@ -287,6 +288,18 @@ func policyOf(cfg config.Config) transport.Policy {
 		p.Retries = -1
 	}
 	return p
+}
+
+// closeState closes the state directory to others if it is there already, and the
+// journal is in it. Where that is not ours to do, it stays as it is.
+func closeState(journal string) {
+	dir, err := config.StateDir()
+	if err != nil || filepath.Dir(journal) != dir {
+		return
+	}
+	if info, err := os.Stat(dir); err == nil && info.IsDir() && info.Mode().Perm()&0o077 != 0 {
+		_ = os.Chmod(dir, 0o700) //nolint:gosec // a directory
+	}
 }
 
 var checksums = map[string]upload.Checksum{"auto": upload.ChecksumAuto, "require": upload.ChecksumRequire, "off": upload.ChecksumOff}
@@ -353,7 +366,7 @@ func (a *app) explain(cfg config.Config, text string) {
 // warnOfNetwork tells of a journal whose promises are not this machine's to keep.
 func (a *app) warnOfNetwork(cfg config.Config) {
 	if kind := a.remote(cfg.Journal); kind != "" {
-		a.warn(cfg, fmt.Sprintf("the journal %s is on a network file system (%s): whether its locks and its writes hold is up to the server; --journal PATH names another place", cfg.Journal, kind))
+		a.warn(cfg, fmt.Sprintf("the journal %s is on a network file system (%s): whether its locks and its writes hold is up to the server; --journal DIR names another place", cfg.Journal, kind))
 	}
 }
 

@@ -40,7 +40,7 @@ type Config struct {
 	JQ            string
 	Quiet         bool
 	Verbose       int    // 0, Decisions or Requests
-	Journal       string // path
+	Journal       string // directory
 	CACert        string // path; empty: the system's
 	APIKeyFile    string
 	APIKeyCommand string
@@ -116,7 +116,7 @@ func Flags(f *pflag.FlagSet) {
 
 // GlobalFlags adds the flags of every command that are habits, and --config.
 func GlobalFlags(f *pflag.FlagSet) {
-	f.String("journal", "", "`DIR` of the journal (default: in the user's state directory)")
+	f.String("journal", "", "`DIR` of the journal, which remembers unfinished uploads (default: in the user's state directory)")
 	f.String("config", "", "`PATH` of the config file (default: in the user's config directory)")
 	f.String("profile", "", "use the profile `NAME` of the config file")
 	f.Bool("json", false, "print results and errors as JSON")
@@ -270,7 +270,7 @@ func (l *layers) decode(c *Config) error {
 		if err != nil {
 			return err
 		}
-		c.Journal = filepath.Join(dir, "journal.db")
+		c.Journal = filepath.Join(dir, "journal")
 	}
 	c.settings = l.show(c)
 	return nil

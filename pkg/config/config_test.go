@@ -56,7 +56,7 @@ func TestDefaults(t *testing.T) {
 	if c.Retries != config.AutoRetries || c.RetryFor != 15*time.Minute || c.StallTimeout != time.Minute || c.Checksum != "auto" || c.Concurrency != 0 || c.Provider != "" {
 		t.Errorf("%+v", c)
 	}
-	if !filepath.IsAbs(c.Journal) || filepath.Base(c.Journal) != "journal.db" {
+	if !filepath.IsAbs(c.Journal) || filepath.Base(c.Journal) != "journal" {
 		t.Errorf("journal %s", c.Journal)
 	}
 }

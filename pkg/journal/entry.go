@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync/atomic"
+	"sync"
 	"time"
 
 	"go.etcd.io/bbolt"
@@ -15,42 +15,172 @@ import (
 // entry is an upload whose lock this process holds.
 type entry struct {
 	j      *Journal
+	id     string
 	target upload.Target
 	path   string // absolute
-	to     string // targetKey of target
-	key    string // uploadKey of both
-	held   *hold
-	closed atomic.Bool
+
+	mu     sync.Mutex // guards what follows
+	d      *file      // nil: closed, or delivered
+	closed bool
+	rec    *upload.Record     // without receipts and presigned URLs; nil: nothing is recorded
+	loaded *upload.Record     // as found at opening, until something changes it
+	sizes  map[int]int64      // of the parts that are not stored, by number
+	urls   []upload.Presigned // those that are kept: when they expire
+	holder *Holder
+	head   head
+	headAt time.Time   // when the head was written
+	later  *time.Timer // writes the head; nil: nothing is to be written
 }
 
 var _ upload.Entry = (*entry)(nil)
 
-var errClosed = errors.New("the journal entry is closed")
+// headEvery is how often a head is written while parts are sent.
+const headEvery = time.Second
+
+// open takes the lock.
+func (e *entry) open(create bool) error {
+	d, r, err := e.j.lock(e.id, create)
+	if err != nil {
+		return err
+	}
+	e.d, e.holder = d, self()
+	if r != nil {
+		if e.target.Provider == "" { // it was taken by its ID
+			e.target, e.path = r.Target, r.Path
+		}
+		r.Target, r.Path = e.target, e.path
+	}
+	e.remember(r)
+	e.loaded = r
+	e.tell()
+	return nil
+}
+
+// remember keeps what heads and the history need of a record.
+func (e *entry) remember(r *upload.Record) {
+	e.loaded = nil
+	if r == nil {
+		e.rec, e.sizes, e.urls = nil, nil, nil
+		e.head = head{ID: e.id, Provider: e.target.Provider, Base: e.target.Base, Path: text(e.path), Name: text(e.target.Name)}
+		return
+	}
+	e.head = headOf(e.id, r)
+	e.sizes = make(map[int]int64)
+	for _, p := range r.Upload.Parts {
+		if _, ok := r.Receipts[p.Number]; !ok {
+			e.sizes[p.Number] = p.Size
+		}
+	}
+	e.urls = nil
+	if !r.Upload.Renewable {
+		for _, g := range r.Presigned {
+			e.urls = append(e.urls, upload.Presigned{Part: g.Part, Expires: g.Expires})
+		}
+	}
+	rec := *r
+	rec.Receipts, rec.Presigned = nil, nil
+	e.rec = &rec
+}
+
+// tell writes the head now.
+func (e *entry) tell() {
+	if e.later != nil {
+		e.later.Stop()
+		e.later = nil
+	}
+	e.head.Holder, e.headAt = e.holder, time.Now()
+	e.head.URLsExpire = firstExpiry(e.urls, func(part int) bool { _, needed := e.sizes[part]; return needed })
+	e.j.writeHead(e.head)
+}
+
+// tellSoon writes the head, unless it was written a moment ago: then in a
+// moment.
+func (e *entry) tellSoon() {
+	if e.later != nil {
+		return
+	}
+	if wait := headEvery - time.Since(e.headAt); wait > 0 {
+		e.later = time.AfterFunc(wait, func() {
+			e.mu.Lock()
+			defer e.mu.Unlock()
+			if e.later != nil && e.d != nil {
+				e.tell()
+			}
+		})
+		return
+	}
+	e.tell()
+}
+
+// Progress says how many bytes are on their way, for others to see. It costs
+// little, and is not durable.
+func (e *entry) Progress(inFlight int64) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.d != nil && e.rec != nil && e.head.InFlight != inFlight {
+		e.head.InFlight = inFlight
+		e.tellSoon()
+	}
+}
+
+// ready reports whether the entry can be used.
+func (e *entry) ready(ctx context.Context) error {
+	if e.closed {
+		return errClosed
+	}
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("write the journal: %w", err)
+	}
+	return nil
+}
 
 // Load reads the record.
 func (e *entry) Load(ctx context.Context) (*upload.Record, error) {
-	if e.closed.Load() {
-		return nil, errClosed
-	}
-	var r *upload.Record
-	err := e.j.read(ctx, func(uploads *bbolt.Bucket) (err error) {
-		if b := uploads.Bucket([]byte(e.key)); b != nil {
-			r, err = load(b)
-		}
-		return err
-	})
-	if err != nil {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if err := e.ready(ctx); err != nil {
 		return nil, err
+	}
+	if e.d == nil || e.rec == nil {
+		return nil, nil
+	}
+	r := e.loaded
+	e.loaded = nil
+	if r == nil {
+		var err error
+		if r, err = e.d.load(); err != nil || r == nil {
+			return nil, failed("read", e.file(), err)
+		}
+		r.Target, r.Path = e.target, e.path
 	}
 	return r, nil
 }
 
+func (e *entry) file() string { return e.j.path(e.id, extDB) }
+
+// commit makes a change durable.
+func (e *entry) commit(fn func(tx *bbolt.Tx) error) error {
+	e.loaded = nil
+	if !leadsTo(e.file(), e.d.info) {
+		return failed("write", e.file(), errGone)
+	}
+	e.j.trace(Step{Kind: Commit, Path: e.file()})
+	return failed("write", e.file(), e.d.update(fn))
+}
+
 // Begin records a new upload in place of whatever was recorded. Its target and
-// path are the entry's, whatever r has. Presigned are kept only if the provider
-// cannot issue them again.
+// path are the entry's, whatever r has. Presigned URLs are kept only if the
+// provider cannot issue them again.
 func (e *entry) Begin(ctx context.Context, r upload.Record) error {
-	if e.closed.Load() {
-		return errClosed
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if err := e.ready(ctx); err != nil {
+		return err
+	}
+	if e.d == nil { // what was recorded before is delivered
+		if err := e.open(true); err != nil {
+			return err
+		}
 	}
 	r.Target, r.Path, r.Updated = e.target, e.path, time.Now()
 	if r.State == "" {
@@ -61,158 +191,172 @@ func (e *entry) Begin(ctx context.Context, r upload.Record) error {
 	}
 	made, err := encode(r)
 	if err != nil {
-		return e.j.broken("encode", err)
+		return failed("encode", e.file(), err)
 	}
-	return e.j.commit(ctx, true, func(uploads *bbolt.Bucket) error {
-		if _, err := prune(uploads, e.key, r.Updated.Add(-keep)); err != nil {
-			return err
+	// What is not on the disk yet need not be written in order: one sync for all.
+	db, fresh := e.d.db, e.d.fresh
+	db.NoSync, db.NoGrowSync = fresh, fresh
+	err = e.commit(made.store)
+	db.NoSync, db.NoGrowSync = false, false
+	if err == nil && fresh {
+		err = e.d.pad()
+		e.j.trace(Step{Kind: Sync, Path: e.file()})
+		if err = failed("write", e.file(), errors.Join(err, guard(db.Sync))); err == nil {
+			e.j.syncDir(e.j.dir)
+			e.d.fresh = false
 		}
-		if err := drop(uploads, e.key); err != nil {
-			return err
-		}
-		return made.store(uploads, e.key)
-	})
-}
-
-// prune forgets the uploads that were delivered, or corrupt, before a moment, and
-// says how many.
-func prune(uploads *bbolt.Bucket, except string, before time.Time) (n int, _ error) {
-	var old [][]byte
-	err := uploads.ForEachBucket(func(key []byte) error {
-		b := uploads.Bucket(key)
-		var updated time.Time
-		if err := get(b, keyUpdated, &updated); err != nil {
-			return err
-		}
-		if string(key) == except || !updated.Before(before) {
-			return nil
-		}
-		h, err := openHead(b.Get([]byte(keyHead)))
-		if err == nil && (h.State == upload.Delivered || h.State == upload.Corrupt) {
-			old = append(old, append([]byte(nil), key...))
-		}
+	}
+	if err != nil {
 		return err
-	})
-	if err != nil {
-		return 0, err
 	}
-	for _, key := range old {
-		if err := uploads.DeleteBucket(key); err != nil {
-			return 0, err
-		}
-	}
-	return len(old), nil
+	e.remember(&r)
+	e.tell()
+	return nil
 }
 
-// drop deletes a record, if there is one.
-func drop(uploads *bbolt.Bucket, key string) error {
-	if uploads.Bucket([]byte(key)) == nil {
-		return nil
-	}
-	return uploads.DeleteBucket([]byte(key))
-}
-
-// change changes the record.
-func (e *entry) change(ctx context.Context, apply func(b *bbolt.Bucket) error) error {
-	if e.closed.Load() {
-		return errClosed
-	}
-	updated, err := seal([]byte(keyUpdated), time.Now())
+// change changes the record, whose state afterwards is as pairs say.
+func (e *entry) change(r upload.Record, more func(tx *bbolt.Tx) error) error {
+	r.Updated = time.Now()
+	state, err := encodeState(r)
 	if err != nil {
-		return e.j.broken("encode", err)
+		return failed("encode", e.file(), err)
 	}
-	return e.j.commit(ctx, false, func(uploads *bbolt.Bucket) error {
-		b := uploads.Bucket([]byte(e.key))
-		if b == nil {
-			return refusal{e.j.broken("write", errGone)}
-		}
-		if err := apply(b); err != nil {
+	err = e.commit(func(tx *bbolt.Tx) error {
+		if err := put(tx, bucketState, state); err != nil {
 			return err
 		}
-		return b.Put([]byte(keyUpdated), updated)
+		return more(tx)
 	})
+	if err != nil {
+		return err
+	}
+	e.rec = &r
+	e.head.State, e.head.Updated, e.head.ContentType, e.head.Size = r.State, r.Updated, r.Upload.File.Type, r.Upload.File.Size
+	return nil
 }
 
-// Receive adds or replaces receipts.
+// writable reports whether there is a record to change.
+func (e *entry) writable(ctx context.Context) error {
+	if err := e.ready(ctx); err != nil {
+		return err
+	}
+	if e.d == nil || e.rec == nil {
+		return failed("write", e.file(), errors.New("nothing is recorded"))
+	}
+	return nil
+}
+
+// Receive adds or replaces receipts, in one transaction.
 func (e *entry) Receive(ctx context.Context, rs ...upload.Receipt) error {
-	puts := make([]pair, len(rs))
-	for i, r := range rs {
-		puts[i] = sealReceipt(r)
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if err := e.writable(ctx); err != nil {
+		return err
 	}
-	return e.change(ctx, func(b *bbolt.Bucket) error {
-		receipts, err := within(b, bucketReceipts)
-		if err != nil {
+	puts := make([]pair, len(rs))
+	now := time.Now()
+	updated, err := withChecksum([]byte(keyUpdated), storable(now))
+	for i, r := range rs {
+		value, encodeErr := withChecksum(partKey(r.Part), stored(r))
+		puts[i], err = pair{partKey(r.Part), value}, errors.Join(err, encodeErr)
+	}
+	if err != nil {
+		return failed("encode", e.file(), err)
+	}
+	err = e.commit(func(tx *bbolt.Tx) error {
+		if err := put(tx, bucketReceipts, puts); err != nil {
 			return err
 		}
-		for _, p := range puts {
-			if err := receipts.Put(p.key, p.value); err != nil {
-				return err
-			}
-		}
-		return nil
+		return put(tx, bucketState, []pair{{[]byte(keyUpdated), updated}})
 	})
+	if err != nil {
+		return err
+	}
+	e.rec.Updated, e.head.Updated = now, now
+	for _, r := range rs {
+		if size, ok := e.sizes[r.Part]; ok {
+			delete(e.sizes, r.Part)
+			e.head.PartsStored++
+			e.head.BytesStored += size
+		}
+	}
+	e.tellSoon()
+	return nil
 }
 
 // Refresh records that the file is as f now, and forgets the receipts of the
 // given parts.
-func (e *entry) Refresh(ctx context.Context, f upload.File, parts ...int) error {
-	return e.change(ctx, func(b *bbolt.Bucket) error {
-		receipts, err := within(b, bucketReceipts)
-		if err != nil {
-			return err
+func (e *entry) Refresh(ctx context.Context, f upload.File, drop ...int) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if err := e.writable(ctx); err != nil {
+		return err
+	}
+	r := *e.rec
+	r.Upload.File = f
+	err := e.change(r, func(tx *bbolt.Tx) error {
+		receipts, err := within(tx, bucketReceipts)
+		for i := 0; err == nil && i < len(drop); i++ {
+			err = receipts.Delete(partKey(drop[i]))
 		}
-		h, err := openHead(b.Get([]byte(keyHead)))
-		if err != nil {
-			return err
-		}
-		h.File = f
-		if err := h.put(b); err != nil {
-			return err
-		}
-		for _, n := range parts {
-			if err := receipts.Delete(partKey(n)); err != nil {
-				return err
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	for _, n := range drop {
+		for _, p := range r.Upload.Parts {
+			if _, missing := e.sizes[n]; p.Number == n && !missing {
+				e.sizes[n] = p.Size
+				e.head.PartsStored--
+				e.head.BytesStored -= p.Size
 			}
+		}
+	}
+	e.tell()
+	return nil
+}
+
+// Advance moves the record to a later state, or from Completing back to Sending
+// where complete was clearly refused. What is Done stays so. What is Delivered
+// becomes a line of the history, and its file is removed.
+func (e *entry) Advance(ctx context.Context, s upload.State, o *upload.Outcome) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if err := e.ready(ctx); err != nil {
+		return err
+	}
+	if e.d == nil && e.rec != nil && s == upload.Delivered {
+		return nil // it is
+	}
+	if err := e.writable(ctx); err != nil {
+		return err
+	}
+	if err := step(e.rec.State, s); err != nil {
+		return err
+	}
+	r := *e.rec
+	r.State = s
+	if ended(s) && o != nil {
+		made := storableOutcome(*o)
+		r.Outcome = &made
+	}
+	if ended(s) && r.Outcome == nil {
+		return fmt.Errorf("the state %q needs an outcome", s)
+	}
+	if s == upload.Delivered {
+		return e.deliver(r)
+	}
+	err := e.change(r, func(tx *bbolt.Tx) error {
+		if (ended(s) || s == upload.Corrupt) && tx.Bucket([]byte(bucketURLs)) != nil {
+			return tx.DeleteBucket([]byte(bucketURLs))
 		}
 		return nil
 	})
-}
-
-// Advance moves the record to a later state, or from Completing back to
-// Sending where complete was clearly refused. What is Done stays so.
-func (e *entry) Advance(ctx context.Context, s upload.State, o *upload.Outcome) error {
-	var outcome []byte
-	if o != nil && ended(s) {
-		var err error
-		if outcome, err = sealOutcome(*o); err != nil {
-			return e.j.broken("encode", err)
-		}
+	if err == nil {
+		e.tell()
 	}
-	return e.change(ctx, func(b *bbolt.Bucket) error {
-		h, err := openHead(b.Get([]byte(keyHead)))
-		if err != nil {
-			return err
-		}
-		if err := step(h.State, s); err != nil {
-			return refusal{err}
-		}
-		if ended(s) && outcome == nil && b.Get([]byte(keyOutcome)) == nil {
-			return refusal{fmt.Errorf("the state %q needs an outcome", s)}
-		}
-		h.State = s
-		if err := h.put(b); err != nil {
-			return err
-		}
-		if outcome != nil {
-			if err := b.Put([]byte(keyOutcome), outcome); err != nil {
-				return err
-			}
-		}
-		if !ended(s) && s != upload.Corrupt || b.Bucket([]byte(bucketURLs)) == nil {
-			return nil
-		}
-		return b.DeleteBucket([]byte(bucketURLs))
-	})
+	return err
 }
 
 // step reports whether a record may go from one state to another.
@@ -234,113 +378,117 @@ func step(from, to upload.State) error {
 	return fmt.Errorf("an upload that is %q cannot become %q", from, to)
 }
 
-func (h head) put(b *bbolt.Bucket) error {
-	value, err := h.seal()
-	if err != nil {
+// deliver moves the upload from its file to the history: first the line, so that
+// a kill in between costs at most a second line.
+func (e *entry) deliver(r upload.Record) error {
+	if !leadsTo(e.file(), e.d.info) {
+		return failed("write", e.file(), errGone)
+	}
+	r.Updated = time.Now()
+	if err := e.j.addHistory(lineOf(e.id, r, e.head)); err != nil {
 		return err
 	}
-	return b.Put([]byte(keyHead), value)
+	e.rec = &r
+	return e.forget()
+}
+
+// forget removes the file of the upload. Its head goes first: who opens the
+// same upload after its file is gone writes a head too.
+func (e *entry) forget() error {
+	if e.later != nil {
+		e.later.Stop()
+		e.later = nil
+	}
+	_ = e.j.remove(e.j.path(e.id, extHead)) // there may be none
+	err := e.removeLocked()
+	e.d = nil
+	if err != nil {
+		return failed("remove", e.file(), err)
+	}
+	return nil
+}
+
+// same reports whether a record is of the upload that another is of, and not
+// delivered.
+func same(r, other *upload.Record) bool {
+	return r != nil && r.State != upload.Delivered && r.Upload.ID == other.Upload.ID && r.Started.Equal(storable(other.Started))
 }
 
 // Adopt makes this entry's the record of r, which is the upload of r's id and
-// start to the entry's target, stored under whichever other path. What is
+// start to the entry's target, recorded under whichever other path. What is
 // stored counts, not what r says of it, but for the file: that is as r has it
-// from now on, at the entry's path. Another process that is at it, or that was
-// faster, is an error that wraps upload.ErrBusy.
+// from now on, at the entry's path. If another process has it, or took it
+// meanwhile, the error wraps upload.ErrBusy.
 func (e *entry) Adopt(ctx context.Context, r upload.Record) error {
-	if e.closed.Load() {
-		return errClosed
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if err := e.ready(ctx); err != nil {
+		return err
 	}
-	old := ""
-	err := e.j.read(ctx, func(uploads *bbolt.Bucket) error {
-		old = ""
-		return uploads.ForEachBucket(func(key []byte) error {
-			if string(key) == e.key {
-				return nil
-			}
-			same, err := e.same(uploads.Bucket(key), r)
-			if same {
-				old = string(key)
-			}
-			return err
-		})
-	})
+	ids, err := e.j.sameTarget(e.id)
 	if err != nil {
 		return err
 	}
-	taken := fmt.Errorf("the upload recorded for %s was taken: %w", r.Path, upload.ErrBusy)
-	if old == "" {
-		return taken
+	for _, id := range ids {
+		if h, ok := e.j.readHead(id); id == e.id || ok && h.State != "" && h.Upload != r.Upload.ID {
+			continue
+		}
+		switch found, err := e.j.read(id); {
+		case errors.Is(err, upload.ErrBusy):
+			return err
+		case err != nil || !same(found, &r):
+			continue
+		}
+		return e.adopt(id, r)
 	}
-	held, err := e.j.hold(ctx, old)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = held.release() }() // nothing is recorded there any more
-
-	updated, err := seal([]byte(keyUpdated), time.Now())
-	if err != nil {
-		return e.j.broken("encode", err)
-	}
-	return e.j.commit(ctx, false, func(uploads *bbolt.Bucket) error {
-		from := uploads.Bucket([]byte(old))
-		if from == nil {
-			return refusal{taken}
-		}
-		if same, err := e.same(from, r); err != nil {
-			return err
-		} else if !same {
-			return refusal{taken}
-		}
-		h, err := openHead(from.Get([]byte(keyHead)))
-		if err != nil {
-			return err
-		}
-		h.Target, h.Path, h.File = e.target, e.path, r.Upload.File
-		h.File.Path = e.path
-
-		if err := drop(uploads, e.key); err != nil {
-			return err
-		}
-		to, err := uploads.CreateBucket([]byte(e.key))
-		if err != nil {
-			return err
-		}
-		if err := clone(from, to); err != nil {
-			return err
-		}
-		if err := h.put(to); err != nil {
-			return err
-		}
-		if err := to.Put([]byte(keyUpdated), updated); err != nil {
-			return err
-		}
-		return uploads.DeleteBucket([]byte(old))
-	})
+	return fmt.Errorf("the upload recorded for %s was taken: %w", r.Path, upload.ErrBusy)
 }
 
-// same reports whether a record is of the upload that r is of, and not
-// delivered.
-func (e *entry) same(b *bbolt.Bucket, r upload.Record) (bool, error) {
-	h, err := openHead(b.Get([]byte(keyHead)))
-	if err != nil || h.To != e.to || h.State == upload.Delivered || !h.Started.Equal(storable(r.Started)) {
-		return false, err
-	}
-	plan, err := within(b, bucketPlan)
+// adopt takes the file of another path over: it gets this entry's name, and the
+// lock goes with it.
+func (e *entry) adopt(id string, r upload.Record) error {
+	from, found, err := e.j.lock(id, false)
 	if err != nil {
-		return false, err
+		return fmt.Errorf("%w: %w", upload.ErrBusy, err)
 	}
-	var u upload.Upload
-	if err := get(plan, keyUpload, &u); err != nil {
-		return false, err
+	if !same(found, &r) {
+		return errors.Join(upload.ErrBusy, from.close())
 	}
-	return u.ID == r.Upload.ID, nil
+	if from, err = e.replaceBy(from, id); err != nil {
+		return failed("write", e.file(), err)
+	}
+	e.j.syncDir(e.j.dir)
+	e.d = from
+	_ = e.j.remove(e.j.path(id, extHead))
+	found.Target, found.Path, found.Upload.File = e.target, e.path, r.Upload.File
+	found.Upload.File.Path = e.path
+	e.remember(found)
+	err = e.change(*e.rec, func(*bbolt.Tx) error { return nil })
+	e.tell()
+	return err
 }
 
-// Close gives the lock back. The record stays.
+// Close gives the lock back. The record stays; where there is none, so does
+// nothing.
 func (e *entry) Close() error {
-	if e.closed.Swap(true) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.closed {
 		return nil
 	}
-	return e.held.release()
+	e.closed = true
+	if e.d == nil {
+		return nil
+	}
+	if !leadsTo(e.file(), e.d.info) { // it is another's now
+		return e.d.close()
+	}
+	if e.rec == nil {
+		return e.forget()
+	}
+	e.holder, e.head.InFlight = nil, 0
+	e.tell()
+	err := e.d.close()
+	e.d = nil
+	return err
 }

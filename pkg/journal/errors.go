@@ -9,14 +9,16 @@ import (
 	"syscall"
 	"unicode"
 
+	berrors "go.etcd.io/bbolt/errors"
+
 	"github.com/multiput/multiput/pkg/upload"
 )
 
-// Error says that the journal cannot be read or written, and what to do. It
-// wraps upload.ErrJournal and its cause.
+// Error says that the journal, or one file of it, cannot be read or written, and
+// what to do. It wraps upload.ErrJournal and its cause.
 type Error struct {
-	Path   string // of the journal
-	Op     string // what was tried: "read", "write", "lock", "create"
+	Path   string // of the file or the directory
+	Op     string // what was tried: "find", "read", "write", "create"
 	Err    error  // the cause
 	Advice string // what to do about it; may be empty
 }
@@ -32,19 +34,18 @@ func (e *Error) Error() string {
 // Unwrap gives upload.ErrJournal and the cause.
 func (e *Error) Unwrap() []error { return []error{upload.ErrJournal, e.Err} }
 
-// broken wraps what kept the journal from being read or written. What is of
-// another kind already stays.
-func (j *Journal) broken(op string, err error) error {
+// failed wraps what kept a file from being read or written. What is of another
+// kind already stays.
+func failed(op, path string, err error) error {
 	var e *Error
-	if errors.As(err, &e) || errors.Is(err, upload.ErrUnfinished) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+	if err == nil || errors.As(err, &e) || errors.Is(err, upload.ErrBusy) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
 		return err
 	}
-	return &Error{Path: j.path, Op: op, Err: err, Advice: advice(err)}
-}
-
-// interrupted: the context ended while waiting.
-func (j *Journal) interrupted(err error) error {
-	return fmt.Errorf("wait for the journal %s: %w", j.path, err)
+	var p *fs.PathError
+	if errors.As(err, &p) && p.Path == path {
+		err = p.Err // the path is said already
+	}
+	return &Error{Path: path, Op: op, Err: err, Advice: advice(err)}
 }
 
 // advice is what someone who reads an error needs to know beside its cause.
@@ -53,21 +54,48 @@ func advice(err error) string {
 	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT), errors.Is(err, syscall.EFBIG):
 		return "free some space and run again; what was recorded before is kept"
 	case errors.Is(err, syscall.EROFS):
-		return "the file system is read-only; the journal needs a place it can write to"
+		return "the file system is read-only; the journal needs a directory that it can write to"
 	case errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.ENFILE):
 		return "too many files are open; raise the limit or use less concurrency, and run again"
+	case errors.Is(err, errGone):
+		return ""
 	case errors.Is(err, fs.ErrPermission):
-		return "the journal and its directory must belong to you"
+		return "the journal directory and its files must belong to you"
 	case errors.Is(err, errForeign):
-		return "it was not touched; name another file, or move this one away if it should not be there"
+		return "it was not touched"
 	case errors.Is(err, errNewer):
-		return "it was not touched; use that version, or another journal"
+		return "it was not touched; use the version that wrote it, or another journal directory"
 	}
 	return ""
 }
 
-// errGone: the record of an entry is not there.
-var errGone = errors.New("the record of this upload is gone: the journal was moved, deleted or replaced while it was in use")
+var (
+	// errGone: an entry's file is not where it was.
+	errGone = errors.New("the record of this upload is gone: the journal was moved, deleted or replaced while it was in use")
+	// errForeign: what is at the path of the directory is something else.
+	errForeign = errors.New("not a journal directory")
+	// errNewer: a file is of a later schema.
+	errNewer = errors.New("it has a newer format than this version can read")
+	// errDamaged: a file is not what was stored.
+	errDamaged = errors.New("damaged")
+	errClosed  = errors.New("the journal entry is closed")
+)
+
+func damagedf(format string, args ...any) error {
+	return fmt.Errorf("%w: %s", errDamaged, fmt.Sprintf(format, args...))
+}
+
+// asDamage makes what bbolt says of a file that it cannot read errDamaged, and
+// leaves other errors as they are.
+func asDamage(err error) error {
+	var p *panicError
+	switch {
+	case errors.As(err, &p), errors.Is(err, berrors.ErrInvalid), errors.Is(err, berrors.ErrChecksum),
+		errors.Is(err, berrors.ErrVersionMismatch), errors.Is(err, berrors.ErrIncompatibleValue):
+		return fmt.Errorf("%w: %w", errDamaged, err)
+	}
+	return err
+}
 
 // printableName keeps a name read from a file from reaching a terminal as
 // anything but text.
@@ -78,9 +106,4 @@ func printableName(s string) string {
 		}
 		return r
 	}, s)
-}
-
-// inUse: a lock did not come free in time.
-func (j *Journal) inUse(lock string) error {
-	return fmt.Errorf("%w: the journal %s is in use: %s has been locked by another process for %s", upload.ErrUnfinished, j.path, lock, j.wait())
 }

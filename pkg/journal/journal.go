@@ -8,158 +8,212 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"time"
-
-	"go.etcd.io/bbolt"
 
 	"github.com/multiput/multiput/pkg/upload"
 )
 
-// DefaultWait is how long a Journal waits for other processes.
-const DefaultWait = 30 * time.Second
-
-// keep is how long a delivered upload is remembered.
-const keep = 30 * 24 * time.Hour
-
-// Journal is an [upload.Journal] in one file. Its fields are not changed after
-// the first call of a method. Two Journals of one path, in one process or in
-// several, are the same journal.
+// Journal is an [upload.Journal] in a directory. Its fields are not changed after
+// the first call of a method; all methods may be called concurrently. Two
+// Journals of one directory, in one process or in several, are the same journal.
 type Journal struct {
-	// Path of the file. A relative one is taken from the working directory at
-	// the first call. The file and its directory are created when there is
-	// something to record.
-	Path string
-	// Wait is how long to wait for other processes that have the journal open,
-	// which each has for a moment. Zero: DefaultWait. After it the error wraps
-	// upload.ErrUnfinished.
-	Wait time.Duration
+	// Dir is the directory. A relative one is taken from the working directory at
+	// the first call. It is created when there is something to record.
+	Dir string
+	// Warn, if set, is told what is wrong with a file and does not stop the call:
+	// a damaged one was moved aside, say. It may be called concurrently.
+	Warn func(text string)
+	// Trace, if set, is told of each step on the disk before it is made. It may be
+	// called concurrently.
+	Trace func(Step)
 
-	once    sync.Once
-	path    string // absolute, links resolved
-	pathErr error
-	turn    chan struct{} // held by the one goroutine that is at the file
-	sound   os.FileInfo   // the file that was examined and found in order; guarded by turn
-	commits int           // how many transactions were committed; guarded by turn
+	once   sync.Once
+	dir    string // absolute
+	dirErr error
 
 	mu     sync.Mutex
-	queue  []*change
-	queued func() // tests: a change was queued
-	noSync bool   // tests: where durability is not the question, spare the disk
+	names  listing     // of the directory, as of a short while ago
+	image  []byte      // what bbolt makes of an empty file
+	opened func(*file) // tests: a db was opened
 }
 
 var _ upload.Journal = (*Journal)(nil)
 
-func (j *Journal) wait() time.Duration {
-	if j.Wait > 0 {
-		return j.Wait
+// Files of the directory.
+const (
+	extDB       = ".db"
+	extHead     = ".json"
+	nameHistory = "history.ndjson"
+	extNew      = ".new" // of a history that is being written
+	extDamaged  = ".damaged-"
+)
+
+func (j *Journal) path(id, ext string) string { return filepath.Join(j.dir, id+ext) }
+
+func (j *Journal) warn(format string, args ...any) {
+	if j.Warn != nil {
+		j.Warn(fmt.Sprintf(format, args...))
 	}
-	return DefaultWait
 }
 
-// prepare settles where the journal is. What is there and is no journal is
-// refused before anything is put beside it.
-func (j *Journal) prepare() error {
+// prepare settles where the directory is, and makes it if create. Where there is
+// none, and none is to be made, the error wraps fs.ErrNotExist.
+func (j *Journal) prepare(create bool) error {
 	j.once.Do(func() {
-		j.turn = make(chan struct{}, 1)
-		j.path, j.pathErr = resolve(j.Path)
+		if j.dir, j.dirErr = filepath.Abs(j.Dir); j.Dir == "" {
+			j.dirErr = errors.New("it has no path")
+		}
 	})
-	if j.pathErr != nil {
-		return &Error{Path: j.Path, Op: "find", Err: j.pathErr, Advice: advice(j.pathErr)}
+	if j.dirErr != nil {
+		return failed("find", j.Dir, j.dirErr)
 	}
+	info, err := os.Stat(j.dir)
+	switch {
+	case err == nil && !info.IsDir():
+		return failed("open", j.dir, fmt.Errorf("%w: it is a file", errForeign))
+	case err == nil:
+		if create {
+			closeToOthers(j.dir, info, isOurs)
+		}
+		return nil
+	case !errors.Is(err, fs.ErrNotExist) || !create:
+		return failed("open", j.dir, err)
+	}
+	if err := makePrivate(j.dir); err != nil {
+		return failed("create", j.dir, err)
+	}
+	j.syncDir(filepath.Dir(j.dir))
 	return nil
 }
 
-// resolve makes a path absolute and follows links, so that every name of a
-// journal leads to the same locks.
-func resolve(path string) (string, error) {
-	if path == "" {
-		return "", errors.New("it has no path")
-	}
-	path, err := filepath.Abs(path)
-	if err != nil {
-		return "", err
-	}
-	if real, err := filepath.EvalSymlinks(path); err == nil {
-		path = real
-	} else if dir, err := filepath.EvalSymlinks(filepath.Dir(path)); err == nil {
-		path = filepath.Join(dir, filepath.Base(path))
-	}
-	info, err := os.Stat(path)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return path, nil
-	case err != nil:
-		return "", err
-	case info.IsDir():
-		return "", fmt.Errorf("%w: it is a directory", errForeign)
-	case !info.Mode().IsRegular():
-		return "", fmt.Errorf("%w: it is no regular file", errForeign)
-	}
-	// A journal appears whole, by a rename: a file without any trace of one
-	// cannot be one that is being written.
-	f, err := os.Open(path)
-	if err != nil {
-		return "", err
-	}
-	defer func() { _ = f.Close() }()
-	if _, _, marked, err := findMeta(f); err != nil {
-		return "", err
-	} else if info.Size() > 0 && !marked && !bboltLike(f) {
-		return "", errForeign
-	}
-	return path, nil
+// isOurs reports whether a name in the directory is one that this package gives.
+func isOurs(name string) bool {
+	id, rest, _ := strings.Cut(name, ".")
+	return isID(id) && (strings.HasPrefix(rest, "db") || rest == "json") || strings.HasPrefix(name, nameHistory)
 }
 
 // Open takes the lock of the upload with this target and path and returns its
-// entry. The journal itself is not read yet.
+// entry. A record that is damaged is moved aside, and Warn is told.
 func (j *Journal) Open(ctx context.Context, t upload.Target, path string) (upload.Entry, error) {
-	if err := j.prepare(); err != nil {
-		return nil, err
-	}
-	if err := ctx.Err(); err != nil {
-		return nil, j.interrupted(err)
-	}
 	path, err := filepath.Abs(path)
 	if err != nil {
-		return nil, j.broken("find", err)
+		return nil, failed("find", path, err)
 	}
-	e := &entry{j: j, target: t, path: path, to: targetKey(t)}
-	e.key = uploadKey(e.to, path)
-	if e.held, err = j.hold(ctx, e.key); err != nil {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	if err := j.prepare(true); err != nil {
+		return nil, err
+	}
+	e := &entry{j: j, id: ID(t, path), target: t, path: path}
+	if err := e.open(true); err != nil {
 		return nil, err
 	}
 	return e, nil
 }
 
-// Moved lists the uploads to this target of a file of this size that are not
-// delivered, whatever their path: the most recently changed first, receipts
-// included.
-func (j *Journal) Moved(ctx context.Context, t upload.Target, size int64) ([]upload.Record, error) {
-	var rs []upload.Record
-	to := targetKey(t)
-	err := j.read(ctx, func(uploads *bbolt.Bucket) error {
-		rs = nil
-		return uploads.ForEachBucket(func(key []byte) error {
-			b := uploads.Bucket(key)
-			h, err := openHead(b.Get([]byte(keyHead)))
-			if err != nil {
-				return err
-			}
-			if h.To != to || h.File.Size != size || h.State == upload.Delivered {
-				return nil
-			}
-			r, err := load(b)
-			if err != nil {
-				return err
-			}
-			rs = append(rs, *r)
-			return nil
-		})
-	})
+// Find reads the record of an upload without taking its lock.
+func (j *Journal) Find(ctx context.Context, t upload.Target, path string) (*upload.Record, error) {
+	path, err := filepath.Abs(path)
+	if err == nil {
+		err = ctx.Err()
+	}
 	if err != nil {
 		return nil, err
 	}
+	if err := j.prepare(false); errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	} else if err != nil {
+		return nil, err
+	}
+	id := ID(t, path)
+	r, err := j.read(id)
+	if errors.Is(err, errDamaged) {
+		j.warn("%v: an upload of this file moves it aside and begins anew", failed("read", j.path(id, extDB), err))
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	if r != nil {
+		r.Target, r.Path = t, path
+	}
+	return r, nil
+}
+
+// Moved lists the uploads to this target of a file of this size that are not
+// delivered, whatever their path: the most recently changed first, receipts
+// included. Those that a process has are left out.
+func (j *Journal) Moved(ctx context.Context, t upload.Target, size int64) ([]upload.Record, error) {
+	if err := j.prepare(false); errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	} else if err != nil {
+		return nil, err
+	}
+	ids, err := j.sameTarget(ID(t, ""))
+	if err != nil {
+		return nil, err
+	}
+	var rs []upload.Record
+	for _, id := range ids {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		if h, ok := j.readHead(id); ok && h.State != "" && h.Size != size {
+			continue
+		}
+		r, err := j.read(id)
+		if err == nil && r != nil && r.Upload.File.Size == size && r.State != upload.Delivered && ID(r.Target, "")[16:] == id[16:] {
+			rs = append(rs, *r)
+		}
+	}
 	slices.SortStableFunc(rs, func(a, b upload.Record) int { return b.Updated.Compare(a.Updated) })
 	return rs, nil
+}
+
+// listing is the names of the directory at some moment.
+type listing struct {
+	byTarget map[string][]string // IDs, by their second half
+	modified time.Time           // of the directory
+	read     time.Time
+	took     time.Duration
+}
+
+// sameTarget gives the IDs of all uploads to the target of one. A directory of
+// thousands is not read again for each of thousands of uploads: at most a
+// twentieth of the time goes into reading it.
+func (j *Journal) sameTarget(id string) ([]string, error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	info, err := os.Stat(j.dir)
+	if err != nil {
+		return nil, failed("read", j.dir, err)
+	}
+	l := &j.names
+	if l.byTarget == nil || !l.modified.Equal(info.ModTime()) && time.Since(l.read) > 20*l.took {
+		began := time.Now()
+		names, err := readNames(j.dir)
+		if err != nil {
+			return nil, failed("read", j.dir, err)
+		}
+		*l = listing{byTarget: make(map[string][]string), modified: info.ModTime()}
+		for _, name := range names {
+			if id, ok := strings.CutSuffix(name, extDB); ok && isID(id) {
+				l.byTarget[id[16:]] = append(l.byTarget[id[16:]], id)
+			}
+		}
+		l.read, l.took = time.Now(), time.Since(began)
+	}
+	return slices.Clone(l.byTarget[id[16:]]), nil
+}
+
+func readNames(dir string) ([]string, error) {
+	d, err := os.Open(dir)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = d.Close() }()
+	return d.Readdirnames(-1)
 }

@@ -6,48 +6,38 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"hash/crc32"
 	"slices"
 	"time"
-	"unicode/utf8"
 
 	"go.etcd.io/bbolt"
 
 	"github.com/multiput/multiput/pkg/upload"
 )
 
-// The layout, version 1. Every value outside of "meta" is sealed: eight hex
-// digits of its CRC32C, a space, and what it says. That is JSON, but for parts
-// and receipts, of which there may be ten thousand: they are lines of text.
+// The layout of ID.db, version 1. Every value outside of "meta" begins with
+// eight hex digits of its CRC32C and a space. What follows is JSON.
 //
-//	meta/format            "multiput journal"
-//	meta/version           "1"
-//	meta/still             an empty bucket
-//	multiput uploads/KEY/  for each upload:
-//	    head               who, where, how far: small, written with each step
-//	    updated            when it last changed: written with everything
-//	    outcome            from Done on
-//	    plan/upload, plan/parts   large, written once
-//	    urls/N           by part number, 8 bytes big-endian, until Done
-//	    receipts/N         likewise
+//	meta/format, meta/version
+//	state/record           who, where, how far: small, written with each step
+//	state/updated          when it last changed: written with everything
+//	state/outcome          from Done on
+//	plan/upload, plan/parts   large, written once
+//	urls/N                 by part number, 8 bytes big-endian, until Done
+//	receipts/N             likewise
 //
 // The plan is in a bucket of its own so that its pages are not copied when a
-// receipt is added. The bucket "still" makes bbolt give "meta" a page of its
-// own, which is among the first of the file and is never moved: by it a
-// journal is known whatever else is broken or cut off.
+// receipt is added.
 const (
-	formatName    = "multiput journal"
-	schemaVersion = "1"
+	formatName = "multiput journal"
+	version    = 1
 
-	bucketMeta = "meta"
-	keyFormat  = "format" // the first key of its bucket: see marks
-	keyVersion = "version"
-
-	bucketStill    = "still"
-	bucketUploads  = "multiput uploads" // see marks
-	keyHead        = "head"
+	bucketMeta     = "meta"
+	keyFormat      = "format"
+	keyVersion     = "version"
+	bucketState    = "state"
+	keyRecord      = "record"
 	keyUpdated     = "updated"
 	keyOutcome     = "outcome"
 	bucketPlan     = "plan"
@@ -57,182 +47,118 @@ const (
 	bucketReceipts = "receipts"
 )
 
-// errCorrupt: a value is not what was stored.
-var errCorrupt = errors.New("corrupt")
-
-func corruptf(format string, args ...any) error {
-	return fmt.Errorf("%w: %s", errCorrupt, fmt.Sprintf(format, args...))
-}
-
-var castagnoli = crc32.MakeTable(crc32.Castagnoli)
-
-const sealSize = 8 + 1
-
-// seal encodes a value to be stored under a key.
-func seal(key []byte, v any) ([]byte, error) {
-	b := bytes.NewBufferString("00000000 ")
-	enc := json.NewEncoder(b)
-	enc.SetEscapeHTML(false) // a stored reply is shown as it came
-	if err := enc.Encode(v); err != nil {
-		return nil, err
-	}
-	return signed(key, bytes.TrimSuffix(b.Bytes(), []byte("\n"))), nil
-}
-
-// signed puts the checksum where eight bytes were left for it.
-func signed(key, value []byte) []byte {
-	sum := binary.BigEndian.AppendUint32(nil, sealSum(key, value[sealSize:]))
-	hex.Encode(value, sum)
-	return value
-}
-
-// unseal gives what was stored under a key.
-func unseal(key, value []byte) ([]byte, error) {
-	var sum [4]byte
-	if len(value) < sealSize || value[sealSize-1] != ' ' {
-		return nil, corruptf("a value without its checksum")
-	}
-	if _, err := hex.Decode(sum[:], value[:8]); err != nil {
-		return nil, corruptf("a value without its checksum")
-	}
-	if binary.BigEndian.Uint32(sum[:]) != sealSum(key, value[sealSize:]) {
-		return nil, corruptf("a value that does not match its checksum")
-	}
-	return value[sealSize:], nil
-}
-
-// sealSum covers the key too, so that a value cannot pass for another's.
-func sealSum(key, body []byte) uint32 {
-	return crc32.Update(crc32.Checksum(key, castagnoli), castagnoli, body)
-}
-
-// decode reads what was stored under a key.
-func decode(key, value []byte, v any) error {
-	doc, err := unseal(key, value)
-	if err != nil {
-		return err
-	}
-	if err := json.Unmarshal(doc, v); err != nil {
-		return corruptf("%v", err)
-	}
-	return nil
-}
-
-// checkValue checks a value found at a path of buckets: its seal and, if deep,
-// that it decodes.
-func checkValue(path []string, key, value []byte, deep bool) error {
-	if len(path) > 0 && path[0] == bucketMeta {
-		return nil
-	}
-	in := ""
-	if len(path) > 2 {
-		in = path[2]
-	}
-	var err error
-	switch {
-	case !deep:
-		_, err = unseal(key, value)
-	case in == bucketReceipts:
-		_, err = openReceipt(key, value)
-	case in == bucketPlan && string(key) == keyParts:
-		_, err = openParts(value)
-	default:
-		err = decode(key, value, document(in, string(key)))
-	}
-	if err != nil {
-		return fmt.Errorf("%w: %w", errDamaged, err)
-	}
-	return nil
-}
-
-// document is what is decoded from a value of an upload: bucket is that within
-// the upload's, or empty.
-func document(bucket, key string) any {
-	switch {
-	case bucket == bucketURLs:
-		return new(upload.Presigned)
-	case bucket == bucketPlan && key == keyUpload:
-		return new(upload.Upload)
-	case bucket == "" && key == keyHead:
-		return new(head)
-	case bucket == "" && key == keyUpdated:
-		return new(time.Time)
-	case bucket == "" && key == keyOutcome:
-		return new(upload.Outcome)
-	}
-	return new(any)
-}
-
-// targetKey identifies a target: 32 hex digits.
-func targetKey(t upload.Target) string {
-	return digest("target", t.Provider, t.Base, t.Name, t.Type, string(t.Options))
-}
-
-// uploadKey identifies an upload: its target and the absolute path of its file.
-func uploadKey(target, path string) string {
-	return digest("upload", target, path)
-}
-
-// digest hashes strings so that no two lists of them give the same.
-func digest(ss ...string) string {
-	h := sha256.New()
-	for _, s := range ss {
-		_, _ = h.Write(binary.BigEndian.AppendUint64(nil, uint64(len(s))))
-		_, _ = h.Write([]byte(s))
-	}
-	return hex.EncodeToString(h.Sum(nil)[:16])
-}
-
-// head is the small part of a record, which changes with each of its steps.
-type head struct {
-	To      string        `json:"to"` // targetKey
+// stateRecord is the small part of a record, which changes with each of its
+// steps.
+type stateRecord struct {
 	Target  upload.Target `json:"target"`
 	Path    string        `json:"path"`
 	State   upload.State  `json:"state"`
 	Started time.Time     `json:"started"`
 	File    upload.File   `json:"file"`
-
-	// JSON has no place for names that are not UTF-8, and there are such files.
-	Raw map[string][]byte `json:"raw,omitempty"`
+	Names   [4][]byte     `json:"names"` // see names
 }
 
-// names are the fields of h that may hold anything a file system takes.
-func (h *head) names() map[string]*string {
-	return map[string]*string{
-		"target.name": &h.Target.Name,
-		"path":        &h.Path,
-		"file.path":   &h.File.Path,
-		"file.name":   &h.File.Name,
+// names are the fields that may hold anything a file system takes, which JSON has
+// no place for.
+func (s *stateRecord) names() [4]*string {
+	return [4]*string{&s.Target.Name, &s.Path, &s.File.Path, &s.File.Name}
+}
+
+// storedReceipt is a receipt as JSON can hold it: a provider may send anything.
+type storedReceipt struct {
+	Value        []byte `json:"v"`
+	ETag         []byte `json:"e,omitempty"`
+	CRC32C       uint32 `json:"c"`
+	MD5          []byte `json:"m,omitempty"`
+	Checkpointed bool   `json:"p,omitempty"`
+}
+
+// encoded is a record made ready to be stored: what can go wrong about it goes
+// wrong before a transaction is touched.
+type encoded map[string][]pair // by bucket
+
+type pair struct{ key, value []byte }
+
+// encode makes a record ready.
+func encode(r upload.Record) (encoded, error) {
+	if ended(r.State) != (r.Outcome != nil) {
+		return nil, fmt.Errorf("an upload that is %q, and outcome %v", r.State, r.Outcome)
 	}
-}
-
-func (h head) seal() ([]byte, error) {
-	h.Raw = nil
-	for name, s := range h.names() {
-		if !utf8.ValidString(*s) {
-			if h.Raw == nil {
-				h.Raw = make(map[string][]byte)
+	e := encoded{bucketURLs: nil, bucketReceipts: nil}
+	add := func(bucket, key string, v any) error {
+		value, err := withChecksum([]byte(key), v)
+		e[bucket] = append(e[bucket], pair{[]byte(key), value})
+		return err
+	}
+	u := r.Upload
+	u.Parts, u.File, u.Expires = nil, upload.File{}, storable(u.Expires)
+	if err := add(bucketPlan, keyUpload, u); err != nil {
+		return nil, err
+	}
+	parts := make([][3]int64, len(r.Upload.Parts))
+	for i, p := range r.Upload.Parts {
+		parts[i] = [3]int64{int64(p.Number), p.Offset, p.Size}
+	}
+	if err := add(bucketPlan, keyParts, parts); err != nil {
+		return nil, err
+	}
+	state, err := encodeState(r)
+	if err != nil {
+		return nil, err
+	}
+	e[bucketState] = state
+	if !u.Renewable && !ended(r.State) {
+		for _, g := range r.Presigned {
+			g.Expires = storable(g.Expires)
+			if err := add(bucketURLs, string(partKey(g.Part)), g); err != nil {
+				return nil, err
 			}
-			h.Raw[name] = []byte(*s)
 		}
 	}
-	h.Started = storable(h.Started)
-	h.File.ModTime = storable(h.File.ModTime)
-	return seal([]byte(keyHead), h)
+	for n, receipt := range r.Receipts {
+		if err := add(bucketReceipts, string(partKey(n)), stored(receipt)); err != nil {
+			return nil, err
+		}
+	}
+	for _, pairs := range e {
+		slices.SortFunc(pairs, func(a, b pair) int { return bytes.Compare(a.key, b.key) })
+	}
+	return e, nil
 }
 
-func openHead(value []byte) (h head, err error) {
-	if err := decode([]byte(keyHead), value, &h); err != nil {
-		return h, err
+// encodeState makes the part of a record ready that its steps change.
+func encodeState(r upload.Record) ([]pair, error) {
+	s := stateRecord{Target: r.Target, Path: r.Path, State: r.State, Started: storable(r.Started), File: r.Upload.File}
+	for i, name := range s.names() {
+		s.Names[i] = []byte(*name)
 	}
-	names := h.names()
-	for name, raw := range h.Raw {
-		if s, ok := names[name]; ok {
-			*s = string(raw)
+	s.File.ModTime = storable(s.File.ModTime)
+	values := map[string]any{keyRecord: s, keyUpdated: storable(r.Updated)}
+	if r.Outcome != nil {
+		values[keyOutcome] = storableOutcome(*r.Outcome)
+	}
+	pairs := make([]pair, 0, len(values))
+	for key, v := range values {
+		value, err := withChecksum([]byte(key), v)
+		if err != nil {
+			return nil, err
+		}
+		pairs = append(pairs, pair{[]byte(key), value})
+	}
+	return pairs, nil
+}
+
+// storableOutcome is whatever the provider answered as something that can be
+// stored: once it confirmed, the journal is the last to make difficulties.
+func storableOutcome(o upload.Outcome) upload.Outcome {
+	if reply := o.Result.Reply; len(reply) == 0 {
+		o.Result.Reply = nil
+	} else if !json.Valid(reply) {
+		if quoted, err := json.Marshal(string(reply)); err == nil {
+			o.Result.Reply = quoted
 		}
 	}
-	h.Raw = nil
-	return h, nil
+	return o
 }
 
 // storable is the nearest time that JSON can tell: file systems know years
@@ -247,229 +173,219 @@ func storable(t time.Time) time.Time {
 	return t
 }
 
-// get reads a value that a record must have.
-func get(b *bbolt.Bucket, key string, v any) error {
-	value := b.Get([]byte(key))
-	if value == nil {
-		return corruptf("no %s", key)
-	}
-	return decode([]byte(key), value, v)
-}
-
-// within is a bucket that every record has.
-func within(b *bbolt.Bucket, name string) (*bbolt.Bucket, error) {
-	in := b.Bucket([]byte(name))
-	if in == nil {
-		return nil, corruptf("no %s", name)
-	}
-	return in, nil
-}
-
-// encoded is a record made ready to be stored: what can go wrong about it goes
-// wrong before a transaction is touched.
-type encoded struct {
-	head, updated, outcome, upload, parts []byte
-	urls, receipts                        []pair
-}
-
-type pair struct{ key, value []byte }
-
-// encode makes a record ready. Its target and path are already right.
-func encode(r upload.Record) (e encoded, err error) {
-	h := head{To: targetKey(r.Target), Target: r.Target, Path: r.Path, State: r.State, Started: r.Started, File: r.Upload.File}
-	if e.head, err = h.seal(); err != nil {
-		return e, err
-	}
-	if e.updated, err = seal([]byte(keyUpdated), storable(r.Updated)); err != nil {
-		return e, err
-	}
-	u := r.Upload
-	parts := u.Parts
-	u.Parts, u.File, u.Expires = nil, upload.File{}, storable(u.Expires)
-	if e.upload, err = seal([]byte(keyUpload), u); err != nil {
-		return e, err
-	}
-	e.parts = sealParts(parts)
-	if ended(r.State) != (r.Outcome != nil) {
-		return e, fmt.Errorf("an upload that is %q, and outcome %v", r.State, r.Outcome)
-	}
-	if r.Outcome != nil {
-		if e.outcome, err = sealOutcome(*r.Outcome); err != nil {
-			return e, err
-		}
-	}
-	if !u.Renewable && !ended(r.State) {
-		for _, g := range r.Presigned {
-			g.Expires = storable(g.Expires)
-			key := partKey(g.Part)
-			value, err := seal(key, g)
-			if err != nil {
-				return e, err
+// store writes a record in place of whatever is there.
+func (e encoded) store(tx *bbolt.Tx) error {
+	e[bucketMeta] = []pair{{[]byte(keyFormat), []byte(formatName)}, {[]byte(keyVersion), []byte{'0' + version}}}
+	for name, pairs := range e {
+		if tx.Bucket([]byte(name)) != nil {
+			if err := tx.DeleteBucket([]byte(name)); err != nil {
+				return err
 			}
-			e.urls = append(e.urls, pair{key, value})
 		}
-	}
-	for n, receipt := range r.Receipts {
-		receipt.Part = n
-		e.receipts = append(e.receipts, sealReceipt(receipt))
-	}
-	byKey := func(a, b pair) int { return bytes.Compare(a.key, b.key) }
-	slices.SortFunc(e.urls, byKey)
-	slices.SortFunc(e.receipts, byKey)
-	return e, nil
-}
-
-// sealOutcome stores whatever the provider answered: once it confirmed, the
-// journal is the last to make difficulties.
-func sealOutcome(o upload.Outcome) ([]byte, error) {
-	if reply := o.Result.Reply; len(reply) == 0 {
-		o.Result.Reply = nil
-	} else if !json.Valid(reply) {
-		quoted, err := json.Marshal(string(reply))
+		b, err := tx.CreateBucket([]byte(name))
 		if err != nil {
-			return nil, err
+			return err
 		}
-		o.Result.Reply = quoted
+		for _, p := range pairs {
+			if err := b.Put(p.key, p.value); err != nil {
+				return err
+			}
+		}
 	}
-	return seal([]byte(keyOutcome), o)
+	return nil
 }
 
-// store writes a record where there is none.
-func (e encoded) store(uploads *bbolt.Bucket, key string) error {
-	b, err := uploads.CreateBucket([]byte(key))
+func stored(r upload.Receipt) storedReceipt {
+	return storedReceipt{Value: []byte(r.Value), ETag: []byte(r.ETag), CRC32C: r.CRC32C, MD5: r.MD5, Checkpointed: r.Checkpointed}
+}
+
+// partKey sorts as part numbers do.
+func partKey(n int) []byte { return binary.BigEndian.AppendUint64(nil, uint64(n)) }
+
+// put writes values into a bucket that every record has.
+func put(tx *bbolt.Tx, bucket string, pairs []pair) error {
+	b, err := within(tx, bucket)
 	if err != nil {
 		return err
 	}
-	plan, err := b.CreateBucket([]byte(bucketPlan))
-	if err != nil {
-		return err
-	}
-	var urls *bbolt.Bucket // none any more once it has an outcome
-	if e.outcome == nil {
-		if urls, err = b.CreateBucket([]byte(bucketURLs)); err != nil {
-			return err
-		}
-	}
-	receipts, err := b.CreateBucket([]byte(bucketReceipts))
-	if err != nil {
-		return err
-	}
-	puts := []struct {
-		in *bbolt.Bucket
-		pair
-	}{
-		{b, pair{[]byte(keyHead), e.head}},
-		{b, pair{[]byte(keyUpdated), e.updated}},
-		{plan, pair{[]byte(keyUpload), e.upload}},
-		{plan, pair{[]byte(keyParts), e.parts}},
-	}
-	if e.outcome != nil {
-		puts = append(puts, struct {
-			in *bbolt.Bucket
-			pair
-		}{b, pair{[]byte(keyOutcome), e.outcome}})
-	}
-	for _, p := range puts {
-		if err := p.in.Put(p.key, p.value); err != nil {
-			return err
-		}
-	}
-	for _, g := range e.urls {
-		if err := urls.Put(g.key, g.value); err != nil {
-			return err
-		}
-	}
-	for _, r := range e.receipts {
-		if err := receipts.Put(r.key, r.value); err != nil {
+	for _, p := range pairs {
+		if err := b.Put(p.key, p.value); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// ended reports whether an upload needs no urls any more.
-func ended(s upload.State) bool {
-	return s == upload.Done || s == upload.Delivered
+// ended reports whether an upload needs no URLs any more.
+func ended(s upload.State) bool { return s == upload.Done || s == upload.Delivered }
+
+// checkFormat reports whether a file is one of ours; empty: nothing is in it yet.
+func checkFormat(tx *bbolt.Tx) (empty bool, _ error) {
+	if k, _ := tx.Cursor().First(); k == nil {
+		return true, nil
+	}
+	meta := tx.Bucket([]byte(bucketMeta))
+	if meta == nil || string(meta.Get([]byte(keyFormat))) != formatName {
+		return false, damagedf("it is a bbolt file of something else")
+	}
+	if v := meta.Get([]byte(keyVersion)); string(v) != string([]byte{'0' + version}) {
+		return false, fmt.Errorf("%w (%q)", errNewer, v)
+	}
+	return false, nil
 }
 
-// load reads a record from its bucket. Nothing of it refers to the file after.
-func load(b *bbolt.Bucket) (*upload.Record, error) {
-	r, err := loadPlan(b)
+// load reads a record and checks all of it; nil if there is none. Nothing of it
+// refers to the file after.
+func load(tx *bbolt.Tx) (*upload.Record, error) {
+	empty, err := checkFormat(tx)
+	if err != nil || empty {
+		return nil, err
+	}
+	var s stateRecord
+	state, err := within(tx, bucketState)
+	if err == nil {
+		err = get(state, keyRecord, &s)
+	}
 	if err != nil {
 		return nil, err
 	}
-	receipts, err := within(b, bucketReceipts)
-	if err != nil {
+	for i, name := range s.names() {
+		*name = string(s.Names[i])
+	}
+	r := &upload.Record{Target: s.Target, Path: s.Path, State: s.State, Started: s.Started, Receipts: make(map[int]upload.Receipt)}
+	if err := get(state, keyUpdated, &r.Updated); err != nil {
 		return nil, err
 	}
-	r.Receipts = make(map[int]upload.Receipt)
-	err = receipts.ForEach(func(k, v []byte) error {
-		receipt, err := openReceipt(k, v)
-		if err != nil {
-			return err
-		}
-		r.Receipts[receipt.Part] = receipt
-		return nil
-	})
-	if err != nil {
-		return nil, err
-	}
-	return r, nil
-}
-
-// loadPlan is load without the receipts, of which there may be ten thousand.
-func loadPlan(b *bbolt.Bucket) (*upload.Record, error) {
-	h, err := openHead(b.Get([]byte(keyHead)))
-	if err != nil {
-		return nil, err
-	}
-	r := &upload.Record{Target: h.Target, Path: h.Path, State: h.State, Started: h.Started}
-	if err := get(b, keyUpdated, &r.Updated); err != nil {
-		return nil, err
-	}
-	plan, err := within(b, bucketPlan)
-	if err != nil {
-		return nil, err
-	}
-	if err := get(plan, keyUpload, &r.Upload); err != nil {
-		return nil, err
-	}
-	if r.Upload.Parts, err = openParts(plan.Get([]byte(keyParts))); err != nil {
-		return nil, err
-	}
-	r.Upload.File = h.File
-	if b.Get([]byte(keyOutcome)) != nil {
+	if state.Get([]byte(keyOutcome)) != nil {
 		r.Outcome = new(upload.Outcome)
-		if err := get(b, keyOutcome, r.Outcome); err != nil {
+		if err := get(state, keyOutcome, r.Outcome); err != nil {
 			return nil, err
 		}
 	}
-	if urls := b.Bucket([]byte(bucketURLs)); urls != nil {
+	plan, err := within(tx, bucketPlan)
+	if err == nil {
+		err = get(plan, keyUpload, &r.Upload)
+	}
+	var parts [][3]int64
+	if err == nil {
+		err = get(plan, keyParts, &parts)
+	}
+	if err != nil {
+		return nil, err
+	}
+	for _, p := range parts {
+		r.Upload.Parts = append(r.Upload.Parts, upload.Part{Number: int(p[0]), Offset: p[1], Size: p[2]})
+	}
+	r.Upload.File = s.File
+	over := ended(s.State) || s.State == upload.Corrupt
+	if ended(s.State) != (r.Outcome != nil) {
+		return nil, damagedf("it is %q, and its outcome is %v", s.State, r.Outcome)
+	}
+	if urls, err := within(tx, bucketURLs); err != nil && !over {
+		return nil, err
+	} else if err == nil {
 		err := urls.ForEach(func(k, v []byte) error {
 			var g upload.Presigned
-			if err := decode(k, v, &g); err != nil {
-				return err
-			}
+			err := decode(k, v, &g)
 			r.Presigned = append(r.Presigned, g)
-			return nil
+			return err
 		})
 		if err != nil {
 			return nil, err
 		}
 	}
-	return r, nil
-}
-
-// clone copies a bucket with the buckets within it.
-func clone(from, to *bbolt.Bucket) error {
-	return from.ForEach(func(k, v []byte) error {
-		if v != nil {
-			return to.Put(k, bytes.Clone(v))
-		}
-		in, err := to.CreateBucket(k)
-		if err != nil {
+	receipts, err := within(tx, bucketReceipts)
+	if err != nil {
+		return nil, err
+	}
+	return r, receipts.ForEach(func(k, v []byte) error {
+		var s storedReceipt
+		if err := decode(k, v, &s); err != nil {
 			return err
 		}
-		return clone(from.Bucket(k), in)
+		n := int(binary.BigEndian.Uint64(k)) // the checksum covers the key
+		r.Receipts[n] = upload.Receipt{Part: n, Value: string(s.Value), ETag: string(s.ETag), CRC32C: s.CRC32C, MD5: s.MD5, Checkpointed: s.Checkpointed}
+		return nil
 	})
+}
+
+// within is a bucket that every record has.
+func within(tx *bbolt.Tx, name string) (*bbolt.Bucket, error) {
+	if b := tx.Bucket([]byte(name)); b != nil {
+		return b, nil
+	}
+	return nil, damagedf("no %s", name)
+}
+
+// get reads a value that a record must have.
+func get(b *bbolt.Bucket, key string, v any) error {
+	return decode([]byte(key), b.Get([]byte(key)), v)
+}
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+const checksumSize = 8 + 1
+
+// withChecksum encodes a value to be stored under a key.
+func withChecksum(key []byte, v any) ([]byte, error) {
+	b := bytes.NewBufferString("00000000 ")
+	enc := json.NewEncoder(b)
+	enc.SetEscapeHTML(false) // a stored reply is shown as it came
+	if err := enc.Encode(v); err != nil {
+		return nil, err
+	}
+	return sum(key, bytes.TrimSuffix(b.Bytes(), []byte("\n"))), nil
+}
+
+// sum puts the checksum where eight bytes were left for it. It covers the key
+// too, so that a value cannot pass for another's.
+func sum(key, value []byte) []byte {
+	crc := crc32.Update(crc32.Checksum(key, castagnoli), castagnoli, value[checksumSize:])
+	hex.Encode(value, binary.BigEndian.AppendUint32(nil, crc))
+	return value
+}
+
+// checked gives what was stored under a key, without its checksum.
+func checked(key, value []byte) ([]byte, error) {
+	if len(value) < checksumSize || !bytes.Equal(sum(key, bytes.Clone(value))[:8], value[:8]) {
+		return nil, damagedf("a value does not match its checksum")
+	}
+	return value[checksumSize:], nil
+}
+
+// decode reads what was stored under a key.
+func decode(key, value []byte, v any) error {
+	doc, err := checked(key, value)
+	if err != nil {
+		return err
+	}
+	if err := json.Unmarshal(doc, v); err != nil {
+		return damagedf("%v", err)
+	}
+	return nil
+}
+
+// ID is that of the upload with this target and absolute path: 32 hex digits, of
+// which the second half says the target alone, so that a file that moved is
+// found by the names in the directory.
+func ID(t upload.Target, path string) string {
+	to := digest("target", t.Provider, t.Base, t.Name, t.Type, string(t.Options))
+	return digest("upload", to, path) + to
+}
+
+// digest hashes strings so that no two lists of them give the same: 16 hex
+// digits.
+func digest(ss ...string) string {
+	h := sha256.New()
+	for _, s := range ss {
+		_, _ = h.Write(binary.BigEndian.AppendUint64(nil, uint64(len(s))))
+		_, _ = h.Write([]byte(s))
+	}
+	return hex.EncodeToString(h.Sum(nil)[:8])
+}
+
+// isID reports whether s can name an upload, and so a file.
+func isID(s string) bool {
+	b, err := hex.DecodeString(s)
+	return err == nil && len(b) == 16 && hex.EncodeToString(b) == s
 }

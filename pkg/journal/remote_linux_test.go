@@ -25,7 +25,7 @@ func TestNetworks(t *testing.T) {
 			continue
 		}
 		networks[want] = "seen"
-		if got := Remote(path + "/journal.db"); got != "seen" {
+		if got := Remote(path + "/journal"); got != "seen" {
 			t.Errorf("%s is %q", path, got)
 		}
 		delete(networks, want)

@@ -9,7 +9,7 @@ import (
 // are still to be made.
 func TestNotRemote(t *testing.T) {
 	dir := t.TempDir()
-	for _, path := range []string{dir, filepath.Join(dir, "journal.db"), filepath.Join(dir, "a", "b", "journal.db"), "journal.db", ""} {
+	for _, path := range []string{dir, filepath.Join(dir, "journal"), filepath.Join(dir, "a", "b", "journal"), "journal", ""} {
 		if kind := Remote(path); kind != "" {
 			t.Errorf("%q is said to be on %s", path, kind)
 		}

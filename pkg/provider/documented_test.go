@@ -326,7 +326,7 @@ func live(t *testing.T, name string) *lives {
 		t.Fatal(err)
 	}
 	l.up = &upload.Uploader{
-		Provider: p, Target: p.Target(), Journal: &journal.Journal{Path: filepath.Join(t.TempDir(), "j.db")},
+		Provider: p, Target: p.Target(), Journal: &journal.Journal{Dir: filepath.Join(t.TempDir(), "journal")},
 		Concurrency: 2, Retry: transport.Policy{Retries: 4, Base: time.Millisecond},
 	}
 	if p.Limits().MinPart > 0 || p.Limits().MaxPart > 0 {

@@ -14,14 +14,16 @@ type Journal interface {
 	// error is a *BusyError.
 	Find(ctx context.Context, t Target, path string) (*Record, error)
 	// Moved lists the unfinished or undelivered uploads to this target, of a
-	// file of this name and size, recorded under another path, most recent
-	// first. Their receipts are included. Locks are not taken.
+	// file of this name and size, recorded under whichever path, most recent
+	// first. Their receipts are included. Those that another process or goroutine
+	// has are left out; locks are not kept.
 	Moved(ctx context.Context, t Target, size int64) ([]Record, error)
 }
 
 // Entry is one upload in the journal, whose lock this process holds.
 type Entry interface {
-	// Load reads the record with all receipts; nil if there is none.
+	// Load reads the record with all receipts; nil if there is none. What is
+	// Delivered need not be kept.
 	Load(ctx context.Context) (*Record, error)
 	// Begin replaces whatever was recorded by r, its receipts included.
 	Begin(ctx context.Context, r Record) error

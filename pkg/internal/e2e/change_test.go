@@ -66,7 +66,7 @@ func TestFileChangesWhileItIsSent(t *testing.T) {
 		"changed where it was sent":        {change: patch(10), puts: 3},
 		"changed where it is to be sent":   {change: patch(4*part + 10), puts: 2},
 		"changed, its time set back":       {change: func(p string) error { return errors.Join(patch(10)(p), touch(p)) }, puts: 3},
-		"touched":                          {change: touch, puts: 3}, // seen when a checkpoint is recorded
+		"touched":                          {change: touch, puts: 2},
 		"replaced by another of its looks": {change: replace(patch(10)), puts: 3, open: true},
 		"replaced by the same":             {change: replace(func(string) error { return nil }), puts: 2, open: true},
 		"deleted":                          {change: func(p string) error { return os.Rename(p, p+".gone") }, then: func(p string) error { return os.Rename(p+".gone", p) }, puts: 2, open: true},

@@ -4,91 +4,120 @@ import (
 	"bytes"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 )
 
-// A journal that cannot be used ends every command with exit 73 before anything
-// is sent, and says what to do. A damaged one is moved aside; what is not ours,
-// or of a later version, is not touched.
-func TestJournalThatCannotBeUsed(t *testing.T) {
-	t.Parallel()
-	for what, c := range map[string]struct {
-		spoil func(b []byte) []byte
-		says  []string
-		aside bool // whether it is moved away, and the next run begins anew
-	}{
-		"damaged": {func(b []byte) []byte {
-			for i := len(b) / 4; i < len(b)/2; i++ {
-				b[i] ^= 0xff
+// The file of an upload that cannot be read is moved aside, with one warning, and
+// the upload begins anew; another upload is not affected. One of a later version
+// ends the upload with exit 73 before anything is sent, and is not touched.
+func TestJournalFileThatCannotBeRead(t *testing.T) {
+	for what, spoil := range map[string]func(path string) error{
+		"zeroed":  func(path string) error { return os.WriteFile(path, make([]byte, 1<<15), 0o600) },
+		"cut off": func(path string) error { return os.Truncate(path, 9000) },
+		"a text":  func(path string) error { return os.WriteFile(path, []byte("my notes\n"), 0o600) },
+		"newer": func(path string) error {
+			b, err := os.ReadFile(path)
+			if err != nil {
+				return err
 			}
-			return b
-		}, []string{"it was moved to ", "the parts already stored are still at the provider"}, true},
-		"truncated": {func(b []byte) []byte { return b[:len(b)/2] }, []string{"it was moved to "}, true},
-		"a text":    {func([]byte) []byte { return []byte(strings.Repeat("my notes\n", 1000)) }, []string{"not a multiput journal", "it was not touched"}, false},
-		"another file": {func(b []byte) []byte {
-			return bytes.ReplaceAll(b, []byte("multiput journal"), []byte("another's things"))
-		}, []string{"it was not touched"}, false},
-		"of a later version": {func(b []byte) []byte { return bytes.ReplaceAll(b, []byte("version1"), []byte("version2")) },
-			[]string{"newer version of multiput", "it was not touched; use that version, or another journal"}, false},
+			return os.WriteFile(path, bytes.ReplaceAll(b, []byte("version1"), []byte("version9")), 0o600)
+		},
 	} {
 		t.Run(what, func(t *testing.T) {
 			t.Parallel()
 			r := newRehearsal(t, "upscayl", 64<<10)
 			file := r.file(t, 5*64<<10)
-			args := []string{"upload", file, "-p", "upscayl", "-j", "1"}
-			if _, code := r.multiput(t, []string{killEnv + "=receipt=3+"}, args...); code != -1 {
-				t.Fatalf("exit code %d, want to be killed", code)
+			other := filepath.Join(r.dir, "other.bin")
+			if err := os.WriteFile(other, []byte("content"), 0o600); err != nil {
+				t.Fatal(err)
 			}
-			path := filepath.Join(r.dir, "multiput", "journal.db")
-			b, err := os.ReadFile(path)
+			args := []string{"upload", file, "-p", "upscayl", "-j", "1"}
+			for _, args := range [][]string{args, {"upload", other, "-p", "upscayl"}} {
+				if _, code := r.multiput(t, []string{killEnv + "=receipt=1+"}, args...); code != -1 {
+					t.Fatalf("exit code %d, want to be killed", code)
+				}
+			}
+			all, _, _ := r.said(t, "list", "--jq", ".uploads[] | select(.name == \"file.bin\").id")
+			path := filepath.Join(r.dir, "multiput", "journal", strings.TrimSpace(all)+".db")
+			if err := spoil(path); err != nil {
+				t.Fatal(err)
+			}
+			spoilt, err := os.ReadFile(path)
 			if err != nil {
 				t.Fatal(err)
 			}
-			spoilt := c.spoil(append([]byte{}, b...))
-			if bytes.Equal(b, spoilt) {
-				t.Fatal("nothing was done to it")
-			}
-			if err := os.WriteFile(path, spoilt, 0o600); err != nil {
-				t.Fatal(err)
+			if out, talk, code := r.said(t, "list", "--jq", ".uploads[].name"); code != 0 || out != "other.bin\n" || !strings.Contains(talk, path) {
+				t.Errorf("list: exit code %d: %s%s", code, out, talk)
 			}
 			before := len(r.server.Requests())
 			out, talk, code := r.said(t, args...)
-			if code != exitJournal || out != "" || len(r.server.Requests()) != before {
-				t.Errorf("exit code %d, %d requests: %s%s", code, len(r.server.Requests())-before, out, talk)
-			}
-			for _, want := range append(c.says, "hint: --journal PATH names another journal") {
-				if !strings.Contains(talk, want) {
-					t.Errorf("it does not say %q: %s", want, talk)
-				}
-			}
-			moved, err := filepath.Glob(path + ".damaged-*")
-			if err != nil {
-				t.Fatal(err)
-			}
 			kept := path
-			if c.aside {
-				if len(moved) != 1 {
-					t.Fatalf("moved aside: %q", moved)
+			if what == "newer" {
+				if code != exitJournal || out != "" || len(r.server.Requests()) != before || !strings.Contains(talk, "hint: --journal DIR names another directory") {
+					t.Errorf("exit code %d, %d requests: %s%s", code, len(r.server.Requests())-before, out, talk)
 				}
-				kept = moved[0]
-			} else if len(moved) > 0 {
-				t.Errorf("moved aside: %q", moved)
+			} else {
+				aside, err := filepath.Glob(path + ".damaged-*")
+				if err != nil || len(aside) != 1 || code != 0 || strings.Count(talk, "warning: ") != 1 || !strings.Contains(talk, "It was moved to "+aside[0]) {
+					t.Fatalf("moved aside: %q, %v; exit code %d: %s", aside, err, code, talk)
+				}
+				kept = aside[0]
 			}
 			if now, err := os.ReadFile(kept); err != nil || !bytes.Equal(now, spoilt) {
 				t.Errorf("%s is not what it was: %v", kept, err)
 			}
-			_, talk, code = r.said(t, args...)
-			if want := map[bool]int{true: 0, false: exitJournal}[c.aside]; code != want {
-				t.Errorf("the next run: exit code %d, want %d: %s", code, want, talk)
-			}
-			if c.aside {
-				r.cmpObject(t, file)
-				return
-			}
-			if _, talk, code = r.said(t, append(args, "--journal", path+".other")...); code != 0 {
-				t.Errorf("with another journal: exit code %d: %s", code, talk)
+			if _, talk, code := r.said(t, "upload", other, "-p", "upscayl", "--jq", ".parts_reused"); code != 0 {
+				t.Errorf("the other upload: exit code %d: %s", code, talk)
 			}
 		})
+	}
+}
+
+// A journal file of the version before, or any other, at the path of the
+// directory: exit 73 before anything is sent.
+func TestJournalIsAFile(t *testing.T) {
+	t.Parallel()
+	r := newRehearsal(t, "upscayl", 64<<10)
+	path := filepath.Join(r.dir, "journal.db")
+	before := bytes.Repeat([]byte("multiput journal"), 1000)
+	if err := os.WriteFile(path, before, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range [][]string{{"upload", r.file(t, 100), "-p", "upscayl"}, {"list"}, {"show", "x"}, {"resume"}, {"abort", "x"}, {"prune"}, {"upload", "--dry-run", r.file(t, 100), "-p", "upscayl"}} {
+		out, talk, code := r.said(t, append(args, "--journal", path)...)
+		if code != exitJournal || out != "" || len(r.server.Requests()) != 0 || !strings.Contains(talk, "it is a file: it was not touched") || !strings.Contains(talk, "hint: --journal DIR names another directory") {
+			t.Errorf("%s: exit code %d: %s%s", args[0], code, out, talk)
+		}
+	}
+	if now, err := os.ReadFile(path); err != nil || !bytes.Equal(now, before) {
+		t.Errorf("it was touched: %v", err)
+	}
+}
+
+// A state directory that others may read is closed to them.
+func TestOpenStateDirectory(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("Windows has no modes")
+	}
+	t.Parallel()
+	r := newRehearsal(t, "upscayl", 64<<10)
+	state := filepath.Join(r.dir, "multiput")
+	for _, dir := range []string{state, filepath.Join(state, "journal")} {
+		if err := os.Mkdir(dir, 0o777); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chmod(dir, 0o777); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, talk, code := r.said(t, "upload", r.file(t, 100), "-p", "upscayl"); code != 0 {
+		t.Fatalf("exit code %d: %s", code, talk)
+	}
+	for _, dir := range []string{state, filepath.Join(state, "journal")} {
+		if info, err := os.Stat(dir); err != nil || info.Mode().Perm() != 0o700 {
+			t.Errorf("%s: %v, %v", dir, info.Mode(), err)
+		}
 	}
 }

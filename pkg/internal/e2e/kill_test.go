@@ -56,6 +56,26 @@ func TestKillAtEveryWrite(t *testing.T) {
 	}
 }
 
+// TestKillAtEveryDiskStep kills multiput before every step that the journal takes on
+// the disk: files made and removed, heads, transactions, the history. Nothing
+// but what belongs there is left at the end.
+func TestKillAtEveryDiskStep(t *testing.T) {
+	for api, args := range map[string][]string{"archetype": nil, "fileai": nil} {
+		t.Run(api, func(t *testing.T) {
+			t.Parallel()
+			n := 1
+			for killAt(t, api, fmt.Sprintf("step=%d", n), args) {
+				n++
+			}
+			// Made, its head, the plan and two syncs, its head, five receipts or
+			// fewer, completing, its head, done, its head, the history, two removals.
+			if n < 15 {
+				t.Errorf("only %d steps were there to be killed at", n)
+			}
+		})
+	}
+}
+
 const killSize = 5*64<<10 - 100
 
 // killAt runs an upload that is killed at a journal write, and a second one. It
@@ -106,6 +126,10 @@ func killAt(t *testing.T, api, at string, args []string) bool {
 		t.Errorf("%s: an upload that was done sent requests", at)
 	}
 	r.cmpObject(t, file)
+	left, err := filepath.Glob(filepath.Join(r.dir, "multiput", "journal", "*"))
+	if err != nil || len(left) != 1 || filepath.Base(left[0]) != "history.ndjson" {
+		t.Errorf("%s: left are %v, %v: want the history alone", at, left, err)
+	}
 	return true
 }
 

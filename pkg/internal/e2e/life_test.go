@@ -82,9 +82,6 @@ func rehearse(t *testing.T, s *sandbox.Server) *rehearsal {
 	return r
 }
 
-// base is the address of the API.
-func (r *rehearsal) base() string { return "http://" + r.listen + sandbox.Base(r.server.API) }
-
 // onReal serves an API with a bucket of its own of a real S3 server behind it.
 func onReal(t *testing.T, server realstore.Server, s *sandbox.Server) *rehearsal {
 	t.Helper()

@@ -62,7 +62,8 @@ func TestDiskIsFull(t *testing.T) {
 	r.cmpObject(t, file)
 }
 
-// The state directory is read-only, from the beginning or in the middle.
+// The state directory is read-only, from the beginning or with an upload in it:
+// that is listed all the same.
 func TestReadOnlyDisk(t *testing.T) {
 	t.Parallel()
 	r := newRehearsal(t, "upscayl", 64<<10)
@@ -77,15 +78,18 @@ func TestReadOnlyDisk(t *testing.T) {
 		t.Errorf("exit code %d, %d requests: %s", code, len(r.server.Requests()), talk)
 	}
 	remount(0)
-	began := r.watched(t, "put@part=3:stall=1000")
-	p := r.start(t, append(args, "--stall-timeout", "1s")...)
-	await(t, began, sandbox.StepPut, 3)
+	if _, code := r.multiput(t, []string{killEnv + "=receipt=2+"}, args...); code != -1 {
+		t.Fatalf("exit code %d, want to be killed", code)
+	}
 	remount(unix.MS_RDONLY)
-	if code := p.ends(t, time.Minute); code != exitJournal || !strings.Contains(p.talk.String(), "the file system is read-only") {
-		t.Errorf("exit code %d: %s", code, &p.talk)
+	before := r.puts()
+	if _, talk, code := r.said(t, args...); code != exitJournal || !strings.Contains(talk, "the file system is read-only") || r.puts() != before {
+		t.Errorf("exit code %d: %s", code, talk)
+	}
+	if out, talk, code := r.said(t, "list", "--jq", ".uploads[].parts_stored"); code != 0 || out != "2\n" {
+		t.Errorf("list: exit code %d: %s%s", code, out, talk)
 	}
 	remount(0)
-	before := r.puts()
 	if _, talk, code := r.said(t, args...); code != 0 || r.puts()-before > 3 {
 		t.Errorf("writable again: exit code %d, %d parts: %s", code, r.puts()-before, talk)
 	}
@@ -142,7 +146,7 @@ func TestUnreadableFile(t *testing.T) {
 	must(t, os.WriteFile(filepath.Join(dir, "multiput"), b, 0o755))
 	args[1] = filepath.Join(dir, "file")
 	must(t, os.WriteFile(args[1], []byte("x"), 0))
-	p := &running{Cmd: r.command(t, append(args, "--journal", filepath.Join(dir, "state", "journal.db"))...), done: make(chan error, 1)}
+	p := &running{Cmd: r.command(t, append(args, "--journal", filepath.Join(dir, "state", "journal"))...), done: make(chan error, 1)}
 	p.Path, p.Dir, p.Stdout, p.Stderr = filepath.Join(dir, "multiput"), dir, &p.out, &p.talk
 	p.Env = append(p.Env, "HOME="+dir, "XDG_STATE_HOME="+dir+"/state", "XDG_CONFIG_HOME="+dir+"/config")
 	p.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}

@@ -208,7 +208,7 @@ func TestErrorsAreObjects(t *testing.T) {
 				}
 			}
 			cmd := r.command(t, c.args...)
-			cmd.Env = append(cmd.Env, c.env, "MULTIPUT_JOURNAL="+filepath.Join(t.TempDir(), "journal.db"))
+			cmd.Env = append(cmd.Env, c.env, "MULTIPUT_JOURNAL="+filepath.Join(t.TempDir(), "journal"))
 			var said strings.Builder
 			cmd.Stderr = &said
 			stdout, err := cmd.Output()

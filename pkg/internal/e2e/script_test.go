@@ -40,7 +40,7 @@ func TestScripts(t *testing.T) {
 			// Nothing of the machine's own configuration or proxies counts.
 			e.Vars = append(e.Vars,
 				"HOME="+home, "XDG_STATE_HOME="+filepath.Join(home, "state"), "XDG_CONFIG_HOME="+filepath.Join(home, "config"),
-				"MULTIPUT_JOURNAL="+filepath.Join(e.WorkDir, ".home", "journal.db"), "NO_PROXY=*", "USERPROFILE="+home, "LocalAppData="+home, "AppData="+home,
+				"MULTIPUT_JOURNAL="+filepath.Join(e.WorkDir, ".home", "journal"), "NO_PROXY=*", "USERPROFILE="+home, "LocalAppData="+home, "AppData="+home,
 				saidEnv+"="+filepath.Join(e.WorkDir, ".home", "said"),
 			)
 			tb, ok := e.T().(testing.TB)
@@ -267,7 +267,12 @@ func cmdMkFile(ts *testscript.TestScript, _ bool, args []string) {
 func cmdPatchFile(ts *testscript.TestScript, _ bool, args []string) {
 	off, err := config.ParseSize(args[1])
 	ts.Check(err)
-	f, err := os.OpenFile(ts.MkAbs(args[0]), os.O_WRONLY, 0)
+	paths, err := filepath.Glob(ts.MkAbs(args[0]))
+	ts.Check(err)
+	if len(paths) != 1 {
+		ts.Fatalf("%s is %q, want one file", args[0], paths)
+	}
+	f, err := os.OpenFile(paths[0], os.O_WRONLY, 0)
 	ts.Check(err)
 	_, err = f.WriteAt([]byte(args[2]), off)
 	ts.Check(err)

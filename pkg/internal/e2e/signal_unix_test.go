@@ -3,7 +3,6 @@
 package e2e
 
 import (
-	"context"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -11,8 +10,6 @@ import (
 	"syscall"
 	"testing"
 	"time"
-
-	"github.com/gofrs/flock"
 
 	"github.com/multiput/multiput/pkg/sandbox"
 )
@@ -31,7 +28,6 @@ func TestFirstSignal(t *testing.T) {
 		faults []string
 		args   []string
 		until  func(t *testing.T, p *running, began <-chan sandbox.Request)
-		lock   bool   // another process holds the journal by then
 		stored string // what is said of it
 		again  int    // how many parts the next run sends
 	}{
@@ -50,8 +46,6 @@ func TestFirstSignal(t *testing.T) {
 		"complete is under way": {faults: []string{"complete:stall"}, until: begun(sandbox.StepComplete, 0), stored: "5 of 5 parts are stored.", again: 0},
 		"complete waits to be sent again": {faults: []string{"complete:status=429,retry-after=120"}, args: []string{"-v"},
 			until: said("retrying in"), stored: "5 of 5 parts are stored.", again: 0},
-		"the journal is held by another, for the plan":  {faults: []string{"create:status=503"}, until: begun(sandbox.StepCreate, 0), lock: true, stored: "nothing was sent yet.", again: 5},
-		"the journal is held by another, for a receipt": {faults: []string{"put@part=3:slow=64k"}, until: begun(sandbox.StepPut, 3), lock: true, stored: "2 of 5 parts are stored.", again: 3},
 	} {
 		signals := []syscall.Signal{syscall.SIGINT}
 		if what == "a part is on its way" {
@@ -70,10 +64,6 @@ func TestFirstSignal(t *testing.T) {
 				args := append([]string{"upload", file, "-p", api, "-j", "1"}, c.args...)
 				p := r.start(t, args...)
 				c.until(t, p, began)
-				release := func() {}
-				if c.lock {
-					release = r.hold(t)
-				}
 				must(t, p.Process.Signal(sig))
 				if code := p.ends(t, soon); code != exitSignaled+int(sig) {
 					t.Errorf("exit code %d: %s", code, &p.talk)
@@ -89,7 +79,6 @@ func TestFirstSignal(t *testing.T) {
 					t.Errorf("these did not happen: %v", left)
 				}
 				r.server.Faults.Clear()
-				release()
 				before := r.puts()
 				if _, talk, code := r.said(t, args...); code != 0 {
 					t.Fatalf("the next run: exit code %d: %s", code, talk)
@@ -118,21 +107,7 @@ func said(text string) func(*testing.T, *running, <-chan sandbox.Request) {
 }
 
 // journal is where the journal of a rehearsal is.
-func (r *rehearsal) journal() string { return filepath.Join(r.dir, "multiput", "journal.db") }
-
-// hold takes the lock of the journal, as another process does that writes to
-// it, and keeps it.
-func (r *rehearsal) hold(t *testing.T) (release func()) {
-	t.Helper()
-	l := flock.New(r.journal() + ".lock")
-	must(t, os.MkdirAll(filepath.Dir(r.journal()), 0o700))
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
-	defer cancel()
-	if ok, err := l.TryLockContext(ctx, time.Millisecond); err != nil || !ok {
-		t.Fatalf("lock the journal: %v", err)
-	}
-	return func() { must(t, l.Unlock()) }
-}
+func (r *rehearsal) journal() string { return filepath.Join(r.dir, "multiput", "journal") }
 
 // A second signal ends it at once: in less than what is under way gets after the
 // first. A machine that runs other tests may be too slow for that at times.

@@ -144,10 +144,14 @@ func (k Key) Take(title string, s Secret) (string, error) {
 	if what == "" {
 		what = "API key"
 	}
+	from := k.Env
+	if named, ok := s.(interface{ Source() string }); ok && named.Source() != "" {
+		from = named.Source() // the file or the command that it came from
+	}
 	bad := func(format string) error {
 		why := fmt.Sprintf(format, what)
-		if k.Env != "" {
-			why += " (" + k.Env + ")"
+		if from != "" {
+			why += " (" + from + ")"
 		}
 		return fmt.Errorf("%s: %w: %s", title, upload.ErrDenied, why)
 	}
