@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/multiput/multiput/pkg/config"
+	"github.com/multiput/multiput/pkg/provider"
 	"github.com/multiput/multiput/pkg/provider/check"
 	"github.com/multiput/multiput/pkg/upload"
 )
@@ -30,9 +31,11 @@ func (a *app) providerCheckCmd() *cobra.Command {
 
 With --live, also upload the smallest file that the API accepts, through each step
 of the real API. That file stays there. A second upload is created and aborted, if
-the API can abort. The key is found as for upload.`,
+the API can abort. The key is found as for upload. --record writes the exchanges
+down as samples.`,
 		Example: `  multiput provider check my-api.yaml
-  multiput provider check --live my-api.yaml`,
+  multiput provider check --live my-api.yaml
+  multiput provider check --live --record samples.yaml my-api.yaml`,
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: completeOneProvider,
 		RunE: func(c *cobra.Command, args []string) error {
@@ -76,10 +79,13 @@ func (a *app) check(ctx context.Context, cfg config.Config, o checkOptions, file
 	if err != nil {
 		return err
 	}
-	object := map[string]any{"schema": 1, "file": file, "provider": m.Name, "samples": n}
-	summary := fmt.Sprintf("%s: sound; %s", file, counted(n, "sample comes out as it says", "samples come out as they say"))
+	object := map[string]any{"schema": 1, "file": file, "provider": m.Name, "samples": n, "findings": findings(m.Findings)}
+	for _, f := range m.Findings {
+		a.note(cfg, "%s: %s", f.Kind, f.In(file))
+	}
+	summary := fmt.Sprintf("%s: valid; %s passed", file, count(n, "sample"))
 	if n == 0 {
-		summary = file + ": sound; it has no samples"
+		summary = file + ": valid; it has no samples"
 	}
 	if o.live {
 		steps, r, err := a.live(ctx, cfg, o, file)
@@ -87,7 +93,7 @@ func (a *app) check(ctx context.Context, cfg config.Config, o checkOptions, file
 			return err
 		}
 		object["live"], object["result"] = steps, r.Value
-		summary += "; the API agrees, the result is " + r.Value
+		summary += "; the API passed too, the result is " + r.Value
 	}
 	if done, err := a.printObject(ctx, cfg, object); done {
 		return err
@@ -95,11 +101,13 @@ func (a *app) check(ctx context.Context, cfg config.Config, o checkOptions, file
 	return a.printText(summary + "\n")
 }
 
-func counted(n int, one, many string) string {
-	if n == 1 {
-		return "1 " + one
+// findings are those of a manifest as --json has them.
+func findings(all []provider.Finding) []map[string]any {
+	list := []map[string]any{}
+	for _, f := range all {
+		list = append(list, map[string]any{"kind": f.Kind, "line": f.Line, "column": f.Column, "key": f.Key, "text": f.Text})
 	}
-	return fmt.Sprintf("%d %s", n, many)
+	return list
 }
 
 // live takes a small file through the real API.
