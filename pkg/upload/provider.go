@@ -127,6 +127,9 @@ type Limits struct {
 	URLLife time.Duration
 	// TakesHint says that the provider's own plan heeds Hint.PartSize.
 	TakesHint bool
+	// URLsAtOnce is the most parts that one Presign asks for; where it is 1, the
+	// requests for several parts run side by side.
+	URLsAtOnce int
 	// ReadsAhead says that the file is read once more before it is sent.
 	ReadsAhead bool
 	// Plans says that the plan is the provider's own.

@@ -5,10 +5,13 @@ import (
 	"context"
 	"crypto/md5"
 	"crypto/sha1"
+	"crypto/sha256"
 	"encoding/binary"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"hash/crc64"
 	"slices"
 	"time"
 
@@ -59,19 +62,25 @@ func presignAll(ctx context.Context, p upload.Provider, u upload.Upload, have []
 }
 
 // digests are those that the upload asks for at its end.
-func digests(u upload.Upload, body []byte) upload.Digests {
+func digests(u upload.Upload, body []byte) (d upload.Digests) {
+	big := binary.BigEndian
 	switch u.Digest {
 	case upload.DigestCRC32C:
-		sum := crc32.Checksum(body, crc32.MakeTable(crc32.Castagnoli))
-		return upload.Digests{CRC32C: binary.BigEndian.AppendUint32(nil, sum)}
+		d.CRC32C = big.AppendUint32(nil, crc32.Checksum(body, crc32.MakeTable(crc32.Castagnoli)))
+	case upload.DigestCRC64NVME:
+		const nvme = 0x9a6c9329ac4bc9b5
+		d.CRC64NVME = big.AppendUint64(nil, crc64.Checksum(body, crc64.MakeTable(nvme)))
 	case upload.DigestMD5:
 		sum := md5.Sum(body)
-		return upload.Digests{MD5: sum[:]}
+		d.MD5 = sum[:]
 	case upload.DigestSHA1:
 		sum := sha1.Sum(body)
-		return upload.Digests{SHA1: sum[:]}
+		d.SHA1 = sum[:]
+	case upload.DigestSHA256:
+		sum := sha256.Sum256(body)
+		d.SHA256 = sum[:]
 	}
-	return upload.Digests{}
+	return d
 }
 
 // Live takes one small file through every step of a real API.
@@ -103,7 +112,7 @@ var errAbsent = errors.New("there is no such step")
 // complete. What it opened and did not complete it aborts, where that can be
 // done. Its error is a *StepError.
 func (l *Live) Run(ctx context.Context, f upload.File, body []byte) (r upload.Result, err error) {
-	f.Size = int64(len(body))
+	f.Size, f.Content = int64(len(body)), bytes.NewReader(body)
 	u, urls, err := l.create(ctx, f)
 	if err != nil {
 		return r, err
@@ -176,6 +185,21 @@ func (l *Live) finish(ctx context.Context, u upload.Upload, have []upload.Presig
 		}); err != nil {
 			return r, err
 		}
+		if rs[i].Unconfirmed == nil {
+			continue
+		}
+		if err = l.step(ctx, "confirm", func(ctx context.Context) (err error) {
+			rs[i], err = p.(upload.Confirmer).Confirm(ctx, u, part, rs[i])
+			return err
+		}); err != nil {
+			return r, err
+		}
+	}
+	if u.Whole {
+		if rs[0].Result == nil {
+			return r, &StepError{"part", fmt.Errorf("%w: it gave no result", upload.ErrReply)}
+		}
+		return l.ready(ctx, u, *rs[0].Result)
 	}
 	if c, ok := p.(upload.Checkpointer); ok {
 		if err = l.step(ctx, "checkpoint", func(ctx context.Context) error { return c.Checkpoint(ctx, u, rs) }); err != nil {
@@ -183,10 +207,16 @@ func (l *Live) finish(ctx context.Context, u upload.Upload, have []upload.Presig
 		}
 		rs = checkpointed(rs)
 	}
-	if err = l.step(ctx, "complete", func(ctx context.Context) (err error) {
-		r, err = p.Complete(ctx, u, rs, digests(u, body))
-		return err
-	}); err != nil {
+	for more := u.Data; more != nil; {
+		u.Data = more
+		if err = l.step(ctx, "complete", func(ctx context.Context) (err error) {
+			more, r, err = complete(ctx, p, u, rs, digests(u, body))
+			return err
+		}); err != nil {
+			return r, err
+		}
+	}
+	if r, err = l.ready(ctx, u, r); err != nil {
 		return r, err
 	}
 	if c, ok := p.(upload.Prober); ok {
@@ -200,6 +230,46 @@ func (l *Live) finish(ctx context.Context, u upload.Upload, have []upload.Presig
 	}
 	return r, err
 }
+
+// complete sends the next request of complete.
+func complete(ctx context.Context, p upload.Provider, u upload.Upload, rs []upload.Receipt, d upload.Digests) (json.RawMessage, upload.Result, error) {
+	if s, ok := p.(upload.Stepper); ok {
+		return s.CompleteStep(ctx, u, rs, d)
+	}
+	r, err := p.Complete(ctx, u, rs, d)
+	return nil, r, err
+}
+
+// ready waits until the file is ready, where the API can say so.
+func (l *Live) ready(ctx context.Context, u upload.Upload, r upload.Result) (upload.Result, error) {
+	w, ok := l.Provider.(upload.Readier)
+	if !ok || w.Readiness(u) == nil {
+		return r, nil
+	}
+	how := w.Readiness(u)
+	ctx, cancel := context.WithTimeout(ctx, how.Timeout)
+	defer cancel()
+	err := l.step(ctx, "ready", func(ctx context.Context) error {
+		for {
+			done, result, err := w.Ready(ctx, u, r)
+			if err != nil || done {
+				r = result
+				return err
+			}
+			if l.Retrying != nil {
+				l.Retrying("ready", errNotReady, how.Every)
+			}
+			select {
+			case <-time.After(how.Every):
+			case <-ctx.Done():
+				return context.Cause(ctx)
+			}
+		}
+	})
+	return r, err
+}
+
+var errNotReady = errors.New("the file is not ready yet")
 
 // abort aborts an upload, where the API has a call for that.
 func (l *Live) abort(ctx context.Context, u upload.Upload) error {

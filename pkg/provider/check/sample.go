@@ -144,6 +144,9 @@ func (r *replay) call(ctx context.Context, p upload.Provider, s *spec.Sample) (g
 		if err != nil {
 			return nil, err
 		}
+		if r.d.Limits.URLsAtOnce == 1 {
+			parts = parts[:min(1, len(parts))]
+		}
 		urls, err := p.Presign(ctx, *r.upload, parts)
 		return map[string]any{"urls": urlsValue(urls)}, err
 	case "part":

@@ -1,7 +1,6 @@
 package manifest
 
 import (
-	"bytes"
 	"maps"
 	"regexp"
 	"slices"
@@ -170,27 +169,21 @@ func (m *Manifest) agreeNames(step string, r *request, s *steps, n node) {
 }
 
 // find notes what is doubtful and no error.
-func (m *Manifest) find(n node) {
-	note := func(kind string, at place, key, text string) {
-		m.found = append(m.found, spec.Finding{Kind: kind, Problem: spec.Problem{Line: at.line, Column: at.column, Key: key, Text: text}})
-	}
+func (m *Manifest) find() {
 	doubtful := func(s *steps) {
 		if s == nil || s.complete == nil || s.complete.result == nil {
 			return
 		}
 		last := s.complete.requests[len(s.complete.requests)-1]
 		if e := s.complete.result; last.ok == nil && !readsReply(e.text) {
-			note("warning", e.at, e.key, "does not read the reply, and there is no ok: any 2xx counts as success")
+			m.found = append(m.found, spec.Finding{Kind: "warning", Problem: spec.Problem{
+				Line: e.at.line, Column: e.at.column, Key: e.key, Text: "does not read the reply, and there is no ok: any 2xx counts as success",
+			}})
 		}
 	}
 	doubtful(&m.steps)
 	if m.small != nil && m.small.complete != m.complete {
 		doubtful(m.small)
-	}
-	for i, line := range bytes.Split(m.text, []byte("\n")) {
-		if at := flowSend.FindIndex(line); at != nil && !bytes.HasPrefix(bytes.TrimSpace(line), []byte("#")) {
-			note("hint", place{i + 1, at[0] + 1}, "", "a send with a ? or a { inside { } is better in quotes")
-		}
 	}
 }
 

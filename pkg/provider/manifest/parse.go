@@ -77,11 +77,19 @@ func placed(text []byte, err error) spec.Problem {
 	if !errors.As(err, &s) {
 		return spec.Problem{Text: err.Error()}
 	}
+	line, what := 0, s.text
 	if m := lineText.FindStringSubmatch(s.text); m != nil {
-		line, _ := strconv.Atoi(m[1])
-		p := spec.Problem{Line: line, Column: syntaxColumn(text, line, err), Text: (&syntaxError{s.text[len(m[0]):]}).Error()}
-		if flowSend.Match(lineOf(text, line)) {
-			p.Text += "; in { }, a send with a ? or a { has to be in quotes: send: \"GET /x/{id}\""
+		line, _ = strconv.Atoi(m[1])
+		what = s.text[len(m[0]):]
+	}
+	if strings.HasPrefix(what, "did not find expected") {
+		line++ // the reader counts these from 0
+	}
+	if line > 0 {
+		p := spec.Problem{Line: line, Column: syntaxColumn(text, line, err), Text: (&syntaxError{what}).Error()}
+		if at := flowSend.FindIndex(lineOf(text, line)); at != nil {
+			p.Column = at[1]
+			p.Text += "; inside { }, a send with a ? or a { has to be in quotes: send: \"GET /x/{id}\""
 		}
 		return p
 	}
@@ -115,7 +123,11 @@ func lineOf(text []byte, line int) []byte {
 func syntaxColumn(text []byte, line int, want error) int {
 	start := 0
 	for range line - 1 {
-		start += bytes.IndexByte(text[start:], '\n') + 1
+		next := bytes.IndexByte(text[start:], '\n') + 1
+		if next == 0 {
+			return 0
+		}
+		start += next
 	}
 	content := bytes.TrimRight(lineOf(text, line), "\r\n")
 	column := 1 + len(content) - len(bytes.TrimLeft(content, " "))
@@ -205,10 +217,13 @@ func (m *Manifest) read(n node) {
 	}
 	m.limits.Plans = m.create != nil && (m.create.parts != nil || m.create.partSize != nil)
 	m.limits.ReadsAhead = m.readsAhead()
+	if m.presign != nil {
+		m.limits.URLsAtOnce = m.presign.max
+	}
 	// Only a request that says what parts are wanted can have the wish heeded.
 	m.limits.TakesHint = m.createMentions("$part_size") || m.plans(&m.steps)
 	m.agreeAll(n)
-	m.find(n)
+	m.find()
 }
 
 // readSmall reads the steps of small files: those that are named replace the
