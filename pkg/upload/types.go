@@ -141,6 +141,7 @@ type State string
 const (
 	Sending    State = "sending"    // created; parts are on their way
 	Completing State = "completing" // complete may have been sent
+	Waiting    State = "waiting"    // the provider confirmed; the file has to get ready
 	Done       State = "done"       // the provider confirmed; the result is stored
 	Delivered  State = "delivered"  // the result reached whoever asked
 
