@@ -27,6 +27,7 @@ type uploadOptions struct {
 	base    string
 	name    string
 	restart bool
+	wait    bool // until the provider says that the file is ready
 	dryRun  bool
 
 	filesFrom  string // a list of files; empty: none
@@ -100,6 +101,7 @@ the same command again to continue.`,
 	f.StringVar(&o.filesFrom, "files-from", "", "also upload the files listed in `FILE`, one a line; - is stdin")
 	f.StringVar(&size, "size", "", "`SIZE` of stdin (-), so that uploading starts before its end")
 	f.StringVar(&spool, "spool-limit", spoolLimit, "keep at most `SIZE` of stdin on the disk")
+	f.BoolVar(&o.wait, "wait", false, "wait until the provider says that the file is ready, where it can")
 	f.BoolVar(&o.restart, "restart", false, "abort the unfinished upload of this file, and start over")
 	return c
 }
@@ -197,7 +199,7 @@ func (a *app) uploader(ctx context.Context, cfg config.Config, o uploadOptions) 
 	if err != nil {
 		return nil, m, stop, profileFault(err, cfg, given)
 	}
-	u.Restart = o.restart
+	u.Restart, u.Wait = o.restart, o.wait
 	return u, m, stop, nil
 }
 

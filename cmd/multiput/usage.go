@@ -22,7 +22,7 @@ type flagGroup struct {
 var flagGroups = []flagGroup{
 	{"Destination", []string{"provider", "set", "base-url", "name", "content-type", "api", "local"}},
 	{"Transfer", []string{
-		"concurrency", "part-size", "limit-rate", "retries", "retry-for", "stall-timeout", "checksum", "restart", "dry-run",
+		"concurrency", "part-size", "limit-rate", "retries", "retry-for", "stall-timeout", "checksum", "restart", "wait", "dry-run",
 		"files-from", "size", "spool-limit", "older-than", "live",
 	}},
 	{"Authentication", []string{"api-key-file", "api-key-command", "cacert"}},

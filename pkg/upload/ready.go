@@ -3,6 +3,7 @@ package upload
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"time"
 
@@ -34,6 +35,9 @@ func (s *session) readiness() *Readiness {
 // wait waits until a file that was completed is ready, and records that the
 // upload is done then.
 func (s *session) wait(ctx context.Context) error {
+	if s.ledger.rec.Outcome == nil {
+		return fmt.Errorf("%w: it says that the upload was completed, and not what came of it", ErrJournal)
+	}
 	outcome := *s.ledger.rec.Outcome
 	how := s.readiness()
 	if how != nil {

@@ -50,7 +50,6 @@ func (s *session) sendWhole(ctx context.Context) error {
 	case o.receipt.Verified:
 		verified = VerifiedHeader
 	}
-	s.observe(Stored{Part: rec.Upload.Parts[0]})
 	s.report.PartsStored = 1
 	if err := s.src.Same(); err != nil && s.file.Size > inMemory {
 		// Nothing can be taken back: the result is there, and may be a mixture.
