@@ -3,7 +3,9 @@ package main
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
+	"os"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -17,8 +19,9 @@ import (
 
 // checkOptions are the flags of provider check.
 type checkOptions struct {
-	live bool
-	name string
+	live   bool
+	record string // where the exchanges go; empty: nowhere
+	name   string
 	uploadOptions
 }
 
@@ -51,6 +54,7 @@ down as samples.`,
 	f.BoolVar(&o.live, "live", false, "upload a small file to the real API")
 	f.StringArrayVarP(&o.set, "set", "s", nil, "with --live: set an option of the provider to a value (`KEY=VALUE`); repeatable")
 	f.StringVar(&o.base, "base-url", "", "with --live: use this `URL` of the API instead of the manifest's own")
+	f.StringVar(&o.record, "record", "", "with --live: write the exchanges to `FILE`, as samples")
 	f.StringVar(&o.name, "name", "multiput-check.txt", "with --live: store the file under `NAME`")
 	all := pflag.NewFlagSet("", pflag.ContinueOnError)
 	config.Flags(all)
@@ -72,8 +76,8 @@ func (a *app) check(ctx context.Context, cfg config.Config, o checkOptions, file
 	if err != nil {
 		return err
 	}
-	if !o.live && (len(o.set) > 0 || o.base != "") {
-		return usagef("--set and --base-url are for --live")
+	if !o.live && (len(o.set) > 0 || o.base != "" || o.record != "") {
+		return usagef("--set, --base-url and --record are for --live")
 	}
 	n, err := check.Samples(ctx, m)
 	if err != nil {
@@ -113,6 +117,10 @@ func findings(all []provider.Finding) []map[string]any {
 // live takes a small file through the real API.
 func (a *app) live(ctx context.Context, cfg config.Config, o checkOptions, file string) (steps []liveStep, r upload.Result, err error) {
 	cfg.Provider = file
+	if o.record != "" {
+		a.record = &check.Transcript{}
+		defer func() { err = errors.Join(err, writeRecord(o.record, a.record)) }()
+	}
 	u, m, stop, err := a.uploader(ctx, cfg, o.uploadOptions)
 	tell := func(err error) error {
 		return &severalError{a.tell(failure{err: err, keyEnv: m.KeyEnv(), keyFrom: cfg.KeySource(), base: o.base})}
@@ -124,7 +132,7 @@ func (a *app) live(ctx context.Context, cfg config.Config, o checkOptions, file 
 		return nil, r, err
 	}
 	defer stop()
-	live := check.Live{Provider: u.Provider, Retry: u.Retry, Aborts: m.Abilities.Aborts, Tell: func(step string, err error) {
+	live := check.Live{Provider: u.Provider, Retry: u.Retry, Aborts: m.Abilities.Aborts, Record: a.record, Options: openOptions(m, u.Target), Tell: func(step string, err error) {
 		s := liveStep{Step: step, OK: err == nil}
 		word := "ok"
 		if err != nil {
@@ -148,4 +156,27 @@ func (a *app) live(ctx context.Context, cfg config.Config, o checkOptions, file 
 		return nil, r, tell(err)
 	}
 	return steps, r, nil
+}
+
+// openOptions are the options that are set and no secret.
+func openOptions(m *provider.Definition, t upload.Target) map[string]any {
+	options := map[string]any{}
+	if set, err := m.Options.Restore(m.Title, t.Options); err == nil {
+		for k, v := range set {
+			options[k] = v
+		}
+	}
+	return options
+}
+
+// writeRecord writes down the exchanges that there were.
+func writeRecord(path string, r *check.Transcript) error {
+	b, err := r.YAML()
+	if err == nil {
+		err = os.WriteFile(path, b, 0o600)
+	}
+	if err != nil {
+		return usagef("--record: %w", err)
+	}
+	return nil
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/x509"
 	"errors"
@@ -239,7 +240,22 @@ func (a *app) open(ctx context.Context, cfg config.Config, m *provider.Definitio
 			return nil, stop, err
 		}
 	}
+	if a.record != nil {
+		a.record.Client = client
+		for _, k := range s.Keys {
+			a.record.Hide = append(a.record.Hide, k.Reveal())
+		}
+		for _, o := range m.Options {
+			if o.Secret {
+				a.record.Hide = append(a.record.Hide, s.Options[o.Name])
+			}
+		}
+		s.Client = a.record
+	}
 	p, err := m.Open(s)
+	if err == nil && a.record != nil {
+		a.record.Base = cmp.Or(p.Target().Base, s.Base)
+	}
 	if err = openFault(err, cfg, m, named, s.Keys); err != nil {
 		stop()
 		return nil, func() {}, err

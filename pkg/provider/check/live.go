@@ -7,6 +7,7 @@ import (
 	"crypto/sha1"
 	"crypto/sha256"
 	"encoding/binary"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -87,10 +88,14 @@ func digests(u upload.Upload, body []byte) (d upload.Digests) {
 type Live struct {
 	Provider upload.Provider
 	Retry    transport.Policy
-	Aborts   bool // whether the API has a call that aborts an upload
+	Aborts   bool           // whether the API has a call that aborts an upload
+	Options  map[string]any // those that are set, for Record
 	// Tell hears how each step went, nil being well; a step that the API does
 	// not have is not told of. Nil: nobody listens.
 	Tell func(step string, err error)
+	// Record is told which step the exchanges are of that it writes down. Nil:
+	// nothing is written down.
+	Record *Transcript
 	// Retrying hears of each wait before a step is tried again. Nil: nobody
 	// listens.
 	Retrying func(step string, err error, wait time.Duration)
@@ -151,6 +156,11 @@ func (l *Live) step(ctx context.Context, name string, call func(context.Context)
 }
 
 func (l *Live) create(ctx context.Context, f upload.File) (u upload.Upload, urls []upload.Presigned, err error) {
+	given := map[string]any{"file": map[string]any{"name": f.Name, "type": f.Type, "size": f.Size}}
+	if len(l.Options) > 0 {
+		given["options"] = l.Options
+	}
+	l.Record.begin("create", given)
 	err = l.step(ctx, "create", func(ctx context.Context) (err error) {
 		u, urls, err = open(ctx, l.Provider, f, 0)
 		return err
@@ -168,6 +178,7 @@ func (l *Live) finish(ctx context.Context, u upload.Upload, have []upload.Presig
 	if u.Renewable {
 		have = nil // those of create are not needed to show that presign works
 	}
+	l.Record.begin("presign", nil)
 	if err = l.step(ctx, "presign", func(ctx context.Context) (err error) {
 		urls, err = presignAll(ctx, p, u, have, u.Parts)
 		if err == nil && (!u.Renewable || urls[u.Parts[0].Number].URL == "") {
@@ -179,6 +190,11 @@ func (l *Live) finish(ctx context.Context, u upload.Upload, have []upload.Presig
 	}
 	rs := make([]upload.Receipt, len(u.Parts))
 	for i, part := range u.Parts {
+		given := map[string]any{"part": part.Number, "bytes": string(body[part.Offset:][:part.Size])}
+		if to := urls[part.Number].URL; to != "" {
+			given["url"] = to
+		}
+		l.Record.begin("part", given)
 		if err = l.step(ctx, "part", func(ctx context.Context) (err error) {
 			rs[i], err = p.Put(ctx, u, urls[part.Number], part, bytes.NewReader(body[part.Offset:][:part.Size]))
 			return err
@@ -188,6 +204,7 @@ func (l *Live) finish(ctx context.Context, u upload.Upload, have []upload.Presig
 		if rs[i].Unconfirmed == nil {
 			continue
 		}
+		l.Record.begin("confirm", nil)
 		if err = l.step(ctx, "confirm", func(ctx context.Context) (err error) {
 			rs[i], err = p.(upload.Confirmer).Confirm(ctx, u, part, rs[i])
 			return err
@@ -202,6 +219,7 @@ func (l *Live) finish(ctx context.Context, u upload.Upload, have []upload.Presig
 		return l.ready(ctx, u, *rs[0].Result)
 	}
 	if c, ok := p.(upload.Checkpointer); ok {
+		l.Record.begin("checkpoint", receiptsGiven(rs, nil))
 		if err = l.step(ctx, "checkpoint", func(ctx context.Context) error { return c.Checkpoint(ctx, u, rs) }); err != nil {
 			return r, err
 		}
@@ -209,6 +227,7 @@ func (l *Live) finish(ctx context.Context, u upload.Upload, have []upload.Presig
 	}
 	for more := u.Data; more != nil; {
 		u.Data = more
+		l.Record.begin("complete", receiptsGiven(rs, wholeDigests(digests(u, body))))
 		if err = l.step(ctx, "complete", func(ctx context.Context) (err error) {
 			more, r, err = complete(ctx, p, u, rs, digests(u, body))
 			return err
@@ -220,6 +239,7 @@ func (l *Live) finish(ctx context.Context, u upload.Upload, have []upload.Presig
 		return r, err
 	}
 	if c, ok := p.(upload.Prober); ok {
+		l.Record.begin("probe", nil)
 		err = l.step(ctx, "probe", func(ctx context.Context) error {
 			answer, _, err := c.Probe(ctx, u)
 			if err == nil && answer == upload.NotCompleted {
@@ -229,6 +249,29 @@ func (l *Live) finish(ctx context.Context, u upload.Upload, have []upload.Presig
 		})
 	}
 	return r, err
+}
+
+// receiptsGiven are receipts and digests as a sample has them.
+func receiptsGiven(rs []upload.Receipt, digests map[string]any) map[string]any {
+	values := make([]any, len(rs))
+	for i, r := range rs {
+		values[i] = r.Value
+	}
+	given := map[string]any{"receipts": values}
+	if len(digests) > 0 {
+		given["digests"] = digests
+	}
+	return given
+}
+
+func wholeDigests(d upload.Digests) map[string]any {
+	all := map[string]any{}
+	for name, sum := range map[string][]byte{"crc32c": d.CRC32C, "crc64nvme": d.CRC64NVME, "md5": d.MD5, "sha1": d.SHA1, "sha256": d.SHA256} {
+		if sum != nil {
+			all[name] = hex.EncodeToString(sum)
+		}
+	}
+	return all
 }
 
 // complete sends the next request of complete.
@@ -246,6 +289,7 @@ func (l *Live) ready(ctx context.Context, u upload.Upload, r upload.Result) (upl
 	if !ok || w.Readiness(u) == nil {
 		return r, nil
 	}
+	l.Record.begin("ready", nil)
 	how := w.Readiness(u)
 	ctx, cancel := context.WithTimeout(ctx, how.Timeout)
 	defer cancel()
@@ -276,5 +320,6 @@ func (l *Live) abort(ctx context.Context, u upload.Upload) error {
 	if !l.Aborts {
 		return nil
 	}
+	l.Record.begin("abort", nil)
 	return l.step(context.WithoutCancel(ctx), "abort", func(ctx context.Context) error { return l.Provider.Abort(ctx, u) })
 }

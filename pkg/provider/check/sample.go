@@ -52,6 +52,7 @@ type replay struct {
 	created  json.RawMessage // the upload's data when it was created
 	urls     map[int]upload.Presigned
 	receipt  upload.Receipt // of the last part
+	told     map[int]string // receipts of parts that samples handed over
 	base     string
 	problems []spec.Problem
 
@@ -88,7 +89,7 @@ func (r *replay) play(ctx context.Context) {
 	s := r.next()
 	r.request = 0
 	if s.Step == "create" {
-		r.options, r.upload, r.urls, r.receipt = s.Given.Options, nil, nil, upload.Receipt{}
+		r.options, r.upload, r.urls, r.receipt, r.told = s.Given.Options, nil, nil, upload.Receipt{}, map[int]string{}
 	} else if r.upload == nil {
 		r.fail("", "has no sample of create before it that makes an upload")
 		return
@@ -158,7 +159,14 @@ func (r *replay) call(ctx context.Context, p upload.Provider, s *spec.Sample) (g
 		if !ok {
 			return nil, errors.New("the manifest has no checkpoint")
 		}
-		return nil, c.Checkpoint(ctx, *r.upload, r.receipts(s))
+		rs := r.receipts(s)
+		if err := c.Checkpoint(ctx, *r.upload, rs); err != nil {
+			return nil, err
+		}
+		for _, told := range rs {
+			r.told[told.Part] = told.Value
+		}
+		return nil, nil
 	case "complete":
 		return r.complete(ctx, p, s)
 	case "probe":
@@ -256,7 +264,8 @@ func (r *replay) receipts(s *spec.Sample) []upload.Receipt {
 	var rs []upload.Receipt
 	for i, p := range r.upload.Parts {
 		if i < len(s.Given.Receipts) {
-			rs = append(rs, upload.Receipt{Part: p.Number, Value: s.Given.Receipts[i]})
+			value := s.Given.Receipts[i]
+			rs = append(rs, upload.Receipt{Part: p.Number, Value: value, Checkpointed: r.told[p.Number] == value})
 		}
 	}
 	return rs

@@ -39,6 +39,24 @@ func keysIn(t *testing.T, headings ...string) []string {
 	return keys
 }
 
+// documentedKeys are all keys that the reference has, but for those of samples.
+func documentedKeys(t *testing.T) []string {
+	t.Helper()
+	requests := keysIn(t, "Requests")
+	documented := keysIn(t, "The file", "create", "presign", "part", "complete", "ready", "probe", "Small files", "Errors")
+	for _, step := range []string{"create", "presign", "part", "part.confirm", "checkpoint", "complete", "probe", "ready", "abort"} {
+		for _, k := range requests {
+			k = step + "." + k
+			ofPart := strings.HasPrefix(k, "part.") && !strings.HasPrefix(k, "part.confirm.")
+			if ofPart && (slices.Contains(documented, k) || slices.Contains([]string{"part.body", "part.text", "part.type", "part.multipart", "part.keep"}, k)) {
+				continue // said of part itself, or not there
+			}
+			documented = append(documented, k)
+		}
+	}
+	return documented
+}
+
 // knows are the keys that the parser knows in each mapping of a manifest: it is
 // asked by a key that it does not know, and says which it does.
 func knows(t *testing.T, err error, into map[string][]string) {
@@ -74,18 +92,7 @@ error: {zzz: 1}
 	if len(known) != 16 {
 		t.Fatalf("asked for %d mappings: %v", len(known), known)
 	}
-	requests := keysIn(t, "Requests")
-	documented := keysIn(t, "The file", "create", "presign", "part", "complete", "ready", "probe", "Small files", "Errors")
-	for _, step := range []string{"create", "presign", "part", "part.confirm", "checkpoint", "complete", "probe", "ready", "abort"} {
-		for _, k := range requests {
-			k = step + "." + k
-			ofPart := strings.HasPrefix(k, "part.") && !strings.HasPrefix(k, "part.confirm.")
-			if ofPart && (slices.Contains(documented, k) || slices.Contains([]string{"part.body", "part.text", "part.type", "part.multipart", "part.keep"}, k)) {
-				continue // said of part itself, or not there
-			}
-			documented = append(documented, k)
-		}
-	}
+	documented := documentedKeys(t)
 	compareKeys(t, documented, known)
 
 	known = map[string][]string{}
