@@ -131,7 +131,7 @@ func (a *app) stale(cfg config.Config, o abortOptions, known []journal.Listed) (
 		}
 		left := ""
 		switch {
-		case r.State == upload.Delivered, r.State == upload.Done:
+		case r.State == upload.Delivered, r.State == upload.Done, r.State == upload.Waiting:
 			continue
 		case r.State == upload.Completing:
 			left = "its end is in doubt"
@@ -155,7 +155,7 @@ func (a *app) stale(cfg config.Config, o abortOptions, known []journal.Listed) (
 func (o abortOptions) takes(r upload.Record, id string) error {
 	switch {
 	case o.local:
-	case r.State == upload.Done:
+	case r.State == upload.Done, r.State == upload.Waiting:
 		return usagef("%s (%s) is uploaded: multiput resume %s prints its result, and --local forgets it", id, transport.Visible(r.Path), id)
 	case r.State == upload.Delivered:
 		return usagef("%s (%s) is finished, and cannot be given up any more", id, transport.Visible(r.Path))

@@ -353,6 +353,9 @@ func lookAtUploads(open []journal.Listed, now time.Time) (found []finding) {
 		case upload.Done:
 			found = append(found, wary("upload", again+" to have its result printed", "%s is uploaded, and its result was not printed", what))
 			continue
+		case upload.Waiting:
+			found = append(found, wary("upload", again+" to wait for it", "%s is uploaded, and was not ready", what))
+			continue
 		case upload.Completing:
 			found = append(found, wary("upload", again+" to ask the provider", "%s: complete was sent and no clear answer came", what))
 			continue

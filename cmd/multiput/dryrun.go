@@ -124,18 +124,20 @@ func dryRequests(v upload.Preview, m *provider.Definition) []dryRequest {
 			if v.Next == upload.StepCreate {
 				times = 1
 			}
-		case "part":
+		case "part", "confirm":
 			times, known = len(v.Left), v.Parts != nil
 		case "presign", "checkpoint": // as many as it takes
 			known = !sends
 		case "complete":
-			if v.Next != upload.StepDeliver {
+			if v.Next != upload.StepDeliver && v.Next != upload.StepWait {
 				times, known = 1, v.Next != upload.StepComplete
 			}
+		case "ready": // as many as it takes
+			known = v.Next == upload.StepDeliver
 		case "probe":
 			known = v.Next != upload.StepComplete
 		case "abort":
-			if v.Next == upload.StepCreate && v.Record != nil && v.Record.State != upload.Done {
+			if v.Next == upload.StepCreate && v.Record != nil && v.Record.State != upload.Done && v.Record.State != upload.Waiting {
 				times = 1
 			}
 		default:

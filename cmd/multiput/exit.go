@@ -289,7 +289,7 @@ func baseHint(f failure) string {
 	var t *transport.Error
 	// A refusal in the API's own words is no sign of a wrong address.
 	lost := errors.Is(f.err, upload.ErrReply) || errors.As(f.err, &t) && t.Status == http.StatusNotFound
-	if f.base != "" && f.report.Upload == "" && lost {
+	if f.base != "" && f.report.Upload == "" && lost && !errors.Is(f.err, provider.ErrOwn) {
 		return fmt.Sprintf("is %s the address of the API?", transport.Redact(f.base))
 	}
 	return ""

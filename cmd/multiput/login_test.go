@@ -102,13 +102,13 @@ auth: {header: Authorization, value: "Bearer {secret}"}
 create:
   send: POST /uploads
   body: '{name: $file.name}'
-  upload: '{id: .id}'
+  keep: '{id: .id}'
 part:
   send: POST /uploads/{id}/parts
   auth: true
   receipt: .id
 complete:
   send: POST /uploads/{id}/complete
-  body: '{parts: [$receipts[].value]}'
+  body: '{parts: [$parts[].receipt]}'
   result: .id
 `

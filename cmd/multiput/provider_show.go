@@ -55,18 +55,18 @@ func shownProvider(m *provider.Definition) map[string]any {
 	for _, o := range m.Options {
 		options = append(options, map[string]any{
 			"name": o.Name, "type": o.Type, "default": o.Default, "help": o.Help,
-			"required": o.Required, "secret": o.Secret, "enum": append([]any{}, o.Enum...),
+			"required": o.Required, "secret": o.Secret, "enum": append([]any{}, o.Enum...), "min": o.Min, "max": o.Max,
 		})
 	}
 	return map[string]any{
 		"schema": 1, "provider": providerOf(m.Name, m.File, m, nil), "options": options,
 		"limits": map[string]any{
-			"min_size": l.MinSize, "max_size": l.MaxSize, "part_min": l.MinPart, "part_max": l.MaxPart, "part_count": l.MaxParts,
+			"min_size": l.MinSize, "max_size": l.MaxSize, "part_min": l.MinPart, "part_max": l.MaxPart, "part_count": l.MaxParts, "part_multiple": l.Multiple,
 			"url_life_seconds": l.URLLife.Seconds(),
 		},
 		"abilities": map[string]any{
 			"plan": ab.Plan, "urls": ab.URLs, "checkpoint": ab.Checkpoints, "take_over": ab.TakesOver,
-			"probe": ab.Probes, "abort": ab.Aborts, "digests": append([]string{}, ab.Digests...),
+			"probe": ab.Probes, "abort": ab.Aborts, "ready": ab.Waits, "digests": append([]string{}, ab.Digests...),
 		},
 	}
 }
@@ -102,6 +102,7 @@ func describe(m *provider.Definition) string {
 	default:
 		line("key", "none")
 	}
+	line("sends", "%s", sendsText(m))
 	line("limits", "%s", limitsText(m))
 	can, cannot := abilitiesText(m)
 	for i, s := range can {
@@ -120,6 +121,27 @@ func describe(m *provider.Definition) string {
 	return b.String()
 }
 
+// sendsText says where a file and the key go.
+func sendsText(m *provider.Definition) string {
+	api := "the API"
+	if origin := m.Origin(""); origin != "" {
+		api = strings.TrimSuffix(origin, ":443")
+	} else if m.Base != "" {
+		api = m.Base
+	}
+	text := "the file to " + api
+	if m.Abilities.URLs != provider.URLsNone {
+		text = "the file to the URLs that " + api + " gives"
+	}
+	for _, origin := range m.Elsewhere {
+		text += ", requests without the key to " + origin
+	}
+	if m.NeedsKey() {
+		text += ", the key to " + api + " alone"
+	}
+	return text
+}
+
 func limitsText(m *provider.Definition) string {
 	var all []string
 	l := m.Limits
@@ -135,8 +157,9 @@ func limitsText(m *provider.Definition) string {
 	if l.MaxParts > 0 {
 		all = append(all, fmt.Sprintf("at most %d parts", l.MaxParts))
 	}
+	add(l.Multiple, "parts in multiples of %s")
 	if l.URLLife > 0 {
-		all = append(all, fmt.Sprintf("the addresses of parts are good for %s", l.URLLife))
+		all = append(all, fmt.Sprintf("presigned URLs are valid for %s", l.URLLife))
 	}
 	return strings.Join(all, ", ")
 }
@@ -155,17 +178,20 @@ func abilitiesText(m *provider.Definition) (can, cannot []string) {
 	can = append(can, map[string]string{
 		provider.PlanAPI:    "plan the parts itself",
 		provider.PlanWish:   "plan the parts itself, and heed a wish for their size",
-		provider.PlanClient: "take the parts that we plan (--part-size)",
+		provider.PlanClient: "take the parts that multiput plans (--part-size)",
 	}[ab.Plan])
 	if ab.URLs == provider.URLsNone {
-		can = append(can, "take parts at its own address, with no end to that leave")
+		can = append(can, "take parts at its own URL, which does not expire")
 	} else {
-		say(ab.URLs == provider.URLsAgain, "issue addresses of parts again")
+		say(ab.URLs == provider.URLsAgain, "issue presigned URLs again")
 	}
 	say(ab.Checkpoints, "take receipts before the end (checkpoint)")
-	say(ab.TakesOver, "go on with an upload that another machine began")
+	say(ab.TakesOver, "resume an upload that another machine began")
 	say(ab.Probes, "say afterwards whether an upload was completed (probe)")
-	say(ab.Aborts, "give an upload up (abort)")
+	if ab.Waits {
+		can = append(can, "say whether the file is ready (ready, --wait)")
+	}
+	say(ab.Aborts, "abort an upload (abort)")
 	if len(ab.Digests) > 0 {
 		can = append(can, "compare a checksum of the whole file: "+strings.Join(ab.Digests, ", "))
 	} else {
@@ -191,6 +217,12 @@ func optionText(o provider.Option) string {
 		if b, err := json.Marshal(o.Default); err == nil {
 			text += ", default " + strings.Trim(string(b), `"`)
 		}
+	}
+	if o.Min != nil {
+		text += fmt.Sprintf(", at least %v", *o.Min)
+	}
+	if o.Max != nil {
+		text += fmt.Sprintf(", at most %v", *o.Max)
 	}
 	if o.Secret {
 		text += ", secret"

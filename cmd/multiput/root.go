@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/multiput/multiput/pkg/config"
+	"github.com/multiput/multiput/pkg/provider/check"
 	"github.com/multiput/multiput/pkg/upload"
 )
 
@@ -28,6 +29,8 @@ type app struct {
 	flush func() // writes out what was said on stderr; known while a display is there
 
 	json bool // whether errors are printed as JSON; known once flags are read
+
+	record *check.Transcript // of provider check --record; nil: nothing is written down
 
 	args []string // the command line
 }

@@ -207,7 +207,7 @@ func nextText(step upload.Step, compare bool, left int, r upload.Record) string 
 	switch step {
 	case upload.StepCreate:
 		switch r.State {
-		case upload.Sending, upload.Completing, upload.Done: // and not Corrupt, Delivered
+		case upload.Sending, upload.Completing, upload.Waiting, upload.Done: // and not Corrupt, Delivered
 			return "the file has another size: the old upload is given up and a new one begins"
 		}
 		return "a new upload begins"
@@ -217,6 +217,8 @@ func nextText(step upload.Step, compare bool, left int, r upload.Record) string 
 		}
 	case upload.StepComplete:
 		s = "no part is sent: the provider is asked how it ended, or complete is sent once more"
+	case upload.StepWait:
+		s = "nothing is sent: the file is waited for until it is ready"
 	case upload.StepDeliver:
 		s = "the result is printed; nothing is sent"
 	}

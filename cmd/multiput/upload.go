@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/x509"
 	"errors"
@@ -27,6 +28,7 @@ type uploadOptions struct {
 	base    string
 	name    string
 	restart bool
+	wait    bool // until the provider says that the file is ready
 	dryRun  bool
 
 	filesFrom  string // a list of files; empty: none
@@ -105,6 +107,7 @@ the same command again to continue.`,
 	f.StringVar(&size, "size", "", "`SIZE` of stdin (-), so that uploading starts before its end")
 	f.StringVar(&spool, "spool-limit", spoolLimit, "keep at most `SIZE` of stdin on the disk")
 	f.StringVar(&o.spoolDir, "spool-dir", "", "`DIR` where stdin waits (default: beside the journal)")
+	f.BoolVar(&o.wait, "wait", false, "wait until the provider says that the file is ready, where it can")
 	f.BoolVar(&o.restart, "restart", false, "abort the unfinished upload of this file, and start over")
 	return c
 }
@@ -220,7 +223,7 @@ func (a *app) uploader(ctx context.Context, cfg config.Config, o uploadOptions) 
 	if err != nil {
 		return nil, m, stop, profileFault(err, cfg, given)
 	}
-	u.Restart = o.restart
+	u.Restart, u.Wait = o.restart, o.wait
 	return u, m, stop, nil
 }
 
@@ -260,7 +263,22 @@ func (a *app) open(ctx context.Context, cfg config.Config, m *provider.Definitio
 			return nil, stop, err
 		}
 	}
+	if a.record != nil {
+		a.record.Client = client
+		for _, k := range s.Keys {
+			a.record.Hide = append(a.record.Hide, k.Reveal())
+		}
+		for _, o := range m.Options {
+			if o.Secret {
+				a.record.Hide = append(a.record.Hide, s.Options[o.Name])
+			}
+		}
+		s.Client = a.record
+	}
 	p, err := m.Open(s)
+	if err == nil && a.record != nil {
+		a.record.Base = cmp.Or(p.Target().Base, s.Base)
+	}
 	if err = openFault(err, cfg, m, named, s.Keys); err != nil {
 		stop()
 		return nil, func() {}, err

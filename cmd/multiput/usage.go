@@ -24,8 +24,8 @@ type flagGroup struct {
 var flagGroups = []flagGroup{
 	{"Destination", []string{"provider", "set", "base-url", "name", "content-type", "api", "local"}},
 	{"Transfer", []string{
-		"concurrency", "part-size", "limit-rate", "retries", "retry-for", "stall-timeout", "checksum", "restart", "dry-run",
-		"files-from", "size", "spool-dir", "spool-limit", "older-than", "live",
+		"concurrency", "part-size", "limit-rate", "retries", "retry-for", "stall-timeout", "checksum", "restart", "wait", "dry-run",
+		"files-from", "size", "spool-dir", "spool-limit", "older-than", "live", "record",
 	}},
 	{"Authentication", []string{"api-key-file", "api-key-command", "cacert"}},
 	{"Output", []string{"progress", "json", "jq", "quiet", "verbose", "all", "manifest", "no-descriptions", "version", "help"}},

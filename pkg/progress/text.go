@@ -123,6 +123,10 @@ func note(n upload.Note) string {
 		return fmt.Sprintf("verification: of %d parts no ETag is the MD5: this store's ETags are something else and prove nothing", e.Parts)
 	case upload.Concurrency:
 		return concurrency(e)
+	case upload.ReadsAhead:
+		return "the provider wants digests before the bytes: reading the file once more"
+	case upload.NotReady:
+		return "the file is uploaded, and not ready yet: asking again in " + text.Duration(e.Wait).String()
 	case upload.Aborting:
 		return fmt.Sprintf("aborting upload %s: orphaned parts are billed", e.Upload)
 	case upload.Checkpointed:
@@ -150,6 +154,12 @@ func finishing(e upload.Finishing) string {
 		by = "the provider compares the MD5 of the whole file"
 	case upload.VerifiedSHA1:
 		by = "the provider compares the SHA-1 of the whole file"
+	case upload.VerifiedSHA256:
+		by = "the provider compares the SHA-256 of the whole file"
+	case upload.VerifiedCRC64NVME:
+		by = "the provider compares the CRC-64/NVME of the whole file"
+	case upload.VerifiedHeader:
+		by = "the provider compared the digest that came with each part"
 	case upload.VerifiedETag:
 		by = "the ETag of every part is the MD5 of what was sent"
 	}
@@ -197,6 +207,8 @@ func found(e upload.Found) string {
 		return fmt.Sprintf("journal: the object of upload %s was not the file: creating a new upload", e.Upload)
 	case e.Next == upload.StepCreate:
 		return fmt.Sprintf("journal: upload %s is not continued: creating a new upload", e.Upload)
+	case e.Next == upload.StepWait:
+		s = fmt.Sprintf("journal: upload %s is complete, and its file was not ready: waiting for it", e.Upload)
 	case e.Next == upload.StepDeliver:
 		s = fmt.Sprintf("journal: upload %s is done: only its result has to be delivered", e.Upload)
 	case e.Next == upload.StepComplete:
@@ -264,11 +276,13 @@ func op(e upload.Retrying) string {
 	switch e.Op {
 	case upload.OpPart:
 		return fmt.Sprintf("part %d", e.Part)
+	case upload.OpConfirm:
+		return fmt.Sprintf("confirmation of part %d", e.Part)
 	case upload.OpPresign:
 		return "presigned URLs"
 	case upload.OpProbe:
 		return "status"
-	case upload.OpCreate, upload.OpCheckpoint, upload.OpComplete, upload.OpAbort:
+	case upload.OpCreate, upload.OpCheckpoint, upload.OpComplete, upload.OpReady, upload.OpAbort:
 	}
 	return string(e.Op)
 }

@@ -303,3 +303,17 @@ func (s *datedStore) Presign(_ context.Context, base string, r sandbox.Ref, part
 	}
 	return base + path + "?" + query + "&X-Amz-Signature=" + hex.EncodeToString(key), at.Add(life), nil
 }
+
+// serveSandbox serves a sandbox at one origin, and gives the base of its API.
+func serveSandbox(t *testing.T, server *sandbox.Server) string {
+	t.Helper()
+	front := httptest.NewUnstartedServer(nil)
+	h, err := server.Handler()
+	if err != nil {
+		t.Fatal(err)
+	}
+	front.Config.Handler = h
+	front.Start()
+	t.Cleanup(front.Close)
+	return front.URL + sandbox.Base(server.API)
+}

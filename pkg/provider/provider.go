@@ -70,7 +70,11 @@ type (
 	OptionError = spec.OptionError
 	BaseError   = spec.BaseError
 	Error       = spec.Error
+	Finding     = spec.Finding
 )
+
+// ErrOwn is in the errors that a manifest words itself, with error().
+var ErrOwn = spec.ErrOwn
 
 // Who plans the parts, and where they go; see [spec.Abilities].
 const (

@@ -22,7 +22,7 @@ const mine = `version: 1
 name: mine
 base: https://mine.example/v1
 auth: {header: X-Key, value: "{secret}", env: MINE_KEY}
-create: {send: POST /u, upload: '{id}'}
+create: {send: POST /u, keep: '{id}'}
 part: {send: 'PUT /u/{id}', receipt: .id}
 complete: {send: 'POST /u/{id}/end', result: .id}
 `

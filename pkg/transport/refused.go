@@ -58,9 +58,9 @@ type RedirectError struct {
 
 func (e *RedirectError) Error() string {
 	if e.To == "" {
-		return "a redirect is refused"
+		return "a redirect is not followed"
 	}
-	return "a redirect is refused; it leads to " + e.To
+	return "a redirect is not followed; it leads to " + e.To
 }
 
 // Redirect says where a reply sends the request, by its Location. signed: the

@@ -2,6 +2,7 @@ package upload
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -13,6 +14,12 @@ import (
 // complete ends the upload at the provider. The journal says "completing"
 // before anything is sent; an answer that is not clear leaves it so.
 func (s *session) complete(ctx context.Context) error {
+	switch {
+	case s.ledger.rec.State == Waiting:
+		return s.wait(ctx)
+	case s.ledger.rec.Upload.Whole:
+		return s.sendWhole(ctx)
+	}
 	receipts, err := s.ledger.receipts()
 	if err != nil {
 		return err
@@ -41,10 +48,41 @@ func (s *session) complete(ctx context.Context) error {
 		}
 	}
 	s.observe(Finishing{Receipts: len(receipts), Verification: verified})
-	result, doubt, err := s.end(ctx, s.ledger.rec.Upload, receipts, d, doubt)
-	switch {
-	case err == nil:
+	var result Result
+	for {
+		var more json.RawMessage
+		more, result, doubt, err = s.end(ctx, s.ledger.rec.Upload, receipts, d, doubt)
+		if err != nil || more == nil {
+			break
+		}
+		// One of several requests was clearly answered: the next is another matter.
+		if err := s.ledger.step(ctx, more); err != nil {
+			return err
+		}
+		doubt = false
+	}
+	if err == nil {
+		return s.confirmed(ctx, result, verified)
+	}
+	return s.undone(ctx, doubt, err)
+}
+
+// confirmed is what comes after a clear yes: the upload is done, or waits for
+// its file to get ready.
+func (s *session) confirmed(ctx context.Context, result Result, verified string) error {
+	if how := s.readiness(); how == nil || !how.Required {
 		return s.done(ctx, result, verified)
+	}
+	outcome := &Outcome{Result: result, Verification: verified}
+	if err := s.ledger.advance(context.WithoutCancel(ctx), Waiting, outcome); err != nil {
+		return fmt.Errorf("the provider confirmed the upload (%s), which could not be recorded: %w", result.Value, err)
+	}
+	return s.wait(ctx)
+}
+
+// undone is what comes after the request that ends an upload failed.
+func (s *session) undone(ctx context.Context, doubt bool, err error) error {
+	switch {
 	case errors.Is(err, ErrChecksum):
 		return s.corrupt(ctx, err)
 	case errors.Is(err, ErrCompleted):
@@ -66,7 +104,10 @@ func (s *session) complete(ctx context.Context) error {
 // is in doubt once a request may have been acted on without an answer that says
 // so. Then the provider is asked, where it can be: before complete is sent
 // again, and at last. An error in doubt leaves the outcome open.
-func (s *session) end(ctx context.Context, up Upload, rs []Receipt, d Digests, doubt bool) (result Result, _ bool, err error) {
+//
+// Of several requests it sends the one that is next; what comes of a clear answer
+// is more, if it is not the last.
+func (s *session) end(ctx context.Context, up Upload, rs []Receipt, d Digests, doubt bool) (more json.RawMessage, result Result, _ bool, err error) {
 	answering, stop := afterGrace(ctx)
 	defer stop()
 	prober, _ := s.Provider.(Prober)
@@ -82,13 +123,17 @@ func (s *session) end(ctx context.Context, up Upload, rs []Receipt, d Digests, d
 				return context.Cause(ctx)
 			}
 		}
-		result, err = s.Provider.Complete(answering, up, rs, d)
+		if steps, ok := s.Provider.(Stepper); ok {
+			more, result, err = steps.CompleteStep(answering, up, rs, d)
+		} else {
+			result, err = s.Provider.Complete(answering, up, rs, d)
+		}
 		doubt = doubt || err != nil && !clearly(err)
 		return err
 	})
 	// Gone may mean completed, by another run of which this one does not know.
 	if err == nil || !doubt && !errors.Is(err, ErrGone) || prober == nil || ctx.Err() != nil || errors.Is(err, ErrChecksum) || errors.Is(err, ErrDenied) {
-		return result, doubt, err
+		return more, result, doubt, err
 	}
 	answer := Unknown
 	ask := func(context.Context) (err error) {
@@ -104,19 +149,19 @@ func (s *session) end(ctx context.Context, up Upload, rs []Receipt, d Digests, d
 	}
 	switch {
 	case answer == Completed:
-		return result, true, asked
+		return nil, result, true, asked
 	case errors.Is(err, ErrCompleted): // whatever it says now
-		return Result{}, true, err
+		return nil, Result{}, true, err
 	case errors.Is(asked, ErrDenied):
-		return Result{}, true, asked
+		return nil, Result{}, true, asked
 	case !doubt:
-		return Result{}, false, err
+		return nil, Result{}, false, err
 	case answer != NotCompleted:
-		return Result{}, true, err
+		return nil, Result{}, true, err
 	case clearly(err) && !temporary(err):
-		return Result{}, false, err
+		return nil, Result{}, false, err
 	}
-	return Result{}, true, fmt.Errorf("%w: the provider says that it was not completed; the last try of complete: %w", ErrUnfinished, err)
+	return nil, Result{}, true, fmt.Errorf("%w: the provider says that it was not completed; the last try of complete: %w", ErrUnfinished, err)
 }
 
 // mustWait reports whether a failed question says that no other request would

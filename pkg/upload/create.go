@@ -14,6 +14,9 @@ import (
 // the file.
 func (s *session) create(ctx context.Context) error {
 	s.foresee(s.limits.URLLife, 0)
+	if s.limits.ReadsAhead {
+		s.observe(ReadsAhead{})
+	}
 	up, urls, err := s.open(ctx)
 	if err != nil {
 		return err
@@ -72,8 +75,8 @@ func (s *session) open(ctx context.Context) (up Upload, urls []Presigned, err er
 
 // check checks the provider's plan, or makes one where it has none.
 func (s *session) check(up *Upload, urls []Presigned) (err error) {
-	if up.Digest == DigestSHA1 && s.src.Once() {
-		return fmt.Errorf("the provider takes the SHA-1 of the whole file at the end, for which a stream would have to be read twice: %w", ErrLimit)
+	if sequential[up.Digest] != nil && s.src.Once() {
+		return fmt.Errorf("the provider takes the %s of the whole file at the end, for which a stream would have to be read twice: %w", up.Digest, ErrLimit)
 	}
 	ours := up.Parts == nil && len(up.Held) == 0
 	if ours {

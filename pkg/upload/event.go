@@ -39,6 +39,8 @@ const (
 	OpPart       Op = "part"
 	OpCheckpoint Op = "checkpoint"
 	OpComplete   Op = "complete"
+	OpConfirm    Op = "confirm"
+	OpReady      Op = "ready"
 	OpProbe      Op = "probe"
 	OpAbort      Op = "abort"
 )
@@ -88,7 +90,7 @@ type (
 	Retrying struct {
 		happened
 		Op   Op
-		Part int // of OpPart
+		Part int // of OpPart and OpConfirm
 		Err  error
 		Try  int // the number of the try that failed, from 1
 		Wait time.Duration
@@ -214,6 +216,14 @@ type (
 
 // Notes.
 type (
+	// ReadsAhead says that the file is read once more, as the provider wants
+	// digests before the bytes.
+	ReadsAhead struct{ noted }
+	// NotReady says that the file is not ready yet, and when it is asked again.
+	NotReady struct {
+		noted
+		Wait time.Duration
+	}
 	// Found says what the journal has of the file, and what is done with it.
 	Found struct {
 		noted

@@ -4,8 +4,11 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha1"
+	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
+	"hash"
+	"hash/crc64"
 	"io"
 	"runtime"
 	"slices"
@@ -116,7 +119,7 @@ func (s *session) hashUnhashed(ctx context.Context) error {
 
 // digests computes the whole-file digest that the upload takes at its end. The
 // CRC comes from those of the parts; only ranges that this client did not send
-// are read for it. MD5 and SHA-1 cannot be combined and read all.
+// are read for it. The others read all.
 func (s *session) digests(ctx context.Context) (d Digests, err error) {
 	up := s.ledger.rec.Upload
 	switch up.Digest {
@@ -124,15 +127,15 @@ func (s *session) digests(ctx context.Context) (d Digests, err error) {
 		whole := []hashed{{Range: Range{0, s.file.Size}, md5: true}}
 		err = s.hash(ctx, ReadForDigests, whole)
 		d.MD5 = whole[0].MD5
-	case DigestSHA1:
-		h, done := sha1.New(), new(atomic.Int64)
+	case DigestSHA1, DigestSHA256, DigestCRC64NVME:
+		h, done := sequential[up.Digest](), new(atomic.Int64)
 		err = s.beside(ctx, func() { s.observe(Hashing{Why: ReadForDigests, Done: done.Load(), Of: s.file.Size}) }, func(ctx context.Context) error {
 			section := s.src.Section(0, s.file.Size, false)
 			defer section.Close()
 			_, err := io.Copy(h, &untilDone{ctx, section, done})
 			return err
 		})
-		d.SHA1 = h.Sum(nil)
+		*map[string]*[]byte{DigestSHA1: &d.SHA1, DigestSHA256: &d.SHA256, DigestCRC64NVME: &d.CRC64NVME}[up.Digest] = h.Sum(nil)
 	case DigestCRC32C:
 		held := make([]hashed, len(up.Held))
 		for i, h := range up.Held {
@@ -153,6 +156,15 @@ func (s *session) digests(ctx context.Context) (d Digests, err error) {
 	}
 	return d, err
 }
+
+// sequential are the digests for which the whole file is read in its order.
+var sequential = map[string]func() hash.Hash{
+	DigestSHA1: sha1.New, DigestSHA256: sha256.New,
+	DigestCRC64NVME: func() hash.Hash { return crc64.New(crc64.MakeTable(nvme)) },
+}
+
+// nvme is the polynomial of CRC-64/NVME, reversed.
+const nvme = 0x9a6c9329ac4bc9b5
 
 // untilDone reads until its context is done, and counts.
 type untilDone struct {

@@ -2,6 +2,7 @@ package upload
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
@@ -49,16 +50,38 @@ func (l *ledger) keep(r Receipt) { l.rec.Receipts[r.Part] = r }
 
 // stored reports whether a part has a receipt.
 func (l *ledger) stored(part int) bool {
-	_, ok := l.rec.Receipts[part]
-	return ok
+	r, ok := l.rec.Receipts[part]
+	return ok && r.Unconfirmed == nil
 }
 
-// pending are the parts without a receipt; bytes counts those of the others.
+// stored counts the parts that are stored.
+func (rec *Record) stored() (n int) {
+	for _, r := range rec.Receipts {
+		if r.Unconfirmed == nil {
+			n++
+		}
+	}
+	return n
+}
+
+// step records what the provider keeps of the upload after a clear answer to
+// one of several requests.
+func (l *ledger) step(ctx context.Context, data json.RawMessage) error {
+	rec := *l.rec
+	rec.Upload.Data = data
+	if err := l.entry.Begin(context.WithoutCancel(ctx), rec); err != nil {
+		return err
+	}
+	l.rec.Upload.Data = data
+	return nil
+}
+
+// pending are the parts that are not stored; bytes counts those of the others.
 func (l *ledger) pending() (parts []Part, bytes int64) { return pending(l.rec) }
 
 func pending(rec *Record) (parts []Part, stored int64) {
 	for _, p := range rec.Upload.Parts {
-		if _, ok := rec.Receipts[p.Number]; ok {
+		if r, ok := rec.Receipts[p.Number]; ok && r.Unconfirmed == nil {
 			stored += p.Size
 		} else {
 			parts = append(parts, p)
@@ -72,7 +95,7 @@ func (l *ledger) receipts() ([]Receipt, error) {
 	rs := make([]Receipt, len(l.rec.Upload.Parts))
 	for i, p := range l.rec.Upload.Parts {
 		var ok bool
-		if rs[i], ok = l.rec.Receipts[p.Number]; !ok {
+		if rs[i], ok = l.rec.Receipts[p.Number]; !ok || rs[i].Unconfirmed != nil {
 			return nil, fmt.Errorf("%w: it has no receipt of part %d", ErrJournal, p.Number)
 		}
 	}
@@ -141,14 +164,23 @@ func (l *ledger) verification() string {
 		return VerifiedMD5
 	case DigestSHA1:
 		return VerifiedSHA1
+	case DigestSHA256:
+		return VerifiedSHA256
+	case DigestCRC64NVME:
+		return VerifiedCRC64NVME
 	}
 	// Ranges that we did not send are there only with a digest of the whole.
+	by := VerifiedETag
 	for _, p := range l.rec.Upload.Parts {
-		if !matches(l.rec.Receipts[p.Number]) {
+		switch r := l.rec.Receipts[p.Number]; {
+		case matches(r):
+		case r.Verified:
+			by = VerifiedHeader
+		default:
 			return Unverified
 		}
 	}
-	return VerifiedETag
+	return by
 }
 
 // snapshot is the record as it is now, for a reader beside the owner.

@@ -23,10 +23,12 @@ const (
 type stage int
 
 const (
-	unsigned   stage = iota // it needs a presigned URL
-	signed                  // it can be sent, when its backoff is over
-	inFlight                // a worker sends it
-	journaling              // its receipt is being made durable
+	unsigned    stage = iota // it needs a presigned URL
+	signed                   // it can be sent, when its backoff is over
+	inFlight                 // a worker sends it
+	unconfirmed              // it is stored, and can be confirmed when its backoff is over
+	confirming               // it is being confirmed
+	journaling               // its receipt is being made durable
 )
 
 // part is a part that has begun.
@@ -76,6 +78,7 @@ type loop struct {
 	err     error // why no part is begun any more
 
 	outcomes chan outcome
+	confirms chan confirmed
 	presign  chan presigned
 	written  chan written
 	slot     chan struct{}
@@ -102,10 +105,11 @@ func (s *session) newLoop(parts []Part) *loop {
 		session: s, up: rec.Upload, queue: parts, slots: 1, stragglers: newStragglers(len(parts)),
 		urls:     urls{renewable: rec.Upload.Renewable, window: 2 * n, have: make(map[int]held)},
 		schedule: scheduleOf(rec.Upload, rec.Presigned, parts, s.concurrency()), moved: s.meter.bytes,
-		outcomes: make(chan outcome, n), presign: make(chan presigned, 1), written: make(chan written, 1),
+		outcomes: make(chan outcome, n), confirms: make(chan confirmed, n), presign: make(chan presigned, 1), written: make(chan written, 1),
 		slot: make(chan struct{}, n), arrivals: make(chan arrival, 1),
 	}
 	l.urls.keep(rec.Presigned)
+	l.up.File.Content = s.file.Content
 	return l
 }
 
@@ -135,6 +139,8 @@ func (l *loop) run(ctx context.Context, c *checkpoints) error {
 		select {
 		case o := <-l.outcomes:
 			l.landed(ctx, o)
+		case o := <-l.confirms:
+			l.answered(ctx, o)
 		case u := <-l.presign:
 			l.keep(ctx, u)
 		case w := <-l.written:
@@ -209,7 +215,7 @@ func (l *loop) idle() bool {
 	if l.err == nil {
 		return len(l.queue) == 0 && len(l.begun) == 0
 	}
-	return !slices.ContainsFunc(l.begun, func(p *part) bool { return p.stage == inFlight })
+	return !slices.ContainsFunc(l.begun, func(p *part) bool { return p.stage == inFlight || p.stage == confirming })
 }
 
 // wake is how long nothing has to be done unless something comes.
@@ -218,7 +224,7 @@ func (l *loop) wake() time.Duration {
 	at := func(t time.Time) { most = min(most, max(0, t.Sub(now))) }
 	for _, p := range l.begun {
 		switch p.stage {
-		case signed:
+		case signed, unconfirmed:
 			if l.err == nil && p.next.After(now) {
 				at(p.next)
 			}
@@ -243,7 +249,11 @@ func (l *loop) start(sending, begin context.Context) {
 	now := time.Now()
 	l.shareSlots()
 	for len(l.begun)-l.overlap() < l.slots && len(l.queue) > 0 && (!l.overdue || len(l.begun) == 0) && l.readable(begin, l.queue[0]) {
-		l.begun = append(l.begun, &part{Part: l.queue[0]})
+		p := &part{Part: l.queue[0]}
+		if _, ok := l.ledger.rec.Receipts[p.Number]; ok {
+			p.stage = unconfirmed // an earlier run stored it
+		}
+		l.begun = append(l.begun, p)
 		l.queue = l.queue[1:]
 	}
 	allowed := max(1, l.slots-l.Slots.excess()) + l.overlap()
@@ -253,6 +263,9 @@ func (l *loop) start(sending, begin context.Context) {
 		}
 	}
 	for _, p := range l.begun {
+		if p.stage == unconfirmed && !p.next.After(now) {
+			l.confirm(sending, p)
+		}
 		if p.stage == unsigned || p.stage == signed {
 			l.sign(p, now)
 		}
@@ -414,7 +427,7 @@ func (l *loop) write(ctx context.Context) {
 	l.fresh, l.writing = nil, true
 	go func() {
 		w := written{receipts: batch, err: l.ledger.receive(context.WithoutCancel(ctx), batch)}
-		if w.err == nil {
+		if w.err == nil && slices.ContainsFunc(batch, func(r Receipt) bool { return !r.Checkpointed }) {
 			w.changed = l.src.Same()
 		}
 		l.written <- w
@@ -440,6 +453,10 @@ func (l *loop) durable(w written, c *checkpoints) {
 			continue
 		}
 		p := l.find(r.Part)
+		if r.Unconfirmed != nil {
+			p.stage, p.tries = unconfirmed, transport.Tries{}
+			continue
+		}
 		l.ledger.mine[r.Part] = true
 		l.count()
 		l.observe(Stored{Part: p.Part})

@@ -259,7 +259,7 @@ func (e *memoryEntry) Refresh(ctx context.Context, f upload.File, drop ...int) e
 func (e *memoryEntry) Advance(ctx context.Context, s upload.State, o *upload.Outcome) error {
 	return e.change(ctx, string(s), func(r *upload.Record) {
 		r.State = s
-		if s == upload.Done {
+		if o != nil {
 			r.Outcome = o
 		}
 		if s == upload.Done || s == upload.Delivered || s == upload.Corrupt {

@@ -36,6 +36,7 @@ func Split(size, want int64, l Limits) ([]Part, error) {
 			return nil, err
 		}
 	}
+	ps = roundPart(ps, l)
 	count := max(1, divUp(size, ps))
 	if count > most {
 		return nil, fmt.Errorf("parts of %d bytes make %d parts of a file of %d, and at most %d will do: %w", ps, count, size, most, ErrPartSize)
@@ -68,6 +69,19 @@ func partSize(size, most int64, l Limits) (int64, error) {
 		}
 	}
 	return min(ps, largest), nil
+}
+
+// roundPart is a part size that the provider takes: the next multiple of what
+// it asks for, within its maximum.
+func roundPart(ps int64, l Limits) int64 {
+	if l.Multiple <= 0 || ps%l.Multiple == 0 {
+		return ps
+	}
+	multiples := divUp(ps, l.Multiple)
+	if l.MaxPart > 0 && multiples > l.MaxPart/l.Multiple {
+		multiples = l.MaxPart / l.Multiple
+	}
+	return max(1, multiples) * l.Multiple
 }
 
 // divUp is a/b, rounded up, without wrapping.

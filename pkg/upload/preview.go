@@ -16,6 +16,7 @@ const (
 	StepCreate   Step = "create"   // begin an upload
 	StepSend     Step = "send"     // send the parts without a receipt
 	StepComplete Step = "complete" // find out how it ended, sending no part
+	StepWait     Step = "wait"     // wait until the file is ready, sending nothing
 	StepDeliver  Step = "deliver"  // hand the stored result over, sending nothing
 )
 
@@ -32,6 +33,8 @@ func Next(rec *Record, f File) (step Step, compare bool) {
 		step = StepSend
 	case Completing:
 		step = StepComplete
+	case Waiting:
+		return StepWait, false
 	case Done:
 		step = StepDeliver
 	default:

@@ -2,6 +2,7 @@ package upload
 
 import (
 	"context"
+	"encoding/json"
 	"io"
 	"time"
 )
@@ -52,6 +53,42 @@ type Prober interface {
 	Probe(ctx context.Context, u Upload) (Answer, Result, error)
 }
 
+// Stepper is a Provider that completes an upload with several requests. It is
+// called instead of Complete.
+type Stepper interface {
+	// CompleteStep makes the first request that u.Data does not say was
+	// answered. More than nil data: the answer was clear, and there is another
+	// request; the data becomes u.Data, durable, before the next call. Nil data:
+	// the result is that of Complete. Its error is that of Complete, and concerns
+	// this request alone.
+	CompleteStep(ctx context.Context, u Upload, rs []Receipt, d Digests) (data json.RawMessage, r Result, err error)
+}
+
+// Confirmer is a Provider whose parts count as stored only once a further
+// request said so, where Receipt.Unconfirmed is not nil.
+type Confirmer interface {
+	// Confirm makes that request and returns the receipt without Unconfirmed.
+	// It may be repeated.
+	Confirm(ctx context.Context, u Upload, p Part, r Receipt) (Receipt, error)
+}
+
+// Readier is a Provider whose file may not be ready yet when it was completed.
+type Readier interface {
+	// Readiness says how to wait for a file; nil: there is nothing to wait for.
+	Readiness(u Upload) *Readiness
+	// Ready asks once. Its result, where done, replaces the one given. An error
+	// that is not Temporary and not ErrDenied says that the file will not get
+	// ready.
+	Ready(ctx context.Context, u Upload, r Result) (done bool, res Result, err error)
+}
+
+// Readiness is how a file that was completed is waited for.
+type Readiness struct {
+	Every, Timeout time.Duration
+	// Required says that the upload counts as complete only when it is ready.
+	Required bool
+}
+
 // Answer is what a provider says when it is asked whether an upload was
 // completed.
 type Answer int
@@ -83,11 +120,18 @@ type Limits struct {
 	MaxPart  int64 // bytes of a part
 	MaxParts int   // parts of an upload
 
+	Multiple int64 // of which the sizes of parts are multiples, but for the last; bytes
+
 	// URLLife is how long a presigned URL is good for where the provider says so
 	// beforehand.
 	URLLife time.Duration
 	// TakesHint says that the provider's own plan heeds Hint.PartSize.
 	TakesHint bool
+	// URLsAtOnce is the most parts that one Presign asks for; where it is 1, the
+	// requests for several parts run side by side.
+	URLsAtOnce int
+	// ReadsAhead says that the file is read once more before it is sent.
+	ReadsAhead bool
 	// Plans says that the plan is the provider's own.
 	Plans bool
 }

@@ -29,7 +29,7 @@ func (s *session) find(ctx context.Context) error {
 	}
 	if rec != nil {
 		s.ledger.use(rec)
-		told.Upload, told.Stored, told.Parts = rec.Upload.ID, len(rec.Receipts), len(rec.Upload.Parts)
+		told.Upload, told.Stored, told.Parts = rec.Upload.ID, rec.stored(), len(rec.Upload.Parts)
 		told.Next, _ = Next(rec, s.file)
 	}
 	s.observe(told)
@@ -83,11 +83,14 @@ func (s *session) resume(ctx context.Context, rec *Record) (*Record, error) {
 	if rec.State == Delivered || rec.State == Corrupt {
 		return nil, nil
 	}
+	if rec.State == Waiting && !s.Restart && rec.Upload.File.Size == s.file.Size {
+		return rec, nil // the provider has the file as it was
+	}
 	if s.earlier == 0 {
 		s.earlier = rateOf(rec)
 	}
 	fresh := func(why StartingOver) (*Record, error) {
-		if rec.State != Done {
+		if rec.State != Done && rec.State != Waiting {
 			s.observe(why)
 			s.abandon(ctx, rec.Upload)
 		}

@@ -27,7 +27,7 @@ func (s *session) send(ctx context.Context, wanted []Part) error {
 			todo = slices.DeleteFunc(todo, func(p Part) bool { return !slices.Contains(wanted, p) })
 		}
 		if round == 0 {
-			s.observe(Planned{File: s.file, Upload: s.report.Upload, Parts: parts, Stored: len(s.ledger.rec.Receipts), StoredBytes: bytes})
+			s.observe(Planned{File: s.file, Upload: s.report.Upload, Parts: parts, Stored: s.ledger.rec.stored(), StoredBytes: bytes})
 		} else {
 			for _, p := range todo {
 				s.observe(Lost{Part: p})

@@ -69,7 +69,11 @@ func (u *Uploader) newSession(src *source.File, f File) (*session, error) {
 		f.Type = src.Type(f.Name)
 	}
 	f.Path, f.Size, f.ModTime, f.ID = src.Path, src.Info.Size, src.Info.ModTime, src.Info.ID
-	s.file, s.report.File = f, f
+	s.report.File = f
+	if !src.Once() {
+		f.Content = content{src}
+	}
+	s.file = f
 	s.target = u.Target
 	s.target.Name, s.target.Type = f.Name, asked
 	s.report.Target = s.target
@@ -94,8 +98,8 @@ func (s *session) use() {
 
 // count brings the report up to date.
 func (s *session) count() {
-	s.report.PartsStored = len(s.ledger.rec.Receipts)
-	s.report.PartsReused = len(s.ledger.rec.Receipts) - len(s.ledger.mine)
+	s.report.PartsStored = s.ledger.rec.stored()
+	s.report.PartsReused = s.report.PartsStored - len(s.ledger.mine)
 }
 
 // lost turns the errors by which the provider says that an upload cannot

@@ -2,6 +2,7 @@ package upload
 
 import (
 	"encoding/json"
+	"io"
 	"time"
 )
 
@@ -13,6 +14,10 @@ type File struct {
 	Size    int64     `json:"size"` // bytes
 	ModTime time.Time `json:"mtime"`
 	ID      string    `json:"id,omitempty"` // see source.Info
+
+	// Content is the file itself, for a provider that has to know a digest
+	// before the bytes are sent. Nil: they cannot be read beforehand.
+	Content io.ReaderAt `json:"-"`
 }
 
 // Hint is what the client would like of the plan. A provider that plans on its
@@ -56,6 +61,17 @@ type Receipt struct {
 	CRC32C uint32 `json:"crc32c"`
 	MD5    []byte `json:"md5,omitempty"` // nil where verification is off
 
+	// Verified says that the provider compared a digest that came with the part.
+	Verified bool `json:"verified,omitempty"`
+
+	// Unconfirmed says that the part is stored, and counts only once
+	// Confirmer.Confirm is through: it is what that needs, the provider's own.
+	Unconfirmed json.RawMessage `json:"unconfirmed,omitempty"`
+
+	// Result is what the upload came to, where its one part completed it (see
+	// Upload.Whole).
+	Result *Result `json:"-"`
+
 	// Checkpointed says that the provider has this receipt too.
 	Checkpointed bool `json:"checkpointed,omitempty"`
 }
@@ -67,8 +83,13 @@ type Upload struct {
 	ID        string    `json:"id"`                  // the provider's name for it, for people
 	File      File      `json:"file"`                // as it was when the upload was created
 	Expires   time.Time `json:"expires,omitzero"`    // the end of the upload's life; zero: not known
-	Digest    string    `json:"digest,omitempty"`    // the whole-file digest that complete takes: DigestCRC32C, DigestMD5, DigestSHA1 or none
+	Digest    string    `json:"digest,omitempty"`    // the whole-file digest that complete takes: one of the Digest constants, or none
 	Renewable bool      `json:"renewable,omitempty"` // whether Provider.Presign can issue new urls
+
+	// Whole says that the file is one part, whose request completes the upload:
+	// Put is called instead of Complete, once it is durable that it may have
+	// been, and Receipt.Result is the result.
+	Whole bool `json:"whole,omitempty"`
 
 	// TakenOver says that the upload was there before this client came: it may
 	// be another's, and is not aborted without being asked to.
@@ -90,17 +111,21 @@ type Upload struct {
 
 // The whole-file digests an upload may ask for at its end.
 const (
-	DigestCRC32C = "crc32c"
-	DigestMD5    = "md5"
-	DigestSHA1   = "sha1"
+	DigestCRC32C    = "crc32c"
+	DigestCRC64NVME = "crc64nvme"
+	DigestMD5       = "md5"
+	DigestSHA1      = "sha1"
+	DigestSHA256    = "sha256"
 )
 
 // Digests are those of the whole file, as far as the upload asked for them.
 // A nil slice was not asked for.
 type Digests struct {
-	CRC32C []byte // 4 bytes, big-endian
-	MD5    []byte // 16 bytes
-	SHA1   []byte // 20 bytes
+	CRC32C    []byte // 4 bytes, big-endian
+	CRC64NVME []byte // 8 bytes, big-endian
+	MD5       []byte // 16 bytes
+	SHA1      []byte // 20 bytes
+	SHA256    []byte // 32 bytes
 }
 
 // Result is what an upload came to.
@@ -116,6 +141,7 @@ type State string
 const (
 	Sending    State = "sending"    // created; parts are on their way
 	Completing State = "completing" // complete may have been sent
+	Waiting    State = "waiting"    // the provider confirmed; the file has to get ready
 	Done       State = "done"       // the provider confirmed; the result is stored
 	Delivered  State = "delivered"  // the result reached whoever asked
 

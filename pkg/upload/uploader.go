@@ -34,6 +34,9 @@ type Uploader struct {
 	// Observe gets everything that happens, one event at a time, from the
 	// goroutine that called the method. It must not block. Nil: no observer.
 	Observe func(Event)
+	// Wait has a file waited for that is not ready when it was completed, also
+	// where the provider does not require that.
+	Wait bool
 	// Deliver hands the result to its user. What it returned nil for is not
 	// delivered again. Nil: the result counts as delivered when Finish returns.
 	Deliver func(context.Context, Report) error
@@ -201,6 +204,9 @@ func (u *Uploader) Send(ctx context.Context, p *Plan, parts []Part) ([]Receipt, 
 }
 
 func (p *Plan) send(ctx context.Context, parts []Part) error {
+	if p.s.ledger.rec.Upload.Whole {
+		return nil // Finish sends it
+	}
 	switch p.s.ledger.rec.State {
 	case Sending:
 		return p.s.send(ctx, parts)
@@ -232,6 +238,9 @@ func (p *Plan) finish(ctx context.Context, rs []Receipt) error {
 		if err := s.complete(ctx); err != nil {
 			return err
 		}
+	}
+	if err := s.waitIfAsked(ctx); err != nil {
+		return err
 	}
 	return s.deliver(ctx)
 }

@@ -19,11 +19,14 @@ const (
 
 // What an upload was verified by, as Report.Verification says it.
 const (
-	VerifiedCRC32C = "crc32c" // the provider compared the CRC-32C of the whole file
-	VerifiedMD5    = "md5"    // the provider compared the MD5 of the whole file
-	VerifiedSHA1   = "sha1"   // the provider compared the SHA-1 of the whole file
-	VerifiedETag   = "etag"   // the ETag of every part is the MD5 of what was sent
-	Unverified     = "unverified"
+	VerifiedCRC32C    = "crc32c"    // the provider compared the CRC-32C of the whole file
+	VerifiedMD5       = "md5"       // the provider compared the MD5 of the whole file
+	VerifiedSHA1      = "sha1"      // the provider compared the SHA-1 of the whole file
+	VerifiedSHA256    = "sha256"    // the provider compared the SHA-256 of the whole file
+	VerifiedCRC64NVME = "crc64nvme" // the provider compared the CRC-64/NVME of the whole file
+	VerifiedHeader    = "header"    // the provider compared a digest that came with each part
+	VerifiedETag      = "etag"      // the ETag of every part is the MD5 of what was sent
+	Unverified        = "unverified"
 )
 
 // errUnproven: verification was required, and there is nothing to verify by.

@@ -78,7 +78,7 @@ func TestRedirectsAreRefused(t *testing.T) {
 						want = exitDoubt
 					}
 					_, talk, code := r.said(t, args...)
-					if code != want || code != 0 && !strings.Contains(talk, "a redirect is refused") {
+					if code != want || code != 0 && !strings.Contains(talk, "a redirect is not followed") {
 						t.Errorf("exit code %d, want %d: %s", code, want, talk)
 					}
 					if left := r.server.Faults.Unfired(); len(left) > 0 {
@@ -193,7 +193,7 @@ func TestOnlyTrustedServers(t *testing.T) {
 	if err := r.server.Faults.Add("create:redirect=308," + to.URL); err != nil {
 		t.Fatal(err)
 	}
-	if _, talk, code := r.said(t, append(args, "--cacert", ca)...); code != exitFailed || !strings.Contains(talk, "a redirect is refused") {
+	if _, talk, code := r.said(t, append(args, "--cacert", ca)...); code != exitFailed || !strings.Contains(talk, "a redirect is not followed") {
 		t.Errorf("exit code %d: %s", code, talk)
 	}
 }

@@ -100,7 +100,7 @@ options:
 create:
   send: POST /get-upload-url
   body: '{data: {fileSize: $file.size, fileType: $options.token, originalFileName: $file.name}}'
-  upload: '.data | {id: .uploadId, key: .path, said: .fileType}'
+  keep: '.data | {id: .uploadId, key: .path, said: .fileType}'
   part_size: .data.partSize
   parts: '.data.partUrls[] | {number: .partNumber}'
   urls: '.data.partUrls[] | {number: .partNumber, url: .signedUrl}'
@@ -109,7 +109,7 @@ part:
   receipt: $header.etag
 complete:
   send: POST /complete-multipart-upload
-  body: '{data: {uploadId: $upload.id, key: $upload.key, parts: [$receipts[] | {PartNumber: .number, ETag: .token}]}}'
+  body: '{data: {uploadId: $upload.id, key: $upload.key, parts: [$parts[] | {PartNumber: .number, ETag: .receipt}]}}'
   result: $upload.key
 `
 

@@ -5,10 +5,14 @@ import (
 	"context"
 	"crypto/md5"
 	"crypto/sha1"
+	"crypto/sha256"
 	"encoding/binary"
+	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"hash/crc64"
 	"slices"
 	"time"
 
@@ -59,29 +63,39 @@ func presignAll(ctx context.Context, p upload.Provider, u upload.Upload, have []
 }
 
 // digests are those that the upload asks for at its end.
-func digests(u upload.Upload, body []byte) upload.Digests {
+func digests(u upload.Upload, body []byte) (d upload.Digests) {
+	big := binary.BigEndian
 	switch u.Digest {
 	case upload.DigestCRC32C:
-		sum := crc32.Checksum(body, crc32.MakeTable(crc32.Castagnoli))
-		return upload.Digests{CRC32C: binary.BigEndian.AppendUint32(nil, sum)}
+		d.CRC32C = big.AppendUint32(nil, crc32.Checksum(body, crc32.MakeTable(crc32.Castagnoli)))
+	case upload.DigestCRC64NVME:
+		const nvme = 0x9a6c9329ac4bc9b5
+		d.CRC64NVME = big.AppendUint64(nil, crc64.Checksum(body, crc64.MakeTable(nvme)))
 	case upload.DigestMD5:
 		sum := md5.Sum(body)
-		return upload.Digests{MD5: sum[:]}
+		d.MD5 = sum[:]
 	case upload.DigestSHA1:
 		sum := sha1.Sum(body)
-		return upload.Digests{SHA1: sum[:]}
+		d.SHA1 = sum[:]
+	case upload.DigestSHA256:
+		sum := sha256.Sum256(body)
+		d.SHA256 = sum[:]
 	}
-	return upload.Digests{}
+	return d
 }
 
 // Live takes one small file through every step of a real API.
 type Live struct {
 	Provider upload.Provider
 	Retry    transport.Policy
-	Aborts   bool // whether the API has a call that aborts an upload
+	Aborts   bool           // whether the API has a call that aborts an upload
+	Options  map[string]any // those that are set, for Record
 	// Tell hears how each step went, nil being well; a step that the API does
 	// not have is not told of. Nil: nobody listens.
 	Tell func(step string, err error)
+	// Record is told which step the exchanges are of that it writes down. Nil:
+	// nothing is written down.
+	Record *Transcript
 	// Retrying hears of each wait before a step is tried again. Nil: nobody
 	// listens.
 	Retrying func(step string, err error, wait time.Duration)
@@ -103,7 +117,7 @@ var errAbsent = errors.New("there is no such step")
 // complete. What it opened and did not complete it aborts, where that can be
 // done. Its error is a *StepError.
 func (l *Live) Run(ctx context.Context, f upload.File, body []byte) (r upload.Result, err error) {
-	f.Size = int64(len(body))
+	f.Size, f.Content = int64(len(body)), bytes.NewReader(body)
 	u, urls, err := l.create(ctx, f)
 	if err != nil {
 		return r, err
@@ -142,6 +156,11 @@ func (l *Live) step(ctx context.Context, name string, call func(context.Context)
 }
 
 func (l *Live) create(ctx context.Context, f upload.File) (u upload.Upload, urls []upload.Presigned, err error) {
+	given := map[string]any{"file": map[string]any{"name": f.Name, "type": f.Type, "size": f.Size}}
+	if len(l.Options) > 0 {
+		given["options"] = l.Options
+	}
+	l.Record.begin("create", given)
 	err = l.step(ctx, "create", func(ctx context.Context) (err error) {
 		u, urls, err = open(ctx, l.Provider, f, 0)
 		return err
@@ -159,6 +178,7 @@ func (l *Live) finish(ctx context.Context, u upload.Upload, have []upload.Presig
 	if u.Renewable {
 		have = nil // those of create are not needed to show that presign works
 	}
+	l.Record.begin("presign", nil)
 	if err = l.step(ctx, "presign", func(ctx context.Context) (err error) {
 		urls, err = presignAll(ctx, p, u, have, u.Parts)
 		if err == nil && (!u.Renewable || urls[u.Parts[0].Number].URL == "") {
@@ -170,26 +190,56 @@ func (l *Live) finish(ctx context.Context, u upload.Upload, have []upload.Presig
 	}
 	rs := make([]upload.Receipt, len(u.Parts))
 	for i, part := range u.Parts {
+		given := map[string]any{"part": part.Number, "bytes": string(body[part.Offset:][:part.Size])}
+		if to := urls[part.Number].URL; to != "" {
+			given["url"] = to
+		}
+		l.Record.begin("part", given)
 		if err = l.step(ctx, "part", func(ctx context.Context) (err error) {
 			rs[i], err = p.Put(ctx, u, urls[part.Number], part, bytes.NewReader(body[part.Offset:][:part.Size]))
 			return err
 		}); err != nil {
 			return r, err
 		}
+		if rs[i].Unconfirmed == nil {
+			continue
+		}
+		l.Record.begin("confirm", nil)
+		if err = l.step(ctx, "confirm", func(ctx context.Context) (err error) {
+			rs[i], err = p.(upload.Confirmer).Confirm(ctx, u, part, rs[i])
+			return err
+		}); err != nil {
+			return r, err
+		}
+	}
+	if u.Whole {
+		if rs[0].Result == nil {
+			return r, &StepError{"part", fmt.Errorf("%w: it gave no result", upload.ErrReply)}
+		}
+		return l.ready(ctx, u, *rs[0].Result)
 	}
 	if c, ok := p.(upload.Checkpointer); ok {
+		l.Record.begin("checkpoint", receiptsGiven(rs, nil))
 		if err = l.step(ctx, "checkpoint", func(ctx context.Context) error { return c.Checkpoint(ctx, u, rs) }); err != nil {
 			return r, err
 		}
 		rs = checkpointed(rs)
 	}
-	if err = l.step(ctx, "complete", func(ctx context.Context) (err error) {
-		r, err = p.Complete(ctx, u, rs, digests(u, body))
-		return err
-	}); err != nil {
+	for more := u.Data; more != nil; {
+		u.Data = more
+		l.Record.begin("complete", receiptsGiven(rs, wholeDigests(digests(u, body))))
+		if err = l.step(ctx, "complete", func(ctx context.Context) (err error) {
+			more, r, err = complete(ctx, p, u, rs, digests(u, body))
+			return err
+		}); err != nil {
+			return r, err
+		}
+	}
+	if r, err = l.ready(ctx, u, r); err != nil {
 		return r, err
 	}
 	if c, ok := p.(upload.Prober); ok {
+		l.Record.begin("probe", nil)
 		err = l.step(ctx, "probe", func(ctx context.Context) error {
 			answer, _, err := c.Probe(ctx, u)
 			if err == nil && answer == upload.NotCompleted {
@@ -201,10 +251,75 @@ func (l *Live) finish(ctx context.Context, u upload.Upload, have []upload.Presig
 	return r, err
 }
 
+// receiptsGiven are receipts and digests as a sample has them.
+func receiptsGiven(rs []upload.Receipt, digests map[string]any) map[string]any {
+	values := make([]any, len(rs))
+	for i, r := range rs {
+		values[i] = r.Value
+	}
+	given := map[string]any{"receipts": values}
+	if len(digests) > 0 {
+		given["digests"] = digests
+	}
+	return given
+}
+
+func wholeDigests(d upload.Digests) map[string]any {
+	all := map[string]any{}
+	for name, sum := range map[string][]byte{"crc32c": d.CRC32C, "crc64nvme": d.CRC64NVME, "md5": d.MD5, "sha1": d.SHA1, "sha256": d.SHA256} {
+		if sum != nil {
+			all[name] = hex.EncodeToString(sum)
+		}
+	}
+	return all
+}
+
+// complete sends the next request of complete.
+func complete(ctx context.Context, p upload.Provider, u upload.Upload, rs []upload.Receipt, d upload.Digests) (json.RawMessage, upload.Result, error) {
+	if s, ok := p.(upload.Stepper); ok {
+		return s.CompleteStep(ctx, u, rs, d)
+	}
+	r, err := p.Complete(ctx, u, rs, d)
+	return nil, r, err
+}
+
+// ready waits until the file is ready, where the API can say so.
+func (l *Live) ready(ctx context.Context, u upload.Upload, r upload.Result) (upload.Result, error) {
+	w, ok := l.Provider.(upload.Readier)
+	if !ok || w.Readiness(u) == nil {
+		return r, nil
+	}
+	l.Record.begin("ready", nil)
+	how := w.Readiness(u)
+	ctx, cancel := context.WithTimeout(ctx, how.Timeout)
+	defer cancel()
+	err := l.step(ctx, "ready", func(ctx context.Context) error {
+		for {
+			done, result, err := w.Ready(ctx, u, r)
+			if err != nil || done {
+				r = result
+				return err
+			}
+			if l.Retrying != nil {
+				l.Retrying("ready", errNotReady, how.Every)
+			}
+			select {
+			case <-time.After(how.Every):
+			case <-ctx.Done():
+				return context.Cause(ctx)
+			}
+		}
+	})
+	return r, err
+}
+
+var errNotReady = errors.New("the file is not ready yet")
+
 // abort aborts an upload, where the API has a call for that.
 func (l *Live) abort(ctx context.Context, u upload.Upload) error {
 	if !l.Aborts {
 		return nil
 	}
+	l.Record.begin("abort", nil)
 	return l.step(context.WithoutCancel(ctx), "abort", func(ctx context.Context) error { return l.Provider.Abort(ctx, u) })
 }

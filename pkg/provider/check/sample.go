@@ -33,9 +33,9 @@ func Samples(ctx context.Context, d *spec.Definition) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	r := &replay{d: d}
-	for i := range all {
-		r.play(ctx, &sample{Sample: all[i], problems: &r.problems})
+	r := &replay{d: d, left: all}
+	for len(r.left) > 0 {
+		r.play(ctx)
 	}
 	if len(r.problems) > 0 {
 		return len(all), &spec.Error{File: d.File, Problems: r.problems}
@@ -46,22 +46,32 @@ func Samples(ctx context.Context, d *spec.Definition) (int, error) {
 // replay plays samples, each on what the create before it made.
 type replay struct {
 	d        *spec.Definition
+	left     []spec.Sample
 	options  map[string]string
 	upload   *upload.Upload
+	created  json.RawMessage // the upload's data when it was created
 	urls     map[int]upload.Presigned
-	problems []spec.Problem
-}
-
-// sample is one under way.
-type sample struct {
-	spec.Sample
+	receipt  upload.Receipt // of the last part
+	told     map[int]string // receipts of parts that samples handed over
 	base     string
-	problems *[]spec.Problem
+	problems []spec.Problem
+
+	sample  *spec.Sample // under way
+	request int          // which request of its call it is of
 }
 
-func (s *sample) fail(key, format string, args ...any) {
-	*s.problems = append(*s.problems, s.Fault(key, fmt.Sprintf(format, args...)))
+func (r *replay) fail(key, format string, args ...any) {
+	r.problems = append(r.problems, r.sample.Fault(key, fmt.Sprintf(format, args...)))
 }
+
+// next takes the next sample.
+func (r *replay) next() *spec.Sample {
+	r.sample, r.left = &r.left[0], r.left[1:]
+	return r.sample
+}
+
+// errNoSample ends a call whose next request has no sample.
+var errNoSample = errors.New("the samples end before its next request")
 
 // sampleSecret is the key of samples, which write it as {secret}.
 const sampleSecret = "secret-of-the-samples"
@@ -73,73 +83,92 @@ func (sampleKey) Reveal() string { return sampleSecret }
 // sampleBase stands for the URL of an API that the definition leaves open.
 const sampleBase = "https://api.example"
 
-func (r *replay) play(ctx context.Context, s *sample) {
+// play plays the next sample, and those after it that are further requests of
+// the same call.
+func (r *replay) play(ctx context.Context) {
+	s := r.next()
+	r.request = 0
 	if s.Step == "create" {
-		r.options, r.upload, r.urls = s.Given.Options, nil, nil
+		r.options, r.upload, r.urls, r.receipt, r.told = s.Given.Options, nil, nil, upload.Receipt{}, map[int]string{}
 	} else if r.upload == nil {
-		s.fail("", "has no sample of create before it that makes an upload")
+		r.fail("", "has no sample of create before it that makes an upload")
 		return
 	}
 	options := r.options
 	if s.Given.Options != nil {
 		options = s.Given.Options
 	}
-	if s.base = r.d.Base; s.base == "" {
-		s.base = sampleBase
+	settings := spec.Settings{Options: options, Client: r}
+	if r.base = r.d.BaseFor(options); r.base == "" {
+		r.base = sampleBase
+		settings.Base = r.base
 	}
-	settings := spec.Settings{Base: s.base, Options: options, Client: s}
 	for range r.d.Keys {
 		settings.Keys = append(settings.Keys, sampleKey{})
 	}
 	p, err := r.d.Open(settings)
 	if err != nil {
-		s.fail("", "%v", err)
+		r.fail("", "%v", err)
 		return
 	}
-	if got, err := r.call(ctx, p, s); s.ended(err) {
-		s.compare(got)
+	got, err := r.call(ctx, p, s)
+	if errors.Is(err, errNoSample) {
+		return
+	}
+	if r.ended(err) {
+		r.compare(got)
 	}
 }
 
 // call makes the call that a sample is of, and gives what came of it by the
 // words of want.
-func (r *replay) call(ctx context.Context, p upload.Provider, s *sample) (got map[string]any, err error) {
+func (r *replay) call(ctx context.Context, p upload.Provider, s *spec.Sample) (got map[string]any, err error) {
 	g := &s.Given
 	switch s.Step {
 	case "create":
-		u, urls, err := open(ctx, p, g.File, g.PartSize)
+		f := g.File
+		f.Content = content(g)
+		u, urls, err := open(ctx, p, f, g.PartSize)
 		if err != nil {
 			return nil, err
 		}
-		r.upload, r.urls = &u, map[int]upload.Presigned{}
+		r.upload, r.created, r.urls = &u, u.Data, map[int]upload.Presigned{}
 		for _, x := range urls {
 			r.urls[x.Part] = x
 		}
-		var data struct {
-			Upload json.RawMessage `json:"upload"`
-		}
-		err = json.Unmarshal(u.Data, &data)
+		kept, err := keptOf(u)
 		return map[string]any{
-			"id": u.ID, "upload": data.Upload, "parts": u.Parts, "urls": urlsValue(urls), "expires": timeValue(u.Expires),
+			"id": u.ID, "keep": kept, "digest": u.Digest, "parts": u.Parts, "urls": urlsValue(urls), "expires": timeValue(u.Expires),
 		}, err
 	case "presign":
 		parts, err := r.parts(g.Parts)
 		if err != nil {
 			return nil, err
 		}
+		if r.d.Limits.URLsAtOnce == 1 {
+			parts = parts[:min(1, len(parts))]
+		}
 		urls, err := p.Presign(ctx, *r.upload, parts)
 		return map[string]any{"urls": urlsValue(urls)}, err
 	case "part":
 		return r.put(ctx, p, s)
+	case "confirm":
+		return r.confirm(ctx, p, s)
 	case "checkpoint":
 		c, ok := p.(upload.Checkpointer)
 		if !ok {
 			return nil, errors.New("the manifest has no checkpoint")
 		}
-		return nil, c.Checkpoint(ctx, *r.upload, r.receipts(s))
+		rs := r.receipts(s)
+		if err := c.Checkpoint(ctx, *r.upload, rs); err != nil {
+			return nil, err
+		}
+		for _, told := range rs {
+			r.told[told.Part] = told.Value
+		}
+		return nil, nil
 	case "complete":
-		res, err := p.Complete(ctx, *r.upload, r.receipts(s), g.Digests)
-		return map[string]any{"result": res.Value}, err
+		return r.complete(ctx, p, s)
 	case "probe":
 		c, ok := p.(upload.Prober)
 		if !ok {
@@ -148,8 +177,70 @@ func (r *replay) call(ctx context.Context, p upload.Provider, s *sample) (got ma
 		answer, res, err := c.Probe(ctx, *r.upload)
 		words := map[upload.Answer]string{upload.Completed: "completed", upload.NotCompleted: "not completed", upload.Unknown: "unknown"}
 		return map[string]any{"answer": words[answer], "result": res.Value}, err
+	case "ready":
+		c, ok := p.(upload.Readier)
+		if !ok || c.Readiness(*r.upload) == nil {
+			return nil, errors.New("the manifest has no ready")
+		}
+		done, res, err := c.Ready(ctx, *r.upload, upload.Result{})
+		return map[string]any{"ready": done, "result": res.Value}, err
 	}
 	return nil, p.Abort(ctx, *r.upload)
+}
+
+// complete makes one request of complete: the one after those that samples
+// before it answered.
+func (r *replay) complete(ctx context.Context, p upload.Provider, s *spec.Sample) (map[string]any, error) {
+	rs := r.receipts(s)
+	c, ok := p.(upload.Stepper)
+	if !ok {
+		res, err := p.Complete(ctx, *r.upload, rs, s.Given.Digests)
+		return map[string]any{"result": res.Value}, err
+	}
+	more, res, err := c.CompleteStep(ctx, *r.upload, rs, s.Given.Digests)
+	if err != nil {
+		return nil, err
+	}
+	was := r.upload.Data
+	if r.upload.Data = more; more == nil {
+		r.upload.Data = was
+	}
+	kept, err := keptOf(*r.upload)
+	if more == nil {
+		r.upload.Data = r.created // what follows is another try
+	}
+	return map[string]any{"result": res.Value, "keep": kept}, err
+}
+
+// keptOf is what an upload keeps.
+func keptOf(u upload.Upload) (json.RawMessage, error) {
+	var data struct {
+		Upload json.RawMessage `json:"upload"`
+	}
+	err := json.Unmarshal(u.Data, &data)
+	return data.Upload, err
+}
+
+// content is the file of a sample of create.
+func content(g *spec.Given) io.ReaderAt {
+	if g.Bytes != nil {
+		return strings.NewReader(*g.Bytes)
+	}
+	return zeros(0)
+}
+
+// confirm confirms the part of the sample before it.
+func (r *replay) confirm(ctx context.Context, p upload.Provider, s *spec.Sample) (map[string]any, error) {
+	c, ok := p.(upload.Confirmer)
+	if !ok || r.receipt.Unconfirmed == nil {
+		return nil, errors.New("there is no sample of a part before it that is to be confirmed")
+	}
+	parts, err := r.parts([]int{r.receipt.Part})
+	if err != nil {
+		return nil, err
+	}
+	receipt, err := c.Confirm(ctx, *r.upload, parts[0], r.receipt)
+	return map[string]any{"receipt": receipt.Value}, err
 }
 
 // parts are those of the plan with these numbers; without any, all.
@@ -169,17 +260,18 @@ func (r *replay) parts(numbers []int) ([]upload.Part, error) {
 }
 
 // receipts are those given, for the parts in the order of the file.
-func (r *replay) receipts(s *sample) []upload.Receipt {
+func (r *replay) receipts(s *spec.Sample) []upload.Receipt {
 	var rs []upload.Receipt
 	for i, p := range r.upload.Parts {
 		if i < len(s.Given.Receipts) {
-			rs = append(rs, upload.Receipt{Part: p.Number, Value: s.Given.Receipts[i]})
+			value := s.Given.Receipts[i]
+			rs = append(rs, upload.Receipt{Part: p.Number, Value: value, Checkpointed: r.told[p.Number] == value})
 		}
 	}
 	return rs
 }
 
-func (r *replay) put(ctx context.Context, p upload.Provider, s *sample) (map[string]any, error) {
+func (r *replay) put(ctx context.Context, p upload.Provider, s *spec.Sample) (map[string]any, error) {
 	number := s.Given.Part
 	if number == 0 && len(r.upload.Parts) > 0 {
 		number = r.upload.Parts[0].Number
@@ -189,46 +281,41 @@ func (r *replay) put(ctx context.Context, p upload.Provider, s *sample) (map[str
 		return nil, err
 	}
 	part := parts[0]
-	var body io.Reader
+	var body io.ReadSeeker
 	switch b := s.Given.Bytes; {
-	case b == nil:
-		body = &zeros{part.Size}
-	case int64(len(*b)) != part.Size:
+	case b != nil && int64(len(*b)) != part.Size:
 		return nil, fmt.Errorf("%d bytes are given, and part %d has %d", len(*b), number, part.Size)
-	default:
+	case b != nil:
 		body = strings.NewReader(*b)
+	default:
+		body = io.NewSectionReader(zeros(0), 0, part.Size)
 	}
 	g := r.urls[number]
 	if g.Part = number; s.Given.URL != "" {
 		g = upload.Presigned{Part: number, URL: s.Given.URL}
 	}
 	receipt, err := p.Put(ctx, *r.upload, g, part, body)
-	return map[string]any{"receipt": receipt.Value}, err
+	r.receipt = receipt
+	got := map[string]any{"receipt": receipt.Value, "verified": receipt.Verified}
+	if receipt.Result != nil {
+		got["result"] = receipt.Result.Value
+	}
+	return got, err
 }
 
-// maxSample is the most bytes of a part that are read for a sample.
+// maxSample is the most bytes that are read for a sample which does not give
+// them.
 const maxSample = 64 << 20
 
-// zeros are the bytes of a part that a sample does not give.
-type zeros struct{ left int64 }
+// zeros are the bytes that a sample does not give.
+type zeros int
 
-func (z *zeros) Read(p []byte) (int, error) {
-	if z.left == 0 {
-		return 0, io.EOF
+func (zeros) ReadAt(p []byte, at int64) (int, error) {
+	if at > maxSample {
+		return 0, errors.New("the bytes are needed, and not given")
 	}
-	n := min(int64(len(p)), z.left)
-	clear(p[:n])
-	z.left -= n
-	return int(n), nil
-}
-
-// Hash makes zeros an upload.Hashable, for a step that wants a digest.
-func (z *zeros) Hash(w io.Writer) error {
-	if z.left > maxSample {
-		return errors.New("the bytes of the part are needed, and not given")
-	}
-	_, err := io.Copy(w, &zeros{z.left})
-	return err
+	clear(p)
+	return len(p), nil
 }
 
 func urlsValue(urls []upload.Presigned) []any {
@@ -259,44 +346,50 @@ var errorWords = map[string]error{
 
 // ended compares how a call ended with what the sample wants, and reports
 // whether there is more to compare.
-func (s *sample) ended(err error) bool {
-	if text, ok := s.Want["message"]; ok && (err == nil || !strings.Contains(err.Error(), fmt.Sprint(text))) {
-		s.fail("want.message", "is not in what it says: %v", err)
+func (r *replay) ended(err error) bool {
+	if text, ok := r.sample.Want["message"]; ok && (err == nil || !strings.Contains(err.Error(), fmt.Sprint(text))) {
+		r.fail("want.message", "is not in what it says: %v", err)
 	}
-	word, wanted := s.Want["error"].(string)
+	word, wanted := r.sample.Want["error"].(string)
 	sentinel := errorWords[word]
 	switch {
 	case !wanted && err != nil:
-		s.fail("", "%v", err)
+		r.fail("", "%v", err)
 		return false
 	case !wanted:
 		return true
 	case sentinel == nil:
 		names := slices.Sorted(maps.Keys(errorWords))
-		s.fail("want.error", "is %q%s; the errors are %s", word, words.DidYouMean(word, names), strings.Join(names, ", "))
+		r.fail("want.error", "is %q%s; the errors are %s", word, words.DidYouMean(word, names), strings.Join(names, ", "))
 	case err == nil:
-		s.fail("want.error", "did not happen: it went well")
+		r.fail("want.error", "did not happen: it went well")
 	case !errors.Is(err, sentinel):
-		s.fail("want.error", "is another: %v", err)
+		r.fail("want.error", "is another: %v", err)
 	}
 	return false
 }
 
 // compare compares what came of a call with what the sample wants of it. Of a
 // presigned URL, only what the sample names counts.
-func (s *sample) compare(got map[string]any) {
-	for _, k := range slices.Sorted(maps.Keys(s.Want)) {
+func (r *replay) compare(got map[string]any) {
+	for _, k := range slices.Sorted(maps.Keys(r.sample.Want)) {
 		have := asJSON(got[k])
-		if k == "urls" {
-			have = likewise(have, s.Want[k])
+		if k == "urls" || k == "keep" {
+			have = likewise(have, r.sample.Want[k])
 		}
-		s.differ("want."+k, have, s.Want[k])
+		r.differ("want."+k, have, r.sample.Want[k])
 	}
 }
 
-// likewise is the list have with only those fields that its counterparts in
-// want have.
+// likewise is the object, or the list of objects, have with only those fields
+// that want has.
 func likewise(have, want any) any {
+	if w, ok := want.(map[string]any); ok {
+		if h, ok := have.(map[string]any); ok {
+			maps.DeleteFunc(h, func(k string, _ any) bool { _, named := w[k]; return !named })
+		}
+		return have
+	}
 	hs, _ := have.([]any)
 	ws, _ := want.([]any)
 	for i := range min(len(hs), len(ws)) {
@@ -322,9 +415,9 @@ func asJSON(v any) any {
 }
 
 // differ reports the first place at which two values differ, and what is there.
-func (s *sample) differ(key string, have, want any) {
+func (r *replay) differ(key string, have, want any) {
 	if path, h, w, differs := difference(asJSON(have), want); differs {
-		s.fail(key, "%s", strings.TrimSpace(path+" is "+h+", and the sample wants "+w))
+		r.fail(key, "%s", strings.TrimSpace(path+" is "+h+", and the sample wants "+w))
 	}
 }
 
@@ -393,70 +486,91 @@ func difference(have, want any) (path, h, w string, differs bool) {
 
 // Do is the exchange that the sample is of: it compares the request, and gives
 // the reply.
-func (s *sample) Do(_ context.Context, r transport.Request) (*transport.Reply, error) {
+func (r *replay) Do(_ context.Context, q transport.Request) (*transport.Reply, error) {
+	if r.request++; r.request > 1 {
+		// A further request of the same call is the next sample.
+		if len(r.left) == 0 || r.left[0].Step != r.sample.Step {
+			return nil, errNoSample
+		}
+		r.next()
+	}
 	var body []byte
-	form := strings.HasPrefix(r.Header.Get("Content-Type"), "multipart/")
-	if r.Body != nil && (!r.Bulk || form || s.Given.Bytes != nil) {
+	form := strings.HasPrefix(q.Header.Get("Content-Type"), "multipart/")
+	if q.Body != nil && (!q.Bulk || form || r.sample.Given.Bytes != nil) {
 		var err error
-		if body, err = io.ReadAll(r.Body); err != nil {
+		if body, err = io.ReadAll(q.Body); err != nil {
 			return nil, err
 		}
 	}
-	if s.Request != nil {
-		s.asked(r, body)
+	if r.sample.Request != nil {
+		r.asked(q, body)
 	}
 	h := http.Header{}
-	for k, v := range s.Reply.Header {
+	for k, v := range r.sample.Reply.Header {
 		h.Set(k, v)
 	}
-	if s.Reply.Body != "" && h.Get("Content-Type") == "" {
+	if r.sample.Reply.Body != "" && h.Get("Content-Type") == "" {
 		h.Set("Content-Type", "application/json")
 	}
-	return r.Answer(s.Reply.Status, h, []byte(s.Reply.Body)), nil
+	return q.Answer(r.sample.Reply.Status, h, []byte(r.sample.Reply.Body)), nil
 }
 
 // asked compares a request with the one that the sample has.
-func (s *sample) asked(r transport.Request, body []byte) {
-	want := s.Request
-	if got := r.Method + " " + s.target(r.URL); got != want.Send {
-		s.fail("request.send", "is %s, and the sample wants %s", got, want.Send)
+func (r *replay) asked(q transport.Request, body []byte) {
+	want := r.sample.Request
+	if got := q.Method + " " + r.target(q.URL); got != want.Send {
+		r.fail("request.send", "is %s, and the sample wants %s", got, want.Send)
 	}
 	for name, v := range want.Header {
-		if got := strings.ReplaceAll(r.Header.Get(name), sampleSecret, "{secret}"); got != v {
-			s.fail("request.headers."+name, "is %q, and the sample wants %q", got, v)
+		if got := strings.ReplaceAll(q.Header.Get(name), sampleSecret, "{secret}"); got != v {
+			r.fail("request.headers."+name, "is %q, and the sample wants %q", got, v)
 		}
 	}
-	fields, err := fieldsOf(r, body)
+	fields, err := fieldsOf(q, body)
 	if err != nil {
-		s.fail("request.fields", "%v", err)
+		r.fail("request.fields", "%v", err)
 		return
 	}
-	s.differ("request.fields", fields, asJSON(want.Fields))
-	if r.Bulk || fields != nil {
+	var wanted any
+	if want.Fields != nil {
+		wanted = asJSON(want.Fields)
+	}
+	var have any
+	if fields != nil {
+		have = fields
+	}
+	r.differ("request.fields", have, wanted)
+	if q.Bulk || fields != nil {
+		return
+	}
+	if want.Text != nil {
+		if got := strings.ReplaceAll(string(body), sampleSecret, "{secret}"); got != *want.Text {
+			r.fail("request.text", "is %q, and the sample wants %q", got, *want.Text)
+		}
 		return
 	}
 	var got any
 	if len(body) > 0 {
 		if got, err = exact.Decode(body); err != nil {
-			s.fail("request.body", "%v", err)
+			r.fail("request.body", "%v", err)
 			return
 		}
 	}
-	s.differ("request.body", got, want.Body)
+	r.differ("request.body", got, want.Body)
 }
 
 // target is a URL as the sample writes it: whole, or below the base.
-func (s *sample) target(address string) string {
-	if _, to, _ := strings.Cut(s.Request.Send, " "); strings.HasPrefix(to, "/") {
-		return strings.TrimPrefix(address, s.base)
+func (r *replay) target(address string) string {
+	if _, to, _ := strings.Cut(r.sample.Request.Send, " "); strings.HasPrefix(to, "/") {
+		return strings.TrimPrefix(address, r.base)
 	}
 	return address
 }
 
 // fieldsOf are the fields of a form, but for its file; nil where the request is
 // none.
-func fieldsOf(r transport.Request, body []byte) (map[string]any, error) {
-	kind, params, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+func fieldsOf(q transport.Request, body []byte) (map[string]any, error) {
+	kind, params, err := mime.ParseMediaType(q.Header.Get("Content-Type"))
 	if err != nil {
 		return nil, nil //nolint:nilerr // no media type is no form's
 	}

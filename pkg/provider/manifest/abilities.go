@@ -1,70 +1,94 @@
 package manifest
 
 import (
-	"strings"
+	"slices"
 
 	"github.com/multiput/multiput/pkg/provider/spec"
-	"github.com/multiput/multiput/pkg/upload"
 )
 
 // abilities are what the API can do.
 func (m *Manifest) abilities() spec.Abilities {
 	a := spec.Abilities{
 		Plan: spec.PlanClient, URLs: spec.URLsOnce, Checkpoints: m.checkpoint != nil, TakesOver: m.create.resumed != nil,
-		Probes: m.probe != nil, Aborts: m.abort != nil,
+		Probes: m.probe != nil, Aborts: m.abort != nil, Waits: m.ready != nil,
 	}
 	switch {
-	case m.create.parts != nil && m.limits.TakesHint:
+	case m.limits.Plans && m.limits.TakesHint:
 		a.Plan = spec.PlanWish
-	case m.create.parts != nil:
+	case m.limits.Plans:
 		a.Plan = spec.PlanAPI
 	}
 	switch {
-	case m.part.path != nil:
+	case m.part.fixed():
 		a.URLs = spec.URLsNone
 	case m.presign != nil:
 		a.URLs = spec.URLsAgain
 	}
-	for _, d := range []string{upload.DigestCRC32C, upload.DigestMD5, upload.DigestSHA1} {
-		if m.complete.mentions("$digests." + d) {
-			a.Digests = append(a.Digests, d)
+	for _, d := range digestNames {
+		for _, r := range m.complete.requests {
+			if slices.ContainsFunc(r.exprs(), func(e *expr) bool { return e.mentions("$digests." + d) }) && !slices.Contains(a.Digests, d) {
+				a.Digests = append(a.Digests, d)
+			}
 		}
 	}
 	return a
 }
 
-// mentions reports whether an expression that the request is made of has these
-// words in it.
-func (c *call) mentions(words string) bool {
-	for _, e := range []*expr{c.query, c.body, c.fields, c.headers.made} {
-		if e != nil && strings.Contains(e.text, words) {
-			return true
+// shownRequests are those of the manifest, in the order of an upload's life.
+func (m *Manifest) shownRequests() (all []spec.Request) {
+	m.requests(func(step string, r *request) {
+		shown := spec.Request{Step: step, Method: r.method}
+		if r.path != nil {
+			shown.Path = r.path.String()
 		}
-	}
-	return false
+		all = append(all, shown)
+	})
+	return all
 }
 
-// requests are those of the manifest, in the order of an upload's life.
-func (m *Manifest) requests() []spec.Request {
-	var all []spec.Request
-	add := func(step string, c *call) {
-		if c == nil {
-			return
+// createMentions reports whether a request of create mentions a variable.
+func (m *Manifest) createMentions(name string) bool {
+	return m.create != nil && m.create.mentions(name)
+}
+
+func (c *createStep) mentions(name string) bool {
+	return slices.ContainsFunc(c.requests, func(r *request) bool {
+		return slices.ContainsFunc(r.exprs(), func(e *expr) bool { return e.mentions(name) })
+	})
+}
+
+// plans reports whether create is told the parts that multiput plans, or gives
+// URLs for them.
+func (m *Manifest) plans(s *steps) bool {
+	c := s.create
+	return c != nil && c.parts == nil && c.partSize == nil && (c.mentions("$parts") || c.urls.mentions("$parts"))
+}
+
+// readsAhead reports whether the file is read before it is sent.
+func (m *Manifest) readsAhead() bool {
+	any := false
+	for _, s := range []*steps{&m.steps, m.small} {
+		if s != nil {
+			s.requests(func(_ string, r *request) { any = any || len(r.digests) > 0 })
 		}
-		r := spec.Request{Step: step, Method: c.method}
-		if c.path != nil {
-			r.Path = c.path.String()
+	}
+	return any
+}
+
+// others are the origins other than base's that requests are seen to go to.
+func (m *Manifest) others() (all []string) {
+	for _, s := range []*steps{&m.steps, m.small} {
+		if s == nil {
+			continue
 		}
-		all = append(all, r)
+		s.requests(func(_ string, r *request) {
+			if r.url == nil || !m.elsewhere(r.url) {
+				return
+			}
+			if to := constantURL.FindStringSubmatch(r.url.text)[1]; !slices.Contains(all, to) {
+				all = append(all, to)
+			}
+		})
 	}
-	add("create", &m.create.call)
-	add("presign", m.presignCall())
-	add("part", &m.part.call)
-	add("checkpoint", m.checkpoint)
-	add("complete", &m.complete.call)
-	if m.probe != nil {
-		add("probe", &m.probe.call)
-	}
-	add("abort", m.abort)
 	return all
 }

@@ -7,14 +7,17 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"unicode"
 
+	"github.com/multiput/multiput/pkg/internal/exact"
 	"github.com/multiput/multiput/pkg/transport"
 	"github.com/multiput/multiput/pkg/upload"
 )
 
-// Complete ends the upload. What its error says of the outcome:
+// CompleteStep sends the next request of complete. What its error says of the
+// outcome of that request:
 //
 //   - an error that wraps upload.ErrRefused, ErrDenied, ErrGone or ErrChecksum
 //     is a clear no of the provider;
@@ -26,48 +29,106 @@ import (
 //   - any other leaves the outcome open: no answer came, or one of 5xx, 408 or
 //     429, or one that cannot be read, or one that says neither yes nor no
 //     (which wraps upload.ErrReply).
-func (p *speaker) Complete(ctx context.Context, u upload.Upload, rs []upload.Receipt, d upload.Digests) (upload.Result, error) {
+func (p *speaker) CompleteStep(ctx context.Context, u upload.Upload, rs []upload.Receipt, d upload.Digests) (json.RawMessage, upload.Result, error) {
 	s, err := p.scope(u)
+	var kept data
+	if err == nil {
+		err = json.Unmarshal(u.Data, &kept)
+	}
 	if err == nil && len(u.Held) > 0 && d.CRC32C == nil {
 		err = fmt.Errorf("%s: %w: the upload was taken over, and there is no CRC32C of the whole file", p.m.title, upload.ErrUnverified)
 	}
-	if err != nil {
-		return upload.Result{}, &unsent{err}
+	step := p.m.stepsFor(u.File).complete
+	if err == nil && (step == nil || kept.Completed >= len(step.requests)) {
+		err = fmt.Errorf("%s: complete has no request %d: was the manifest changed?", p.m.title, kept.Completed+1)
 	}
-	s.parts, s.receipts, s.digests = partsValue(u.Parts), receiptsValue(u.Parts, rs), digestsValue(u.Digest, d)
-	c := &p.m.complete
-	st := step{what: "complete the upload", call: &c.call, created: true, slow: true, empty: true}
-	a, err := p.send(ctx, st, s)
 	if err != nil {
-		return upload.Result{}, err
+		return nil, upload.Result{}, &unsent{err}
 	}
-	no := p.succeeded(ctx, st, a, s)
-	if a.final() && c.pending != nil {
-		if v, err := c.pending.one(ctx, a.value, s); err == nil && v == true {
-			return upload.Result{}, p.pending(ctx, a, s)
+	s.parts = partsValue(reported(u.Parts, rs), rs, nil)
+	sums, _ := s.digests.(map[string]any)
+	for k, v := range digestFieldsOf(asked(u.Digest, d)) {
+		if v != nil {
+			sums[k] = v
 		}
 	}
-	if no == nil {
-		no = p.confirmed(ctx, a, s)
-	}
+	r := step.requests[kept.Completed]
+	last := kept.Completed == len(step.requests)-1
+	a, err := p.completeRequest(ctx, r, s)
 	switch {
-	case no == nil && c.ok == nil:
+	case last && a != nil:
+		result, err := p.ended(ctx, step, r, a, s, err)
+		return nil, result, err
+	case err != nil:
+		return nil, upload.Result{}, err
+	}
+	// What is kept of the upload has to come through JSON as it is.
+	whole, err := exact.Decode(u.Data)
+	m, ok := whole.(map[string]any)
+	if err != nil || !ok {
+		return nil, upload.Result{}, fmt.Errorf("%s: %w", a.op, err)
+	}
+	m["upload"], m["completed"] = s.upload, kept.Completed+1
+	more, err := marshal(m)
+	return more, upload.Result{}, err
+}
+
+// asked has the digests that the upload asked for, and no other.
+func asked(name string, d upload.Digests) map[string][]byte {
+	return map[string][]byte{name: wholeSums(d)[name]}
+}
+
+// Complete sends all requests of complete, one after the other.
+func (p *speaker) Complete(ctx context.Context, u upload.Upload, rs []upload.Receipt, d upload.Digests) (upload.Result, error) {
+	for {
+		more, result, err := p.CompleteStep(ctx, u, rs, d)
+		if more == nil || err != nil {
+			return result, err
+		}
+		u.Data = more
+	}
+}
+
+// completeRequest sends one request of complete. Without an answer, its error
+// says why; with one, what is not a success about it.
+func (p *speaker) completeRequest(ctx context.Context, r *request, s *scope) (*answer, error) {
+	c := call{request: r, what: "complete the upload", created: true, slow: true}
+	a, err := p.send(ctx, c, s)
+	if err != nil {
+		return nil, err
+	}
+	no := p.succeeded(ctx, c, a, s)
+	switch {
+	case a.final() && p.says(ctx, r.pending, a, s):
+		return a, p.pending(ctx, a, s)
+	case no == nil || !a.final():
+		return a, no
+	case p.says(ctx, r.already, a, s):
+		if err := p.keep(ctx, r, a, s); err != nil {
+			return a, &nameless{op: a.op, reason: p.hidden.Replace(transport.Clean(err.Error()))}
+		}
+		return a, nil
+	case !errors.Is(no, upload.ErrDenied) && p.says(ctx, p.m.failure.mismatch, a, s):
+		return a, &failure{upload.ErrChecksum, p.refused(ctx, a, s)}
+	}
+	return a, no
+}
+
+// ended is the end of an upload, by the answer to the last request.
+func (p *speaker) ended(ctx context.Context, step *completeStep, r *request, a *answer, s *scope, no error) (upload.Result, error) {
+	if no != nil {
+		return upload.Result{}, no
+	}
+	if r.ok == nil && !p.says(ctx, r.already, a, s) {
 		// Any 2xx passes for a yes, that of an error in disguise too: only with
 		// a result it is one.
-		r, err := p.result(ctx, c.result, a, s)
+		result, err := p.result(ctx, step.result, a, s)
 		if err != nil {
-			err = p.unusable(a, c.result.key, "%v", err)
+			err = p.misread(a, step.result, err)
 		}
-		return r, err
-	case no == nil:
-		return p.completed(ctx, c.result, a, s)
-	case !a.final():
-	case p.says(ctx, c.already, a, s):
-		return p.completed(ctx, c.result, a, s)
-	case !errors.Is(no, upload.ErrDenied) && p.says(ctx, p.m.failure.mismatch, a, s):
-		return upload.Result{}, &failure{upload.ErrChecksum, p.refused(ctx, a, s)}
+		return result, err
 	}
-	return upload.Result{}, no
+	return p.completed(ctx, step.result, a, s)
 }
 
 // pending is an answer that says that the API is still at it: the same request
@@ -92,37 +153,15 @@ func (a *answer) final() bool {
 	return a.Status != http.StatusRequestTimeout && a.Status != http.StatusTooManyRequests
 }
 
-// confirmed reports whether an answer to complete that is a success by its
-// status is one by what it says; its error says what else it is.
-func (p *speaker) confirmed(ctx context.Context, a *answer, s *scope) error {
-	ok := p.m.complete.ok
-	if ok == nil {
-		return nil
-	}
-	v, err := ok.one(ctx, a.value, s)
-	if err != nil {
-		return p.unusable(a, ok.key, "%v", err)
-	}
-	// Anything but a clear yes is none: null is what a missing field is.
-	if v == true {
-		return nil
-	}
-	if p.gone(ctx, a, s) {
-		return p.refusal(ctx, a, s, refusal{api: true, created: true})
-	}
-	// A store may say yes early and find out later that it fails
-	// ("internal error, please try again"): neither a yes nor a no.
-	if _, message, _ := p.told(ctx, a, s); message != "" {
-		return p.unusable(a, ok.key, "the status %d says yes, and the answer an error: %s", a.Status, message)
-	}
-	return p.unusable(a, ok.key, "the answer is not the one that confirms the upload: %s", p.quote(a))
-}
-
 // completed is the end of an upload that an answer says was completed.
 func (p *speaker) completed(ctx context.Context, e *expr, a *answer, s *scope) (upload.Result, error) {
 	r, err := p.result(ctx, e, a, s)
 	if err != nil {
-		err = &nameless{op: a.op, reason: p.hidden.Replace(transport.Clean(e.key + ": " + err.Error()))}
+		key := ""
+		if e != nil {
+			key = e.key + ": "
+		}
+		err = &nameless{op: a.op, reason: p.hidden.Replace(transport.Clean(key + err.Error()))}
 	}
 	return r, err
 }
@@ -136,6 +175,9 @@ func (e *nameless) Unwrap() error { return upload.ErrCompleted }
 
 // result reads what an upload came to.
 func (p *speaker) result(ctx context.Context, e *expr, a *answer, s *scope) (upload.Result, error) {
+	if e == nil {
+		return upload.Result{}, errors.New("the manifest has no result for this")
+	}
 	v, err := e.one(ctx, a.value, s)
 	if err != nil {
 		return upload.Result{}, err
@@ -153,8 +195,8 @@ func (p *speaker) result(ctx context.Context, e *expr, a *answer, s *scope) (upl
 
 // reply is the answer as JSON, verbatim where there is no secret in it.
 func (p *speaker) reply(a *answer) (json.RawMessage, error) {
-	if !a.isJSON { // it is empty
-		return json.RawMessage("null"), nil
+	if !a.isJSON { // null where it is empty
+		return marshal(a.value)
 	}
 	var b bytes.Buffer
 	if err := json.Compact(&b, a.Body); err != nil {
@@ -171,7 +213,7 @@ func (p *speaker) quote(a *answer) string {
 	const enough = 300
 	b, err := marshal(a.value)
 	if err != nil {
-		return "no JSON"
+		return a.kind
 	}
 	if r := []rune(string(b)); len(r) > enough {
 		return string(r[:enough]) + "…"
@@ -179,58 +221,71 @@ func (p *speaker) quote(a *answer) string {
 	return string(b)
 }
 
-// Abort gives the upload up. Where the API has no call for that, the error
-// wraps errors.ErrUnsupported and nothing is sent.
+// Abort aborts the upload. Where the API has no call for that, the error wraps
+// errors.ErrUnsupported and nothing is sent.
 func (p *speaker) Abort(ctx context.Context, u upload.Upload) error {
-	if p.m.abort == nil {
+	st := p.m.stepsFor(u.File)
+	if st.abort == nil {
 		return fmt.Errorf("%s: abort the upload: the API has no call for it: %w", p.m.title, errors.ErrUnsupported)
 	}
 	s, err := p.scope(u)
 	if err != nil {
 		return err
 	}
-	st := step{what: "abort the upload", call: p.m.abort, created: true, empty: true}
-	a, err := p.send(ctx, st, s)
-	if err != nil {
-		return err
+	for _, r := range st.abort.requests {
+		c := call{request: r, what: "abort the upload", created: true}
+		a, err := p.send(ctx, c, s)
+		if err != nil {
+			return err
+		}
+		err = p.succeeded(ctx, c, a, s)
+		switch {
+		case errors.Is(err, upload.ErrGone):
+			return nil
+		case err != nil && a.final() && p.wasCompleted(ctx, st, a, s):
+			return &failure{upload.ErrCompleted, p.refused(ctx, a, s)}
+		case err != nil:
+			return err
+		}
 	}
-	err = p.succeeded(ctx, st, a, s)
-	switch {
-	case errors.Is(err, upload.ErrGone):
-		return nil
-	case err != nil && a.final() && p.says(ctx, p.m.complete.already, a, s):
-		return &failure{upload.ErrCompleted, p.refused(ctx, a, s)}
-	}
-	return err
+	return nil
+}
+
+// wasCompleted reports whether an answer says that the upload was completed.
+func (p *speaker) wasCompleted(ctx context.Context, st *steps, a *answer, s *scope) bool {
+	return st.complete != nil && slices.ContainsFunc(st.complete.requests, func(r *request) bool { return p.says(ctx, r.already, a, s) })
 }
 
 // probing is a speaker whose API can be asked how an upload ended.
 type probing struct{ *speaker }
 
 // Probe asks whether the upload was completed. An answer from which that cannot
-// be told is none of the API's to correct, and no error.
+// be told is not an error.
 func (p *probing) Probe(ctx context.Context, u upload.Upload) (upload.Answer, upload.Result, error) {
+	st := p.m.stepsFor(u.File)
+	if st.probe == nil {
+		return upload.Unknown, upload.Result{}, nil
+	}
 	s, err := p.scope(u)
 	if err != nil {
 		return upload.Unknown, upload.Result{}, &unsent{err}
 	}
-	c := p.m.probe
-	st := step{what: "ask whether the upload was completed", call: &c.call}
-	a, err := p.send(ctx, st, s)
+	c := call{request: &st.probe.request, what: "ask whether the upload was completed"}
+	a, err := p.send(ctx, c, s)
 	if err != nil {
 		return upload.Unknown, upload.Result{}, err
 	}
 	if !a.final() || a.Status == http.StatusUnauthorized || a.Status == http.StatusForbidden {
-		return upload.Unknown, upload.Result{}, p.succeeded(ctx, st, a, s)
+		return upload.Unknown, upload.Result{}, p.succeeded(ctx, c, a, s)
 	}
-	if !a.isJSON {
+	if a.notAnAPI() || p.keep(ctx, c.request, a, s) != nil {
 		return upload.Unknown, upload.Result{}, nil
 	}
-	switch done, err := c.done.one(ctx, a.value, s); {
+	switch done, err := st.probe.done.one(ctx, a.value, s); {
 	case err == nil && done == true:
-		e := c.result
-		if e == nil {
-			e = p.m.complete.result
+		e := st.probe.result
+		if e == nil && st.complete != nil {
+			e = st.complete.result
 		}
 		r, err := p.completed(ctx, e, a, s)
 		return upload.Completed, r, err
@@ -257,7 +312,13 @@ func (p *checkpointing) Checkpoint(ctx context.Context, u upload.Upload, rs []up
 	if err != nil {
 		return err
 	}
-	s.receipts = receiptsValue(u.Parts, rs)
-	_, err = p.ask(ctx, step{what: "checkpoint parts", call: p.m.checkpoint, created: true, empty: true}, s)
+	r := p.m.stepsFor(u.File).checkpoint
+	if r == nil {
+		return nil // a small file has none
+	}
+	s.parts = partsValue(reported(u.Parts, rs), rs, nil)
+	if _, err = p.ask(ctx, call{request: r, what: "checkpoint parts", created: true}, s); err == nil {
+		p.remember(u.ID, r, s)
+	}
 	return err
 }

@@ -3,84 +3,232 @@ package manifest
 import (
 	"context"
 	"fmt"
+	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/multiput/multiput/pkg/transport"
 	"github.com/multiput/multiput/pkg/upload"
 )
 
-// data is what an upload keeps of its making: with the secret, all that the
-// later calls need.
+// data is what an upload keeps of its making and of what came after: with the
+// secret, all that the later calls need.
 type data struct {
 	Upload  map[string]any `json:"upload"`
 	Options map[string]any `json:"options,omitempty"`
+	Digests map[string]any `json:"digests,omitempty"` // of the whole file, known ahead
+	// Completed is how many requests of complete were clearly answered.
+	Completed int `json:"completed,omitempty"`
 }
 
-// Create opens an upload of f. Where the API opened one and its plan cannot be
-// used, the Upload comes with the error, so that it can be aborted; not so if
-// it is one that was taken over, which may be another's.
+// Create opens an upload of f. Where the API opened one and it cannot be used,
+// the Upload comes with the error, so that it can be aborted; not so if it is
+// one that was taken over, which may be another's.
 func (p *speaker) Create(ctx context.Context, f upload.File, w upload.Hint) (upload.Upload, []upload.Presigned, error) {
-	s := &scope{file: fileValue(f), options: p.options, want: wantValue(w)}
-	c := &p.m.create
-	u := upload.Upload{File: f, Renewable: p.m.presign != nil || p.m.part.path != nil}
-	if p.m.plans() {
+	st := p.m.stepsFor(f)
+	s := &scope{file: fileValue(f), options: p.options, partSize: sizeOrNull(w.PartSize), base: p.base, digests: digestFieldsOf(nil)}
+	u := upload.Upload{File: f, Renewable: st.presign != nil || st.part.fixed(), Whole: st.complete == nil}
+	switch {
+	case u.Whole || p.m.small != nil && st == p.m.small:
+		u.Parts = []upload.Part{{Number: 1, Size: f.Size}}
+	case p.m.plans(st):
 		parts, err := upload.Split(f.Size, w.PartSize, p.m.limits)
 		if err != nil {
 			return upload.Upload{}, nil, fmt.Errorf("%s: %w", p.m.title, err)
 		}
-		u.Parts, s.parts = parts, partsValue(parts)
+		u.Parts = parts
 	}
-	a, err := p.ask(ctx, step{what: "create the upload", call: &c.call}, s)
-	if err != nil {
-		return upload.Upload{}, nil, err
+	if u.Parts != nil {
+		s.parts = partsValue(u.Parts, nil, nil)
 	}
-	if err := p.readUpload(ctx, a, s, &u); err != nil {
-		return upload.Upload{}, nil, err
+	kept := data{Options: p.m.options.Open(p.options)}
+	if st.create == nil {
+		u.ID = f.Name // the API has no name for it
+		s.upload = map[string]any{}
+		return u, nil, p.record(&u, kept, s)
 	}
-	if err := p.reachable(a, s); err != nil {
-		return upload.Upload{}, nil, err
-	}
-	resumed := false
-	if c.resumed != nil {
-		v, err := c.resumed.one(ctx, a.value, s)
-		if err == nil {
-			resumed, err = truth(v)
-		}
+	if names := st.create.digestNames(); len(names) > 0 {
+		sums, err := ahead(names, f, 0, f.Size)
 		if err != nil {
-			return upload.Upload{}, nil, p.unusable(a, c.resumed.key, "%v", err) // it may be one that was taken over
+			return upload.Upload{}, nil, &unsent{fmt.Errorf("%s: %w", p.m.title, err)}
+		}
+		all := digestFieldsOf(sums)
+		s.digests = all
+		kept.Digests = map[string]any{}
+		for k, v := range all {
+			if v != nil {
+				kept.Digests[k] = v
+			}
 		}
 	}
-	if resumed && u.Digest != upload.DigestCRC32C {
-		return upload.Upload{}, nil, fmt.Errorf("%s: %w: the upload that was taken over (%s) is not checked with crc32c, so its parts may be of another file; it is left as it is",
-			a.op, upload.ErrUnverified, transport.Clean(u.ID))
+	var a *answer
+	for _, r := range st.create.requests {
+		var err error
+		if a, err = p.ask(ctx, call{request: r, what: "create the upload"}, s); err != nil {
+			return p.opened(s), nil, err
+		}
+	}
+	if err := p.identify(ctx, st, a, s, &u); err != nil {
+		return p.opened(s), nil, err
+	}
+	if err := p.record(&u, kept, s); err != nil {
+		return p.opened(s), nil, err
+	}
+	if err := p.reachable(ctx, st, s); err != nil {
+		return u, nil, err
+	}
+	resumed, err := p.resumed(ctx, st, a, s, u)
+	if err != nil {
+		return upload.Upload{}, nil, err // it may be one that was taken over
 	}
 	u.TakenOver = resumed
-	gs, err := p.readPlan(ctx, a, s, &u, resumed)
+	urls, err := p.readPlan(ctx, st, a, s, &u, resumed)
 	if err != nil && resumed {
 		u = upload.Upload{}
 	}
-	return u, gs, err
+	return u, urls, err
 }
 
-// reachable makes certain that every later call has an address. Found out only
-// at the last of them, it would have cost the whole transfer.
-func (p *speaker) reachable(a *answer, s *scope) error {
-	for _, c := range []*call{
-		p.m.presignCall(), &p.m.part.call, p.m.checkpoint, &p.m.complete.call, p.m.probeCall(), p.m.abort,
-	} {
-		if c == nil || c.path == nil {
-			continue
+// digestNames are the digests that create wants ahead.
+func (c *createStep) digestNames() (names []string) {
+	for _, r := range c.requests {
+		names = append(names, r.digests...)
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+// opened is an upload that a failed create may have opened: as much of it as
+// abort needs. It has no ID if there is none that is known of.
+func (p *speaker) opened(s *scope) (u upload.Upload) {
+	up, _ := s.upload.(map[string]any)
+	id, ok := toText(up["id"])
+	if !ok || id == "" {
+		return upload.Upload{}
+	}
+	u.ID = id
+	if p.record(&u, data{Options: p.m.options.Open(p.options)}, s) != nil {
+		return upload.Upload{}
+	}
+	return u
+}
+
+// identify reads the upload's id, and the digest that complete takes.
+func (p *speaker) identify(ctx context.Context, st *steps, a *answer, s *scope, u *upload.Upload) error {
+	up, _ := s.upload.(map[string]any)
+	last := st.create.requests[len(st.create.requests)-1]
+	switch id, there := up["id"]; {
+	case !there:
+		return p.unusable(a, last.key, "no keep gave $upload an id")
+	default:
+		var ok bool
+		if u.ID, ok = toText(id); !ok {
+			return p.unusable(a, last.key, "id is %s, neither text nor a whole number", show(id))
 		}
-		if _, err := p.address(c, s); err != nil {
-			return p.unusable(a, "", "%v", err)
-		}
+	}
+	e := st.create.digest
+	if e == nil {
+		return nil
+	}
+	v, err := e.one(ctx, a.value, s)
+	if err != nil {
+		return p.misread(a, e, err)
+	}
+	name, isText := v.(string)
+	switch name = strings.ToLower(name); {
+	case v == nil, isText && (name == "" || name == "none"):
+	case isText && hashes[name] != nil:
+		u.Digest = name
+	default:
+		return p.misread(a, e, fmt.Errorf("yields %s; known are %s and none", show(v), strings.Join(digestNames, ", ")))
 	}
 	return nil
 }
 
+// record puts what later calls need into the upload.
+func (p *speaker) record(u *upload.Upload, d data, s *scope) (err error) {
+	d.Upload, _ = s.upload.(map[string]any)
+	if u.Data, err = marshal(d); err != nil {
+		return fmt.Errorf("%s: %w: what is kept of the upload: %w", p.m.title, upload.ErrReply, err)
+	}
+	return nil
+}
+
+// resumed reports whether create took over an upload that was there.
+func (p *speaker) resumed(ctx context.Context, st *steps, a *answer, s *scope, u upload.Upload) (bool, error) {
+	e := st.create.resumed
+	if e == nil {
+		return false, nil
+	}
+	v, err := e.one(ctx, a.value, s)
+	resumed := false
+	if err == nil {
+		resumed, err = truth(v)
+	}
+	if err != nil {
+		return false, p.misread(a, e, err)
+	}
+	if resumed && u.Digest != upload.DigestCRC32C {
+		return false, fmt.Errorf("%s: %w: the upload that was taken over (%s) is not checked with crc32c, so its parts may be of another file; it is left as it is",
+			a.op, upload.ErrUnverified, transport.Clean(u.ID))
+	}
+	return resumed, nil
+}
+
+// reachable makes certain that every later request has an address, as far as
+// that is known now. Found out only at the last of them, it would have cost the
+// whole transfer.
+func (p *speaker) reachable(ctx context.Context, st *steps, s *scope) (err error) {
+	up, _ := s.upload.(map[string]any)
+	st.requests(func(step string, r *request) {
+		if err != nil || step == "create" {
+			return
+		}
+		if r.path != nil {
+			for _, f := range r.path.fields {
+				if _, there := up[f.name]; f.of == "upload" && !there && !p.m.keptLater(f.name, st) {
+					err = p.m.Fault(r.key+".send", "$upload has no %s, which the path needs", f.name)
+					return
+				}
+			}
+			if !r.path.uses("part") && !r.path.uses("upload") {
+				_, err = r.path.expand(s)
+			}
+			return
+		}
+		if r.url == nil || slices.ContainsFunc(laterValues, r.url.mentions) {
+			return
+		}
+		for _, found := range uploadOf.FindAllStringSubmatch(r.url.text, -1) {
+			if _, there := up[found[1]]; !there && p.m.keptLater(found[1], st) {
+				return
+			}
+		}
+		_, err = p.address(ctx, &request{url: r.url, auth: r.auth}, s)
+	})
+	return err
+}
+
+// laterValues are what is not known when the upload was created.
+var laterValues = []string{"$part", "$digests", "$header", "$status"}
+
+// uploadOf is a field of $upload in an expression.
+var uploadOf = regexp.MustCompile(`\$upload\s*\.\s*"?([A-Za-z_]\w*)`)
+
+// keptLater reports whether a request after create keeps a field.
+func (m *Manifest) keptLater(name string, st *steps) (later bool) {
+	st.requests(func(step string, r *request) {
+		if step != "create" && r.keep != nil {
+			names, known := keysOf(r.keep)
+			later = later || names[name] || !known
+		}
+	})
+	return later
+}
+
 // readPlan reads what create's answer says of the parts.
-func (p *speaker) readPlan(ctx context.Context, a *answer, s *scope, u *upload.Upload, resumed bool) ([]upload.Presigned, error) {
-	c := &p.m.create
+func (p *speaker) readPlan(ctx context.Context, st *steps, a *answer, s *scope, u *upload.Upload, resumed bool) ([]upload.Presigned, error) {
+	c := st.create
 	if c.size != nil {
 		size, err := p.whole(ctx, c.size, a, s)
 		if err != nil {
@@ -93,7 +241,7 @@ func (p *speaker) readPlan(ctx context.Context, a *answer, s *scope, u *upload.U
 	if c.expires != nil {
 		v, err := c.expires.one(ctx, a.value, s)
 		if err != nil {
-			return nil, p.unusable(a, c.expires.key, "%v", err)
+			return nil, p.misread(a, c.expires, err)
 		}
 		t, err := toTime(v)
 		if err != nil {
@@ -101,13 +249,25 @@ func (p *speaker) readPlan(ctx context.Context, a *answer, s *scope, u *upload.U
 		}
 		u.Expires = a.local(t)
 	}
-	if c.parts != nil {
-		if err := p.readParts(ctx, a, s, u); err != nil {
+	switch {
+	case c.parts != nil:
+		if err := p.readParts(ctx, c, a, s, u); err != nil {
 			return nil, err
 		}
 		if resumed {
 			u.Held = gaps(u.File.Size, u.Parts)
 		}
+	case c.partSize != nil && u.Parts == nil:
+		each, err := p.partSize(ctx, c, a, s)
+		if err != nil {
+			return nil, err
+		}
+		if u.Parts, err = upload.Split(u.File.Size, each, upload.Limits{}); err != nil {
+			return nil, fmt.Errorf("%s: %w: %w", a.op, upload.ErrReply, err)
+		}
+	}
+	if u.Parts != nil {
+		s.parts = partsValue(u.Parts, nil, nil)
 	}
 	if c.urls == nil {
 		return nil, nil
@@ -117,53 +277,16 @@ func (p *speaker) readPlan(ctx context.Context, a *answer, s *scope, u *upload.U
 		return nil, err
 	}
 	if !u.Renewable {
-		return gs, p.covers(a, gs, u.Parts)
+		return gs, p.covers(a, u.File, gs, u.Parts)
 	}
 	return gs, nil
-}
-
-// readUpload makes $upload, and of it what the engine knows of an upload.
-func (p *speaker) readUpload(ctx context.Context, a *answer, s *scope, u *upload.Upload) error {
-	e := p.m.create.upload
-	v, err := e.one(ctx, a.value, s)
-	if err != nil {
-		return p.unusable(a, e.key, "%v", err)
-	}
-	m, ok := v.(map[string]any)
-	if !ok {
-		return p.unusable(a, e.key, "yields %s, not an object", show(v))
-	}
-	for k, v := range m {
-		if k != "digest" && (v == nil || v == "") {
-			return p.unusable(a, e.key, "the answer has no value for %s", k)
-		}
-	}
-	if u.ID, ok = toText(m["id"]); !ok {
-		return p.unusable(a, e.key, "id is %s, neither text nor a whole number", show(m["id"]))
-	}
-	switch d, isText := m["digest"].(string); {
-	case m["digest"] == nil, isText && (d == "" || strings.EqualFold(d, "none")):
-	case isText && strings.EqualFold(d, upload.DigestCRC32C):
-		u.Digest = upload.DigestCRC32C
-	case isText && strings.EqualFold(d, upload.DigestMD5):
-		u.Digest = upload.DigestMD5
-	case isText && strings.EqualFold(d, upload.DigestSHA1):
-		u.Digest = upload.DigestSHA1
-	default:
-		return p.unusable(a, e.key, "digest is %s; known are crc32c, md5, sha1 and none", show(m["digest"]))
-	}
-	s.upload = m
-	if u.Data, err = marshal(data{Upload: m, Options: p.m.options.Open(p.options)}); err != nil {
-		return p.unusable(a, e.key, "%v", err)
-	}
-	return nil
 }
 
 // whole is the whole number that an expression reads out of an answer.
 func (p *speaker) whole(ctx context.Context, e *expr, a *answer, s *scope) (int64, error) {
 	v, err := e.one(ctx, a.value, s)
 	if err != nil {
-		return 0, p.unusable(a, e.key, "%v", err)
+		return 0, p.misread(a, e, err)
 	}
 	n, ok := toInt64(v)
 	if !ok {

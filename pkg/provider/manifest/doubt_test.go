@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/multiput/multiput/pkg/provider/spec"
 	"github.com/multiput/multiput/pkg/upload"
 )
 
@@ -161,12 +162,15 @@ func TestAbortOfACompletedUpload(t *testing.T) {
 	}
 }
 
-// An upload that could not be asked after is found out at its start.
-func TestProbeIsReachable(t *testing.T) {
-	text := edit(t, "/uploads/{id}/state", "/uploads/{batch}/state")
-	p, _ := serve(t, mustParse(t, text), kind, answerWith(200, `{"id":"u1"}`))
-	if _, _, err := p.Create(t.Context(), file, upload.Hint{}); !errors.Is(err, upload.ErrReply) || !strings.Contains(err.Error(), "no batch") {
-		t.Errorf("create: %v", err)
+// An upload for which a later request has no address is found out at its start,
+// and can be aborted: the manifest is wrong.
+func TestLaterRequestsAreReachable(t *testing.T) {
+	text := strings.Replace(string(edit(t, "/uploads/{id}/state", "/uploads/{batch}/state")), "keep: '{id}'", "keep: '{id} + if .batch then {batch} else {} end'", 1)
+	p, _ := serve(t, mustParse(t, []byte(text)), kind, answerWith(200, `{"id":"u1"}`))
+	var wrong *spec.Error
+	u, _, err := p.Create(t.Context(), file, upload.Hint{})
+	if !errors.As(err, &wrong) || wrong.Problems[0].Key != "probe.send" || !strings.Contains(err.Error(), "no batch") || u.ID != "u1" {
+		t.Errorf("create: %q, %v", u.ID, err)
 	}
 	if _, _, err := p.(upload.Prober).Probe(t.Context(), created()); !errors.Is(err, upload.ErrUnsent) {
 		t.Errorf("probe: %v", err)

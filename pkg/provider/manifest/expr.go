@@ -21,16 +21,19 @@ const (
 
 // variables are what an expression sees beside its input.
 var variables = []string{
-	"$file", "$options", "$want", "$upload", "$parts", "$receipts", "$digests", "$header", "$status",
+	"$file", "$options", "$part_size", "$upload", "$parts", "$part", "$digests", "$header", "$status", "$base",
 }
 
 // scope holds the values of the variables; nil is null.
 type scope struct {
-	file, options, want, upload, parts, receipts, digests, header, status any
+	in   any               // what requests see as .: the part's own reply in confirm
+	kept map[string]string // which request kept a field of upload, where that was in this process
+
+	file, options, partSize, upload, parts, part, digests, header, status, base any
 }
 
 func (s *scope) values() []any {
-	return []any{s.file, s.options, s.want, s.upload, s.parts, s.receipts, s.digests, s.header, s.status}
+	return []any{s.file, s.options, s.partSize, s.upload, s.parts, s.part, s.digests, s.header, s.status, s.base}
 }
 
 // expr is a compiled jq expression.
@@ -40,6 +43,10 @@ type expr struct {
 	text string
 	code *gojq.Code
 }
+
+// mentions reports whether the text of the expression has these words in it. A
+// nil expression has none.
+func (e *expr) mentions(words string) bool { return e != nil && strings.Contains(e.text, words) }
 
 // compile makes a program of src. There is no environment, no input and no
 // import in it.
@@ -56,7 +63,11 @@ func compile(src string) (*gojq.Code, error) {
 	}
 	code, err := gojq.Compile(q, gojq.WithVariables(variables))
 	if err != nil {
-		if name, ok := strings.CutPrefix(err.Error(), "variable not defined: "); ok {
+		name, ok := strings.CutPrefix(err.Error(), "variable not defined: ")
+		if now := newVariables[name]; ok && now != "" {
+			return nil, fmt.Errorf("%s is called %s now", name, now)
+		}
+		if ok {
 			return nil, fmt.Errorf("there is no variable %s; the variables are %s", name, strings.Join(variables, ", "))
 		}
 		return nil, err
@@ -166,4 +177,15 @@ func object(v any, known ...string) (map[string]any, error) {
 		}
 	}
 	return m, nil
+}
+
+// ownError is what an expression says itself with error(); empty: err is not
+// from there.
+func ownError(err error) string {
+	var own gojq.ValueError
+	if !errors.As(err, &own) {
+		return ""
+	}
+	text, _ := own.Value().(string)
+	return text
 }

@@ -1,12 +1,14 @@
 package manifest
 
 import (
+	"fmt"
 	"net/http"
 	"slices"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
 
+	"github.com/multiput/multiput/pkg/internal/words"
 	"github.com/multiput/multiput/pkg/transport"
 	"github.com/multiput/multiput/pkg/upload"
 )
@@ -43,8 +45,9 @@ func (n node) send() (string, *template) {
 
 func (n node) digest() string {
 	s := n.text()
-	if s != upload.DigestSHA1 && s != upload.DigestMD5 {
-		n.fail("is %q; known are md5 and sha1", s)
+	if hashes[s] == nil {
+		n.fail("is %q%s; the digests are %s", s, words.DidYouMean(s, digestNames), strings.Join(digestNames, ", "))
+		return upload.DigestMD5
 	}
 	return s
 }
@@ -57,16 +60,35 @@ func (n node) count() int {
 	return i
 }
 
-func (n node) base() string {
+func (n node) base() *template {
 	s := n.text()
 	if s == "" {
-		return ""
+		return nil
 	}
-	base, err := parseBase(s)
+	t, err := parseTemplate(s)
+	if err == nil {
+		// With a value in the place of each option, it has to be a URL.
+		var b strings.Builder
+		for i, text := range t.texts {
+			b.WriteString(text)
+			if i == len(t.fields) {
+				break
+			}
+			if f := t.fields[i]; f.of != "options" || f.slashes {
+				err = fmt.Errorf("has {%s}; only {options.NAME} can stand in it", f)
+			}
+			b.WriteString("x")
+		}
+		if _, bad := parseBase(b.String()); err == nil && bad != nil {
+			err = bad
+		}
+	}
 	if err != nil {
 		n.fail("%v", err)
+		return nil
 	}
-	return base
+	t.texts[len(t.texts)-1] = strings.TrimRight(t.texts[len(t.texts)-1], "/")
+	return t
 }
 
 func (a *auth) keys() map[string]func(node) {
@@ -76,7 +98,7 @@ func (a *auth) keys() map[string]func(node) {
 		"value":  func(v node) { a.value = v.plainText() },
 		"env": func(v node) {
 			if a.env = v.text(); !envText.MatchString(a.env) {
-				v.fail("is %q, which is no name of an environment variable (A-Z, 0-9 and _)", a.env)
+				v.fail("is %q, which is not a name of an environment variable (A-Z, 0-9 and _)", a.env)
 			}
 		},
 	}
@@ -104,7 +126,7 @@ func (n node) headerName() string {
 	switch {
 	case s == "":
 	case !headerText.MatchString(s):
-		n.fail("%q is no name of a header", s)
+		n.fail("%q is not a name of a header", s)
 	case slices.Contains(unsettable, http.CanonicalHeaderKey(s)):
 		n.fail("the header %s cannot be set", s)
 	}
@@ -123,7 +145,7 @@ func (n node) headers() map[string]string {
 	h := map[string]string{}
 	n.each(func(name string, at node) {
 		if !headerText.MatchString(name) || slices.Contains(unsettable, http.CanonicalHeaderKey(name)) {
-			at.fail("is no header that can be set")
+			at.fail("is not a header that can be set")
 			return
 		}
 		h[http.CanonicalHeaderKey(name)] = at.plainText()

@@ -16,25 +16,45 @@ var (
 	knownKeys = regexp.MustCompile(`: ([a-z0-9_.\[\]A-Z]*?)\.?zzz: unknown key.* \(known: ([^)]*)\)`)
 )
 
-// keysIn are the keys that the tables of a section of the reference have.
-func keysIn(t *testing.T, heading string) []string {
+// keysIn are the keys that the tables of sections of the reference have.
+func keysIn(t *testing.T, headings ...string) []string {
 	t.Helper()
 	b, err := os.ReadFile("../../../docs/manifest.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, rest, found := strings.Cut(string(b), "\n## "+heading+"\n")
-	if !found {
-		t.Fatalf("there is no section %s", heading)
-	}
-	section, _, _ := strings.Cut(rest, "\n## ")
 	var keys []string
-	for _, cell := range firstCell.FindAllStringSubmatch(section, -1) {
-		for _, m := range code.FindAllStringSubmatch(cell[1], -1) {
-			keys = append(keys, m[1])
+	for _, heading := range headings {
+		_, rest, found := strings.Cut(string(b), "\n## "+heading+"\n")
+		if !found {
+			t.Fatalf("there is no section %s", heading)
+		}
+		section, _, _ := strings.Cut(rest, "\n## ")
+		for _, cell := range firstCell.FindAllStringSubmatch(section, -1) {
+			for _, m := range code.FindAllStringSubmatch(cell[1], -1) {
+				keys = append(keys, m[1])
+			}
 		}
 	}
 	return keys
+}
+
+// documentedKeys are all keys that the reference has, but for those of samples.
+func documentedKeys(t *testing.T) []string {
+	t.Helper()
+	requests := keysIn(t, "Requests")
+	documented := keysIn(t, "The file", "create", "presign", "part", "complete", "ready", "probe", "Small files", "Errors")
+	for _, step := range []string{"create", "presign", "part", "part.confirm", "checkpoint", "complete", "probe", "ready", "abort"} {
+		for _, k := range requests {
+			k = step + "." + k
+			ofPart := strings.HasPrefix(k, "part.") && !strings.HasPrefix(k, "part.confirm.")
+			if ofPart && (slices.Contains(documented, k) || slices.Contains([]string{"part.body", "part.text", "part.type", "part.multipart", "part.keep"}, k)) {
+				continue // said of part itself, or not there
+			}
+			documented = append(documented, k)
+		}
+	}
+	return documented
 }
 
 // knows are the keys that the parser knows in each mapping of a manifest: it is
@@ -59,28 +79,24 @@ limits: {zzz: 1, part: {zzz: 1}}
 options: {NAME: {zzz: 1}}
 create: {zzz: 1}
 presign: {zzz: 1}
-part: {zzz: 1}
+part: {zzz: 1, confirm: {zzz: 1}}
 checkpoint: {zzz: 1}
 complete: {zzz: 1}
 probe: {zzz: 1}
 abort: {zzz: 1}
+ready: {zzz: 1}
+small: {zzz: 1}
 error: {zzz: 1}
 `))
 	knows(t, err, known)
-	if len(known) != 13 {
+	if len(known) != 16 {
 		t.Fatalf("asked for %d mappings: %v", len(known), known)
 	}
-	requests := keysIn(t, "Requests")
-	documented := keysIn(t, "Keys")
-	for _, step := range []string{"create", "presign", "checkpoint", "complete", "probe", "abort"} {
-		for _, k := range requests {
-			documented = append(documented, step+"."+k)
-		}
-	}
+	documented := documentedKeys(t)
 	compareKeys(t, documented, known)
 
 	known = map[string][]string{}
-	for _, step := range []string{"create", "presign", "part", "complete", "probe"} {
+	for _, step := range []string{"create", "presign", "part", "confirm", "complete", "probe", "ready"} {
 		m := mustParse(t, []byte(whole+`samples:
 - zzz: 1
   step: `+step+`

@@ -1,7 +1,10 @@
 package manifest
 
 import (
+	"fmt"
+	"net/http"
 	"slices"
+	"time"
 
 	"go.yaml.in/yaml/v3"
 
@@ -11,66 +14,167 @@ import (
 
 // Manifest is the checked description of one upload API. It does not change.
 type Manifest struct {
-	file                    string // as problems name it
-	text                    []byte
-	samples                 *yaml.Node       // read when they are played
-	moving                  bool             // whether its address is another each time
-	places                  map[string]place // of its keys
-	name, title, docs, base string
-	auth                    *auth
-	headers                 map[string]string // of every request to the API
-	limits                  upload.Limits
-	options                 spec.Options
+	file              string // as problems name it
+	text              []byte
+	samples           *yaml.Node // read when they are played
+	moving            bool       // whether its address is another each time
+	places            map[string]place
+	name, title, docs string
+	base              *template // nil: it has to be given
+	auth              *auth
+	headers           headers // of every request to the API's origin
+	limits            upload.Limits
+	options           spec.Options
 
-	create struct {
-		call
-		upload, size, partSize, parts, urls, expires, resumed *expr
-	}
-	presign *presignStep
-	part    struct {
-		call    // without a path, the presigned has the address
-		form    string
-		auth    bool
-		digest  string // of each part, known before it is sent
-		receipt *expr
-	}
-	checkpoint *call
-	complete   struct {
-		call
-		ok, result, already, pending *expr
-	}
-	probe   *probeStep
-	abort   *call
-	failure struct{ message, code, requestID, gone, mismatch *expr }
+	steps                 // of files larger than smallMax
+	small    *steps       // of the others; nil: as the main ones
+	smallMax int64        // bytes
+	failure  failureExprs // how refusals are read
+	found    []spec.Finding
+}
+
+// steps are the requests of an upload's life. A nil one is not there.
+type steps struct {
+	create     *createStep
+	presign    *presignStep
+	part       *partStep
+	checkpoint *request
+	complete   *completeStep
+	probe      *probeStep
+	abort      *listStep
+	ready      *readyStep
+}
+
+type failureExprs struct{ message, code, requestID, gone, mismatch, retry *expr }
+
+// listStep is a step of one or more requests.
+type listStep struct{ requests []*request }
+
+type createStep struct {
+	listStep
+	size, digest, partSize, parts, urls, expires, resumed *expr // of the last reply
 }
 
 type presignStep struct {
-	call
+	request
 	urls        *expr
 	max         int  // parts asked for at once; 0: any number
 	consecutive bool // whether their numbers have to follow each other
 }
 
+type partStep struct {
+	request // without a path and a url, the presigned URL is the address
+	form    string
+	receipt *expr
+	result  *expr        // where the part completes the upload
+	confirm *confirmStep // nil: none
+}
+
+type confirmStep struct {
+	request
+	receipt *expr // nil: part.receipt reads the reply of confirm
+}
+
+type completeStep struct {
+	listStep
+	result *expr
+}
+
 type probeStep struct {
-	call
+	request
 	done, result *expr
+}
+
+type readyStep struct {
+	request
+	done, failed, result *expr
+	every, timeout       time.Duration
+	required             bool
 }
 
 // auth is how the secret is sent.
 type auth struct{ header, field, value, env string }
 
-// call is a request to the API.
-type call struct {
-	method              string
-	path                *template
-	query, body, fields *expr // at most one of body and fields
-	headers             headers
+// request is a request to the API, or, with auth false, to another origin.
+type request struct {
+	key       string // where the manifest has it, such as complete[1]
+	method    string
+	path      *template // below the base; nil: url says where
+	url       *expr
+	auth      bool
+	query     *expr
+	body      *expr // at most one of body, fields and text
+	fields    *expr
+	multipart bool // whether fields are multipart/form-data
+	text      *expr
+	kind      string // the content type of text
+	headers   headers
+	keep      *expr
+	ok        *expr
+	already   *expr
+	pending   *expr
+	digests   []string // that are known before the request
+}
+
+// fixed reports whether the manifest says where the request goes.
+func (r *request) fixed() bool { return r.path != nil || r.url != nil }
+
+// exprs are those that the request is made of.
+func (r *request) exprs() []*expr {
+	return slices.DeleteFunc([]*expr{r.url, r.query, r.body, r.fields, r.text, r.headers.made}, func(e *expr) bool { return e == nil })
 }
 
 // headers are those of one kind of request: constant, or made for each.
 type headers struct {
 	fixed map[string]string
 	made  *expr
+}
+
+// has reports whether a constant header is there.
+func (h headers) has(name string) bool { return h.fixed[http.CanonicalHeaderKey(name)] != "" }
+
+// stepsFor are the steps of a file.
+func (m *Manifest) stepsFor(f upload.File) *steps {
+	if m.small != nil && f.Size <= m.smallMax {
+		return m.small
+	}
+	return &m.steps
+}
+
+// requests are all of a life, in its order, with the step that each is of.
+func (s *steps) requests(each func(step string, r *request)) {
+	list := func(step string, l *listStep) {
+		for _, r := range l.requests {
+			each(step, r)
+		}
+	}
+	if s.create != nil {
+		list("create", &s.create.listStep)
+	}
+	if s.presign != nil {
+		each("presign", &s.presign.request)
+	}
+	if s.part != nil {
+		each("part", &s.part.request)
+		if s.part.confirm != nil {
+			each("confirm", &s.part.confirm.request)
+		}
+	}
+	if s.checkpoint != nil {
+		each("checkpoint", s.checkpoint)
+	}
+	if s.complete != nil {
+		list("complete", &s.complete.listStep)
+	}
+	if s.ready != nil {
+		each("ready", &s.ready.request)
+	}
+	if s.probe != nil {
+		each("probe", &s.probe.request)
+	}
+	if s.abort != nil {
+		list("abort", s.abort)
+	}
 }
 
 // Moving is the manifest of an API whose address is another each time: it says
@@ -84,8 +188,11 @@ func (m *Manifest) Moving() *Manifest {
 // Definition is what can be known of the API before it is opened.
 func (m *Manifest) Definition() *spec.Definition {
 	d := &spec.Definition{
-		Name: m.name, Title: m.title, Docs: m.docs, Base: m.base, File: m.file, Text: slices.Clone(m.text),
-		Options: m.options, Limits: m.limits, Abilities: m.abilities(), Requests: m.requests(), Open: m.Open,
+		Name: m.name, Title: m.title, Docs: m.docs, File: m.file, Text: slices.Clone(m.text),
+		Options: m.options, Limits: m.limits, Abilities: m.abilities(), Requests: m.shownRequests(), Findings: m.found, Elsewhere: m.others(), Open: m.Open,
+	}
+	if m.base != nil {
+		d.Base = m.base.String()
 	}
 	if m.auth != nil {
 		d.Keys = []spec.Key{m.key()}
@@ -97,3 +204,12 @@ func (m *Manifest) Definition() *spec.Definition {
 }
 
 func (m *Manifest) key() spec.Key { return spec.Key{Env: m.auth.env, Title: "API key"} }
+
+// has reports whether a key is there.
+func (m *Manifest) has(key string) bool { return m.places[key].line > 0 }
+
+// Fault is an error about one key of the manifest.
+func (m *Manifest) Fault(key, format string, args ...any) *spec.Error {
+	at := m.places[key]
+	return &spec.Error{File: m.file, Problems: []spec.Problem{{Line: at.line, Column: at.column, Key: key, Text: fmt.Sprintf(format, args...)}}}
+}

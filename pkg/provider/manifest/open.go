@@ -1,13 +1,16 @@
 package manifest
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
+	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -20,19 +23,22 @@ import (
 // *spec.OptionError), the key (an error that wraps upload.ErrDenied and names the
 // environment variable). Nothing is sent.
 func (m *Manifest) Open(s spec.Settings) (spec.Provider, error) {
-	if s.Base == "" {
-		s.Base = m.base
+	all, set, bad := m.options.Resolve(m.title, s.Options)
+	if s.Base == "" && m.base != nil && bad == nil {
+		var err error
+		if s.Base, err = m.expandBase(all); err != nil {
+			return nil, err
+		}
 	}
-	if s.Base == "" {
+	if s.Base == "" && bad == nil {
 		return nil, &spec.BaseError{Provider: m.title, Reason: "it has none of its own, and none is given"}
 	}
-	base, err := parseBase(s.Base)
+	base, err := parseBase(cmp.Or(s.Base, "https://unknown.invalid"))
 	if err != nil {
 		return nil, &spec.BaseError{Provider: m.title, Reason: err.Error()}
 	}
-	all, set, err := m.options.Resolve(m.title, s.Options)
-	if err != nil {
-		return nil, err
+	if bad != nil {
+		return nil, bad
 	}
 	p := &speaker{m: m, base: base, options: all, client: s.Client}
 	if p.origin, err = transport.Origin(base); err != nil {
@@ -67,6 +73,27 @@ func (m *Manifest) Open(s spec.Settings) (spec.Provider, error) {
 	return p, nil
 }
 
+// hostText is what an option may put into the base.
+var hostText = regexp.MustCompile(`^[A-Za-z0-9.-]+$`)
+
+// expandBase is the base with the options in it.
+func (m *Manifest) expandBase(options map[string]any) (string, error) {
+	var b strings.Builder
+	for i, text := range m.base.texts {
+		b.WriteString(text)
+		if i == len(m.base.fields) {
+			break
+		}
+		name := m.base.fields[i].name
+		v, _ := toText(options[name])
+		if !hostText.MatchString(v) {
+			return "", &spec.OptionError{Provider: m.title, Option: name, Reason: "is part of the API's URL: letters, digits, . and - can stand there", Known: m.options}
+		}
+		b.WriteString(v)
+	}
+	return b.String(), nil
+}
+
 // parseBase makes an address of an API canonical: no slash at its end, host in
 // lower case. A query is refused: it would have to be kept with the upload, and
 // may hold a key.
@@ -95,10 +122,16 @@ type speaker struct {
 	hidden       *strings.Replacer // of all that must not be shown
 	client       spec.Client
 	skew         atomic.Pointer[time.Duration] // of the last reply of the API
+
+	mu    sync.Mutex
+	later map[string]map[string]any // by the upload's id: what was kept after create, in this process
 }
 
 var (
 	_ upload.Clock        = (*speaker)(nil)
+	_ upload.Stepper      = (*speaker)(nil)
+	_ upload.Confirmer    = (*speaker)(nil)
+	_ upload.Readier      = (*speaker)(nil)
 	_ spec.Provider       = (*speaker)(nil)
 	_ spec.Provider       = (*checkpointing)(nil)
 	_ upload.Checkpointer = (*checkpointing)(nil)
@@ -121,7 +154,7 @@ func (p *speaker) Target() upload.Target {
 	return t
 }
 
-var errElsewhere = errors.New("the API key is not sent to another address than the API's")
+var errElsewhere = errors.New("the API key is not sent to another origin than the API's")
 
 // authorize is the one place where the secret goes into a request, and only
 // into one to the origin of the base.

@@ -10,7 +10,7 @@ import (
 func (n node) option(name string) spec.Option {
 	o := spec.Option{Name: name}
 	if !optionText.MatchString(name) {
-		n.fail("is no name of an option (letters, digits and _)")
+		n.fail("is not a name of an option (letters, digits and _)")
 	}
 	var def, enum *node
 	n.fields(map[string]func(node){
@@ -24,15 +24,23 @@ func (n node) option(name string) spec.Option {
 		"secret":   func(v node) { o.Secret = v.boolean() },
 		"default":  func(v node) { def = &v },
 		"enum":     func(v node) { enum = &v },
+		"min":      func(v node) { o.Min = v.bound() },
+		"max":      func(v node) { o.Max = v.bound() },
 	})
 	if o.Type == "" {
 		n.fail("has no type")
 		return o
 	}
+	if (o.Min != nil || o.Max != nil) && o.Type != "int" && o.Type != "number" {
+		n.fail("has min or max, which are for an int or a number")
+	}
+	if o.Min != nil && o.Max != nil && *o.Min > *o.Max {
+		n.fail("has a min above its max")
+	}
 	if enum != nil {
 		vs, ok := enum.value().([]any)
 		if !ok || len(vs) == 0 || slices.ContainsFunc(vs, func(v any) bool { return !o.Fits(v) }) {
-			enum.fail("is no list of values of type %s", o.Type)
+			enum.fail("is not a list of values of type %s", o.Type)
 		}
 		o.Enum = vs
 	}
@@ -40,12 +48,27 @@ func (n node) option(name string) spec.Option {
 		o.Default = def.value()
 		switch {
 		case !o.Fits(o.Default):
-			def.fail("is no %s", o.Type)
+			def.fail("is not of type %s", o.Type)
 		case !o.Takes(o.Default):
-			def.fail("is none of %s", o.Choice())
+			def.fail("is not one of %s", o.Choice())
+		case o.CheckBounds(o.Default) != nil:
+			def.fail("%v", o.CheckBounds(o.Default))
 		case o.Required:
-			def.fail("is of no use where the option is required")
+			def.fail("has no effect, as the option is required")
 		}
 	}
 	return o
+}
+
+// bound reads a number.
+func (n node) bound() *float64 {
+	switch v := n.value().(type) {
+	case int:
+		f := float64(v)
+		return &f
+	case float64:
+		return &v
+	}
+	n.fail("is %s; a number belongs here", n.kind())
+	return nil
 }

@@ -4,13 +4,13 @@ import (
 	"bytes"
 	"cmp"
 	"errors"
-	"fmt"
 	"io"
-	"net/http"
+	"maps"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"go.yaml.in/yaml/v3"
 
@@ -25,14 +25,13 @@ const MaxFile = 256 << 10
 // of this name each problem is.
 func Parse(name string, text []byte) (*Manifest, error) {
 	m := &Manifest{file: name, text: text}
-	var problems []spec.Problem
+	d := &doc{places: map[string]place{}}
 	if root, err := document(text); err != nil {
-		line, why := placed(text, err)
-		problems = []spec.Problem{{Line: line, Text: why}}
-	} else if n := (node{Node: root, problems: &problems}); n.plain() {
+		d.problems = []spec.Problem{placed(text, err)}
+	} else if n := (node{Node: root, doc: d}); n.plain() {
 		m.read(n)
 	}
-	if len(problems) > 0 {
+	if problems := d.problems; len(problems) > 0 {
 		slices.SortFunc(problems, func(a, b spec.Problem) int {
 			return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column), cmp.Compare(a.Key, b.Key), cmp.Compare(a.Text, b.Text))
 		})
@@ -65,31 +64,83 @@ func document(text []byte) (*yaml.Node, error) {
 // syntaxError is what the reader of YAML says.
 type syntaxError struct{ text string }
 
-func (e *syntaxError) Error() string { return "is no YAML: " + e.text }
+func (e *syntaxError) Error() string { return "is not YAML: " + e.text }
 
 var (
 	lineText  = regexp.MustCompile(`^line (\d+): `)
 	aliasText = regexp.MustCompile(`^unknown anchor '(.+)' referenced$`)
 )
 
-// placed is the line that the error of a document is in, if it is in one, and
-// the error without it.
-func placed(text []byte, err error) (line int, why string) {
+// placed is the error of a document, where it is.
+func placed(text []byte, err error) spec.Problem {
 	var s *syntaxError
 	if !errors.As(err, &s) {
-		return 0, err.Error()
+		return spec.Problem{Text: err.Error()}
 	}
+	line, what := 0, s.text
 	if m := lineText.FindStringSubmatch(s.text); m != nil {
 		line, _ = strconv.Atoi(m[1])
-		return line, (&syntaxError{s.text[len(m[0]):]}).Error()
+		what = s.text[len(m[0]):]
+	}
+	if strings.HasPrefix(what, "did not find expected") {
+		line++ // the reader counts these from 0
+	}
+	if line > 0 {
+		p := spec.Problem{Line: line, Column: syntaxColumn(text, line, err), Text: (&syntaxError{what}).Error()}
+		if at := flowSend.FindIndex(lineOf(text, line)); at != nil {
+			p.Column = at[1]
+			p.Text += "; inside { }, a send with a ? or a { has to be in quotes: send: \"GET /x/{id}\""
+		}
+		return p
 	}
 	if m := aliasText.FindStringSubmatch(s.text); m != nil {
+		p := spec.Problem{Text: "has the alias *" + m[1] + "; a manifest has no anchors and no aliases"}
 		if before, _, ok := bytes.Cut(text, []byte("*"+m[1])); ok {
-			line = 1 + bytes.Count(before, []byte("\n"))
+			p.Line = 1 + bytes.Count(before, []byte("\n"))
+			p.Column = len(before) - bytes.LastIndexByte(before, '\n')
 		}
-		return line, "has the alias *" + m[1] + "; a manifest has no anchors and no aliases"
+		return p
 	}
-	return 0, err.Error()
+	return spec.Problem{Text: err.Error()}
+}
+
+// flowSend is a flow mapping with a send that is not in quotes and would have
+// to be.
+var flowSend = regexp.MustCompile(`\{.*\bsend: *[A-Z]+ [^"'\s]*[?{]`)
+
+// lineOf is one line of a text, counted from 1.
+func lineOf(text []byte, line int) []byte {
+	lines := bytes.SplitAfter(text, []byte("\n"))
+	if line < 1 || line > len(lines) {
+		return nil
+	}
+	return lines[line-1]
+}
+
+// syntaxColumn is the column of an error in a line, which the reader of YAML
+// does not say: that from which on the error is there, however much of the line
+// follows.
+func syntaxColumn(text []byte, line int, want error) int {
+	start := 0
+	for range line - 1 {
+		next := bytes.IndexByte(text[start:], '\n') + 1
+		if next == 0 {
+			return 0
+		}
+		start += next
+	}
+	content := bytes.TrimRight(lineOf(text, line), "\r\n")
+	column := 1 + len(content) - len(bytes.TrimLeft(content, " "))
+	const longest = 500
+	if len(content) > longest || len(text) > 64<<10 {
+		return column
+	}
+	for end := len(content); end >= column; end-- {
+		if _, err := document(text[:start+end]); err == nil || err.Error() != want.Error() {
+			return end + 1
+		}
+	}
+	return column
 }
 
 var (
@@ -101,39 +152,11 @@ var (
 )
 
 func (m *Manifest) read(n node) {
-	m.places = map[string]place{"": {n.Line, n.Column}} // of the keys that are there
-	has := m.has
-	need := func(step string, keys ...string) {
-		for _, k := range keys {
-			if k = strings.TrimPrefix(step+"."+k, "."); !has(k) {
-				node{n.Node, k, n.problems}.failAt(m.places[step], "is missing")
-			}
-		}
-	}
-	// step reads a mapping and notes which keys it has.
-	step := func(read map[string]func(node)) func(node) {
-		return func(at node) {
-			for k, f := range read {
-				read[k] = func(v node) { m.places[v.key] = place{v.Line, v.Column}; f(v) }
-			}
-			at.fields(read)
-		}
-	}
-	jq := func(e **expr) func(node) { return func(v node) { *e = v.expr() } }
-	request := func(c *call, more map[string]func(node)) map[string]func(node) {
-		if more == nil {
-			more = map[string]func(node){}
-		}
-		more["send"] = func(v node) { c.method, c.path = v.send() }
-		more["query"], more["body"], more["fields"] = jq(&c.query), jq(&c.body), jq(&c.fields)
-		more["headers"] = func(v node) { c.headers = v.anyHeaders() }
-		return more
-	}
-
+	n.doc.places[""] = place{n.Line, n.Column}
+	m.places = n.doc.places
 	version := 0
-	m.presign, m.probe = new(presignStep), new(probeStep)
-	m.checkpoint, m.abort = &call{}, &call{}
-	step(map[string]func(node){
+	var small *node
+	fields := map[string]func(node){
 		"version": func(v node) {
 			if version = v.integer(); version != 1 {
 				v.fail("is %d; this program reads version 1", version)
@@ -147,190 +170,258 @@ func (m *Manifest) read(n node) {
 		"title":   func(v node) { m.title = v.shownText() },
 		"docs":    func(v node) { m.docs = v.plainText() },
 		"base":    func(v node) { m.base = v.base() },
-		"auth":    func(v node) { m.auth = &auth{}; step(m.auth.keys())(v); m.auth.check(v) },
-		"headers": func(v node) { m.headers = v.headers() },
-		"limits": step(map[string]func(node){
-			// A vendor's 8 GB may be 8·10^9 or 8·2^30 bytes: refuse only what
-			// both readings refuse.
-			"min_size": func(v node) { m.limits.MinSize = v.size(size.Decimal) },
-			"max_size": func(v node) { m.limits.MaxSize = v.size(size.Binary) },
-			"url_life": func(v node) { m.limits.URLLife = v.duration() },
-			"part": step(map[string]func(node){
-				"min":   func(v node) { m.limits.MinPart = v.size(size.Exact) },
-				"max":   func(v node) { m.limits.MaxPart = v.size(size.Exact) },
-				"count": func(v node) { m.limits.MaxParts = v.count() },
-			}),
-		}),
+		"auth":    func(v node) { m.auth = &auth{}; v.fields(m.auth.keys()); m.auth.check(v) },
+		"headers": func(v node) { m.headers = v.anyHeaders() },
+		// A vendor's 8 GB may be 8·10^9 or 8·2^30 bytes: refuse only what both
+		// readings refuse.
+		"limits": func(v node) {
+			v.fields(map[string]func(node){
+				"min_size": func(v node) { m.limits.MinSize = v.size(size.Decimal) },
+				"max_size": func(v node) { m.limits.MaxSize = v.size(size.Binary) },
+				"url_life": func(v node) { m.limits.URLLife = v.duration() },
+				"part": func(v node) {
+					v.fields(map[string]func(node){
+						"min":      func(v node) { m.limits.MinPart = v.size(size.Exact) },
+						"max":      func(v node) { m.limits.MaxPart = v.size(size.Exact) },
+						"count":    func(v node) { m.limits.MaxParts = v.count() },
+						"multiple": func(v node) { m.limits.Multiple = v.size(size.Exact) },
+					})
+				},
+			})
+		},
 		"options": func(v node) {
 			v.each(func(name string, at node) { m.options = append(m.options, at.option(name)) })
 		},
-		"create": step(request(&m.create.call, map[string]func(node){
-			"upload": jq(&m.create.upload), "size": jq(&m.create.size), "part_size": jq(&m.create.partSize),
-			"parts": jq(&m.create.parts), "urls": jq(&m.create.urls), "expires": jq(&m.create.expires),
-			"resumed": jq(&m.create.resumed),
-		})),
-		"presign": step(request(&m.presign.call, map[string]func(node){
-			"urls":        jq(&m.presign.urls),
-			"max":         func(v node) { m.presign.max = v.count() },
-			"consecutive": func(v node) { m.presign.consecutive = v.boolean() },
-		})),
-		"part": step(map[string]func(node){
-			"send":    func(v node) { m.part.method, m.part.path = v.send() },
-			"form":    func(v node) { m.part.form = v.plainText() },
-			"auth":    func(v node) { m.part.auth = v.boolean() },
-			"headers": func(v node) { m.part.headers = v.anyHeaders() },
-			"fields":  jq(&m.part.fields),
-			"digest":  func(v node) { m.part.digest = v.digest() },
-			"receipt": jq(&m.part.receipt),
-		}),
-		"checkpoint": step(request(m.checkpoint, nil)),
-		"complete": step(request(&m.complete.call, map[string]func(node){
-			"ok": jq(&m.complete.ok), "result": jq(&m.complete.result), "already": jq(&m.complete.already),
-			"pending": jq(&m.complete.pending),
-		})),
-		"probe": step(request(&m.probe.call, map[string]func(node){
-			"done": jq(&m.probe.done), "result": jq(&m.probe.result),
-		})),
-		"abort":   step(request(m.abort, nil)),
+		"small":   func(v node) { small = &v },
 		"samples": func(v node) { m.samples = v.Node },
-		"error": step(map[string]func(node){
-			"message": jq(&m.failure.message), "code": jq(&m.failure.code),
-			"request_id": jq(&m.failure.requestID), "gone": jq(&m.failure.gone),
-			"mismatch": jq(&m.failure.mismatch),
-		}),
-	})(n)
+		"error": func(v node) {
+			v.fields(map[string]func(node){
+				"message": jq(&m.failure.message), "code": jq(&m.failure.code),
+				"request_id": jq(&m.failure.requestID), "gone": jq(&m.failure.gone),
+				"mismatch": jq(&m.failure.mismatch), "retry": jq(&m.failure.retry),
+			})
+		},
+	}
+	maps.Copy(fields, m.steps.keys())
+	n.fields(fields)
 	if n.Kind != yaml.MappingNode {
 		return
 	}
-
-	need("", "version", "name", "create", "part", "complete")
-	for step, keys := range map[string][]string{
-		"create": {"send", "upload"}, "presign": {"send", "urls"}, "part": {"send", "receipt"},
-		"checkpoint": {"send"}, "complete": {"send", "result"}, "probe": {"send", "done"}, "abort": {"send"},
-	} {
-		if has(step) {
-			need(step, keys...)
-		}
-	}
+	n.need("", "version", "name", "create", "part", "complete")
 	if m.title == "" {
 		m.title = m.name
 	}
-	if !has("presign") {
-		m.presign = nil
+	m.agree(n, "", &m.steps)
+	if small != nil {
+		m.readSmall(*small)
 	}
-	if !has("checkpoint") {
-		m.checkpoint = nil
+	m.limits.Plans = m.create != nil && (m.create.parts != nil || m.create.partSize != nil)
+	m.limits.ReadsAhead = m.readsAhead()
+	if m.presign != nil {
+		m.limits.URLsAtOnce = m.presign.max
 	}
-	if !has("probe") {
-		m.probe = nil
-	}
-	if !has("abort") {
-		m.abort = nil
-	}
-	m.limits.Plans = m.create.parts != nil
 	// Only a request that says what parts are wanted can have the wish heeded.
-	m.limits.TakesHint = m.create.mentions("$want") || m.plans()
-	m.agree(n)
+	m.limits.TakesHint = m.createMentions("$part_size") || m.plans(&m.steps)
+	m.agreeAll(n)
+	m.find()
 }
 
-// has reports whether a key is there.
-func (m *Manifest) has(key string) bool { return m.places[key].line > 0 }
-
-// Fault is an error about one key of the manifest.
-func (m *Manifest) Fault(key, format string, args ...any) *spec.Error {
-	at := m.places[key]
-	return &spec.Error{File: m.file, Problems: []spec.Problem{{Line: at.line, Column: at.column, Key: key, Text: fmt.Sprintf(format, args...)}}}
-}
-
-// agree reports keys that are sound each, and make no sense together.
-func (m *Manifest) agree(n node) {
-	has := m.has
-	wrong := func(key, text string) { node{n.Node, key, n.problems}.failAt(m.places[key], "%s", text) }
-	for key, c := range map[string]*call{
-		"create": &m.create.call, "presign": m.presignCall(), "checkpoint": m.checkpoint,
-		"complete": &m.complete.call, "probe": m.probeCall(), "abort": m.abort,
-	} {
-		if c == nil || !has(key+".send") || c.method == "" {
-			continue
+// readSmall reads the steps of small files: those that are named replace the
+// main ones.
+func (m *Manifest) readSmall(n node) {
+	s := m.steps
+	fields := s.keys()
+	for k, read := range fields {
+		fields[k] = func(v node) {
+			if v.Tag != "!!null" {
+				read(v)
+				return
+			}
+			switch k {
+			case "create":
+				s.create = nil
+			case "presign":
+				s.presign = nil
+			case "complete":
+				s.complete = nil
+			case "abort":
+				s.abort = nil
+			case "ready":
+				s.ready = nil
+			case "probe":
+				s.probe = nil
+			case "checkpoint":
+				s.checkpoint = nil
+			default:
+				v.fail("cannot be left out")
+			}
 		}
-		if c.path == nil {
-			wrong(key+".send", "has no path")
-		}
-		if c.method == http.MethodGet && c.body != nil {
-			wrong(key+".body", "a GET has no body")
-		}
-		if c.method == http.MethodGet && c.fields != nil {
-			wrong(key+".fields", "a GET has no body")
-		}
-		if c.body != nil && c.fields != nil {
-			wrong(key+".fields", "has a body beside it: only one of them can be meant")
-		}
-		if m.auth != nil && m.auth.field != "" && c.fields == nil {
-			wrong(key+".send", "has no fields, and the key is one of them (auth.field)")
-		}
-		m.agreeFields(key, c.path, wrong)
 	}
-	m.agreeFields("part", m.part.path, wrong)
-	if p := m.part.path; p != nil && p.whole {
-		wrong("part.send", "has no path; an address of each part is a presigned URL's")
-	}
-	if m.part.fields != nil && m.part.form == "" {
-		wrong("part.fields", "needs part.form, the form that they are of")
-	}
-	switch signed := has("create.urls") || has("presign"); {
-	case m.part.path != nil && !m.part.path.whole && signed:
-		wrong("part.send", "has a path, and urls have another: only one of them can be meant")
-	case m.part.path == nil && !signed && has("part.send"):
-		wrong("part.send", "has no path, and neither create.urls nor presign says where a part goes")
-	}
-	if has("create.part_size") && !has("create.parts") {
-		wrong("create.part_size", "needs create.parts, which gives the numbers of the parts")
-	}
-	if has("create.resumed") && !has("create.parts") {
-		wrong("create.resumed", "needs create.parts, which says what is left to send")
-	}
-	if m.auth != nil && m.headers[http.CanonicalHeaderKey(m.auth.header)] != "" {
-		wrong("headers", "has "+m.auth.header+", which is the header of auth")
-	}
-	switch {
-	case m.part.auth && m.auth == nil:
-		wrong("part.auth", "there is no auth to send")
-	case m.part.auth && m.auth.field != "":
-		wrong("part.auth", "only a key that is a header (auth.header) is sent with a part")
-	}
-}
-
-// agreeFields reports fields in the path of a step that cannot be there.
-func (m *Manifest) agreeFields(step string, t *template, wrong func(key, text string)) {
-	if t == nil {
+	fields["max_size"] = func(v node) { m.smallMax = v.size(size.Decimal) }
+	n.fields(fields)
+	if n.Kind != yaml.MappingNode {
 		return
 	}
-	for _, f := range t.fields {
-		at := slices.IndexFunc(m.options, func(o spec.Option) bool { return o.Name == f.name })
-		switch {
-		case f.of == "upload" && step == "create":
-			wrong("create.send", "has a {field} of $upload, which there is none of yet")
-		case f.of == "options" && at < 0:
-			wrong(step+".send", "there is no option "+f.name)
-		case f.of == "options" && !m.options[at].Required && m.options[at].Default == nil:
-			wrong(step+".send", "the option "+f.name+" has to be required, or to have a default")
+	n.need("small", "max_size")
+	m.small = &s
+	m.agree(n, "small.", &s)
+}
+
+// need reports required keys that are missing.
+func (n node) need(step string, keys ...string) {
+	for _, k := range keys {
+		if k = strings.TrimPrefix(step+"."+k, "."); n.doc.places[k].line == 0 {
+			node{n.Node, k, n.doc}.failAt(n.doc.places[step], "is missing")
 		}
 	}
 }
 
-// plans reports whether create is told the parts that we plan.
-func (m *Manifest) plans() bool { return m.create.parts == nil && m.create.mentions("$parts") }
+// jq reads an expression.
+func jq(e **expr) func(node) { return func(v node) { *e = v.expr() } }
 
-func (m *Manifest) presignCall() *call {
-	if m.presign == nil {
-		return nil
+// keys are the steps of a manifest, each read by its own function.
+func (s *steps) keys() map[string]func(node) {
+	return map[string]func(node){
+		"create": func(v node) {
+			s.create = &createStep{}
+			c := s.create
+			s.create.requests = v.requests(func(*request) map[string]func(node) {
+				return map[string]func(node){
+					"size": jq(&c.size), "digest": jq(&c.digest), "part_size": jq(&c.partSize), "parts": jq(&c.parts),
+					"urls": jq(&c.urls), "expires": jq(&c.expires), "resumed": jq(&c.resumed),
+				}
+			}, "digests")
+		},
+		"presign": func(v node) {
+			p := &presignStep{}
+			s.presign = p
+			p.request = *v.request(map[string]func(node){
+				"urls":        jq(&p.urls),
+				"max":         func(v node) { p.max = v.count() },
+				"consecutive": func(v node) { p.consecutive = v.boolean() },
+			}, "digests")
+			v.need(v.key, "send", "urls")
+		},
+		"part": func(v node) {
+			p := &partStep{}
+			s.part = p
+			p.request = *v.request(map[string]func(node){
+				"form":    func(v node) { p.form = v.plainText() },
+				"receipt": jq(&p.receipt),
+				"result":  jq(&p.result),
+				"confirm": func(v node) {
+					c := &confirmStep{}
+					p.confirm = c
+					c.request = *v.request(map[string]func(node){"receipt": jq(&c.receipt)})
+					v.need(v.key, "send")
+				},
+			}, "digests", "-body", "-text", "-type", "-multipart", "-keep")
+			// Unlike other requests, one of a part sends the key only where that is said.
+			p.auth = p.auth && v.doc.places[v.key+".auth"].line > 0
+			v.need(v.key, "send", "receipt")
+		},
+		"checkpoint": func(v node) { s.checkpoint = v.request(nil); v.need(v.key, "send") },
+		"complete": func(v node) {
+			c := &completeStep{}
+			s.complete = c
+			c.requests = v.requests(func(r *request) map[string]func(node) {
+				return map[string]func(node){"result": jq(&c.result), "already": jq(&r.already), "pending": jq(&r.pending)}
+			})
+		},
+		"probe": func(v node) {
+			p := &probeStep{}
+			s.probe = p
+			p.request = *v.request(map[string]func(node){"done": jq(&p.done), "result": jq(&p.result)})
+			v.need(v.key, "send", "done")
+		},
+		"abort": func(v node) { s.abort = &listStep{v.requests(nil)} },
+		"ready": func(v node) {
+			r := &readyStep{every: defaultEvery, timeout: defaultTimeout}
+			s.ready = r
+			r.request = *v.request(map[string]func(node){
+				"done": jq(&r.done), "failed": jq(&r.failed), "result": jq(&r.result),
+				"every":    func(v node) { r.every = v.duration() },
+				"timeout":  func(v node) { r.timeout = v.duration() },
+				"required": func(v node) { r.required = v.boolean() },
+			})
+			v.need(v.key, "send", "done")
+		},
 	}
-	return &m.presign.call
 }
 
-func (m *Manifest) probeCall() *call {
-	if m.probe == nil {
-		return nil
+// How a file is waited for where the manifest does not say.
+const (
+	defaultEvery   = 2 * time.Second
+	defaultTimeout = 30 * time.Minute
+)
+
+// requests reads a request, or a list of them. Keys of the step as a whole are
+// those of its last request.
+func (n node) requests(more func(*request) map[string]func(node), with ...string) []*request {
+	read := func(at node) *request {
+		r := &request{}
+		var keys map[string]func(node)
+		if more != nil {
+			keys = more(r)
+		}
+		at.readRequest(r, keys, with...)
+		at.need(at.key, "send")
+		return r
 	}
-	return &m.probe.call
+	if n.Kind != yaml.SequenceNode {
+		return []*request{read(n)}
+	}
+	var all []*request
+	n.list(func(at node) {
+		n.doc.places[at.key] = place{at.Line, at.Column}
+		all = append(all, read(at))
+	})
+	if len(all) == 0 {
+		n.fail("is empty; at least one request belongs here")
+		return []*request{{}}
+	}
+	for i := range len(all) - 1 {
+		for _, k := range []string{"size", "digest", "part_size", "parts", "urls", "expires", "resumed", "result"} {
+			if at := (node{n.Content[i], all[i].key + "." + k, n.doc}); at.doc.places[at.key].line > 0 {
+				at.failAt(at.doc.places[at.key], "belongs to the last request of the list")
+			}
+		}
+	}
+	return all
+}
+
+// request reads one request.
+func (n node) request(more map[string]func(node), with ...string) *request {
+	r := &request{}
+	n.readRequest(r, more, with...)
+	return r
+}
+
+// readRequest reads a request with the keys of more beside the common ones, to
+// which with adds some and, with a minus, takes some away.
+func (n node) readRequest(r *request, more map[string]func(node), with ...string) {
+	r.key, r.auth = n.key, true
+	keys := map[string]func(node){
+		"send":      func(v node) { r.method, r.path = v.send() },
+		"url":       jq(&r.url),
+		"auth":      func(v node) { r.auth = v.boolean() },
+		"query":     jq(&r.query),
+		"body":      jq(&r.body),
+		"fields":    jq(&r.fields),
+		"multipart": func(v node) { r.multipart = v.boolean() },
+		"text":      jq(&r.text),
+		"type":      func(v node) { r.kind = v.plainText() },
+		"headers":   func(v node) { r.headers = v.anyHeaders() },
+		"keep":      jq(&r.keep),
+		"ok":        jq(&r.ok),
+	}
+	for _, k := range with {
+		if left, without := strings.CutPrefix(k, "-"); without {
+			delete(keys, left)
+		} else {
+			keys[k] = func(v node) { v.list(func(v node) { r.digests = append(r.digests, v.digest()) }) }
+		}
+	}
+	maps.Copy(keys, more)
+	n.fields(keys)
 }

@@ -31,7 +31,7 @@ options:
 create:
   send: POST /uploads
   body: '{name: $file.name, size: $file.size}'
-  upload: '{id}'
+  keep: '{id}'
   size: .size
   part_size: .part_size
   parts: '.parts[] | {number}'
@@ -49,10 +49,10 @@ part:
   receipt: $header.etag
 checkpoint:
   send: POST /uploads/{id}/checkpoint
-  body: '{receipts: [$receipts[].token]}'
+  body: '{receipts: [$parts[].receipt]}'
 complete:
   send: POST /uploads/{id}/complete?wait=true
-  body: '{receipts: [$receipts[].token]}
+  body: '{receipts: [$parts[].receipt]}
     + {digest: $digests.crc32c}'
   ok: .state == "done"
   result: .location
@@ -119,10 +119,10 @@ func TestParseErrors(t *testing.T) {
 		{`value: "Token {secret}", `, "", 6, "auth", "{secret}"},
 		{`"Token {secret}"`, `"Token"`, 6, "auth", "{secret}"},
 		{"header: X-Key", "header: Content-Length", 6, "auth.header", "cannot be set"},
-		{"header: X-Key", "header: \"X Key\"", 6, "auth.header", "no name of a header"},
+		{"header: X-Key", "header: \"X Key\"", 6, "auth.header", "not a name of a header"},
 		{"header: X-Key, ", "", 6, "auth", "has no header"},
-		{"env: ACME_KEY", "env: acme key", 6, "auth.env", "no name of an environment variable"},
-		{`{acme-version: "2026"}`, `{Host: x}`, 7, "headers.Host", "no header that can be set"},
+		{"env: ACME_KEY", "env: acme key", 6, "auth.env", "not a name of an environment variable"},
+		{`{acme-version: "2026"}`, `{Host: x}`, 7, "headers.Host", "not a header that can be set"},
 		{`{acme-version: "2026"}`, `{acme-version: 2026}`, 7, "headers.acme-version", "text belongs here"},
 		{`{acme-version: "2026"}`, `{x-key: abc}`, 7, "headers", "the header of auth"},
 		{"max_size: 5GB", "max_size: lots", 8, "limits.max_size", "not a size"},
@@ -131,16 +131,16 @@ func TestParseErrors(t *testing.T) {
 		{"count: 100", "count: 0", 8, "limits.part.count", "at least 1"},
 		{"type: string, required", "type: str, required", 10, "options.kind.type", "the types are"},
 		{"{type: int, default: 3", "{default: 3", 11, "options.days", "has no type"},
-		{"default: 3", "default: three", 11, "options.days.default", "is no int"},
-		{"default: 0.5", "default: [1]", 12, "options.ratio.default", "is no number"},
-		{"enum: [a, b]", "enum: [a, 1]", 10, "options.kind.enum", "no list of values of type string"},
-		{"required: true", "required: true, default: c", 10, "options.kind.default", "is none of a, b"},
-		{"required: true", "required: true, default: a", 10, "options.kind.default", "of no use"},
+		{"default: 3", "default: three", 11, "options.days.default", "is not of type int"},
+		{"default: 0.5", "default: [1]", 12, "options.ratio.default", "is not of type number"},
+		{"enum: [a, b]", "enum: [a, 1]", 10, "options.kind.enum", "not a list of values of type string"},
+		{"required: true", "required: true, default: c", 10, "options.kind.default", "is not one of a, b"},
+		{"required: true", "required: true, default: a", 10, "options.kind.default", "has no effect"},
 		{"default: {a: [1]}", "default: &a {a: *a}", 14, "options.extra.default", "has the anchor &a"},
-		{"  kind: {", "  ki nd: {", 10, "options.ki nd", "no name of an option"},
+		{"  kind: {", "  ki nd: {", 10, "options.ki nd", "not a name of an option"},
 		{"send: POST /uploads\n", "send: POST uploads\n", 17, "create.send", "not a method and a path"},
-		{"send: POST /uploads\n", "send: SEND /uploads\n", 17, "create.send", "not a method and a path"},
-		{"send: POST /uploads\n", "send: POST /up/{id}\n", 17, "create.send", "none of yet"},
+		{"send: POST /uploads\n", "send: Post /uploads\n", 17, "create.send", "not a method and a path"},
+		{"send: POST /uploads\n", "send: POST /up/{id}\n", 17, "create.send", "there is none yet"},
 		{"send: POST /uploads\n", "send: POST\n", 17, "create.send", "has no path"},
 		{"send: POST /uploads\n", "send: GET /uploads\n", 18, "create.body", "a GET has no body"},
 		{"  send: POST /uploads\n", "", 17, "create.send", "is missing"},
@@ -152,9 +152,9 @@ func TestParseErrors(t *testing.T) {
 		{"'{name: $file.name, size: $file.size}'", `'import "x" as x; {}'`, 18, "create.body", "cannot load module"},
 		{"'{name: $file.name, size: $file.size}'", "{name: x}", 18, "create.body", "a jq expression belongs here, in quotes"},
 		{"'{name: $file.name, size: $file.size}'", "''", 18, "create.body", "is empty"},
-		{"upload: '{id}'\n", "upload: true\n", 19, "create.upload", "a jq expression belongs here"},
-		{"  upload: '{id}'\n", "", 17, "create.upload", "is missing"},
-		{"  parts: '.parts[] | {number}'\n", "", 21, "create.part_size", "needs create.parts"},
+		{"keep: '{id}'\n", "keep: true\n", 19, "create.keep", "a jq expression belongs here"},
+		{"  keep: '{id}'\n", "", 17, "create", "has no keep"},
+		{"  parts: '.parts[] | {number}'\n", "", 24, "create.resumed", "needs create.parts"},
 		{"  send: PUT\n", "  send: PUT /uploads/{id}/parts\n", 31, "part.send", "only one of them"},
 		{"  send: PUT\n", "  send: PUT /uploads/{i d}\n", 31, "part.send", "not a method and a path"},
 		{"  auth: false", "  auth: no way", 32, "part.auth", "true or false belongs here"},
@@ -192,13 +192,13 @@ func TestParseErrors(t *testing.T) {
 }
 
 func TestParseTellsAll(t *testing.T) {
-	_, err := Parse("x.yaml", []byte("version: 1\nname: x\ncreate: {send: POST /u, uplaod: .}\npart: {send: PUT, receipt: '.['}\n"))
+	_, err := Parse("x.yaml", []byte("version: 1\nname: x\ncreate: {send: POST /u, keeep: .}\npart: {send: PUT, receipt: '.['}\n"))
 	want := []string{
 		`x.yaml:1:1: complete: is missing`,
-		`x.yaml:3:9: create.upload: is missing`,
-		`x.yaml:3:25: create.uplaod: unknown key, did you mean "upload"? (known: body, expires, fields, headers, part_size, parts, query, resumed, send, size, upload, urls)`,
+		`x.yaml:3:9: create: has no keep, which gives $upload its id`,
+		`x.yaml:3:25: create.keeep: unknown key, did you mean "keep"? (known: auth, body, digest, digests, expires, fields, headers, keep, multipart, ok, part_size, parts, query, resumed, send, size, text, type, url, urls)`,
 		`x.yaml:4:14: part.send: has no path, and neither create.urls nor presign says where a part goes`,
-		`x.yaml:4:28: part.receipt: is no jq expression: unexpected EOF, at the end of ".["`,
+		`x.yaml:4:28: part.receipt: is not a jq expression: unexpected EOF, at the end of ".["`,
 	}
 	if err == nil || err.Error() != strings.Join(want, "\n") {
 		t.Errorf("says\n%v\nwant\n%s", err, strings.Join(want, "\n"))
@@ -212,12 +212,12 @@ func TestParseDocuments(t *testing.T) {
 		"[1]":                                 "a mapping belongs here",
 		"hello":                               "a mapping belongs here",
 		whole + "---\nversion: 1\n":           "more than one YAML document",
-		"a: b: c":                             "is no YAML",
+		"a: b: c":                             "is not YAML",
 		strings.Repeat(" ", 300<<10):          "too long",
-		"version: 1\n? [a]\n: b\n":            "a key that is no word",
+		"version: 1\n? [a]\n: b\n":            "a key that is not a word",
 		"version: 1\n<<: {name: x}\n":         "unknown key",
 		"version: 1\nname: &a x\ntitle: *a\n": "x:2:7: name: has the anchor &a; a manifest has no anchors and no aliases\nx:3:8: title: is the alias *a",
-		"version: 1\nname: a\nname\n":         "x:3: is no YAML: could not find expected ':'",
+		"version: 1\nname: a\nname\n":         "x:3:1: is not YAML: could not find expected ':'",
 	} {
 		if _, err := Parse("x", []byte(text)); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%.40q: says %v, want %q", text, err, want)
@@ -247,8 +247,8 @@ func FuzzParse(f *testing.F) {
 		var e *spec.Error
 		switch {
 		case err == nil:
-			if m.name == "" || m.create.path == nil || m.create.upload == nil || m.part.receipt == nil || m.complete.result == nil ||
-				m.probe != nil && (m.probe.path == nil || m.probe.done == nil) {
+			if m.name == "" || !m.create.requests[0].fixed() || m.part.receipt == nil || m.complete.result == nil ||
+				m.probe != nil && (!m.probe.fixed() || m.probe.done == nil) {
 				t.Error("let a manifest pass that lacks what is needed")
 			}
 			if _, err := check.Samples(t.Context(), m.Definition()); err != nil && !errors.As(err, &e) {

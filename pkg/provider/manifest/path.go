@@ -9,17 +9,16 @@ import (
 	"strings"
 )
 
-// template is the address of a request below the base: literal text and, in
-// turn, fields. It has one more text than fields.
+// template is a path below the base, or the base: literal text and, in turn,
+// fields. It has one more text than fields.
 type template struct {
 	texts  []string
 	fields []field
-	whole  bool // the one field is the whole address, and not a place in a path
 }
 
-// field is a value in an address: one of $upload, of $options or of $file.
+// field is a value in a path: one of $upload, $options, $file or $part.
 type field struct {
-	of, name string // of is upload, options or file
+	of, name string // of is upload, options, file or part
 	slashes  bool   // its slashes are the path's own
 }
 
@@ -47,13 +46,17 @@ func (t *template) String() string {
 }
 
 var (
-	sendText  = regexp.MustCompile(`^(GET|POST|PUT|PATCH|DELETE)(?: (/\S*|\{[^{}/]*\}))?$`)
+	sendText  = regexp.MustCompile(`^([A-Z]{1,20})(?: (/\S*))?$`)
+	wholeText = regexp.MustCompile(`^([A-Z]{1,20}) \{(\w+)\}$`)
 	fieldText = regexp.MustCompile(`\{([^{}]*)\}`)
-	fieldName = regexp.MustCompile(`^(\+?)(?:(options|file)\.)?([A-Za-z_][A-Za-z0-9_]*)$`)
+	fieldName = regexp.MustCompile(`^(\+?)(?:(options|file|part)\.)?([A-Za-z_][A-Za-z0-9_]*)$`)
 )
 
 // parseSend reads "METHOD /path/{field}"; without a path the template is nil.
 func parseSend(s string) (method string, t *template, err error) {
+	if m := wholeText.FindStringSubmatch(s); m != nil {
+		return "", nil, fmt.Errorf("a whole address is a key of its own now: send: %s, with url: $upload.%s", m[1], m[2])
+	}
 	m := sendText.FindStringSubmatch(s)
 	if m == nil {
 		return "", nil, fmt.Errorf("%q is not a method and a path, such as POST /uploads/{id}/complete", s)
@@ -64,8 +67,19 @@ func parseSend(s string) (method string, t *template, err error) {
 	if strings.ContainsAny(m[2], "#\\") {
 		return "", nil, fmt.Errorf("%q has a # or a \\ in its path", s)
 	}
-	t = &template{whole: m[2][0] == '{'}
-	rest := m[2]
+	if t, err = parseTemplate(m[2]); err != nil {
+		return "", nil, err
+	}
+	path, _, _ := strings.Cut(m[2], "?")
+	if climbs(path) {
+		return "", nil, fmt.Errorf("%q has . or .. in its path", s)
+	}
+	return m[1], t, nil
+}
+
+func parseTemplate(s string) (*template, error) {
+	t := &template{}
+	rest := s
 	for {
 		at := fieldText.FindStringSubmatchIndex(rest)
 		if at == nil {
@@ -75,34 +89,35 @@ func parseSend(s string) (method string, t *template, err error) {
 		name := rest[at[2]:at[3]]
 		f := fieldName.FindStringSubmatch(name)
 		if f == nil {
-			return "", nil, fmt.Errorf("{%s} is not the name of a field of $upload, nor options.NAME or file.NAME", name)
+			return nil, fmt.Errorf("{%s} is not the name of a field of $upload, nor options.NAME, file.NAME or part.NAME", name)
 		}
 		if f[2] == "" {
 			f[2] = "upload"
 		}
-		if f[2] == "file" && f[3] != "name" && f[3] != "type" && f[3] != "size" {
-			return "", nil, fmt.Errorf("{%s} is not there: $file has name, type and size", name)
+		if known, fixed := pathNames[f[2]]; fixed && !slices.Contains(known, f[3]) {
+			return nil, fmt.Errorf("{%s} does not exist: $%s has %s", name, f[2], strings.Join(known, ", "))
 		}
 		t.texts = append(t.texts, rest[:at[0]])
 		t.fields = append(t.fields, field{of: f[2], name: f[3], slashes: f[1] != ""})
 		rest = rest[at[1]:]
 	}
 	if strings.ContainsAny(strings.Join(t.texts, ""), "{}") {
-		return "", nil, fmt.Errorf("%q has a brace without its other half", s)
+		return nil, fmt.Errorf("%q has a brace without its other half", s)
 	}
-	if t.whole && t.fields[0].of != "upload" {
-		return "", nil, fmt.Errorf("{%s} is the whole address: that is only taken from $upload", t.fields[0])
-	}
-	path, _, _ := strings.Cut(m[2], "?")
-	if climbs(path) {
-		return "", nil, fmt.Errorf("%q has . or .. in its path", s)
-	}
-	return m[1], t, nil
+	return t, nil
+}
+
+// pathNames are the fields of the variables that have a fixed set of them.
+var pathNames = map[string][]string{"file": {"name", "type", "size"}, "part": {"number", "index", "offset", "size"}}
+
+// uses reports whether the template has a field of a variable.
+func (t *template) uses(of string) bool {
+	return t != nil && slices.ContainsFunc(t.fields, func(f field) bool { return f.of == of })
 }
 
 // value is what stands for a field.
 func (f field) value(s *scope) (string, error) {
-	values, _ := map[string]any{"upload": s.upload, "options": s.options, "file": s.file}[f.of].(map[string]any)
+	values, _ := map[string]any{"upload": s.upload, "options": s.options, "file": s.file, "part": s.part}[f.of].(map[string]any)
 	v, ok := toText(values[f.name])
 	switch {
 	case (!ok || v == "") && f.of == "options":

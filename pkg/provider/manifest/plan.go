@@ -12,11 +12,11 @@ import (
 // readParts reads the plan: ranges that the provider gave, or numbers to which
 // its part size gives the ranges. Each part lies within the file; that they
 // tile it is the engine's to check.
-func (p *speaker) readParts(ctx context.Context, a *answer, s *scope, u *upload.Upload) error {
-	e := p.m.create.parts
+func (p *speaker) readParts(ctx context.Context, c *createStep, a *answer, s *scope, u *upload.Upload) error {
+	e := c.parts
 	list, err := e.list(ctx, a.value, s)
 	if err != nil {
-		return p.unusable(a, e.key, "%v", err)
+		return p.misread(a, e, err)
 	}
 	ranges := 0
 	seen := make(map[int]bool, len(list))
@@ -56,7 +56,7 @@ func (p *speaker) readParts(ctx context.Context, a *answer, s *scope, u *upload.
 	case ranges > 0:
 		return p.unusable(a, e.key, "only %d of %d parts have an offset and a size", ranges, len(parts))
 	default:
-		if err := p.divide(ctx, a, s, parts, u.File.Size); err != nil {
+		if err := p.divide(ctx, c, a, s, parts, u.File.Size); err != nil {
 			return err
 		}
 	}
@@ -66,17 +66,13 @@ func (p *speaker) readParts(ctx context.Context, a *answer, s *scope, u *upload.
 
 // divide gives parts that have only numbers their ranges, in the order of the
 // numbers: all of the provider's part size but the last.
-func (p *speaker) divide(ctx context.Context, a *answer, s *scope, parts []upload.Part, size int64) error {
-	c := &p.m.create
+func (p *speaker) divide(ctx context.Context, c *createStep, a *answer, s *scope, parts []upload.Part, size int64) error {
 	if c.partSize == nil {
 		return p.unusable(a, c.parts.key, "the parts have no offset and no size, and the manifest has no create.part_size")
 	}
-	each, err := p.whole(ctx, c.partSize, a, s)
+	each, err := p.partSize(ctx, c, a, s)
 	if err != nil {
 		return err
-	}
-	if each <= 0 {
-		return p.unusable(a, c.partSize.key, "the parts are to be of %d bytes", each)
 	}
 	need := max(1, size/each)
 	if need*each < size {
@@ -91,6 +87,15 @@ func (p *speaker) divide(ctx context.Context, a *answer, s *scope, parts []uploa
 		parts[i].Size = min(each, size-parts[i].Offset)
 	}
 	return nil
+}
+
+// partSize is the size of all parts but the last, as the API says.
+func (p *speaker) partSize(ctx context.Context, c *createStep, a *answer, s *scope) (int64, error) {
+	each, err := p.whole(ctx, c.partSize, a, s)
+	if err == nil && each <= 0 {
+		err = p.unusable(a, c.partSize.key, "the parts are to be of %d bytes", each)
+	}
+	return each, err
 }
 
 // gaps are the ranges of a file that no part covers.

@@ -65,7 +65,7 @@ func TestPlans(t *testing.T) {
 			if strings.Contains(c.upload, "c") {
 				extra = `"resumed":true,"digest":"CRC32C",`
 			}
-			m := mustParse(t, []byte(strings.Replace(string(edit(t, old, new)), "upload: '{id}'", "upload: '{id, digest}'", 1)))
+			m := mustParse(t, []byte(strings.Replace(string(edit(t, old, new)), "keep: '{id}'", "keep: '{id}'\n  digest: .digest", 1)))
 			p, _ := serve(t, m, kind, answerWith(200, `{"id":"u1","size":10,`+extra+c.parts+`}`))
 			u, _, err := p.Create(t.Context(), file, upload.Hint{})
 			if c.bad == "" {
@@ -95,15 +95,12 @@ func TestUploadFields(t *testing.T) {
 		{"{id}", `{"id":""`, "the answer has no value for id"},
 		{"{id}", `{"id":true`, "id is true, neither text nor a whole number"},
 		{"{id, key: .key}", `{"id":"u1"`, "the answer has no value for key"},
-		{"{key: .id}", `{"id":"u1"`, "id is null"},
+		{"{key: .size} + (.more // {})", `{"id":"u1"`, "no keep gave $upload an id"},
 		{".id", `{"id":"u1"`, `yields "u1", not an object`},
 		{"empty", `{"id":"u1"`, "yields nothing"},
 		{"{id}, {id}", `{"id":"u1"`, "yields more than one value"},
-		{"{id, digest: .d}", `{"id":"u1","d":"sha256"`, `digest is "sha256"; known are`},
-		{"{id, digest: .d}", `{"id":"u1","d":5`, "digest is 5; known are"},
-		{"{id, digest: .d}", `{"id":"u1","d":"NONE"`, `u1 {"digest":"NONE","id":"u1"}`},
 	} {
-		u, _, err := create(t, "upload: '{id}'", "upload: '"+c.expr+"'", c.body+rest)
+		u, _, err := create(t, "keep: '{id}'", "keep: '"+c.expr+"'", c.body+rest)
 		if err != nil {
 			if !errors.Is(err, upload.ErrReply) || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("%s of %s: %v", c.expr, c.body, err)
@@ -117,9 +114,24 @@ func TestUploadFields(t *testing.T) {
 	}
 }
 
+// TestDigestOfTheWholeFile holds which digest complete takes, by create.digest.
+func TestDigestOfTheWholeFile(t *testing.T) {
+	for value, want := range map[string]string{
+		`"CRC32C"`: "crc32c", `"crc64nvme"`: "crc64nvme", `"md5"`: "md5", `"sha1"`: "sha1", `"SHA256"`: "sha256",
+		`"NONE"`: "", `""`: "", `null`: "", `"sha512"`: "?", `5`: "?", `{}`: "?",
+	} {
+		u, _, err := create(t, "keep: '{id}'", "keep: '{id}'\n  digest: .d",
+			`{"id":"u1","d":`+value+`,"size":10,"part_size":10,"parts":[{"number":1,"url":"https://x.example/"}]}`)
+		bad := want == "?"
+		if bad != errors.Is(err, upload.ErrReply) || !bad && (err != nil || u.Digest != want) || u.ID != "u1" {
+			t.Errorf("%s: the digest %q of %q, %v", value, u.Digest, u.ID, err)
+		}
+	}
+}
+
 func TestDataHoldsNoSecretOption(t *testing.T) {
 	var bodies []string
-	m := mustParse(t, []byte(strings.Replace(string(edit(t, "size: $file.size}", "size: $file.size, pass: $options.pass}")), "{receipts: [$receipts[].token]}\n    +", "{pass: $options.pass, days: $options.days}\n    +", 1)))
+	m := mustParse(t, []byte(strings.Replace(string(edit(t, "size: $file.size}", "size: $file.size, pass: $options.pass}")), "{receipts: [$parts[].receipt]}\n    +", "{pass: $options.pass, days: $options.days}\n    +", 1)))
 	p, _ := serve(t, m, map[string]string{"kind": "a", "pass": "hunter22", "days": "9"}, func(w http.ResponseWriter, r *http.Request) {
 		var b strings.Builder
 		_, _ = fmt.Fprint(&b, r.Body)
@@ -163,7 +175,7 @@ func TestPresign(t *testing.T) {
 		{`"url":"https://x.example/a","expires_in":"soon"`, `expires_in is "soon"`},
 		{`"url":"https://x.example/a","expires_in":-1`, `expires_in is -1`},
 		{`"url":"http://x.example/a"`, "plain http is refused"},
-		{`"url":"/a"`, "not an absolute URL"},
+		{`"url":"//x.example/a"`, "plain http is refused"}, // relative to the test's own base
 		{`"url":"file:///etc/passwd"`, "not an absolute URL"},
 		{`"url":5`, "there is no URL"},
 		{`"x":1`, "there is no URL"},

@@ -8,41 +8,88 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/multiput/multiput/pkg/provider/storeerr"
-	"github.com/multiput/multiput/pkg/transport"
 	"github.com/multiput/multiput/pkg/upload"
 )
 
-// Presign asks for leave to send the given parts. Where parts go to a fixed path
-// of the API it asks nobody, and the urls have no end.
+// Presign requests URLs for the given parts. Where parts go to a fixed path of
+// the API nothing is sent, and the URLs have no end.
 func (p *speaker) Presign(ctx context.Context, u upload.Upload, parts []upload.Part) ([]upload.Presigned, error) {
+	st := p.m.stepsFor(u.File)
 	switch {
-	case p.m.part.path != nil:
-		gs := make([]upload.Presigned, len(parts))
+	case st.part.fixed():
+		urls := make([]upload.Presigned, len(parts))
 		for i, part := range parts {
-			gs[i].Part = part.Number
+			urls[i].Part = part.Number
 		}
-		return gs, nil
-	case p.m.presign == nil:
-		return nil, fmt.Errorf("%s: %w: it gives the addresses of parts only once, when the upload is created", p.m.title, upload.ErrExpired)
+		return urls, nil
+	case st.presign == nil:
+		return nil, fmt.Errorf("%s: %w: it gives the URLs of parts only once, when the upload is created", p.m.title, upload.ErrExpired)
 	}
+	parts = st.presign.together(parts)
+	if st.presign.max != 1 {
+		return p.presign(ctx, u, st.presign, parts)
+	}
+	// A request for each part: side by side, as many as the engine asked for.
+	var (
+		g    errgroup.Group
+		mu   sync.Mutex
+		urls []upload.Presigned
+	)
+	g.SetLimit(sideBySide)
+	for _, part := range parts {
+		g.Go(func() error {
+			got, err := p.presign(ctx, u, st.presign, []upload.Part{part})
+			mu.Lock()
+			defer mu.Unlock()
+			urls = append(urls, got...)
+			return err
+		})
+	}
+	if err := g.Wait(); err != nil && len(urls) == 0 {
+		return nil, err
+	}
+	return urls, nil // for a part that has none, it is asked again
+}
+
+// sideBySide is the most requests for URLs that are made at once.
+const sideBySide = 16
+
+// presign makes one request for URLs.
+func (p *speaker) presign(ctx context.Context, u upload.Upload, step *presignStep, parts []upload.Part) ([]upload.Presigned, error) {
 	s, err := p.scope(u)
 	if err != nil {
 		return nil, err
 	}
-	parts = p.m.presign.together(parts)
-	s.parts = partsValue(parts)
-	a, err := p.ask(ctx, step{what: "get the addresses of parts", call: &p.m.presign.call, created: true}, s)
+	plan := s.parts
+	sums := map[int]map[string][]byte{}
+	if len(step.digests) > 0 {
+		for _, part := range parts {
+			if sums[part.Number], err = ahead(step.digests, u.File, part.Offset, part.Size); err != nil {
+				return nil, &unsent{fmt.Errorf("%s: %w", p.m.title, err)}
+			}
+		}
+	}
+	s.parts = partsValue(parts, nil, sums)
+	if step.max == 1 && len(parts) == 1 {
+		s.part = partValue(u.Parts, parts[0], sums[parts[0].Number])
+	}
+	a, err := p.ask(ctx, call{request: &step.request, what: "request presigned URLs", created: true}, s)
 	if err != nil {
 		return nil, err
 	}
-	gs, err := p.readURLs(ctx, p.m.presign.urls, a, s, u.Parts, parts)
-	if err == nil && len(gs) == 0 {
-		err = p.unusable(a, p.m.presign.urls.key, "there are none")
+	p.remember(u.ID, &step.request, s)
+	s.parts = plan
+	urls, err := p.readURLs(ctx, step.urls, a, s, u.Parts, parts)
+	if err == nil && len(urls) == 0 {
+		err = p.unusable(a, step.urls.key, "there are none")
 	}
-	return gs, err
+	return urls, err
 }
 
 // distinct leaves out a part that came before: an API may answer it as often as
@@ -70,7 +117,7 @@ func (g *presignStep) together(parts []upload.Part) []upload.Part {
 			parts = append(parts, part)
 		}
 	}
-	if g.max > 0 && len(parts) > g.max {
+	if g.max > 1 && len(parts) > g.max {
 		parts = parts[:g.max]
 	}
 	return parts
@@ -82,7 +129,7 @@ func (g *presignStep) together(parts []upload.Part) []upload.Part {
 func (p *speaker) readURLs(ctx context.Context, e *expr, a *answer, s *scope, plan, asked []upload.Part) ([]upload.Presigned, error) {
 	list, err := e.list(ctx, a.value, s)
 	if err != nil {
-		return nil, p.unusable(a, e.key, "%v", err)
+		return nil, p.misread(a, e, err)
 	}
 	numbers := make(map[int]bool, len(plan))
 	for _, part := range plan {
@@ -134,10 +181,10 @@ func (p *speaker) readURL(a *answer, number int, m map[string]any) (upload.Presi
 	if strings.Contains(g.URL, hiddenText) {
 		return g, errors.New("the URL has the API key in it, which is not sent around")
 	}
-	if _, err := transport.CheckURL(g.URL); err != nil {
+	var err error
+	if g.URL, err = p.resolve(g.URL); err != nil {
 		return g, err
 	}
-	var err error
 	if g.Header, err = readHeaders(m["headers"]); err != nil {
 		return g, err
 	}
@@ -232,7 +279,7 @@ func readHeaders(v any) (map[string]string, error) {
 }
 
 // covers reports parts that have no presigned, where there will be no other.
-func (p *speaker) covers(a *answer, gs []upload.Presigned, parts []upload.Part) error {
+func (p *speaker) covers(a *answer, f upload.File, gs []upload.Presigned, parts []upload.Part) error {
 	have := make(map[int]bool, len(gs))
 	for _, g := range gs {
 		have[g.Part] = true
@@ -245,7 +292,7 @@ func (p *speaker) covers(a *answer, gs []upload.Presigned, parts []upload.Part) 
 		}
 	}
 	if missing > 0 {
-		return p.unusable(a, p.m.create.urls.key, "%d parts have no address, part %d the first of them", missing, first)
+		return p.unusable(a, p.m.stepsFor(f).create.urls.key, "%d parts have no address, part %d the first of them", missing, first)
 	}
 	return nil
 }

@@ -3,8 +3,6 @@ package manifest
 import (
 	"bytes"
 	"context"
-	"crypto/md5"
-	"crypto/sha1"
 	"errors"
 	"fmt"
 	"hash"
@@ -13,107 +11,202 @@ import (
 	"mime/multipart"
 	"net/http"
 	"net/url"
-	"slices"
 	"strings"
 	"time"
 
+	"github.com/multiput/multiput/pkg/internal/exact"
 	"github.com/multiput/multiput/pkg/provider/storeerr"
 	"github.com/multiput/multiput/pkg/transport"
 	"github.com/multiput/multiput/pkg/upload"
 )
 
 // Put sends one part. A reply without a receipt wraps upload.ErrReply and is
-// temporary: to send the part again is sound.
+// temporary: to send the part again is safe. Where the part completes the
+// upload, errors mean what they mean of CompleteStep.
 func (p *speaker) Put(ctx context.Context, u upload.Upload, g upload.Presigned, part upload.Part, body io.Reader) (upload.Receipt, error) {
+	step := p.m.stepsFor(u.File).part
+	op := fmt.Sprintf("%s: send part %d", p.m.title, part.Number)
 	s, err := p.scope(u)
 	if err != nil {
-		return upload.Receipt{}, err
+		return upload.Receipt{}, &unsent{err}
 	}
-	s.parts = partsValue([]upload.Part{part})
-	step := &p.m.part
-	op := fmt.Sprintf("%s: send part %d", p.m.title, part.Number)
-	address := g.URL
-	if step.path != nil {
-		if address, err = p.address(&step.call, s); err != nil {
-			return upload.Receipt{}, fmt.Errorf("%s: %w: %w", op, upload.ErrReply, err)
+	sums := map[string][]byte{}
+	if len(step.digests) > 0 {
+		if sums, err = digestsOf(step.digests, body, part.Size); err != nil {
+			return upload.Receipt{}, &unsent{fmt.Errorf("%s: %w", op, err)}
 		}
 	}
-	r := transport.Request{Op: op, Method: step.method, URL: address, Header: http.Header{}, Body: body, Size: part.Size, Bulk: true, Signed: step.path == nil}
-	if step.digest != "" {
-		if s.digests, err = digestOf(step.digest, body, part.Size); err != nil {
-			return upload.Receipt{}, fmt.Errorf("%s: %w", op, err)
-		}
+	s.part = partValue(u.Parts, part, sums)
+	r, err := p.buildPart(ctx, step, u, g, s, transport.Request{
+		Op: op, Method: step.method, Header: http.Header{}, Body: body, Size: part.Size, Bulk: true, Signed: !step.fixed(),
+	})
+	if err != nil {
+		return upload.Receipt{}, &unsent{inOp(op, err)}
 	}
-	if step.form != "" {
-		var fields url.Values
-		if step.fields != nil {
-			if fields, err = p.values(ctx, step.fields, s); err != nil {
-				return upload.Receipt{}, err
-			}
-		}
-		if err := formBody(&r, step.form, u.File.Name, fields); err != nil {
-			return upload.Receipt{}, fmt.Errorf("%s: %w", op, err)
-		}
-	}
-	if err := p.setHeaders(ctx, r.Header, step.headers, s); err != nil {
-		return upload.Receipt{}, err
-	}
-	for k, v := range g.Header {
-		r.Header.Set(k, v)
-	}
-	if step.path != nil {
-		for k, v := range p.m.headers {
-			r.Header.Set(k, v)
-		}
-	}
-	if step.auth {
-		if err := p.authorize(r.Header, nil, address); err != nil {
-			return upload.Receipt{}, fmt.Errorf("%s: %w: %w", op, upload.ErrReply, err)
-		}
+	// What a store compares is proof that the part is stored as it was sent.
+	proofs := claims(r.Header)
+	hashed := newHasher(proofs, sums, body)
+	if hashed != nil && step.form == "" {
+		r.Body = hashed
 	}
 	a, err := p.exchange(ctx, r, s)
 	if err != nil {
 		return upload.Receipt{}, unanswered(ctx, err, g)
+	}
+	api := step.fixed() || step.auth && p.own(r.URL)
+	if u.Whole {
+		return p.putWhole(ctx, step, a, s, api)
 	}
 	if a.Status >= 300 {
 		now, err := http.ParseTime(a.Header.Get("Date"))
 		if err != nil {
 			now = a.At
 		}
-		late := a.Status == http.StatusForbidden && step.path == nil && past(g, now)
-		return upload.Receipt{}, p.refusal(ctx, a, s, refusal{api: step.path != nil, created: true, expired: late})
+		late := a.Status == http.StatusForbidden && !api && past(g, now)
+		return upload.Receipt{}, p.refusal(ctx, a, s, refusal{api: api, created: true, expired: late})
 	}
-	return p.receipt(ctx, a, s, part.Number)
+	if step.ok != nil {
+		if err := p.confirmed(ctx, &step.request, a, s); err != nil {
+			return upload.Receipt{}, err
+		}
+	}
+	receipt := upload.Receipt{Part: part.Number, Verified: hashed.proves(proofs, sums)}
+	if !api { // otherwise the API answered, and not the store
+		receipt.ETag = p.hidden.Replace(a.Header.Get("ETag"))
+	}
+	if step.confirm == nil || step.confirm.receipt != nil {
+		if receipt.Value, err = p.receipt(ctx, step.receipt, a, s, api); err != nil {
+			return upload.Receipt{}, err
+		}
+	}
+	if step.confirm != nil {
+		if receipt.Unconfirmed, err = marshal(partReply{a.value, s.header, a.Status}); err != nil {
+			return upload.Receipt{}, p.unusableFor(a, "", true, "%v", err)
+		}
+	}
+	if receipt.ETag == receipt.Value {
+		receipt.ETag = ""
+	}
+	return receipt, nil
+}
+
+// putWhole is the end of an upload that its one part completes.
+func (p *speaker) putWhole(ctx context.Context, step *partStep, a *answer, s *scope, api bool) (upload.Receipt, error) {
+	c := call{request: &step.request}
+	c.auth = api
+	if err := p.succeeded(ctx, c, a, s); err != nil {
+		return upload.Receipt{}, err
+	}
+	result, err := p.result(ctx, step.result, a, s)
+	if err != nil {
+		err = p.misread(a, step.result, err)
+	}
+	return upload.Receipt{Part: 1, Value: result.Value, Result: &result}, err
+}
+
+// buildPart makes the request of a part out of r, which has its bytes.
+func (p *speaker) buildPart(ctx context.Context, step *partStep, u upload.Upload, g upload.Presigned, s *scope, r transport.Request) (transport.Request, error) {
+	var err error
+	if step.fixed() {
+		r.URL, err = p.address(ctx, &step.request, s)
+	} else {
+		r.URL, err = p.withQuery(ctx, g.URL, step.query, s)
+	}
+	if err != nil {
+		return r, fmt.Errorf("%s: %w", r.Op, err)
+	}
+	if step.form != "" {
+		var fields url.Values
+		if step.fields != nil {
+			if fields, err = p.values(ctx, step.fields, s); err != nil {
+				return r, err
+			}
+		}
+		if err := formBody(&r, step.form, u.File.Name, fields); err != nil {
+			return r, fmt.Errorf("%s: %w", r.Op, err)
+		}
+	}
+	if p.own(r.URL) && (step.fixed() || step.auth) {
+		if err := p.setHeaders(ctx, r.Header, p.m.headers, s); err != nil {
+			return r, err
+		}
+	}
+	if err := p.setHeaders(ctx, r.Header, step.headers, s); err != nil {
+		return r, err
+	}
+	for k, v := range g.Header {
+		r.Header.Set(k, v)
+	}
+	if step.auth {
+		if err := p.authorize(r.Header, nil, r.URL); err != nil {
+			return r, fmt.Errorf("%s: %w: %w", r.Op, upload.ErrReply, err)
+		}
+	}
+	return r, nil
+}
+
+// partReply is what confirm sees of the part's own reply.
+type partReply struct {
+	Value  any `json:"value"`
+	Header any `json:"header"`
+	Status int `json:"status"`
+}
+
+// Confirm makes the request that confirms a stored part.
+func (p *speaker) Confirm(ctx context.Context, u upload.Upload, part upload.Part, r upload.Receipt) (upload.Receipt, error) {
+	step := p.m.stepsFor(u.File).part
+	c := step.confirm
+	s, err := p.scope(u)
+	if err != nil || c == nil {
+		return r, &unsent{errors.Join(err, fmt.Errorf("%s: confirm part %d: %w", p.m.title, part.Number, errors.ErrUnsupported))}
+	}
+	v, err := exact.Decode(r.Unconfirmed)
+	reply, ok := v.(map[string]any)
+	if err != nil || !ok {
+		return r, &unsent{fmt.Errorf("%s: confirm part %d: what is kept of its reply cannot be read", p.m.title, part.Number)}
+	}
+	value := partValue(u.Parts, part, nil)
+	value["receipt"] = orNull(r.Value)
+	s.part, s.in, s.header, s.status = value, reply["value"], reply["header"], reply["status"]
+	a, err := p.ask(ctx, call{request: &c.request, what: fmt.Sprintf("confirm part %d", part.Number), created: true}, s)
+	if err != nil {
+		return r, err
+	}
+	p.remember(u.ID, &c.request, s)
+	e := c.receipt
+	if e == nil {
+		e = step.receipt
+	}
+	if r.Value, err = p.receipt(ctx, e, a, s, true); err != nil {
+		return r, err
+	}
+	r.Unconfirmed = nil
+	if r.ETag == r.Value {
+		r.ETag = ""
+	}
+	return r, nil
 }
 
 // receipt reads the proof that a part is stored.
-func (p *speaker) receipt(ctx context.Context, a *answer, s *scope, number int) (upload.Receipt, error) {
-	e := p.m.part.receipt
+func (p *speaker) receipt(ctx context.Context, e *expr, a *answer, s *scope, api bool) (string, error) {
 	bad := func(format string, args ...any) error {
 		return p.unusableFor(a, e.key, true, format, args...)
 	}
 	v, err := e.one(ctx, a.value, s)
 	if err != nil {
-		return upload.Receipt{}, bad("%v", err)
+		return "", bad("%v", err)
 	}
-	etag := ""
-	if p.m.part.path == nil { // otherwise the API answered, and not the store
-		etag = p.hidden.Replace(a.Header.Get("ETag"))
-	}
-	token, ok := toText(v)
+	value, ok := toText(v)
 	switch {
 	case v == nil || v == "":
-		if etag == "" && p.m.part.path == nil {
-			return upload.Receipt{}, bad("the store sent no ETag, so there is no proof that the part is stored")
+		if !api && e.mentions("$header.etag") && a.Header.Get("ETag") == "" {
+			return "", bad("the store sent no ETag, so there is no proof that the part is stored")
 		}
-		return upload.Receipt{}, bad("the answer (status %d, %s) has no proof that the part is stored", a.Status, a.kind)
-	case !ok || !valueText.MatchString(token):
-		return upload.Receipt{}, bad("the receipt is %s", show(v))
+		return "", bad("the answer (status %d, %s) has no proof that the part is stored", a.Status, a.kind)
+	case !ok || !valueText.MatchString(value):
+		return "", bad("the receipt is %s", show(v))
 	}
-	if etag == token {
-		etag = ""
-	}
-	return upload.Receipt{Part: number, Value: token, ETag: etag}, nil
+	return value, nil
 }
 
 // unanswered says what it means that no answer came: some stores break the
@@ -126,25 +219,54 @@ func unanswered(ctx context.Context, err error, g upload.Presigned) error {
 	return err
 }
 
-// digestOf is the digest of a part that is still to be sent.
-func digestOf(name string, body io.Reader, size int64) (any, error) {
-	h := map[string]func() hash.Hash{upload.DigestMD5: md5.New, upload.DigestSHA1: sha1.New}[name]()
+// digestsOf are digests of a part that is still to be sent.
+func digestsOf(names []string, body io.Reader, size int64) (map[string][]byte, error) {
 	switch b := body.(type) {
 	case upload.Hashable:
-		if err := b.Hash(h); err != nil {
-			return nil, err
-		}
+		return sum(names, b.Hash)
 	case io.ReadSeeker:
-		if _, err := io.CopyN(h, b, size); err != nil {
-			return nil, err
+		sums, err := sumsOf(names, io.LimitReader(b, size))
+		if err == nil {
+			_, err = b.Seek(-size, io.SeekCurrent)
 		}
-		if _, err := b.Seek(-size, io.SeekCurrent); err != nil {
-			return nil, err
-		}
-	default:
-		return nil, errors.New("the part cannot be read before it is sent")
+		return sums, err
 	}
-	return digestsValue(name, upload.Digests{MD5: h.Sum(nil), SHA1: h.Sum(nil)}), nil
+	return nil, errors.New("the part cannot be read before it is sent")
+}
+
+// hasher computes, while a part is sent, the digests that its request carries.
+type hasher struct {
+	io.Reader
+	sums map[string]hash.Hash
+}
+
+// newHasher is nil where there is nothing to compute.
+func newHasher(cs []claim, known map[string][]byte, body io.Reader) *hasher {
+	h := &hasher{Reader: body, sums: map[string]hash.Hash{}}
+	for _, c := range cs {
+		if known[c.name] == nil && h.sums[c.name] == nil {
+			h.sums[c.name] = hashes[c.name]()
+			h.Reader = io.TeeReader(h.Reader, h.sums[c.name])
+		}
+	}
+	if len(h.sums) == 0 {
+		return nil
+	}
+	return h
+}
+
+// proves reports whether a request carried digests, and those of its bytes.
+func (h *hasher) proves(cs []claim, known map[string][]byte) bool {
+	if h != nil {
+		known = maps.Clone(known)
+		if known == nil {
+			known = map[string][]byte{}
+		}
+		for name, x := range h.sums {
+			known[name] = x.Sum(nil)
+		}
+	}
+	return proved(cs, known)
 }
 
 // formBody makes the body of r a form with these fields and the one file field,
@@ -152,12 +274,8 @@ func digestOf(name string, body io.Reader, size int64) (any, error) {
 func formBody(r *transport.Request, field, filename string, fields url.Values) error {
 	var head bytes.Buffer
 	w := multipart.NewWriter(&head)
-	for _, k := range slices.Sorted(maps.Keys(fields)) {
-		for _, v := range fields[k] {
-			if err := w.WriteField(k, v); err != nil {
-				return fmt.Errorf("build the form: %w", err)
-			}
-		}
+	if err := writeFields(w, fields); err != nil {
+		return err
 	}
 	if _, err := w.CreateFormFile(field, strings.Map(printing, filename)); err != nil {
 		return fmt.Errorf("build the form: %w", err)

@@ -193,11 +193,12 @@ func TestReceipts(t *testing.T) {
 		{".id", `"x"`, `{"id":9007199254740993}`, upload.Receipt{Part: 1, Value: "9007199254740993", ETag: `"x"`}, ""},
 		{".id", "", `{"id":{}}`, upload.Receipt{}, "the receipt is {}"},
 		{".id", "", `{"id":"a\nb"}`, upload.Receipt{}, "the receipt is"},
-		{".id", "", `<html>`, upload.Receipt{}, "sent no ETag"},
-		{".id", `"x"`, `<html>`, upload.Receipt{}, "has no proof that the part is stored"},
+		{".id", "", `<html>`, upload.Receipt{}, "expected an object but got: string"},
+		{".id", "", ``, upload.Receipt{}, "has no proof that the part is stored"},
+		{`capture("id=(?<id>[0-9]+)").id`, "", "id=17 ", upload.Receipt{Part: 1, Value: "17"}, ""},
 		{".id", `"x"`, `[]`, upload.Receipt{}, "expected an object"},
 		{"$header.etag", "", "", upload.Receipt{}, "sent no ETag"},
-		{`$header.etag + "/" + ($status | tostring) + "/" + ($parts[0].number | tostring) + $file.name`, "x", "", upload.Receipt{Part: 1, Value: "x/200/1a.bin", ETag: "x"}, ""},
+		{`$header.etag + "/" + ($status | tostring) + "/" + ($part.number | tostring) + $file.name`, "x", "", upload.Receipt{Part: 1, Value: "x/200/1a.bin", ETag: "x"}, ""},
 	} {
 		m := mustParse(t, edit(t, "receipt: $header.etag", "receipt: '"+c.receipt+"'"))
 		p, server := serve(t, m, kind, func(w http.ResponseWriter, r *http.Request) {

@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"html"
 	"net/http"
 	"regexp"
 	"strings"
 	"time"
 
+	"github.com/multiput/multiput/pkg/provider/spec"
 	"github.com/multiput/multiput/pkg/provider/storeerr"
 	"github.com/multiput/multiput/pkg/transport"
 	"github.com/multiput/multiput/pkg/upload"
@@ -28,6 +30,7 @@ func (f *failure) Unwrap() []error { return []error{f.means, f.err} }
 type unusable struct {
 	op, key, reason string
 	again           bool // whether the same exchange may go better
+	own             bool // whether the manifest says so itself
 }
 
 func (e *unusable) Error() string {
@@ -38,7 +41,13 @@ func (e *unusable) Error() string {
 	return e.op + ": " + upload.ErrReply.Error() + key + ": " + e.reason
 }
 
-func (e *unusable) Unwrap() error             { return upload.ErrReply }
+func (e *unusable) Unwrap() []error {
+	if e.own {
+		return []error{upload.ErrReply, spec.ErrOwn}
+	}
+	return []error{upload.ErrReply}
+}
+
 func (e *unusable) Temporary() bool           { return e.again }
 func (e *unusable) RetryAfter() time.Duration { return 0 }
 
@@ -52,14 +61,30 @@ func (p *speaker) unusable(a *answer, key, format string, args ...any) error {
 	return p.unusableFor(a, key, false, format, args...)
 }
 
-// refusal says what kind of exchange was refused.
-type refusal struct {
-	api     bool // the API answered, by the secret; otherwise a store did
-	created bool // there is an upload, which can be gone
-	expired bool // the presigned is past its end
+// misread says that an expression could not read an answer.
+func (p *speaker) misread(a *answer, e *expr, err error) error {
+	if own := ownError(err); own != "" {
+		return &unusable{op: a.op, key: e.key, reason: p.hidden.Replace(transport.Clean(own)), own: true}
+	}
+	switch {
+	case a.kind == brokenJSON:
+		return p.unusable(a, e.key, "%v; the answer was %s", err, a.kind)
+	case a.text != "":
+		return p.unusable(a, e.key, "%v; the answer was %s, not JSON: is this the API's URL?", err, a.kind)
+	case len(a.Body) == 0:
+		return p.unusable(a, e.key, "%v; the answer was %s", err, a.kind)
+	}
+	return p.unusable(a, e.key, "%v", err)
 }
 
-var errNotAPI = errors.New("is this the API's address?")
+// refusal says what kind of exchange was refused.
+type refusal struct {
+	api     bool // the API answered; otherwise a store did
+	created bool // there is an upload, which can be gone
+	expired bool // the presigned URL has expired
+}
+
+var errNotAPI = errors.New("is this the API's URL?")
 
 // refusal makes an error of an answer that is one.
 func (p *speaker) refusal(ctx context.Context, a *answer, s *scope, r refusal) error {
@@ -74,13 +99,13 @@ func (p *speaker) refusal(ctx context.Context, a *answer, s *scope, r refusal) e
 		if x != nil && to.To == "" {
 			to.To = p.hidden.Replace(transport.Clean(x.Endpoint))
 		}
-		e.Err = to
+		e.Err, e.Retry = to, false
 		return &failure{upload.ErrReply, e}
 	}
 	if r.api && x == nil && !a.isJSON && a.Status != http.StatusTooManyRequests && a.Status < 500 && strings.TrimSpace(a.text) != "" {
 		e.Err = fmt.Errorf("the answer was %s: %w", a.kind, errNotAPI)
 	}
-	if x.Temporary(a.Status) {
+	if x.Temporary(a.Status) || a.Status >= 300 && p.says(ctx, p.m.failure.retry, a, s) {
 		e.Retry = true
 	}
 	switch {
@@ -126,7 +151,7 @@ func (p *speaker) gone(ctx context.Context, a *answer, s *scope) bool {
 
 // says reports whether an expression is exactly true of an answer.
 func (p *speaker) says(ctx context.Context, e *expr, a *answer, s *scope) bool {
-	if !a.isJSON || e == nil {
+	if e == nil {
 		return false
 	}
 	v, err := e.one(ctx, a.value, s)
@@ -136,9 +161,6 @@ func (p *speaker) says(ctx context.Context, e *expr, a *answer, s *scope) bool {
 // told reads what the API says of an error: by the manifest's expressions, and
 // failing them where most APIs have it.
 func (p *speaker) told(ctx context.Context, a *answer, s *scope) (code, message, id string) {
-	if !a.isJSON {
-		return "", plainMessage(a), ""
-	}
 	read := func(e *expr) string {
 		if e == nil {
 			return ""
@@ -151,8 +173,12 @@ func (p *speaker) told(ctx context.Context, a *answer, s *scope) (code, message,
 		return text
 	}
 	code, message, id = read(p.m.failure.code), read(p.m.failure.message), read(p.m.failure.requestID)
-	if strings.TrimSpace(message) == "" {
+	switch {
+	case strings.TrimSpace(message) != "":
+	case a.isJSON:
 		message = usualMessage(a.value)
+	default:
+		message = plainMessage(a)
 	}
 	return code, message, id
 }
@@ -196,18 +222,29 @@ func usualMessage(v any) string {
 }
 
 var (
-	htmlTitle = regexp.MustCompile(`(?is)<title[^>]*>(.*?)</title>`)
 	htmlStart = regexp.MustCompile(`(?i)^\s*<(!doctype|html|head|body)`)
+	htmlTag   = regexp.MustCompile(`(?s)<[^>]*>`)
+	// htmlWords are the places of a page that say something, the best first.
+	htmlWords = []*regexp.Regexp{
+		regexp.MustCompile(`(?is)<pre[^>]*>(.*?)</pre>`),
+		regexp.MustCompile(`(?is)<h1[^>]*>(.*?)</h1>`),
+		regexp.MustCompile(`(?is)<title[^>]*>(.*?)</title>`),
+	}
 )
 
-// plainMessage is what a body that is no JSON says: a page's title, or text.
+// plainMessage is what a body that is not JSON says: the words of a page, or
+// text.
 func plainMessage(a *answer) string {
 	const enough = 64 << 10
 	text := a.text[:min(len(a.text), enough)]
-	if m := htmlTitle.FindStringSubmatch(text); m != nil {
-		return m[1]
+	for _, words := range htmlWords {
+		if m := words.FindStringSubmatch(text); m != nil {
+			if said := strings.TrimSpace(html.UnescapeString(htmlTag.ReplaceAllString(m[1], " "))); said != "" {
+				return said
+			}
+		}
 	}
-	if htmlStart.MatchString(text) || strings.HasPrefix(strings.TrimSpace(text), "<") {
+	if strings.HasPrefix(strings.TrimSpace(text), "<") {
 		return ""
 	}
 	return text

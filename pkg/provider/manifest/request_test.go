@@ -33,7 +33,7 @@ create:
   query: '{parts: ($parts | length), gone: null, yes: true, each: [$parts[].size]}'
   fields: '{name: $file.name, size: $file.size, tags: ["a", "b"], none: null}'
   headers: '{"X-Size": $file.size}'
-  upload: '{id: .id, end: .end}'
+  keep: '{id: .id, end: .end}'
   urls: .urls[]
 presign:
   send: POST /{id}/more
@@ -43,12 +43,13 @@ presign:
   urls: .urls[]
 part:
   send: PUT
-  digest: sha1
-  headers: '{Digest: "sha=\($digests.sha1)", "X-Range": "\($parts[0].offset)+\($parts[0].size)"}'
+  digests: [sha1]
+  headers: '{Digest: "sha=\($part.sha1)", "X-Range": "\($part.offset)+\($part.size)"}'
   receipt: .part // empty | tojson
 complete:
-  send: POST {end}
-  fields: '{parts: ([$receipts[].token | fromjson | .n] | tojson)}'
+  send: POST
+  url: $upload.end
+  fields: '{parts: ([$parts[].receipt | fromjson | .n] | tojson)}'
   headers: {X-Kind: last}
   pending: $status == 202 or .code == "later"
   result: $upload.id
@@ -75,19 +76,22 @@ func TestParseForms(t *testing.T) {
 		{"send: POST /{id}/more", "send: GET /{id}/more", 18, "presign.fields", "a GET has no body"},
 		{"send: POST /{id}/more", "send: POST /{id}/more\n  body: '{}'", 19, "presign.fields", "has a body beside it"},
 		{"{options.bucket}/{+", "{options.bukcet}/{+", 10, "create.send", "there is no option bukcet"},
-		{"{options.bucket}/{+", "{id}/{+", 10, "create.send", "none of yet"},
+		{"{options.bucket}/{+", "{id}/{+", 10, "create.send", "there is none yet"},
 		{"required: true, ", "", 10, "create.send", "the option folder has to be required, or to have a default"},
-		{"{file.name}?", "{file.nam}?", 10, "create.send", "$file has name, type and size"},
-		{"{file.name}?", "{other.name}?", 10, "create.send", "nor options.NAME or file.NAME"},
-		{"  send: POST {end}\n", "  send: POST {options.folder}\n", 28, "complete.send", "only taken from $upload"},
-		{"  send: POST {end}\n", "  send: POST {end}/x\n", 28, "complete.send", "not a method and a path"},
-		{"  send: PUT\n", "  send: PUT {end}\n", 23, "part.send", "has no path"},
-		{"digest: sha1", "digest: sha2", 24, "part.digest", "known are md5 and sha1"},
-		{"digest: sha1", "fields: '{}'", 24, "part.fields", "needs part.form"},
-		{"digest: sha1", "auth: true", 24, "part.auth", "auth.header"},
+		{"{file.name}?", "{file.nam}?", 10, "create.send", "$file has name, type, size"},
+		{"{file.name}?", "{other.name}?", 10, "create.send", "nor options.NAME, file.NAME or part.NAME"},
+		{"  send: POST\n  url: $upload.end\n", "  send: POST {end}\n", 28, "complete.send", "send: POST, with url: $upload.end"},
+		{"  send: POST\n  url: $upload.end\n", "  send: POST {end}/x\n", 28, "complete.send", "not a method and a path"},
+		{"  send: POST\n  url: $upload.end\n", "  send: POST\n", 28, "complete.send", "has no path, and there is no url"},
+		{"  send: POST\n  url: $upload.end\n", "  send: POST /x\n  url: $upload.end\n", 29, "complete.url", "only one of them can be meant"},
+		{"  send: PUT\n", "  send: PUT {end}\n", 23, "part.send", "with url: $upload.end"},
+		{"digests: [sha1]", "digests: [sha2]", 24, "part.digests[0]", "did you mean \"sha1\"?; the digests are crc32c, crc64nvme, md5, sha1, sha256"},
+		{"digests: [sha1]", "digest: sha1", 24, "part.digest", "is called part.digests now"},
+		{"digests: [sha1]", "fields: '{}'", 24, "part.fields", "needs part.form"},
+		{"digests: [sha1]", "auth: true", 24, "part.auth", "auth.header"},
 		{"max: 2", "max: 0", 20, "presign.max", "at least 1"},
 		{"consecutive: true", "consecutive: 1", 19, "presign.consecutive", "true or false"},
-		{"headers: {X-Kind: last}", "headers: [a]", 30, "complete.headers", "a mapping belongs here"},
+		{"headers: {X-Kind: last}", "headers: [a]", 31, "complete.headers", "a mapping belongs here"},
 		{"min_size: 2B", "min_size: few", 5, "limits.min_size", "not a size"},
 	} {
 		_, err := Parse("acme.yaml", editForms(t, c.old, c.new))
@@ -197,9 +201,9 @@ func TestAddressesOfTheAPI(t *testing.T) {
 		text := editForms(t, `{field: key, value: "{secret}", env: ACME_KEY}`, auth)
 		for end, want := range map[string]string{
 			"/end": "/end", "end": "/v1/end", "../end": "/end", "?x=1": "/v1/", "{server}/end": "/end",
-			"": "no value for end", "//elsewhere.example/end": "plain http is refused", other + "/end": "is not sent to another address",
-			"http://u:p@127.0.0.1/": "user name", "ftp://x.example/": "not an https URL", "https://acme.example:8443/": "is not sent to another address",
-			"https://acme.example": "is not sent to another address",
+			"": "no value for end", "//elsewhere.example/end": "plain http is refused", other + "/end": "is not sent to another origin",
+			"http://u:p@127.0.0.1/": "user name", "ftp://x.example/": "not an https URL", "https://acme.example:8443/": "is not sent to another origin",
+			"https://acme.example": "is not sent to another origin",
 		} {
 			got, server := "", ""
 			p, server := serve(t, mustParse(t, text), folder, func(w http.ResponseWriter, r *http.Request) {
@@ -243,7 +247,6 @@ func TestFormValues(t *testing.T) {
 		"{a: [[1]]}": "a is [1], neither",
 		"[1]":        "yields [1], not an object",
 		"{a: 1.5}":   "a is 1.5, neither",
-		`error("x")`: "error: x",
 	} {
 		p, _ := serve(t, mustParse(t, editForms(t, `'{parts: ($parts | length), gone: null, yes: true, each: [$parts[].size]}'`, "'"+expr+"'")), folder,
 			func(http.ResponseWriter, *http.Request) { t.Error("it was sent") })
@@ -254,9 +257,19 @@ func TestFormValues(t *testing.T) {
 	}
 }
 
+// TestOwnErrors holds that what a manifest words itself is told as it is.
+func TestOwnErrors(t *testing.T) {
+	p, _ := serve(t, mustParse(t, editForms(t, `'{parts: ($parts | length), gone: null, yes: true, each: [$parts[].size]}'`, `'error("not on Sundays")'`)), folder,
+		func(http.ResponseWriter, *http.Request) { t.Error("it was sent") })
+	_, _, err := p.Create(t.Context(), file, upload.Hint{})
+	if !errors.Is(err, spec.ErrOwn) || !errors.Is(err, upload.ErrUnsent) || err.Error() != "acme: create the upload: unusable reply: create.query: not on Sundays" {
+		t.Errorf("%v", err)
+	}
+}
+
 // TestPartFields holds what a form of a part has in it beside the file.
 func TestPartFields(t *testing.T) {
-	m := mustParse(t, []byte(strings.NewReplacer("  send: PUT\n", "  send: PUT\n  form: data\n  fields: '{n: ($parts[0].number | tostring)}'\n").Replace(formed)))
+	m := mustParse(t, []byte(strings.NewReplacer("  send: PUT\n", "  send: PUT\n  form: data\n  fields: '{n: ($part.number | tostring)}'\n").Replace(formed)))
 	p, server := serve(t, m, folder, func(w http.ResponseWriter, r *http.Request) {
 		f, h, err := r.FormFile("data")
 		if err != nil {

@@ -66,7 +66,7 @@ func TestRestore(t *testing.T) {
 
 func TestRequests(t *testing.T) {
 	var got []string
-	for _, r := range mustParse(t, []byte(whole)).requests() {
+	for _, r := range mustParse(t, []byte(whole)).shownRequests() {
 		got = append(got, r.Step+" "+r.Method+" "+r.Path)
 	}
 	want := []string{

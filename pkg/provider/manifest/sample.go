@@ -14,18 +14,21 @@ import (
 
 // wants are what a sample of each step can want, beside an error.
 var wants = map[string][]string{
-	"create": {"id", "upload", "parts", "urls", "expires"}, "presign": {"urls"}, "part": {"receipt"},
-	"checkpoint": nil, "complete": {"result"}, "probe": {"answer", "result"}, "abort": nil,
+	"create": {"id", "keep", "digest", "parts", "urls", "expires"}, "presign": {"urls"}, "part": {"receipt", "result", "verified"},
+	"confirm": {"receipt"}, "checkpoint": nil, "complete": {"keep", "result"}, "ready": {"ready", "result"},
+	"probe": {"answer", "result"}, "abort": nil,
 }
 
 // readSamples reads the samples of the manifest.
 func (m *Manifest) readSamples() ([]spec.Sample, error) {
-	var problems []spec.Problem
-	n := node{m.samples, "samples", &problems}
+	n := node{m.samples, "samples", &doc{places: map[string]place{}}}
 	var all []spec.Sample
-	n.list(func(at node) { all = append(all, at.sample()) })
-	if len(problems) > 0 {
-		return nil, &spec.Error{File: m.file, Problems: problems}
+	n.list(func(at node) {
+		n.doc.places[at.key] = place{at.Line, at.Column}
+		all = append(all, at.sample())
+	})
+	if len(n.doc.problems) > 0 {
+		return nil, &spec.Error{File: m.file, Problems: n.doc.problems}
 	}
 	return all, nil
 }
@@ -33,39 +36,33 @@ func (m *Manifest) readSamples() ([]spec.Sample, error) {
 // sample reads one sample.
 func (n node) sample() spec.Sample {
 	s := spec.Sample{Given: spec.Given{File: upload.File{Name: "sample.bin", Type: "application/octet-stream", Size: 1}}}
-	places := map[string]place{"": {n.Line, n.Column}}
 	s.Fault = func(key, text string) spec.Problem {
-		at, ok := places[key]
-		for k := key; !ok; at, ok = places[k] { // the nearest key above it that is there
-			k = k[:max(0, strings.LastIndexByte(k, '.'))]
+		key = strings.TrimSuffix(n.key+"."+key, ".")
+		near := key // the nearest key above it that is there
+		for n.doc.places[near].line == 0 && near != n.key {
+			near = near[:max(strings.LastIndexByte(near, '.'), len(n.key))]
 		}
-		return spec.Problem{Line: at.line, Column: at.column, Key: strings.TrimSuffix(n.key+"."+key, "."), Text: text}
+		at := n.doc.places[near]
+		return spec.Problem{Line: at.line, Column: at.column, Key: key, Text: text}
 	}
-	// fields notes where each key is.
-	fields := func(v node, read map[string]func(node)) {
-		for k, f := range read {
-			read[k] = func(v node) {
-				places[strings.TrimPrefix(v.key, n.key+".")] = place{v.Line, v.Column}
-				f(v)
-			}
-		}
-		v.fields(read)
-	}
-	fields(n, map[string]func(node){
+	n.fields(map[string]func(node){
 		"step": func(v node) {
-			if s.Step = v.text(); !slices.Contains(slices.Collect(maps.Keys(wants)), s.Step) {
+			if s.Step = v.text(); s.Step == "grant" {
+				v.fail("is called presign now")
+			} else if !slices.Contains(slices.Collect(maps.Keys(wants)), s.Step) {
 				names := slices.Sorted(maps.Keys(wants))
 				v.fail("is %q%s; the steps are %s", s.Step, words.DidYouMean(s.Step, names), strings.Join(names, ", "))
 			}
 		},
 		"about": func(v node) { v.text() },
-		"given": func(v node) { fields(v, givenKeys(&s.Given, fields)) },
+		"given": func(v node) { v.fields(givenKeys(&s.Given)) },
 		"request": func(v node) {
 			s.Request = &spec.SampleRequest{}
-			fields(v, map[string]func(node){
+			v.fields(map[string]func(node){
 				"send":    func(v node) { s.Request.Send = v.text() },
 				"headers": func(v node) { s.Request.Header = v.texts() },
 				"body":    func(v node) { s.Request.Body = v.value() },
+				"text":    func(v node) { s.Request.Text = &v.Value },
 				"fields":  func(v node) { s.Request.Fields, _ = v.value().(map[string]any) },
 			})
 			if s.Request.Send == "" {
@@ -73,7 +70,7 @@ func (n node) sample() spec.Sample {
 			}
 		},
 		"reply": func(v node) {
-			fields(v, map[string]func(node){
+			v.fields(map[string]func(node){
 				"status":  func(v node) { s.Reply.Status = v.integer() },
 				"headers": func(v node) { s.Reply.Header = v.texts() },
 				"body": func(v node) {
@@ -92,7 +89,7 @@ func (n node) sample() spec.Sample {
 			for _, k := range append([]string{"error", "message"}, wants[s.Step]...) {
 				known[k] = func(v node) { s.Want[k] = v.value() }
 			}
-			fields(v, known)
+			v.fields(known)
 		},
 	})
 	switch {
@@ -105,10 +102,10 @@ func (n node) sample() spec.Sample {
 	return s
 }
 
-func givenKeys(g *spec.Given, fields func(node, map[string]func(node))) map[string]func(node) {
+func givenKeys(g *spec.Given) map[string]func(node) {
 	return map[string]func(node){
 		"file": func(v node) {
-			fields(v, map[string]func(node){
+			v.fields(map[string]func(node){
 				"name": func(v node) { g.File.Name = v.text() },
 				"type": func(v node) { g.File.Type = v.text() },
 				"size": func(v node) { g.File.Size = int64(v.integer()) },
@@ -122,10 +119,12 @@ func givenKeys(g *spec.Given, fields func(node, map[string]func(node))) map[stri
 		"url":       func(v node) { g.URL = v.text() },
 		"receipts":  func(v node) { v.list(func(v node) { g.Receipts = append(g.Receipts, v.Value) }) },
 		"digests": func(v node) {
-			fields(v, map[string]func(node){
-				"crc32c": func(v node) { g.Digests.CRC32C = v.hex() },
-				"md5":    func(v node) { g.Digests.MD5 = v.hex() },
-				"sha1":   func(v node) { g.Digests.SHA1 = v.hex() },
+			v.fields(map[string]func(node){
+				"crc32c":    func(v node) { g.Digests.CRC32C = v.hex() },
+				"crc64nvme": func(v node) { g.Digests.CRC64NVME = v.hex() },
+				"md5":       func(v node) { g.Digests.MD5 = v.hex() },
+				"sha1":      func(v node) { g.Digests.SHA1 = v.hex() },
+				"sha256":    func(v node) { g.Digests.SHA256 = v.hex() },
 			})
 		},
 	}

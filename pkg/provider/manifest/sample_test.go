@@ -16,7 +16,7 @@ options: {kind: {type: string, default: a, help: its kind}}
 create:
   send: POST /uploads
   body: '{name: $file.name, size: $file.size, kind: $options.kind}'
-  upload: '{id: .id}'
+  keep: '{id: .id}'
   part_size: .each
   parts: '.parts[] | {number: .n}'
   urls: '.parts[] | {number: .n, url: .put}'
@@ -27,10 +27,10 @@ presign:
 part: {send: PUT, receipt: $header.etag}
 checkpoint:
   send: POST /uploads/{id}/receipts
-  body: '{receipts: [$receipts[] | {n: .number, etag: .token}]}'
+  body: '{receipts: [$parts[] | {n: .number, etag: .receipt}]}'
 complete:
   send: POST /uploads/{id}/end
-  body: '{etags: [$receipts[].token]}'
+  body: '{etags: [$parts[].receipt]}'
   ok: .state == "done"
   result: .file
 probe: {send: 'GET /uploads/{id}', done: '.state == "done"', result: .file}
@@ -44,7 +44,7 @@ samples:
   reply: {status: 201, body: {id: u1, each: 5, parts: [{n: 1, put: "https://s.example/1?X-Amz-Signature=a"}, {n: 2, put: "https://s.example/2"}]}}
   want:
     id: u1
-    upload: {id: u1}
+    keep: {id: u1}
     parts: [{number: 1, offset: 0, size: 5}, {number: 2, offset: 5, size: 4}]
     urls: [{number: 1, url: "https://s.example/1?X-Amz-Signature=a"}, {number: 2}]
     expires: null
@@ -106,7 +106,7 @@ func TestReplayErrors(t *testing.T) {
 		{"kind: b}, part_size", "kind: 7, more: x}, part_size", `samples[0]: acme: option more: there is no such option`},
 		{`"Token {secret}"}, body`, `"{secret}"}, body`, `samples[0].request.headers.X-Key: is "Token {secret}", and the sample wants "{secret}"`},
 		{"    id: u1\n", "    id: u2\n", `acme.yaml:36:9: samples[0].want.id: is "u1", and the sample wants "u2"`},
-		{"upload: {id: u1}", "upload: {id: u2}", `samples[0].want.upload: .id is "u1", and the sample wants "u2"`},
+		{"keep: {id: u1}", "keep: {id: u2}", `samples[0].want.keep: .id is "u1", and the sample wants "u2"`},
 		{"offset: 5, size: 4}", "offset: 4, size: 5}", `samples[0].want.parts: [1].offset is 5, and the sample wants 4`},
 		{"{number: 2}]", "{number: 3}]", `samples[0].want.urls: [1].number is 2, and the sample wants 3`},
 		{"{number: 2}]", "]", `samples[0].want.urls: [1] is {"expires":null`},

@@ -1,11 +1,10 @@
 package manifest
 
 import (
-	"encoding/base64"
-	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"maps"
+	"slices"
 
 	"github.com/multiput/multiput/pkg/internal/exact"
 	"github.com/multiput/multiput/pkg/upload"
@@ -25,61 +24,103 @@ func (p *speaker) scope(u upload.Upload) (*scope, error) {
 	if kept, ok := m["options"].(map[string]any); ok {
 		maps.Copy(options, kept)
 	}
-	return &scope{file: fileValue(u.File), options: options, upload: up}, nil
+	s := &scope{file: fileValue(u.File), options: options, base: p.base, upload: p.with(u.ID, up), parts: partsValue(u.Parts, nil, nil)}
+	sums := digestFieldsOf(nil)
+	if known, ok := m["digests"].(map[string]any); ok {
+		maps.Copy(sums, known)
+	}
+	s.digests = sums
+	return s, nil
+}
+
+// with is $upload with what later requests of this process kept.
+func (p *speaker) with(id string, up map[string]any) map[string]any {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if more := p.later[id]; more != nil {
+		up = maps.Clone(up)
+		maps.Copy(up, more)
+	}
+	return up
+}
+
+// remember keeps what a request other than create's and complete's kept, for as
+// long as this process has the upload.
+func (p *speaker) remember(id string, r *request, s *scope) {
+	up, ok := s.upload.(map[string]any)
+	if r.keep == nil || !ok {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.later == nil {
+		p.later = map[string]map[string]any{}
+	}
+	if p.later[id] == nil {
+		p.later[id] = map[string]any{}
+	}
+	for k, by := range s.kept {
+		if by == r.key {
+			p.later[id][k] = up[k]
+		}
+	}
 }
 
 func fileValue(f upload.File) any {
 	return map[string]any{"name": f.Name, "type": f.Type, "size": fromInt64(f.Size)}
 }
 
-func wantValue(w upload.Hint) any {
-	if w.PartSize <= 0 {
-		return map[string]any{"part_size": nil}
+func sizeOrNull(n int64) any {
+	if n <= 0 {
+		return nil
 	}
-	return map[string]any{"part_size": fromInt64(w.PartSize)}
+	return fromInt64(n)
 }
 
-func partsValue(parts []upload.Part) any {
+// partsValue are parts as expressions see them, with their receipts as far as
+// there are any.
+func partsValue(parts []upload.Part, rs []upload.Receipt, sums map[int]map[string][]byte) any {
+	byNumber := make(map[int]upload.Receipt, len(rs))
+	for _, r := range rs {
+		byNumber[r.Part] = r
+	}
 	list := make([]any, len(parts))
 	for i, part := range parts {
-		list[i] = map[string]any{
-			"number": part.Number, "offset": fromInt64(part.Offset), "size": fromInt64(part.Size),
+		m := map[string]any{}
+		if sums[part.Number] != nil {
+			m = digestFieldsOf(sums[part.Number])
 		}
-	}
-	return list
-}
-
-func receiptsValue(parts []upload.Part, rs []upload.Receipt) any {
-	byNumber := make(map[int]upload.Part, len(parts))
-	for _, part := range parts {
-		byNumber[part.Number] = part
-	}
-	list := make([]any, len(rs))
-	for i, r := range rs {
-		m := map[string]any{
-			"number": r.Part, "token": r.Value, "etag": orNull(r.ETag), "checkpointed": r.Checkpointed,
-			"offset": nil, "size": nil,
-		}
-		if part, ok := byNumber[r.Part]; ok {
-			m["offset"], m["size"] = fromInt64(part.Offset), fromInt64(part.Size)
+		m["number"], m["offset"], m["size"] = part.Number, fromInt64(part.Offset), fromInt64(part.Size)
+		m["receipt"], m["etag"], m["checkpointed"] = nil, nil, nil
+		if r, ok := byNumber[part.Number]; ok {
+			m["receipt"], m["etag"], m["checkpointed"] = r.Value, orNull(r.ETag), r.Checkpointed
 		}
 		list[i] = m
 	}
 	return list
 }
 
-// digestsValue has the digests that the upload asked for, and no other.
-func digestsValue(asked string, d upload.Digests) any {
-	m := map[string]any{"crc32c": nil, "md5": nil, "md5_base64": nil, "sha1": nil, "sha1_base64": nil}
-	if asked == upload.DigestCRC32C && d.CRC32C != nil {
-		m["crc32c"] = base64.StdEncoding.EncodeToString(d.CRC32C)
+// reported are parts in the order of their receipts, those without a place in
+// the plan included.
+func reported(plan []upload.Part, rs []upload.Receipt) []upload.Part {
+	byNumber := make(map[int]upload.Part, len(plan))
+	for _, part := range plan {
+		byNumber[part.Number] = part
 	}
-	if asked == upload.DigestMD5 && d.MD5 != nil {
-		m["md5"], m["md5_base64"] = hex.EncodeToString(d.MD5), base64.StdEncoding.EncodeToString(d.MD5)
+	parts := make([]upload.Part, len(rs))
+	for i, r := range rs {
+		parts[i] = byNumber[r.Part]
+		parts[i].Number = r.Part
 	}
-	if asked == upload.DigestSHA1 && d.SHA1 != nil {
-		m["sha1"], m["sha1_base64"] = hex.EncodeToString(d.SHA1), base64.StdEncoding.EncodeToString(d.SHA1)
-	}
+	return parts
+}
+
+// partValue is $part: one part, and its place in the plan.
+func partValue(plan []upload.Part, part upload.Part, sums map[string][]byte) map[string]any {
+	m := digestFieldsOf(sums)
+	index := slices.IndexFunc(plan, func(p upload.Part) bool { return p.Number == part.Number })
+	m["number"], m["offset"], m["size"] = part.Number, fromInt64(part.Offset), fromInt64(part.Size)
+	m["index"], m["receipt"] = max(0, index), nil
 	return m
 }
 

@@ -106,7 +106,7 @@ func TestNoRedirectIsFollowed(t *testing.T) {
 		_, err5 := p.Complete(t.Context(), u, nil, upload.Digests{})
 		err6 := p.Abort(t.Context(), u)
 		for i, err := range []error{err1, err2, err3, err4, err5, err6} {
-			if err == nil || !strings.Contains(err.Error(), "a redirect is refused") {
+			if err == nil || !strings.Contains(err.Error(), "a redirect is not followed; it leads to ") {
 				t.Errorf("status %d, step %d: %v", status, i, err)
 			}
 		}

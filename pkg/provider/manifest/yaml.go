@@ -17,11 +17,17 @@ import (
 	"github.com/multiput/multiput/pkg/provider/spec"
 )
 
-// node is a place in a manifest, and where what is wrong with it is told.
+// node is a place in a manifest.
 type node struct {
 	*yaml.Node
-	key      string
-	problems *[]spec.Problem
+	key string
+	doc *doc
+}
+
+// doc is where what is wrong with a document is told, and where its keys are.
+type doc struct {
+	problems []spec.Problem
+	places   map[string]place // of the values of its keys
 }
 
 func (n node) fail(format string, args ...any) {
@@ -29,7 +35,7 @@ func (n node) fail(format string, args ...any) {
 }
 
 func (n node) failAt(at place, format string, args ...any) {
-	*n.problems = append(*n.problems, spec.Problem{Line: at.line, Column: at.column, Key: n.key, Text: fmt.Sprintf(format, args...)})
+	n.doc.problems = append(n.doc.problems, spec.Problem{Line: at.line, Column: at.column, Key: n.key, Text: fmt.Sprintf(format, args...)})
 }
 
 // place is where something is in a manifest, counted from 1.
@@ -58,20 +64,24 @@ func (n node) fields(read map[string]func(node)) {
 	seen := map[string]bool{}
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		k := n.Content[i]
-		at := node{n.Content[i+1], k.Value, n.problems}
+		at := node{n.Content[i+1], k.Value, n.doc}
 		if n.key != "" {
 			at.key = n.key + "." + k.Value
 		}
 		f, known := read[k.Value]
 		switch {
 		case k.Kind != yaml.ScalarNode:
-			n.failAt(place{k.Line, k.Column}, "has a key that is no word")
+			n.failAt(place{k.Line, k.Column}, "has a key that is not a word")
 		case seen[k.Value]:
 			at.failAt(place{k.Line, k.Column}, "stands here a second time")
+		case !known && renamed(at.key) != "":
+			at.failAt(place{k.Line, k.Column}, "is called %s now", renamed(at.key))
+			n.doc.places[at.key] = place{at.Line, at.Column}
 		case !known:
 			names := slices.Sorted(maps.Keys(read))
 			at.failAt(place{k.Line, k.Column}, "unknown key%s (known: %s)", words.DidYouMean(k.Value, names), strings.Join(names, ", "))
 		default:
+			n.doc.places[at.key] = place{at.Line, at.Column}
 			f(at)
 		}
 		seen[k.Value] = true
@@ -111,7 +121,7 @@ func (n node) list(read func(node)) {
 		return
 	}
 	for i, c := range n.Content {
-		read(node{c, fmt.Sprintf("%s[%d]", n.key, i), n.problems})
+		read(node{c, fmt.Sprintf("%s[%d]", n.key, i), n.doc})
 	}
 }
 
@@ -206,10 +216,12 @@ func (n node) expr() *expr {
 			}
 			near = fmt.Sprintf(", at the end of %q", strings.Join(strings.Fields(before), " "))
 		}
-		n.failAt(at, "is no jq expression: %v%s", err, near)
+		n.failAt(at, "is not a jq expression: %v%s", err, near)
 		return nil
 	}
-	return &expr{key: n.key, at: place{n.Line, n.Column}, text: n.Value, code: code}
+	e := &expr{key: n.key, at: place{n.Line, n.Column}, text: n.Value, code: code}
+	e.lint(n)
+	return e
 }
 
 // value reads any value of the JSON kind.
@@ -245,7 +257,7 @@ func (n node) plain() bool {
 		case n.Kind == yaml.MappingNode && i%2 == 1:
 			key = strings.TrimPrefix(n.key+"."+n.Content[i-1].Value, ".")
 		}
-		ok = node{c, key, n.problems}.plain() && ok
+		ok = node{c, key, n.doc}.plain() && ok
 	}
 	return ok
 }

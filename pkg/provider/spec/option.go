@@ -41,7 +41,8 @@ func (os Options) Find(name string) (Option, bool) {
 	return os[i], true
 }
 
-func (os Options) names() []string {
+// Names are those of the options.
+func (os Options) Names() []string {
 	names := make([]string, len(os))
 	for i, o := range os {
 		names[i] = o.Name
@@ -63,7 +64,7 @@ func (os Options) Resolve(title string, set map[string]string) (all, own map[str
 	for _, name := range slices.Sorted(maps.Keys(set)) {
 		o, ok := os.Find(name)
 		if !ok {
-			return nil, nil, bad(name, "there is no such option%s", words.DidYouMean(name, os.names()))
+			return nil, nil, bad(name, "there is no such option%s", words.DidYouMean(name, os.Names()))
 		}
 		v, err := o.parse(set[name])
 		if err != nil {
@@ -173,10 +174,7 @@ func (o Option) parse(s string) (any, error) {
 	if !o.Takes(v) {
 		return nil, fmt.Errorf("%q is not one of %s", s, o.Choice())
 	}
-	if n, ok := asFloat(v); ok && (o.Min != nil && n < *o.Min || o.Max != nil && n > *o.Max) {
-		return nil, fmt.Errorf("%s is not %s", s, o.bounds())
-	}
-	return v, nil
+	return v, o.CheckBounds(v)
 }
 
 func (o Option) parseType(s string) (any, error) {
@@ -208,6 +206,15 @@ func (o Option) parseType(s string) (any, error) {
 		return nil, fmt.Errorf("%q has a number that is too large", s)
 	}
 	return v, nil
+}
+
+// CheckBounds says of a number that it is outside the option's bounds.
+func (o Option) CheckBounds(v any) error {
+	n, ok := asFloat(v)
+	if !ok || (o.Min == nil || n >= *o.Min) && (o.Max == nil || n <= *o.Max) {
+		return nil
+	}
+	return fmt.Errorf("%v is not %s", v, o.bounds())
 }
 
 // asFloat is a number as a float64, which is enough to compare it with a bound.
@@ -244,7 +251,7 @@ type OptionError struct {
 func (e *OptionError) Error() string {
 	list := "it has no options"
 	if len(e.Known) > 0 {
-		list = "its options: " + strings.Join(e.Known.names(), ", ")
+		list = "its options: " + strings.Join(e.Known.Names(), ", ")
 	}
 	return fmt.Sprintf("%s: option %s: %s (%s)", e.Provider, e.Option, e.Reason, list)
 }

@@ -6,6 +6,7 @@ package spec
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -29,6 +30,8 @@ type Definition struct {
 	Limits    upload.Limits
 	Abilities Abilities
 	Requests  []Request // in the order of an upload's life
+	Findings  []Finding // what is doubtful, and no error
+	Elsewhere []string  // other origins that requests go to, without a key: constant ones
 
 	// Open checks the settings, in this order: the base URL (a *BaseError), the
 	// options (an *OptionError), the keys (an error that wraps
@@ -80,6 +83,7 @@ type Abilities struct {
 	TakesOver   bool     // create can resume an upload that the API has
 	Probes      bool     // it can be asked whether an upload was completed
 	Aborts      bool     // it has a call that aborts an upload
+	Waits       bool     // it can be asked whether the file is ready
 	Digests     []string // of the whole file, that complete can take
 }
 
@@ -96,9 +100,15 @@ const (
 
 // Request is one kind of request to the API.
 type Request struct {
-	Step   string // create, presign, part, checkpoint, complete, probe or abort
+	Step   string // create, presign, part, confirm, checkpoint, complete, ready, probe or abort
 	Method string
 	Path   string // below the base URL; empty: a URL that the provider gives
+}
+
+// Finding is what provider check says of a definition that is valid.
+type Finding struct {
+	Kind string // warning or hint
+	Problem
 }
 
 // NeedsKey reports whether there is a key.
@@ -112,6 +122,25 @@ func (d *Definition) KeyEnv() string {
 		}
 	}
 	return ""
+}
+
+// BaseFor is the base URL with the options in it that it names; empty: there
+// is none, or an option that it names has no value.
+func (d *Definition) BaseFor(set map[string]string) string {
+	base := d.Base
+	for _, o := range d.Options {
+		v, given := set[o.Name]
+		if !given && o.Default != nil {
+			v = fmt.Sprint(o.Default)
+		}
+		if v != "" {
+			base = strings.ReplaceAll(base, "{options."+o.Name+"}", v)
+		}
+	}
+	if strings.Contains(base, "{") {
+		return ""
+	}
+	return base
 }
 
 // Origin is the scheme, host and port that a key is for: those of base, or of
@@ -166,6 +195,9 @@ func (k Key) Take(title string, s Secret) (string, error) {
 	return text, nil
 }
 
+// ErrOwn is in the errors that a definition words itself.
+var ErrOwn = errors.New("the definition says so")
+
 // BaseError says what is wrong with the URL of an API.
 type BaseError struct {
 	Provider string // its title
@@ -191,19 +223,24 @@ type Problem struct {
 func (e *Error) Error() string {
 	lines := make([]string, len(e.Problems))
 	for i, p := range e.Problems {
-		lines[i] = e.File
-		if p.Line > 0 {
-			lines[i] += fmt.Sprintf(":%d", p.Line)
-		}
-		if p.Line > 0 && p.Column > 0 {
-			lines[i] += fmt.Sprintf(":%d", p.Column)
-		}
-		if p.Key != "" {
-			lines[i] += ": " + p.Key
-		}
-		lines[i] += ": " + p.Text
+		lines[i] = p.In(e.File)
 	}
 	return strings.Join(lines, "\n")
+}
+
+// In is the problem as it reads with the name of its file.
+func (p Problem) In(file string) string {
+	s := file
+	if p.Line > 0 {
+		s += fmt.Sprintf(":%d", p.Line)
+	}
+	if p.Line > 0 && p.Column > 0 {
+		s += fmt.Sprintf(":%d", p.Column)
+	}
+	if p.Key != "" {
+		s += ": " + p.Key
+	}
+	return s + ": " + p.Text
 }
 
 // Sample is one documented exchange: what a step is told, the request that has
@@ -241,6 +278,7 @@ type SampleRequest struct {
 	Send   string            // METHOD and path
 	Header map[string]string // each of these has to be there
 	Body   any               // JSON; nil: none
+	Text   *string           // instead of Body
 	Fields map[string]any    // of a form; nil: none
 }
 

@@ -1,0 +1,208 @@
+package check
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"net/url"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"unicode/utf8"
+
+	"go.yaml.in/yaml/v3"
+
+	"github.com/multiput/multiput/pkg/internal/exact"
+	"github.com/multiput/multiput/pkg/provider/spec"
+	"github.com/multiput/multiput/pkg/transport"
+)
+
+// Transcript is a client that writes exchanges down, as samples. It is given to
+// Open instead of its Client, and to Live. It may be used by several goroutines.
+type Transcript struct {
+	Client spec.Client
+	Base   string   // of the API: what lies below it is written so
+	Hide   []string // the key, and other secrets
+
+	mu      sync.Mutex
+	step    string
+	given   map[string]any
+	samples []recorded
+	secrets map[string]bool // texts that replies have under names such as token
+}
+
+// recorded is a sample as it is written.
+type recorded struct {
+	Step    string         `yaml:"step"`
+	Given   map[string]any `yaml:"given,omitempty,flow"`
+	Request struct {
+		Send   string         `yaml:"send"`
+		Body   any            `yaml:"body,omitempty"`
+		Fields map[string]any `yaml:"fields,omitempty"`
+		Text   string         `yaml:"text,omitempty"`
+	} `yaml:"request"`
+	Reply struct {
+		Status  int               `yaml:"status"`
+		Headers map[string]string `yaml:"headers,omitempty"`
+		Body    any               `yaml:"body,omitempty"`
+		Text    string            `yaml:"text,omitempty"`
+	} `yaml:"reply"`
+
+	presigned bool // its URL is one that the API gave
+}
+
+// begin says of which step the next exchanges are.
+func (r *Transcript) begin(step string, given map[string]any) {
+	if r == nil {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.step, r.given = step, given
+}
+
+// Do makes an exchange and writes it down.
+func (r *Transcript) Do(ctx context.Context, q transport.Request) (*transport.Reply, error) {
+	var sent bytes.Buffer
+	if q.Body != nil {
+		q.Body = io.TeeReader(q.Body, &sent)
+	}
+	reply, err := r.Client.Do(ctx, q)
+	if err != nil {
+		return reply, err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	s := recorded{Step: r.step, Given: r.given}
+	r.given = nil
+	s.Request.Send = q.Method + " " + q.URL
+	_, s.presigned = s.Given["url"]
+	if fields, err := fieldsOf(q, sent.Bytes()); err == nil && fields != nil {
+		s.Request.Fields = fields
+	} else if v, err := exact.Decode(sent.Bytes()); err == nil && !q.Bulk {
+		s.Request.Body = v
+	} else if !q.Bulk && sent.Len() > 0 {
+		s.Request.Text = sent.String()
+	}
+	s.Reply.Status = reply.Status
+	for _, name := range []string{"ETag", "Location", "Retry-After"} {
+		if v := reply.Header.Get(name); v != "" {
+			if s.Reply.Headers == nil {
+				s.Reply.Headers = map[string]string{}
+			}
+			s.Reply.Headers[name] = v
+		}
+	}
+	if v, err := exact.Decode(reply.Body); err == nil {
+		s.Reply.Body = v
+		r.note(v)
+	} else if utf8.Valid(reply.Body) {
+		s.Reply.Text = string(reply.Body)
+	}
+	r.samples = append(r.samples, s)
+	return reply, nil
+}
+
+// secretName is what a field is called whose value is not written down.
+var secretName = regexp.MustCompile(`(?i)token|secret|password|signature|credential|api_?key`)
+
+// note remembers values that are not to be written down.
+func (r *Transcript) note(v any) {
+	const least = 8
+	switch v := v.(type) {
+	case []any:
+		for _, e := range v {
+			r.note(e)
+		}
+	case map[string]any:
+		for k, e := range v {
+			if s, ok := e.(string); ok && len(s) >= least && secretName.MatchString(k) {
+				if r.secrets == nil {
+					r.secrets = map[string]bool{}
+				}
+				r.secrets[s] = true
+			}
+			r.note(e)
+		}
+	}
+}
+
+// YAML is what was written down, as a file that begins with samples:. Secrets
+// and the signatures in URLs are replaced.
+func (r *Transcript) YAML() ([]byte, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var hide []string
+	for _, s := range r.Hide {
+		if s != "" {
+			hide = append(hide, s, "{secret}", url.QueryEscape(s), "{secret}")
+		}
+	}
+	for s := range r.secrets {
+		hide = append(hide, s, "REDACTED", url.QueryEscape(s), "REDACTED")
+	}
+	hidden := strings.NewReplacer(hide...)
+	clean := func(s string) string { return unsign(hidden.Replace(s)) }
+	out := slices.Clone(r.samples)
+	for i := range out {
+		s := &out[i]
+		s.Request.Send, s.Request.Text, s.Reply.Text = clean(s.Request.Send), clean(s.Request.Text), clean(s.Reply.Text)
+		method, to, _ := strings.Cut(s.Request.Send, " ")
+		if below := strings.TrimPrefix(to, r.Base); !s.presigned && strings.HasPrefix(below, "/") {
+			s.Request.Send = method + " " + below
+		}
+		s.Given, _ = each(s.Given, clean).(map[string]any)
+		s.Request.Body, s.Reply.Body = each(s.Request.Body, clean), each(s.Reply.Body, clean)
+		s.Request.Fields, _ = each(s.Request.Fields, clean).(map[string]any)
+		for k, v := range s.Reply.Headers {
+			s.Reply.Headers[k] = clean(v)
+		}
+	}
+	var b bytes.Buffer
+	e := yaml.NewEncoder(&b)
+	e.SetIndent(2)
+	err := e.Encode(map[string]any{"samples": out})
+	return b.Bytes(), err
+}
+
+// each is v with f applied to each text in it.
+func each(v any, f func(string) string) any {
+	switch v := v.(type) {
+	case string:
+		return f(v)
+	case []any:
+		out := make([]any, len(v))
+		for i := range v {
+			out[i] = each(v[i], f)
+		}
+		return out
+	case map[string]any:
+		out := make(map[string]any, len(v))
+		for k := range v {
+			out[k] = each(v[k], f)
+		}
+		return out
+	}
+	return v
+}
+
+var (
+	urlText = regexp.MustCompile(`https?://[^\s"'<>]+\?[^\s"'<>]+`)
+	// plainParameters are those of a URL that sign nothing.
+	plainParameters = regexp.MustCompile(`(?i)^(partNumber|uploadId|uploads|x-id|X-(Amz|Goog)-(Date|Expires|Algorithm|SignedHeaders)|s[eptvrk]|comp|blockid)$`)
+)
+
+// unsign replaces the values of all parameters in URLs that may sign something.
+func unsign(s string) string {
+	return urlText.ReplaceAllStringFunc(s, func(raw string) string {
+		path, query, _ := strings.Cut(raw, "?")
+		parts := strings.Split(query, "&")
+		for i, p := range parts {
+			if name, _, has := strings.Cut(p, "="); has && !plainParameters.MatchString(name) {
+				parts[i] = name + "=REDACTED"
+			}
+		}
+		return path + "?" + strings.Join(parts, "&")
+	})
+}

@@ -1,0 +1,236 @@
+package manifest
+
+import (
+	"net/http"
+	"regexp"
+	"strings"
+
+	"github.com/multiput/multiput/pkg/transport"
+)
+
+// agree reports keys of steps that are valid each, and make no sense together.
+// Those of small files have prefix before their keys.
+func (m *Manifest) agree(n node, prefix string, s *steps) {
+	own := func(key string) bool { return m.has(prefix + key) }
+	fail := func(key, text string) {
+		if at := m.places[prefix+key]; at.line > 0 {
+			node{n.Node, prefix + key, n.doc}.failAt(at, "%s", text)
+		}
+	}
+	whole := s.complete == nil && prefix != "" // the part's request completes the upload
+	if own("create") || prefix == "" {
+		m.agreeCreate(s, own, fail)
+	}
+	if s.create == nil && prefix != "" && s.presign == nil && s.part != nil && !s.part.fixed() {
+		fail("create", "is left out, and neither part nor presign says where the file goes")
+	}
+	if p := s.part; p != nil && (own("part") || prefix == "") {
+		m.agreePart(s, fail)
+	}
+	switch {
+	case whole && s.part != nil && s.part.result == nil:
+		node{n.Node, "small.part.result", n.doc}.failAt(m.places["small"], "is missing: without complete, it gives the result")
+	case whole && s.part != nil && s.part.confirm != nil:
+		fail("part.confirm", "is not possible where the part completes the upload")
+	case !whole && s.part != nil && s.part.result != nil && own("part.result"):
+		fail("part.result", "is for small files without complete")
+	}
+	if own("complete") && s.complete != nil {
+		last := s.complete.requests[len(s.complete.requests)-1]
+		if s.complete.result == nil {
+			node{n.Node, last.key + ".result", n.doc}.failAt(m.places[last.key], "is missing")
+		}
+	}
+	s.requests(func(step string, r *request) {
+		if strings.HasPrefix(r.key, "small.") == (prefix != "") {
+			m.agreeRequest(step, r, s, n)
+		}
+	})
+}
+
+func (m *Manifest) agreeCreate(s *steps, own func(string) bool, fail func(key, text string)) {
+	c := s.create
+	if c == nil {
+		return
+	}
+	kept := false
+	for _, r := range c.requests {
+		kept = kept || m.has(r.key+".keep") || m.has(r.key+".upload")
+	}
+	if !kept {
+		fail("create", "has no keep, which gives $upload its id")
+	}
+	if c.resumed != nil && c.parts == nil {
+		fail("create.resumed", "needs create.parts, which says what is left to send")
+	}
+}
+
+func (m *Manifest) agreePart(s *steps, fail func(key, text string)) {
+	p := s.part
+	signed := s.create != nil && s.create.urls != nil || s.presign != nil
+	switch {
+	case p.fixed() && signed:
+		fail("part.send", "has an address, and urls have another: only one of them can be meant")
+	case !p.fixed() && !signed && m.has("part.send"):
+		fail("part.send", "has no path, and neither create.urls nor presign says where a part goes")
+	}
+	if p.fields != nil && p.form == "" {
+		fail("part.fields", "needs part.form, the form that they are of")
+	}
+	switch {
+	case p.auth && m.auth == nil:
+		fail("part.auth", "there is no auth to send")
+	case p.auth && m.auth.field != "":
+		fail("part.auth", "only a key that is a header (auth.header) is sent with a part")
+	}
+	for _, e := range append(p.exprs(), p.receipt) {
+		if e.mentions("$parts[0]") {
+			m.failAt(e, fail, "$parts[0] is called $part here")
+		}
+		if e.mentions("$digests") && len(p.digests) > 0 {
+			m.failAt(e, fail, "the digests of a part are in $part here, such as $part."+p.digests[0])
+		}
+	}
+}
+
+// failAt reports what is wrong with an expression.
+func (m *Manifest) failAt(e *expr, fail func(key, text string), text string) {
+	fail(strings.TrimPrefix(e.key, "small."), text)
+}
+
+// agreeRequest reports what is wrong with one request of a step.
+func (m *Manifest) agreeRequest(step string, r *request, s *steps, n node) {
+	fail := func(key, text string) {
+		key = r.key + "." + key
+		at := m.places[key]
+		if at.line == 0 {
+			at = m.places[r.key]
+		}
+		node{n.Node, key, n.doc}.failAt(at, "%s", text)
+	}
+	if !m.has(r.key+".send") || r.method == "" {
+		return
+	}
+	isPart := step == "part"
+	switch {
+	case r.path != nil && r.url != nil:
+		fail("url", "has a path in send beside it: only one of them can be meant")
+	case !r.fixed() && !isPart:
+		fail("send", "has no path, and there is no url")
+	}
+	bodies := 0
+	for key, e := range map[string]*expr{"body": r.body, "fields": r.fields, "text": r.text} {
+		if e == nil {
+			continue
+		}
+		bodies++
+		if r.method == http.MethodGet {
+			fail(key, "a GET has no body")
+		}
+	}
+	switch {
+	case bodies > 1 && r.body != nil && r.fields != nil:
+		fail("fields", "has a body beside it: only one of them can be meant")
+	case bodies > 1:
+		fail("text", "has body or fields beside it: only one of them can be meant")
+	}
+	if r.multipart && r.fields == nil {
+		fail("multipart", "needs fields")
+	}
+	if (r.text != nil) != (r.kind != "") && !isPart {
+		fail(map[bool]string{true: "text", false: "type"}[r.text != nil], "text and type belong together")
+	}
+	if m.auth != nil && r.auth && !isPart {
+		if m.auth.field != "" && r.fields == nil {
+			fail("send", "has no fields, and the key is one of them (auth.field)")
+		}
+		if m.auth.header != "" && r.headers.has(m.auth.header) {
+			fail("headers", "has "+m.auth.header+", which auth sets: it would be overwritten (auth: false leaves auth out)")
+		}
+	}
+	if isPart && r.auth && m.auth != nil && r.headers.has(m.auth.header) {
+		fail("headers", "has "+m.auth.header+", which auth sets: it would be overwritten")
+	}
+	if m.auth != nil && r.auth && r.url != nil && m.elsewhere(r.url) {
+		fail("url", "leads to another origin than base, where the key is not sent: auth: false is missing")
+	}
+	m.agreePath(step, r, s, fail)
+	m.agreeNames(step, r, s, n)
+}
+
+// constantURL is a URL at the beginning of an expression.
+var constantURL = regexp.MustCompile(`^\s*"(https?://[^"\\/?#]+)(["/?#]|$)`)
+
+// elsewhere reports whether an expression is seen to lead to another origin
+// than that of base.
+func (m *Manifest) elsewhere(e *expr) bool {
+	found := constantURL.FindStringSubmatch(e.text)
+	if found == nil {
+		return false
+	}
+	to, err := transport.Origin(found[1])
+	if err != nil {
+		return true
+	}
+	if m.base == nil || len(m.base.fields) > 0 {
+		return true // a base that users give is not a constant's
+	}
+	own, err := transport.Origin(m.base.String())
+	return err != nil || own != to
+}
+
+// agreePath reports fields in the path of a request that cannot be there.
+func (m *Manifest) agreePath(step string, r *request, s *steps, fail func(key, text string)) {
+	if r.path == nil {
+		return
+	}
+	for _, f := range r.path.fields {
+		if f.of == "options" {
+			if text := m.optionField(f.name); text != "" {
+				fail("send", text)
+			}
+		}
+	}
+	if r.path.uses("part") && step != "part" && step != "confirm" && (step != "presign" || s.presign.max != 1) {
+		fail("send", "has {part.…}, which is known in part, in confirm, and in presign with max: 1")
+	}
+	kept, all := m.keptBefore(step, r, s)
+	for _, f := range r.path.fields {
+		switch {
+		case f.of != "upload":
+		case len(kept) == 0 && all && step == "create":
+			fail("send", "has {"+f.name+"}, a field of $upload, and there is none yet")
+		case all && !kept[f.name]:
+			fail("send", "has {"+f.name+"}, and no keep makes $upload."+f.name)
+		}
+	}
+}
+
+// optionField says what is wrong with an option in a path or in base.
+func (m *Manifest) optionField(name string) string {
+	switch o, known := m.options.Find(name); {
+	case !known:
+		return "there is no option " + name
+	case !o.Required && o.Default == nil:
+		return "the option " + name + " has to be required, or to have a default"
+	}
+	return ""
+}
+
+// agreeAll reports what is wrong with the manifest as a whole.
+func (m *Manifest) agreeAll(n node) {
+	fail := func(key, text string) { node{n.Node, key, n.doc}.failAt(m.places[key], "%s", text) }
+	if m.auth != nil && m.headers.has(m.auth.header) {
+		fail("headers", "has "+m.auth.header+", which is the header of auth")
+	}
+	if m.base != nil {
+		for _, f := range m.base.fields {
+			if text := m.optionField(f.name); text != "" {
+				fail("base", text)
+			}
+		}
+	}
+	if l := m.limits; l.Multiple > 0 && l.MaxPart > 0 && l.Multiple > l.MaxPart {
+		fail("limits.part.multiple", "is above limits.part.max")
+	}
+}

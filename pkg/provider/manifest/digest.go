@@ -1,0 +1,136 @@
+package manifest
+
+import (
+	"crypto/md5"
+	"crypto/sha1"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"fmt"
+	"hash"
+	"hash/crc32"
+	"hash/crc64"
+	"io"
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/multiput/multiput/pkg/upload"
+)
+
+// hashes make the digests that there are, by their names.
+var hashes = map[string]func() hash.Hash{
+	upload.DigestCRC32C:    func() hash.Hash { return crc32.New(crc32.MakeTable(crc32.Castagnoli)) },
+	upload.DigestCRC64NVME: func() hash.Hash { return crc64.New(crc64.MakeTable(nvme)) },
+	upload.DigestMD5:       md5.New,
+	upload.DigestSHA1:      sha1.New,
+	upload.DigestSHA256:    sha256.New,
+}
+
+// nvme is the polynomial of CRC-64/NVME, reversed.
+const nvme = 0x9a6c9329ac4bc9b5
+
+// digestNames are the names of digests.
+var digestNames = slices.Sorted(maps.Keys(hashes))
+
+// digestFields are the fields in which expressions see digests.
+var digestFields = slices.Sorted(maps.Keys(digestFieldsOf(nil)))
+
+// digestFieldsOf are the fields of digests: those that are not known are null.
+func digestFieldsOf(sums map[string][]byte) map[string]any {
+	m := map[string]any{}
+	for _, name := range digestNames {
+		sum := sums[name]
+		crc := strings.HasPrefix(name, "crc")
+		if m[name] = nil; !crc {
+			m[name+"_base64"] = nil
+		}
+		switch {
+		case sum == nil:
+		case crc:
+			m[name] = base64.StdEncoding.EncodeToString(sum)
+		default:
+			m[name], m[name+"_base64"] = hex.EncodeToString(sum), base64.StdEncoding.EncodeToString(sum)
+		}
+	}
+	return m
+}
+
+// wholeSums are the digests of a whole file that the engine computed.
+func wholeSums(d upload.Digests) map[string][]byte {
+	return map[string][]byte{
+		upload.DigestCRC32C: d.CRC32C, upload.DigestCRC64NVME: d.CRC64NVME, upload.DigestMD5: d.MD5,
+		upload.DigestSHA1: d.SHA1, upload.DigestSHA256: d.SHA256,
+	}
+}
+
+// sumsOf computes digests of what r reads.
+func sumsOf(names []string, r io.Reader) (map[string][]byte, error) {
+	return sum(names, func(w io.Writer) error {
+		_, err := io.Copy(w, r)
+		return err
+	})
+}
+
+func sum(names []string, write func(io.Writer) error) (map[string][]byte, error) {
+	all := map[string]hash.Hash{}
+	var to []io.Writer
+	for _, name := range names {
+		all[name] = hashes[name]()
+		to = append(to, all[name])
+	}
+	if err := write(io.MultiWriter(to...)); err != nil {
+		return nil, err
+	}
+	sums := map[string][]byte{}
+	for name, h := range all {
+		sums[name] = h.Sum(nil)
+	}
+	return sums, nil
+}
+
+// ahead computes digests of a range of the file before it is sent.
+func ahead(names []string, f upload.File, offset, size int64) (map[string][]byte, error) {
+	if f.Content == nil {
+		return nil, fmt.Errorf("the API wants the %s ahead of the bytes, and they cannot be read before they are sent", strings.Join(names, " and the "))
+	}
+	return sumsOf(names, io.NewSectionReader(f.Content, offset, size))
+}
+
+// claim is a digest that a request carries of its own body.
+type claim struct{ name, base64 string }
+
+// claims are the digests that a request carries of its body: a store that took
+// it has compared them.
+func claims(h http.Header) (all []claim) {
+	add := func(name, value string) {
+		if name = strings.ToLower(name); hashes[name] != nil && value != "" {
+			all = append(all, claim{name, value})
+		}
+	}
+	add(upload.DigestMD5, h.Get("Content-Md5"))
+	for _, name := range digestNames {
+		add(name, h.Get("X-Amz-Checksum-"+name))
+	}
+	for part := range strings.SplitSeq(h.Get("Digest"), ",") {
+		name, value, _ := strings.Cut(strings.TrimSpace(part), "=")
+		name = strings.ReplaceAll(strings.ToLower(name), "-", "")
+		if name == "sha" {
+			name = upload.DigestSHA1
+		}
+		add(name, value)
+	}
+	return all
+}
+
+// proved reports whether a request that was taken carried a digest of its
+// bytes: all that it carried have to be theirs.
+func proved(cs []claim, sums map[string][]byte) bool {
+	for _, c := range cs {
+		if sum, ok := sums[c.name]; !ok || base64.StdEncoding.EncodeToString(sum) != c.base64 && hex.EncodeToString(sum) != c.base64 {
+			return false
+		}
+	}
+	return len(cs) > 0
+}

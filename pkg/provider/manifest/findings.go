@@ -1,0 +1,202 @@
+package manifest
+
+import (
+	"maps"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/itchyny/gojq"
+
+	"github.com/multiput/multiput/pkg/internal/words"
+	"github.com/multiput/multiput/pkg/provider/spec"
+)
+
+// keptBefore are the fields that $upload has when a request is made; all is
+// false where some of them cannot be told from the manifest.
+func (m *Manifest) keptBefore(step string, r *request, s *steps) (names map[string]bool, all bool) {
+	names, all = map[string]bool{}, true
+	done := false
+	s.requests(func(of string, before *request) {
+		done = done || before == r && step != "part" // what part keeps nobody sees
+		if step == "create" && of != "create" {
+			return
+		}
+		if before.keep == nil && (m.has(before.key+".keep") || m.has(before.key+".upload")) {
+			all = false // what is wrong with it is said
+		}
+		if done || before.keep == nil {
+			return
+		}
+		found, known := keysOf(before.keep)
+		maps.Copy(names, found)
+		all = all && known
+	})
+	return names, all
+}
+
+// keysOf are the keys of the object that an expression yields; known is false
+// where there may be others.
+func keysOf(e *expr) (names map[string]bool, known bool) {
+	q, err := gojq.Parse(e.text)
+	if err != nil {
+		return nil, false
+	}
+	names = map[string]bool{}
+	return names, collect(q, names)
+}
+
+func collect(q *gojq.Query, names map[string]bool) bool {
+	if q == nil {
+		return true
+	}
+	if q.Term == nil {
+		switch q.Op {
+		case gojq.OpPipe:
+			return collect(q.Right, names)
+		case gojq.OpAdd, gojq.OpMul, gojq.OpAlt, gojq.OpComma:
+			return collect(q.Left, names) && collect(q.Right, names)
+		}
+		return false
+	}
+	t := q.Term
+	switch {
+	case len(t.SuffixList) > 0:
+		return false
+	case t.Type == gojq.TermTypeObject:
+		for _, kv := range t.Object.KeyVals {
+			switch {
+			case kv.Key != "":
+				names[strings.TrimPrefix(kv.Key, "$")] = true
+			case kv.KeyString != nil && kv.KeyString.Queries == nil:
+				names[kv.KeyString.Str] = true
+			default:
+				return false
+			}
+		}
+		return true
+	case t.Type == gojq.TermTypeQuery:
+		return collect(t.Query, names)
+	case t.Type == gojq.TermTypeIf:
+		ok := collect(t.If.Then, names) && t.If.Else != nil && collect(t.If.Else, names)
+		for _, more := range t.If.Elif {
+			ok = collect(more.Then, names) && ok
+		}
+		return ok
+	case t.Type == gojq.TermTypeFunc && t.Func.Name == "error":
+		return true
+	case t.Type == gojq.TermTypeFunc && t.Func.Name == "capture" && len(t.Func.Args) > 0:
+		arg := t.Func.Args[0]
+		if arg.Term == nil || arg.Term.Str == nil || arg.Term.Str.Queries != nil {
+			return false
+		}
+		for _, g := range group.FindAllStringSubmatch(arg.Term.Str.Str, -1) {
+			names[g[1]] = true
+		}
+		return true
+	}
+	return false
+}
+
+// group is a named group of a regular expression.
+var group = regexp.MustCompile(`\(\?P?<(\w+)>`)
+
+// What can be wrong with the names in the expressions of a step.
+var (
+	optionOf = regexp.MustCompile(`\$options\s*\.\s*"?([A-Za-z_]\w*)`)
+	digestOf = regexp.MustCompile(`\$digests\s*\.\s*"?([A-Za-z_]\w*)`)
+	partOf   = regexp.MustCompile(`\$part\b(?:\s*\.\s*"?([A-Za-z_]\w*))?`)
+	partsVar = regexp.MustCompile(`\$parts\b`)
+)
+
+// agreeNames reports names in the expressions of a request that do not exist,
+// or are null there.
+func (m *Manifest) agreeNames(step string, r *request, s *steps, n node) {
+	fail := func(e *expr, format string, args ...any) { node{n.Node, e.key, n.doc}.failAt(e.at, format, args...) }
+	own := r.exprs()
+	for _, e := range own {
+		if step == "create" && partsVar.MatchString(e.text) && (s.create.parts != nil || s.create.partSize != nil) {
+			fail(e, "$parts is null here: the reply says what the parts are")
+		}
+	}
+	all := append(own, r.keep, r.ok, r.already, r.pending)
+	var sums []string
+	if s.presign != nil {
+		sums = append(sums, s.presign.digests...)
+	}
+	switch step {
+	case "create":
+		c := s.create
+		all = append(all, c.size, c.digest, c.partSize, c.parts, c.urls, c.expires, c.resumed)
+	case "presign":
+		all = append(all, s.presign.urls)
+	case "part":
+		all = append(all, s.part.receipt, s.part.result)
+	case "confirm":
+		all = append(all, s.part.confirm.receipt)
+	case "complete":
+		all = append(all, s.complete.result)
+	case "probe":
+		all = append(all, s.probe.done, s.probe.result)
+	case "ready":
+		all = append(all, s.ready.done, s.ready.failed, s.ready.result)
+	}
+	if s.part != nil {
+		sums = append(sums, s.part.digests...)
+	}
+	for _, e := range slices.DeleteFunc(all, func(e *expr) bool { return e == nil }) {
+		for _, found := range optionOf.FindAllStringSubmatch(e.text, -1) {
+			if _, ok := m.options.Find(found[1]); !ok {
+				fail(e, "there is no option %s%s", found[1], words.DidYouMean(found[1], m.options.Names()))
+			}
+		}
+		for _, found := range digestOf.FindAllStringSubmatch(e.text, -1) {
+			if !slices.Contains(digestFields, found[1]) {
+				fail(e, "$digests has no %s%s (it has %s)", found[1], words.DidYouMean(found[1], digestFields), strings.Join(digestFields, ", "))
+			}
+		}
+		for _, found := range partOf.FindAllStringSubmatch(e.text, -1) {
+			switch name := found[1]; {
+			case step != "part" && step != "confirm" && (step != "presign" || s.presign.max != 1):
+				fail(e, "$part is null here: it is known in part, in confirm, and in presign with max: 1")
+			case name == "receipt" && step != "confirm":
+				fail(e, "$part.receipt is null here: it is known in confirm")
+			case slices.Contains(digestFields, name) && !slices.Contains(sums, strings.TrimSuffix(name, "_base64")):
+				fail(e, "$part.%s is null here: no digests ask for it", name)
+			}
+		}
+	}
+}
+
+// find notes what is doubtful and no error.
+func (m *Manifest) find() {
+	doubtful := func(s *steps) {
+		if s == nil || s.complete == nil || s.complete.result == nil {
+			return
+		}
+		last := s.complete.requests[len(s.complete.requests)-1]
+		if e := s.complete.result; last.ok == nil && !readsReply(e.text) {
+			m.found = append(m.found, spec.Finding{Kind: "warning", Problem: spec.Problem{
+				Line: e.at.line, Column: e.at.column, Key: e.key, Text: "does not read the reply, and there is no ok: any 2xx counts as success",
+			}})
+		}
+	}
+	doubtful(&m.steps)
+	if m.small != nil && m.small.complete != m.complete {
+		doubtful(m.small)
+	}
+}
+
+var (
+	plainString = regexp.MustCompile(`"[^"\\]*"`)
+	variable    = regexp.MustCompile(`\$\w+(?:\s*\.\s*"?\w+"?)*`)
+)
+
+// readsReply reports whether an expression reads the reply: its body, its
+// headers or its status.
+func readsReply(text string) bool {
+	if strings.Contains(text, "$header") || strings.Contains(text, "$status") {
+		return true
+	}
+	return strings.Contains(variable.ReplaceAllString(plainString.ReplaceAllString(text, ""), ""), ".")
+}

@@ -1,0 +1,72 @@
+package manifest
+
+import (
+	"regexp"
+	"strings"
+
+	"github.com/multiput/multiput/pkg/internal/words"
+)
+
+// newNames are the keys that had another name once.
+var newNames = map[string]string{
+	"grant": "presign", "grant.grants": "presign.urls", "presign.grants": "presign.urls", "create.grants": "create.urls",
+	"create.upload": "create.keep", "limits.grant_life": "limits.url_life", "part.digest": "part.digests",
+	"samples.want.upload": "want.keep", "samples.want.grants": "want.urls", "samples.grant": "presign",
+}
+
+var listIndex = regexp.MustCompile(`\[\d+\]`)
+
+// renamed is the name that a key has now; empty: it never had another.
+func renamed(key string) string {
+	key = strings.TrimPrefix(listIndex.ReplaceAllString(key, ""), "small.")
+	return newNames[key]
+}
+
+// newVariables are what variables are called that had another name once.
+var newVariables = map[string]string{"$receipts": "$parts", "$want": "$part_size", "$grants": "$parts", "$grant": "$part"}
+
+// What can be wrong with the names in an expression.
+var (
+	fieldOf = regexp.MustCompile(`\$(file|part|parts\[[^\]]*\])\s*\.\s*"?([A-Za-z_]\w*)`)
+	upper   = regexp.MustCompile(`\$header\s*(?:\.\s*"?|\[\s*")([\w-]*[A-Z][\w-]*)`)
+	token   = regexp.MustCompile(`(?:^|[\s|({,:]|\$parts\[[^\]]*\])\.token\b`)
+)
+
+// namesOf are the fields of the variables that have a fixed set of them.
+var namesOf = map[string][]string{
+	"file":  {"name", "type", "size"},
+	"part":  {"number", "offset", "size", "index", "receipt"},
+	"parts": {"number", "offset", "size", "receipt", "etag", "checkpointed"},
+}
+
+// lint reports names in an expression that do not exist, and old ones.
+func (e *expr) lint(n node) {
+	for _, m := range fieldOf.FindAllStringSubmatch(e.text, -1) {
+		of, _, _ := strings.Cut(m[1], "[")
+		known := namesOf[of]
+		if of != "file" {
+			known = append(append([]string{}, known...), digestFields...)
+		}
+		switch {
+		case m[2] == "token" && of == "parts":
+			n.fail("token is called receipt now")
+		case !contains(known, m[2]):
+			n.fail("$%s has no %s%s (it has %s)", of, m[2], words.DidYouMean(m[2], known), strings.Join(namesOf[of], ", "))
+		}
+	}
+	for _, m := range upper.FindAllStringSubmatch(e.text, -1) {
+		n.fail("$header.%s never matches: names in $header are in lower case", m[1])
+	}
+	if strings.Contains(e.text, "$parts") && token.MatchString(e.text) && !strings.HasSuffix(n.key, ".urls") && !strings.HasSuffix(n.key, ".keep") {
+		n.fail(".token of $parts is called .receipt now")
+	}
+}
+
+func contains(list []string, s string) bool {
+	for _, e := range list {
+		if e == s {
+			return true
+		}
+	}
+	return false
+}
