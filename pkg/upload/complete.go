@@ -222,8 +222,10 @@ func clearly(err error) bool {
 		return false
 	}
 	switch t.Status {
-	case http.StatusTooManyRequests:
+	case http.StatusTooManyRequests, http.StatusTooEarly:
 		return true
+	case http.StatusConflict:
+		return t.Temporary() // another request was in the way
 	case http.StatusTemporaryRedirect, http.StatusPermanentRedirect:
 		return true // somebody else is to do it; the others may mean that the answer is elsewhere
 	case http.StatusServiceUnavailable:

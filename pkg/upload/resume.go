@@ -11,7 +11,7 @@ import (
 func (s *session) find(ctx context.Context) error {
 	had, err := s.ledger.entry.Load(ctx)
 	rec := had
-	if err == nil && (rec == nil || rec.State == Delivered) && !s.src.Once() {
+	if err == nil && (rec == nil || rec.State == Delivered) && !(Spool{}).Streamed(s.file.Path) {
 		if s.Resume {
 			return ErrNothing
 		}
