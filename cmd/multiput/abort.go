@@ -102,7 +102,7 @@ func (a *app) abort(ctx context.Context, cfg config.Config, o abortOptions, ids 
 			f = a.abortOne(ctx, cfg, o, out, l, id, len(chosen) > 1)
 		}
 		if f.err != nil {
-			f.file, f.stopped = l.Record.Path, fmt.Sprintf("interrupted: %s is not given up.", id)
+			f.file, f.stopped = l.Record.Path, fmt.Sprintf("interrupted: %s is not aborted.", id)
 			code = worse(code, a.tell(f))
 		}
 		if ctx.Err() != nil {
@@ -134,19 +134,19 @@ func (a *app) stale(cfg config.Config, o abortOptions, known []journal.Listed) (
 		case r.State == upload.Delivered, r.State == upload.Done, r.State == upload.Waiting:
 			continue
 		case r.State == upload.Completing:
-			left = "its end is in doubt"
+			left = "its outcome is unknown"
 		case r.Upload.TakenOver && !o.local:
-			left = "it was taken over and may be somebody else's"
+			left = "it was resumed from another client and may belong to it"
 		}
 		if left != "" {
 			id := shortID(l.ID, known)
-			a.note(cfg, "%s (%s) is left alone, as %s: multiput show %s", id, transport.Visible(r.Path), left, id)
+			a.note(cfg, "%s (%s) is skipped, as %s: multiput show %s", id, transport.Visible(r.Path), left, id)
 			continue
 		}
 		chosen = append(chosen, l)
 	}
 	if len(chosen) == 0 {
-		a.note(cfg, "There is nothing to give up.")
+		a.note(cfg, "There is nothing to abort.")
 	}
 	return chosen, nil
 }
@@ -156,9 +156,9 @@ func (o abortOptions) takes(r upload.Record, id string) error {
 	switch {
 	case o.local:
 	case r.State == upload.Done, r.State == upload.Waiting:
-		return usagef("%s (%s) is uploaded: multiput resume %s prints its result, and --local forgets it", id, transport.Visible(r.Path), id)
+		return usagef("%s (%s) is uploaded: multiput resume %s prints its result, and --local removes it from the journal", id, transport.Visible(r.Path), id)
 	case r.State == upload.Delivered:
-		return usagef("%s (%s) is finished, and cannot be given up any more", id, transport.Visible(r.Path))
+		return usagef("%s (%s) is finished, and cannot be aborted any more", id, transport.Visible(r.Path))
 	}
 	return nil
 }
@@ -177,7 +177,7 @@ func (a *app) abortOne(ctx context.Context, cfg config.Config, o abortOptions, o
 	}
 	if r == nil { // another process was faster, or it was damaged
 		if l.Record.State == upload.Delivered && o.local {
-			a.note(cfg, "%s is finished: multiput prune forgets it.", id)
+			a.note(cfg, "%s is finished: multiput prune removes it from the journal.", id)
 			return failure{}
 		}
 		a.note(cfg, "%s is gone already.", id)
@@ -201,9 +201,9 @@ func (a *app) abortOne(ctx context.Context, cfg config.Config, o abortOptions, o
 		return failure{err: out.value(ctx, aborted{1, l.ID, r.Path, told})}
 	}
 	if told {
-		a.note(cfg, "%s (%s) is given up.", id, transport.Visible(r.Path))
+		a.note(cfg, "%s (%s) is aborted.", id, transport.Visible(r.Path))
 	} else {
-		a.note(cfg, "%s (%s) is forgotten here; %s was not told, %s.", id, transport.Visible(r.Path), transport.Visible(r.Target.Provider), why)
+		a.note(cfg, "%s (%s) is removed from the journal; %s was not told, %s.", id, transport.Visible(r.Path), transport.Visible(r.Target.Provider), why)
 	}
 	return failure{}
 }
@@ -214,7 +214,7 @@ func (a *app) abortThere(ctx context.Context, cfg config.Config, o abortOptions,
 	if err != nil {
 		return false, "", failure{err: err}
 	}
-	why = "as it has no call for it"
+	why = "as its API has no call to abort"
 	if !m.Abilities.Aborts {
 		return false, why, failure{} // and no key is needed
 	}

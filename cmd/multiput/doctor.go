@@ -357,7 +357,7 @@ func lookAtUploads(open []journal.Listed, now time.Time) (found []finding) {
 			found = append(found, wary("upload", again+" to wait for it", "%s is uploaded, and was not ready", what))
 			continue
 		case upload.Completing:
-			found = append(found, wary("upload", again+" to ask the provider", "%s: complete was sent and no clear answer came", what))
+			found = append(found, wary("upload", again+" to ask the provider", "%s may or may not have completed: the final request got no clear answer", what))
 			continue
 		}
 		unfinished++

@@ -109,7 +109,7 @@ func lookAtWay(ctx context.Context, client *transport.Client, address string) []
 	const such = "set it to one such as http://proxy.example:3128"
 	switch variable := config.BadProxy(); {
 	case variable != "":
-		found = append(found, wary("proxy", such, "none is used: %s is no address of one", variable))
+		found = append(found, wary("proxy", such, "none is used: %s is not the URL of a proxy", variable))
 	case err != nil:
 		return []finding{bad("proxy", exitConfig, such, "%v", err)}
 	case proxy != nil:
@@ -127,7 +127,7 @@ func lookAtWay(ctx context.Context, client *transport.Client, address string) []
 
 func lookAtName(ctx context.Context, host string) finding {
 	if _, err := netip.ParseAddr(host); err == nil {
-		return good("dns", "%s is an address itself", host)
+		return good("dns", "%s is an IP address", host)
 	}
 	ctx, cancel := context.WithTimeout(ctx, dnsWait)
 	defer cancel()
@@ -196,7 +196,7 @@ func unreached(address string, err error) finding {
 		}
 		return bad("tls", exitFailed, advice, "%s: %s", host, text)
 	case errors.As(err, &header), errors.Is(err, http.ErrSchemeMismatch):
-		return bad("tls", exitFailed, "is it the address of the API, and is nothing in between?", "%s does not speak TLS", host)
+		return bad("tls", exitFailed, "is it the URL of the API, and is nothing in between?", "%s does not speak TLS", host)
 	}
 	return bad("connection", exitAgain, "is there a firewall, or a proxy that HTTPS_PROXY should name?", "%s cannot be reached (%s)", host, text)
 }
@@ -211,13 +211,13 @@ func lookAtTLS(address string, state *tls.ConnectionState, status int) finding {
 	c := state.PeerCertificates[0]
 	s := fmt.Sprintf("%s, certificate issued by %s, good until %s", tls.VersionName(state.Version), issuer(c), c.NotAfter.Format(time.DateOnly))
 	if time.Until(c.NotAfter) < expiring {
-		return wary("tls", "tell whoever runs "+transport.Redact(address), "%s", s)
+		return wary("tls", "tell the operator of "+transport.Redact(address), "%s", s)
 	}
 	return good("tls", "%s", s)
 }
 
 func issuer(c *x509.Certificate) string {
-	return cmp.Or(strings.Join(c.Issuer.Organization, " "), c.Issuer.CommonName, "nobody in particular")
+	return cmp.Or(strings.Join(c.Issuer.Organization, " "), c.Issuer.CommonName, "an unnamed issuer")
 }
 
 // largestSkew is a difference of clocks that is not worth a word.

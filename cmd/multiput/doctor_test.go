@@ -115,7 +115,7 @@ func TestDoctorFindsTheWay(t *testing.T) {
 		`ok +openai provider +OpenAI, https://127\.0\.0\.1:\d+`,
 		`ok +openai key +found in OPENAI_API_KEY`,
 		`ok +openai proxy +none is used for 127\.0\.0\.1:\d+`,
-		`ok +openai dns +127\.0\.0\.1 is an address itself`,
+		`ok +openai dns +127\.0\.0\.1 is an IP address`,
 		`ok +openai tls +TLS 1\.3, certificate issued by Acme Co, good until 2084-01-29`,
 		`ok +openai clock +it agrees with the API's`,
 	}, "-p", "openai", "--base-url", url, "--cacert", ca)
@@ -209,7 +209,7 @@ func TestDoctorTellsWhatExpires(t *testing.T) {
 		{record(upload.Sending, 20*time.Minute), "warning /d/a.bin to openai: 1 of 2 parts are stored, and the upload ends in 20m0s: run the same command again before that"},
 		{record(upload.Sending, -3*time.Hour), "warning /d/a.bin to openai: 1 of 2 parts are stored, and the upload ended 3 hours ago: run the same command again: it begins a new upload if it has to"},
 		{urls, "warning /d/a.bin to openai: 1 of 2 parts are stored, and the time of its presigned URLs ends in 15m0s: run the same command again before that"},
-		{record(upload.Completing, 0), "warning /d/a.bin to openai: complete was sent and no clear answer came: run the same command again to ask the provider"},
+		{record(upload.Completing, 0), "warning /d/a.bin to openai may or may not have completed: the final request got no clear answer: run the same command again to ask the provider"},
 		{record(upload.Done, 0), "warning /d/a.bin to openai is uploaded, and its result was not printed: run the same command again to have its result printed"},
 	} {
 		found := lookAtUploads([]journal.Listed{c.record}, now)

@@ -46,7 +46,7 @@ type dryPlan struct {
 type dryRequest struct {
 	Step   string `json:"step"`
 	Method string `json:"method"`
-	Path   string `json:"path"`  // empty: an address that the provider gives
+	Path   string `json:"path"`  // empty: a presigned URL
 	Times  *int   `json:"times"` // at best; null: not known
 }
 
@@ -186,12 +186,12 @@ func planRows(d dryPlan, v upload.Preview) [][2]string {
 		all = append(all, [2]string{"plan", partsText(v.Parts)})
 	}
 	for i, r := range d.Requests {
-		head, path, times := "", r.Path, "as often as it takes"
+		head, path, times := "", r.Path, "as often as needed"
 		if i == 0 {
 			head = "requests"
 		}
 		if path == "" {
-			path = "an address that the provider gives"
+			path = "a presigned URL"
 		}
 		if r.Times != nil {
 			times = count(*r.Times, "time")
@@ -204,9 +204,9 @@ func planRows(d dryPlan, v upload.Preview) [][2]string {
 	case d.Ends != nil:
 		all = append(all, [2]string{"ends", d.Ends.Local().Format(time.DateTime) + " (in " + rough(time.Until(*d.Ends)) + ")"})
 	case d.URLSeconds != nil:
-		all = append(all, [2]string{"ends", fmt.Sprintf("the addresses of the parts, %s after they are given", v.URLLife)})
+		all = append(all, [2]string{"ends", fmt.Sprintf("presigned URLs, %s after they are issued", v.URLLife)})
 	case d.Next == upload.StepCreate:
-		all = append(all, [2]string{"ends", "known once it has begun"})
+		all = append(all, [2]string{"ends", "known when the upload is created"})
 	}
 	for _, w := range d.Warnings {
 		all = append(all, [2]string{"warning", transport.Clean(w)})
@@ -216,11 +216,11 @@ func planRows(d dryPlan, v upload.Preview) [][2]string {
 
 func journalText(d dryPlan, v upload.Preview) string {
 	if v.Record == nil && len(d.MovedFrom) > 0 {
-		return fmt.Sprintf("%s of this name and size, from %s: gone on with if what is stored of it is of this file",
+		return fmt.Sprintf("%s of this name and size, from %s: resumed if its stored parts are in this file",
 			count(len(d.MovedFrom), "upload"), transport.Visible(strings.Join(d.MovedFrom, ", ")))
 	}
 	if v.Record == nil {
-		return "nothing that is not finished"
+		return "no unfinished upload"
 	}
 	r := v.Record
 	return fmt.Sprintf("upload %s: %d of %s stored", transport.Visible(r.Upload.ID), len(r.Receipts), are(len(r.Upload.Parts), "part"))
@@ -231,7 +231,7 @@ func dryNext(d dryPlan, v upload.Preview) string {
 	case d.Next == upload.StepCreate && v.Record == nil:
 		return "a new upload begins"
 	case d.Next == upload.StepCreate:
-		return "the old upload is given up and a new one begins"
+		return "the old upload is aborted and a new one begins"
 	}
 	return nextText(d.Next, d.Compare, len(v.Left), *v.Record)
 }

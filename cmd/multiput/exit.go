@@ -107,7 +107,7 @@ var classes = []class{
 		if errors.Is(f.err, upload.ErrCompleted) {
 			return fmt.Sprintf("the provider has %s (upload %s): look for it there, multiput show %s says how; run the same command again to ask once more, but not with --restart, which uploads it a second time", f.report.File.Name, f.report.Upload, f.id())
 		}
-		return fmt.Sprintf("look at the provider for %s (upload %s), multiput show %s says how; run the same command again to ask once more, or with --restart to upload it anew", f.report.File.Name, f.report.Upload, f.id())
+		return fmt.Sprintf("look at the provider for %s (upload %s), multiput show %s says how; run the same command again to ask once more, or with --restart to upload it again", f.report.File.Name, f.report.Upload, f.id())
 	}},
 	{wraps(upload.ErrUnverified), exitData, "data", func(f failure) string {
 		if f.report.Parts == 0 {
@@ -117,9 +117,9 @@ var classes = []class{
 	}},
 	{wraps(upload.ErrChanged), exitData, "data", func(f failure) string {
 		if f.file == stdin {
-			return "a stream cannot be sent again: run it anew, or upload the same data as a file with the same --name"
+			return "a stream cannot be sent again: run the whole command again, or upload the same data as a file with the same --name"
 		}
-		return "run the same command again when the file is at rest: what is still the same is not sent again, where the provider lets parts be replaced"
+		return "run the same command again when the file no longer changes: unchanged parts are not sent again, if the provider lets parts be replaced"
 	}},
 	{wraps(upload.ErrChecksum), exitData, "data", say("something between here and the store alters the data; run the same command again to send it once more")},
 	{typed[*config.Error], exitConfig, "config", unknownHint},
@@ -144,13 +144,13 @@ var classes = []class{
 	{typed[*stuckError], exitFailed, "failed", func(f failure) string {
 		var s *stuckError
 		errors.As(f.err, &s)
-		return fmt.Sprintf("multiput abort --local %s forgets it here without telling the provider", s.id)
+		return fmt.Sprintf("multiput abort --local %s removes it from the journal without telling the provider", s.id)
 	}},
 	{wraps(upload.ErrNothing), exitUsage, "usage", say("multiput list --all shows what there is")},
 	{wraps(upload.ErrBusy), exitAgain, "tempfail", say("wait for it to end, then run the same command again")},
 	{proxyRefuses(true), exitDenied, "noperm", say("the proxy wants a user and a password that it knows: HTTPS_PROXY=http://USER:PASSWORD@HOST:PORT")},
-	{proxyRefuses(false), exitFailed, "failed", say("ask whoever runs the proxy to allow this server, or name the server in NO_PROXY if it can be reached without a proxy")},
-	{typed[*transport.TLSError], exitFailed, "failed", say("multiput speaks TLS 1.2 and 1.3 and has no client certificate: is this the server's address, and is something in between that ends TLS?")},
+	{proxyRefuses(false), exitFailed, "failed", say("ask the administrator of the proxy to allow this server, or name the server in NO_PROXY if it can be reached without a proxy")},
+	{typed[*transport.TLSError], exitFailed, "failed", say("multiput speaks TLS 1.2 and 1.3 and has no client certificate: is this the server's URL, and does something in between end TLS?")},
 	{wraps(upload.ErrDenied), exitDenied, "noperm", func(f failure) string {
 		if f.keyFrom != "" && !typed[*transport.Error](f.err) {
 			return "" // it was not even read
@@ -243,9 +243,9 @@ func redirectHint(f failure) string {
 	case r.Signed:
 		return "the presigned URL is for another host or region than the store wants: the provider has to sign it for the right one"
 	case to != "":
-		return fmt.Sprintf("if %s is where the API is now, name its address with --base-url; the key goes there then", to)
+		return fmt.Sprintf("if the API is at %s now, name it with --base-url; the key is then sent there", to)
 	}
-	return "is the address of the API right? --base-url names another"
+	return "is the URL of the API right? --base-url names another"
 }
 
 // slowHint names what would make it faster: of the flags, those that hold it
@@ -258,7 +258,7 @@ func slowHint(f failure) string {
 	if f.limited {
 		do = append(do, "raise --limit-rate")
 	}
-	return strings.Join(append(do, "use a faster connection or a smaller file"), "; or ") + ". The same command tries it anew"
+	return strings.Join(append(do, "use a faster connection or a smaller file"), "; or ") + ". The same command tries again"
 }
 
 // tooLarge matches the refusal of a request because of its size.
@@ -280,7 +280,7 @@ func proxyRefuses(denied bool) func(error) bool {
 // parts are stored, and every run would end as this one.
 func refusedHint(f failure) string {
 	if f.report.Parts > 0 && f.report.PartsStored == f.report.Parts {
-		return "if it is refused again, --restart uploads the file anew"
+		return "if it is refused again, --restart uploads the file again"
 	}
 	return baseHint(f)
 }
@@ -290,7 +290,7 @@ func baseHint(f failure) string {
 	// A refusal in the API's own words is no sign of a wrong address.
 	lost := errors.Is(f.err, upload.ErrReply) || errors.As(f.err, &t) && t.Status == http.StatusNotFound
 	if f.base != "" && f.report.Upload == "" && lost && !errors.Is(f.err, provider.ErrOwn) {
-		return fmt.Sprintf("is %s the address of the API?", transport.Redact(f.base))
+		return fmt.Sprintf("is %s the URL of the API?", transport.Redact(f.base))
 	}
 	return ""
 }

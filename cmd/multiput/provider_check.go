@@ -141,7 +141,7 @@ func (a *app) live(ctx context.Context, cfg config.Config, o checkOptions, file 
 		steps = append(steps, s)
 		a.note(cfg, "%-11s%s", step, word)
 	}, Retrying: func(step string, err error, wait time.Duration) {
-		a.note(cfg, "%-11s%v; trying again in %s", step, err, rough(wait))
+		a.note(cfg, "%-11s%v; retrying in %s", step, err, rough(wait))
 	}}
 	f := upload.File{Path: o.name, Name: o.name, Type: cfg.ContentType}
 	if f.Type == "" {

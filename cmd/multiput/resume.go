@@ -107,7 +107,7 @@ func (a *app) resume(ctx context.Context, cfg config.Config, o recordedOptions, 
 		}
 	}
 	if len(chosen) == 0 {
-		a.note(cfg, "There is nothing to go on with.")
+		a.note(cfg, "There is nothing to resume.")
 	}
 	a.warnOfNetwork(cfg)
 	defer a.summarize(cfg)
@@ -200,7 +200,7 @@ func (a *app) reopen(ctx context.Context, cfg config.Config, o recordedOptions, 
 	for name, value := range given {
 		switch option, is := m.Options.Find(name); {
 		case is && !option.Secret:
-			return nil, nil, usagef("--set %s: an upload keeps the options that it was begun with; only secret ones are set again", name)
+			return nil, nil, usagef("--set %s: an upload keeps the options that it was started with; only secret ones are set again", name)
 		case is || !among:
 			options[name] = value
 		}
@@ -220,7 +220,7 @@ func (a *app) reopen(ctx context.Context, cfg config.Config, o recordedOptions, 
 	}
 	if u.Target.Base != r.Target.Base || !bytes.Equal(u.Target.Options, r.Target.Options) {
 		stop()
-		return nil, nil, usagef("the manifest of %s reads the recorded options otherwise than when the upload was begun: it cannot be found again with it", m.Name)
+		return nil, nil, usagef("the manifest of %s gives other options than the upload was started with, so it cannot be resumed with this manifest", m.Name)
 	}
 	return u, stop, nil
 }

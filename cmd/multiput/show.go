@@ -195,7 +195,7 @@ func next(l journal.Listed) string {
 	}
 	f, err := upload.Stat(l.Record.Path)
 	if errors.Is(err, upload.ErrNoInput) {
-		return "the file is missing or cannot be read: nothing, until it is back"
+		return "the file is missing or cannot be read: nothing is sent until it is back"
 	}
 	step, compare := upload.Next(&l.Record, f)
 	return nextText(step, compare, l.Parts-l.PartsStored, l.Record)
@@ -208,7 +208,7 @@ func nextText(step upload.Step, compare bool, left int, r upload.Record) string 
 	case upload.StepCreate:
 		switch r.State {
 		case upload.Sending, upload.Completing, upload.Waiting, upload.Done: // and not Corrupt, Delivered
-			return "the file has another size: the old upload is given up and a new one begins"
+			return "the file has another size: the old upload is aborted and a new one begins"
 		}
 		return "a new upload begins"
 	case upload.StepSend:
@@ -216,7 +216,7 @@ func nextText(step upload.Step, compare bool, left int, r upload.Record) string 
 			s = "no part is left to send: complete is sent"
 		}
 	case upload.StepComplete:
-		s = "no part is sent: the provider is asked how it ended, or complete is sent once more"
+		s = "no part is sent: the provider is asked whether the upload completed, or complete is sent again"
 	case upload.StepWait:
 		s = "nothing is sent: the file is waited for until it is ready"
 	case upload.StepDeliver:
@@ -243,8 +243,8 @@ func advice(l journal.Listed, id string) string {
 	if m, err := provider.Load(at, config.ProviderDir()); err == nil {
 		at = place(m)
 	}
-	return fmt.Sprintf("complete was sent and no clear answer is known: look at %s for %s (%d bytes, upload %s). "+
-		"If it is there, multiput abort --local %s forgets the upload here; if it is not, the same command with --restart uploads the file anew",
+	return fmt.Sprintf("the upload may or may not have completed: the final request got no clear answer. Look at %s for %s (%d bytes, upload %s). "+
+		"If it is there, multiput abort --local %s removes it from the journal; if it is not, the same command with --restart uploads the file again",
 		transport.Visible(at), transport.Visible(r.Target.Name), r.Upload.File.Size, transport.Visible(r.Upload.ID), id)
 }
 

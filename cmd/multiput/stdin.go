@@ -20,7 +20,7 @@ func (a *app) stream(ctx context.Context, u *upload.Uploader, f upload.File, o u
 	s := upload.Spool{Dir: o.spoolDir, Limit: o.spoolLimit}
 	if s.Needed(a.stdin) {
 		if o.size < 0 {
-			warn("standard input is read to its end first, up to " + humanize.IBytes(uint64(s.Limit)) + ", as its size is not known (--size says it)")
+			warn("reading standard input to its end first, up to " + humanize.IBytes(uint64(s.Limit)) + ", as its size is not known (--size gives it)")
 		}
 		warn("standard input can be read only once: if this ends before it is done, only the same data as a file, with the same --name, continues it")
 	}
@@ -67,7 +67,7 @@ func (a *app) checkStdin(o uploadOptions, files []string) error {
 	case streams && o.dryRun:
 		return usagef("--dry-run cannot look at standard input without reading it")
 	case streams && o.restart:
-		return usagef("--restart finds nothing to give up: standard input is a new upload each time")
+		return usagef("--restart has nothing to abort: standard input is a new upload each time")
 	case streams && isFile && term.IsTerminal(int(f.Fd())):
 		return usagef("standard input is a terminal: pipe something into it")
 	case uses > 0 && a.closedIn:

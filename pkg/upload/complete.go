@@ -86,12 +86,12 @@ func (s *session) undone(ctx context.Context, doubt bool, err error) error {
 	case errors.Is(err, ErrChecksum):
 		return s.corrupt(ctx, err)
 	case errors.Is(err, ErrCompleted):
-		return fmt.Errorf("the provider says that it was completed, and nothing that its result could be read from: %w: %w", ErrDoubt, err)
+		return fmt.Errorf("the provider says that it was completed, without a result: %w: %w", ErrDoubt, err)
 	case doubt && (errors.Is(err, ErrDenied) || errors.Is(err, ErrUnfinished)):
 		// With other credentials, or later, it can be asked again.
-		return fmt.Errorf("complete was sent, and whether it was done is not known yet: %w", err)
+		return fmt.Errorf("the upload may or may not have completed, which is not known yet: %w", err)
 	case doubt:
-		return fmt.Errorf("complete was sent, and no clear answer came: %w: %w", ErrDoubt, err)
+		return fmt.Errorf("the upload may or may not have completed: the final request got no clear answer: %w: %w", ErrDoubt, err)
 	}
 	// It was clearly not completed: the next run may try with what is stored.
 	if back := s.ledger.advance(context.WithoutCancel(ctx), Sending, nil); back != nil {
