@@ -180,10 +180,3 @@ func (e *deadlyEntry) Refresh(ctx context.Context, f upload.File, drop ...int) e
 func (e *deadlyEntry) Advance(ctx context.Context, s upload.State, o *upload.Outcome) error {
 	return e.around(string(s), func() error { return e.Entry.Advance(ctx, s, o) })
 }
-
-func must(t *testing.T, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
-}

@@ -128,7 +128,7 @@ func (c *checkpoints) first(want func(Receipt) bool) []Receipt {
 func (c *checkpoints) landed(ctx context.Context, t checkpointed) (known []Receipt, _ error) {
 	c.telling = false
 	if t.err != nil && ctx.Err() != nil {
-		return nil, nil
+		return nil, nil //nolint:nilerr // it was stopped with the upload
 	}
 	c.heard(t.err)
 	if t.err != nil {
@@ -168,9 +168,12 @@ func (c *checkpoints) exhausted(err error) error {
 // noted says that the journal knows of a receipt that the provider has it.
 func (c *checkpoints) noted(r Receipt) { delete(c.asked, r.Part) }
 
-// wake is how long the next request waits; false: there is none to retry.
-func (c *checkpoints) wake(now time.Time) (time.Duration, bool) {
-	return max(0, c.next.Sub(now)), c.batch != nil && !c.telling && !c.refused
+// retryAt is when the request that failed is retried; zero if none is.
+func (c *checkpoints) retryAt() time.Time {
+	if c.batch == nil || c.telling || c.refused {
+		return time.Time{}
+	}
+	return c.next
 }
 
 // settle makes certain, when all parts are stored, which receipts the provider

@@ -4,8 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"maps"
-	"slices"
 	"time"
 )
 
@@ -47,12 +45,6 @@ func (l *ledger) receive(ctx context.Context, rs []Receipt) error { return l.ent
 
 // keep takes a receipt that is durable into the record.
 func (l *ledger) keep(r Receipt) { l.rec.Receipts[r.Part] = r }
-
-// stored reports whether a part has a receipt.
-func (l *ledger) stored(part int) bool {
-	r, ok := l.rec.Receipts[part]
-	return ok && r.Unconfirmed == nil
-}
 
 // stored counts the parts that are stored.
 func (rec *Record) stored() (n int) {
@@ -181,12 +173,4 @@ func (l *ledger) verification() string {
 		}
 	}
 	return by
-}
-
-// snapshot is the record as it is now, for a reader beside the owner.
-func (l *ledger) snapshot() Record {
-	rec := *l.rec
-	rec.Receipts = maps.Clone(rec.Receipts)
-	rec.Upload.Parts = slices.Clone(rec.Upload.Parts)
-	return rec
 }

@@ -135,7 +135,7 @@ func (l *loop) run(ctx context.Context, c *checkpoints) error {
 		if l.idle() {
 			return l.err
 		}
-		timer.Reset(l.wake())
+		timer.Reset(l.wake(c.retryAt()))
 		select {
 		case o := <-l.outcomes:
 			l.landed(ctx, o)
@@ -219,7 +219,7 @@ func (l *loop) idle() bool {
 }
 
 // wake is how long nothing has to be done unless something comes.
-func (l *loop) wake() time.Duration {
+func (l *loop) wake(checkpoint time.Time) time.Duration {
 	now, most := time.Now(), tickMost
 	at := func(t time.Time) { most = min(most, max(0, t.Sub(now))) }
 	for _, p := range l.begun {
@@ -237,8 +237,10 @@ func (l *loop) wake() time.Duration {
 			}
 		}
 	}
-	if !l.urls.asking && l.urls.next.After(now) {
-		at(l.urls.next)
+	for _, retry := range []time.Time{checkpoint, l.urls.next} {
+		if retry.After(now) {
+			at(retry)
+		}
 	}
 	return most
 }

@@ -93,7 +93,7 @@ func (u *Uploader) UploadStream(ctx context.Context, in io.Reader, size int64, s
 // uploadFrom is Upload of a file that is open, which it closes.
 func (u *Uploader) uploadFrom(ctx context.Context, src *source.File, f File) (Report, error) {
 	p, err := u.planFrom(ctx, src, f)
-	defer p.Close()
+	defer p.Close() //nolint:staticcheck // it is there with an error too
 	for err == nil {
 		if err = p.send(ctx, nil); err == nil {
 			err = p.finish(ctx, nil)

@@ -181,8 +181,3 @@ func TestSecretsAreNowhere(t *testing.T) {
 		})
 	}
 }
-
-// plainKey is a key that a test may see.
-type plainKey string
-
-func (k plainKey) Reveal() string { return string(k) }

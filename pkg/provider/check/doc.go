@@ -1,4 +1,4 @@
-// Package contract is the suite that every provider passes: the built-in ones
+// Package check is the suite that every provider passes: the built-in ones
 // against the sandbox and against real S3 servers, and a user's manifest
 // against whatever it describes.
 //

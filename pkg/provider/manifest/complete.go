@@ -279,7 +279,7 @@ func (p *probing) Probe(ctx context.Context, u upload.Upload) (upload.Answer, up
 		return upload.Unknown, upload.Result{}, p.succeeded(ctx, c, a, s)
 	}
 	if a.notAnAPI() || p.keep(ctx, c.request, a, s) != nil {
-		return upload.Unknown, upload.Result{}, nil
+		return upload.Unknown, upload.Result{}, nil //nolint:nilerr // what cannot be read does not tell
 	}
 	switch done, err := st.probe.done.one(ctx, a.value, s); {
 	case err == nil && done == true:

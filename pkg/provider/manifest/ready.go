@@ -34,7 +34,7 @@ func (p *speaker) Ready(ctx context.Context, u upload.Upload, was upload.Result)
 		return false, was, p.succeeded(ctx, c, a, s)
 	}
 	if a.notAnAPI() || p.keep(ctx, c.request, a, s) != nil {
-		return false, was, nil
+		return false, was, nil //nolint:nilerr // what cannot be read does not tell
 	}
 	if step.failed != nil {
 		if v, err := step.failed.one(ctx, a.value, s); err == nil {
