@@ -61,8 +61,8 @@ func own(m *manifest.Manifest) *Definition {
 	return d
 }
 
+// Definition and what it names describe a provider; see package spec.
 type (
-	// Definition describes a provider; see package spec for it and what it names.
 	Definition  = spec.Definition
 	Settings    = spec.Settings
 	Secret      = spec.Secret

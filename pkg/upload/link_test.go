@@ -130,7 +130,7 @@ var links = map[string]struct {
 	"refuses beyond six": {part: 5 * mib, set: func(l *link) { l.each, l.all, l.refuse = 4e6, 100e6, 6 }},
 	"refuses beyond one": {part: 5 * mib, set: func(l *link) { l.each, l.all, l.refuse = 5e6, 100e6, 1 }},
 	"lossy":              {part: 2 * mib, set: func(l *link) { l.each, l.all, l.loss = 2e6, 30e6, 0.02 }},
-	"near":               {part: 16 * mib, set: func(l *link) { l.trip, l.each, l.all = time.Millisecond, 60e6, 100e6 }},
+	"near":               {part: 4 * mib, set: func(l *link) { l.trip, l.each, l.all = time.Millisecond, 15e6, 25e6 }},
 	"faster after 20 s": {part: 4 * mib, set: func(l *link) {
 		l.each, l.all = 2e6, 4e6
 		l.changes = func(l *link, since time.Duration) {
@@ -154,7 +154,7 @@ var links = map[string]struct {
 func goodput(tb testing.TB, name string, j int) (l *link, rate float64) {
 	tb.Helper()
 	spec := links[name]
-	parts := int64(3e9) / spec.part
+	parts := int64(2.6e9) / spec.part
 	l = newLink(parts, spec.part)
 	spec.set(l)
 	u := &upload.Uploader{Provider: l, Concurrency: j, Checksum: upload.ChecksumOff}
