@@ -61,16 +61,24 @@ func own(m *manifest.Manifest) *Definition {
 	return d
 }
 
-// Definition and what it names describe a provider; see package spec.
+// The types of package spec, by which cmd knows a provider.
 type (
-	Definition  = spec.Definition
-	Settings    = spec.Settings
-	Secret      = spec.Secret
-	Option      = spec.Option
+	// Definition is what is known of a provider before it is opened.
+	Definition = spec.Definition
+	// Settings are what Open takes.
+	Settings = spec.Settings
+	// Secret is a key that shows itself only when asked to.
+	Secret = spec.Secret
+	// Option is an option of a provider (--set).
+	Option = spec.Option
+	// OptionError says what is wrong with an option.
 	OptionError = spec.OptionError
-	BaseError   = spec.BaseError
-	Error       = spec.Error
-	Finding     = spec.Finding
+	// BaseError says what is wrong with the URL of an API.
+	BaseError = spec.BaseError
+	// Error says what is wrong with a manifest, and where.
+	Error = spec.Error
+	// Finding is one thing that is wrong.
+	Finding = spec.Finding
 )
 
 // ErrOwn is in the errors that a manifest words itself, with error().
