@@ -36,6 +36,9 @@ var errUnproven = fmt.Errorf("the provider returns no part checksums and takes n
 // with none equal, before the store is taken to answer with something else.
 const opaqueAfter = 4
 
+// sample is of how many parts the MD5 of one is still computed after that.
+const sample = 8
+
 // verifier compares receipts with what was sent. A store's ETags are MD5s or
 // they are not: the first that is one says that all must be, those before it
 // included.
@@ -87,6 +90,10 @@ func (v *verifier) settled(r Receipt) bool {
 
 // opaque reports whether this store's ETags are known not to be MD5s.
 func (v *verifier) opaque() bool { return !v.md5 && len(v.others) >= opaqueAfter }
+
+// wants reports whether the MD5 of a part is worth computing: of a store whose
+// ETags seem not to be MD5s only that of a few, to notice if they are after all.
+func (v *verifier) wants(part int) bool { return !v.opaque() || part%sample == 0 }
 
 // news is what was found out about the store, once each.
 func (v *verifier) news() (ETagsKnown, bool) {
