@@ -92,7 +92,8 @@ func (v *verifier) settled(r Receipt) bool {
 func (v *verifier) opaque() bool { return !v.md5 && len(v.others) >= opaqueAfter }
 
 // wants reports whether the MD5 of a part is worth computing: of a store whose
-// ETags seem not to be MD5s only that of a few, to notice if they are after all.
+// ETags seem not to be MD5s only that of a few and of the last ones, to notice if they
+// are after all.
 func (v *verifier) wants(part int) bool { return !v.opaque() || part%sample == 0 }
 
 // news is what was found out about the store, once each.
