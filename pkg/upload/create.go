@@ -80,7 +80,7 @@ func (s *session) check(up *Upload, urls []Presigned) (err error) {
 	}
 	ours := up.Parts == nil && len(up.Held) == 0
 	if ours {
-		if up.Parts, err = Split(s.file.Size, s.PartSize, s.limits); err != nil {
+		if up.Parts, err = Split(s.file.Size, s.partSize(), s.limits); err != nil {
 			return err
 		}
 	}

@@ -217,3 +217,34 @@ func FuzzTile(f *testing.F) {
 		}
 	})
 }
+
+// On a link whose rate is known to be low, parts that the client plans take
+// seconds, not minutes; on a fast one they are as large as ever.
+func TestPartsFitTheRate(t *testing.T) {
+	for name, test := range map[string]struct {
+		rate   int64 // bytes per second
+		size   int
+		limits upload.Limits
+		want   int64 // bytes of a part
+	}{
+		"slow":            {rate: 1 << 20, size: 20 * mib, want: 8 * mib},
+		"very slow":       {rate: 1000, size: 20 * mib, want: 5 * mib},
+		"fast":            {rate: 1 << 30, size: 20 * mib, want: 20 * mib},
+		"large parts":     {rate: 1000, size: 20 * mib, limits: upload.Limits{MinPart: 16 * mib}, want: 16 * mib},
+		"few parts":       {rate: 1000, size: 20 * mib, limits: upload.Limits{MaxParts: 2}, want: 10 * mib},
+		"not known":       {size: 20 * mib, want: 20 * mib},
+		"small parts":     {rate: 1 << 20, size: 20 * mib, limits: upload.Limits{MaxPart: 6 * mib}, want: 6 * mib},
+		"smaller than it": {rate: 1 << 20, size: mib, want: mib},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				r := newRig(t, test.size)
+				r.cloud.partSize, r.limitRate, r.cloud.limits = 0, test.rate, test.limits
+				r.ok()
+				if got := r.journal.of("u1").Upload.Parts[0].Size; got != test.want {
+					t.Errorf("parts of %d bytes, want %d", got, test.want)
+				}
+			})
+		})
+	}
+}

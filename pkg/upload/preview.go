@@ -1,7 +1,6 @@
 package upload
 
 import (
-	"cmp"
 	"context"
 	"time"
 
@@ -128,7 +127,7 @@ func (s *session) previewNew(v *Preview) error {
 	s.foresee(v.URLLife, 0)
 	sc := schedule{bytes: s.file.Size}
 	if !s.limits.Plans {
-		parts, err := Split(s.file.Size, cmp.Or(s.PartSize, s.hint), s.limits)
+		parts, err := Split(s.file.Size, s.partSize(), s.limits)
 		if err != nil {
 			return err
 		}

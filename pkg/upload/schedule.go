@@ -143,6 +143,30 @@ func betterPartSize(size int64, rate float64, life time.Duration, n int, l Limit
 	return max(ps, l.MinPart)
 }
 
+// partTime is how long a part shall take on a slow link, so that an interruption
+// costs seconds.
+const partTime = 8 * time.Second
+
+// fittingPartSize is a part size for a rate that is known, where the client
+// chooses: smaller than the default on a slow link, of whole MiB, and not so small
+// that there are very many parts; 0: the default suits.
+func fittingPartSize(size int64, rate float64, l Limits) int64 {
+	const (
+		mib      = 1 << 20
+		least    = 5 * mib // what most stores take
+		fewParts = 10_000
+	)
+	most := int64(fewParts)
+	if l.MaxParts > 0 {
+		most = min(most, int64(l.MaxParts))
+	}
+	ps := divUp(max(int64(rate*partTime.Seconds()), divUp(size, most), least, l.MinPart), mib) * mib
+	if ps >= DefaultPartSize || l.MaxPart > 0 && ps > l.MaxPart {
+		return 0
+	}
+	return ps
+}
+
 // rateOf is the rate of an earlier run in bytes per second, by what it stored
 // since the upload was created; 0: not known. Pauses make it too low, which makes
 // plans careful.

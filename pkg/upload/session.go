@@ -141,6 +141,17 @@ func (s *session) foreseen(d time.Duration) (float64, bool) {
 	return rate, rate > 0
 }
 
+// partSize is the one to split the file by, where the client plans; 0: the default.
+func (s *session) partSize() int64 {
+	if s.PartSize > 0 || s.hint > 0 {
+		return cmp.Or(s.PartSize, s.hint)
+	}
+	if rate, ok := s.foreseen(evidence); ok {
+		return fittingPartSize(s.file.Size, rate, s.limits)
+	}
+	return 0
+}
+
 // concurrency is how many parts are in flight at once, as things stand.
 func (s *session) concurrency() int { return s.Slots.Len() }
 
