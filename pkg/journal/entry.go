@@ -27,7 +27,7 @@ type entry struct {
 	sizes  map[int]int64      // of the parts that are not stored, by number
 	urls   []upload.Presigned // those that are kept: when they expire
 	holder *Holder
-	head   head
+	head   Listed
 	headAt time.Time   // when the head was written
 	later  *time.Timer // writes the head; nil: nothing is to be written
 }
@@ -61,7 +61,7 @@ func (e *entry) remember(r *upload.Record) {
 	e.loaded = nil
 	if r == nil {
 		e.rec, e.sizes, e.urls = nil, nil, nil
-		e.head = head{ID: e.id, Provider: e.target.Provider, Base: e.target.Base, Path: text(e.path), Name: text(e.target.Name)}
+		e.head = Listed{ID: e.id, Record: upload.Record{Target: e.target, Path: e.path}}
 		return
 	}
 	e.head = headOf(e.id, r)
@@ -231,7 +231,8 @@ func (e *entry) change(r upload.Record, more func(tx *bbolt.Tx) error) error {
 		return err
 	}
 	e.rec = &r
-	e.head.State, e.head.Updated, e.head.ContentType, e.head.Size = r.State, r.Updated, r.Upload.File.Type, r.Upload.File.Size
+	h := &e.head.Record
+	h.State, h.Updated, h.Upload.File = r.State, r.Updated, r.Upload.File
 	return nil
 }
 
@@ -272,7 +273,7 @@ func (e *entry) Receive(ctx context.Context, rs ...upload.Receipt) error {
 	if err != nil {
 		return err
 	}
-	e.rec.Updated, e.head.Updated = now, now
+	e.rec.Updated, e.head.Record.Updated = now, now
 	for _, r := range rs {
 		if size, ok := e.sizes[r.Part]; ok {
 			delete(e.sizes, r.Part)
@@ -385,7 +386,10 @@ func (e *entry) deliver(r upload.Record) error {
 		return failed("write", e.file(), errGone)
 	}
 	r.Updated = time.Now()
-	if err := e.j.addHistory(lineOf(e.id, r, e.head)); err != nil {
+	l := e.head
+	l.Record, l.Holder = r, nil
+	l.PartsStored, l.BytesStored, l.InFlight, l.URLsExpire = l.Parts, r.Upload.File.Size, 0, time.Time{}
+	if err := e.j.addHistory(l); err != nil {
 		return err
 	}
 	e.rec = &r
@@ -430,7 +434,7 @@ func (e *entry) Adopt(ctx context.Context, r upload.Record) error {
 		return err
 	}
 	for _, id := range ids {
-		if h, ok := e.j.readHead(id); id == e.id || ok && h.State != "" && h.Upload != r.Upload.ID {
+		if h, _, ok := e.j.readHead(id); id == e.id || ok && h.Record.State != "" && h.Record.Upload.ID != r.Upload.ID {
 			continue
 		}
 		switch found, err := e.j.read(id); {
