@@ -32,7 +32,10 @@ type entry struct {
 	later  *time.Timer // writes the head; nil: nothing is to be written
 }
 
-var _ upload.Entry = (*entry)(nil)
+var (
+	_ upload.Entry      = (*entry)(nil)
+	_ upload.InFlighter = (*entry)(nil)
+)
 
 // headEvery is how often a head is written while parts are sent.
 const headEvery = time.Second
@@ -112,13 +115,15 @@ func (e *entry) tellSoon() {
 	e.tell()
 }
 
-// Progress says how many bytes are on their way, for others to see. It costs
-// little, and is not durable.
-func (e *entry) Progress(inFlight int64) {
-	e.mu.Lock()
+// InFlight says how many bytes are in flight, for others to see. It waits for
+// nothing: while a transaction is written, what it is told is forgotten.
+func (e *entry) InFlight(bytes int64) {
+	if !e.mu.TryLock() {
+		return
+	}
 	defer e.mu.Unlock()
-	if e.d != nil && e.rec != nil && e.head.InFlight != inFlight {
-		e.head.InFlight = inFlight
+	if e.d != nil && e.rec != nil && e.head.InFlight != bytes {
+		e.head.InFlight = bytes
 		e.tellSoon()
 	}
 }
@@ -346,7 +351,7 @@ func (e *entry) Advance(ctx context.Context, s upload.State, o *upload.Outcome) 
 		return fmt.Errorf("the state %q needs an outcome", s)
 	}
 	if s == upload.Delivered {
-		return e.deliver(r)
+		return e.deliver(ctx, r)
 	}
 	err := e.change(r, func(tx *bbolt.Tx) error {
 		if (ended(s) || s == upload.Corrupt) && tx.Bucket([]byte(bucketURLs)) != nil {
@@ -381,7 +386,7 @@ func step(from, to upload.State) error {
 
 // deliver moves the upload from its file to the history: first the line, so that
 // a kill in between costs at most a second line.
-func (e *entry) deliver(r upload.Record) error {
+func (e *entry) deliver(ctx context.Context, r upload.Record) error {
 	if !leadsTo(e.file(), e.d.info) {
 		return failed("write", e.file(), errGone)
 	}
@@ -389,7 +394,7 @@ func (e *entry) deliver(r upload.Record) error {
 	l := e.head
 	l.Record, l.Holder = r, nil
 	l.PartsStored, l.BytesStored, l.InFlight, l.URLsExpire = l.Parts, r.Upload.File.Size, 0, time.Time{}
-	if err := e.j.addHistory(l); err != nil {
+	if err := e.j.addHistory(ctx, l); err != nil {
 		return err
 	}
 	e.rec = &r

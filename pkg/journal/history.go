@@ -2,6 +2,7 @@ package journal
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"io"
 	"io/fs"
@@ -27,13 +28,20 @@ func (j *Journal) history() string { return filepath.Join(j.dir, nameHistory) }
 
 // addHistory appends a line. No lock is taken: who trims the history copies what
 // comes meanwhile, and what came too late for that is appended once more.
-func (j *Journal) addHistory(l Listed) error {
-	old, err := j.appendHistory(l.encode(mostLine))
-	if err != nil {
-		return failed("write", j.history(), err)
+// The first line of a day has the journal looked through for what is useless and
+// old.
+func (j *Journal) addHistory(ctx context.Context, l Listed) error {
+	last, err := os.Stat(j.history())
+	old, appendErr := j.appendHistory(l.encode(mostLine))
+	if appendErr != nil {
+		return failed("write", j.history(), appendErr)
 	}
+	before := time.Now().Add(-keepFor)
 	if old {
-		_, _ = j.trimHistory(time.Now().Add(-keepFor)) // or the next time
+		_, _ = j.trimHistory(before) // or the next time
+	}
+	if err != nil || time.Since(last.ModTime()) > 24*time.Hour {
+		_, _ = j.sweep(ctx, before) // or the next day
 	}
 	return nil
 }
@@ -165,7 +173,11 @@ func parseHistory(b []byte) (lines []Listed, found [][]byte) {
 	}
 	found = bytes.Split(b, []byte("\n"))
 	lines = make([]Listed, len(found))
-	inParallel(len(found), func(i int) { lines[i], _ = parse(found[i]) })
+	inParallel(len(found), func(i int) {
+		if !lines[i].parse(found[i]) {
+			lines[i] = Listed{}
+		}
+	})
 	at := make(map[key]int, len(found))
 	n := 0
 	for i := range lines {

@@ -8,10 +8,13 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"go.etcd.io/bbolt"
 
 	"github.com/multiput/multiput/pkg/upload"
 )
@@ -283,6 +286,54 @@ func TestPrune(t *testing.T) {
 	}
 }
 
+// What is left of a stream is pruned, and goes by age; what may still be resumed
+// or is in doubt stays.
+func TestLeftOverStreams(t *testing.T) {
+	j := newJournal(t)
+	begin := func(path string, updated time.Time, states ...upload.State) {
+		t.Helper()
+		e := openEntry(t, j, path)
+		must(t, e.Begin(t.Context(), sample()))
+		for _, s := range states {
+			must(t, e.Advance(t.Context(), s, &upload.Outcome{}))
+		}
+		r := *e.(*entry).rec
+		r.Updated = updated
+		state, err := encodeState(r)
+		must(t, err)
+		must(t, e.(*entry).commit(func(tx *bbolt.Tx) error { return put(tx, bucketState, state) }))
+		e.(*entry).head.Record.Updated = updated
+		must(t, e.Close())
+	}
+	old := time.Now().Add(-31 * 24 * time.Hour)
+	begin("/-/stream-1", old)
+	begin("/-/stream-2", time.Now().Add(-time.Hour))
+	begin("/-/stream-3", old, upload.Completing)
+	begin("/-/7:8:0", old) // a file that a shell opened: it can be resumed
+	begin("/data/file", old)
+	held := openEntry(t, j, "/-/stream-4")
+	must(t, held.Begin(t.Context(), sample()))
+	paths := func() (paths []string) {
+		all, err := j.List(t.Context(), false)
+		must(t, err)
+		for _, l := range all {
+			paths = append(paths, l.Record.Path)
+		}
+		slices.Sort(paths)
+		return paths
+	}
+	deliver(t, j, "/data/other", upload.Outcome{}) // the first line of the day
+	if got, want := paths(), []string{"/-/7:8:0", "/-/stream-2", "/-/stream-3", "/-/stream-4", "/data/file"}; !slices.Equal(got, want) {
+		t.Errorf("after a delivery there are %q, want %q", got, want)
+	}
+	if n, err := j.Prune(t.Context(), time.Now().Add(time.Second)); n != 2 || err != nil {
+		t.Errorf("pruned %d, %v", n, err)
+	}
+	if got, want := paths(), []string{"/-/7:8:0", "/-/stream-3", "/-/stream-4", "/data/file"}; !slices.Equal(got, want) {
+		t.Errorf("after prune there are %q, want %q", got, want)
+	}
+}
+
 // Take gives an upload to abort it; what others have stays theirs.
 func TestTake(t *testing.T) {
 	j, db := begun(t)
@@ -320,7 +371,7 @@ func TestProgress(t *testing.T) {
 	e := openEntry(t, j, "/data/a.bin")
 	must(t, e.Begin(t.Context(), sample()))
 	must(t, e.Receive(t.Context(), upload.Receipt{Part: 0}, upload.Receipt{Part: 0}, upload.Receipt{Part: 99}))
-	e.(*entry).Progress(12)
+	e.(upload.InFlighter).InFlight(12)
 	late := time.After(10 * time.Second)
 	for {
 		all, err := (&Journal{Dir: j.Dir}).List(t.Context(), false)

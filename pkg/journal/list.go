@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
@@ -151,7 +152,8 @@ func (t *Taken) Forget(ctx context.Context) error {
 func (t *Taken) Close() error { return t.entry.Close() }
 
 // Prune forgets the uploads that were delivered before a moment, or found corrupt,
-// and says how many. What kills left behind is removed too.
+// or are what is left of a stream, and says how many. What kills left behind is
+// removed too.
 func (j *Journal) Prune(ctx context.Context, before time.Time) (n int, _ error) {
 	if err := j.prepare(false); errors.Is(err, fs.ErrNotExist) {
 		return 0, nil
@@ -162,9 +164,22 @@ func (j *Journal) Prune(ctx context.Context, before time.Time) (n int, _ error) 
 	if err != nil {
 		return n, failed("write", j.history(), err)
 	}
+	more, err := j.sweep(ctx, before)
+	return n + more, err
+}
+
+// useless reports whether nothing can come of an upload any more: it is corrupt, or
+// its bytes came from a pipe that is gone.
+func useless(r *upload.Record) bool {
+	return r.State == upload.Corrupt || r.State == upload.Sending && upload.Spool{}.Streamed(r.Path) && strings.HasPrefix(filepath.Base(r.Path), "stream-")
+}
+
+// sweep forgets what is useless since before a moment, and removes files in which
+// nothing is recorded.
+func (j *Journal) sweep(ctx context.Context, before time.Time) (n int, _ error) {
 	names, err := readNames(j.dir)
 	if err != nil {
-		return n, failed("read", j.dir, err)
+		return 0, failed("read", j.dir, err)
 	}
 	for _, name := range names {
 		if err := ctx.Err(); err != nil {
@@ -180,20 +195,15 @@ func (j *Journal) Prune(ctx context.Context, before time.Time) (n int, _ error) 
 			continue
 		}
 		l, recorded := j.look(id)
-		if recorded && (l.Holder != nil || l.Record.State != upload.Corrupt || !l.Record.Updated.Before(before)) {
+		if recorded && (l.Holder != nil || !useless(&l.Record) || !l.Record.Updated.Before(before)) {
 			continue
 		}
 		t, err := j.Take(ctx, id) // who has it keeps it
 		if err != nil {
 			continue
 		}
-		if recorded {
-			if r, err := t.Load(ctx); err == nil && r != nil && r.State == upload.Corrupt {
-				err = t.Forget(ctx)
-				if err == nil {
-					n++
-				}
-			}
+		if r := t.entry.rec; recorded && r != nil && useless(r) && t.Forget(ctx) == nil {
+			n++
 		}
 		if err := t.Close(); err != nil { // and removes what holds nothing
 			return n, err
