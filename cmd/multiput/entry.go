@@ -97,27 +97,27 @@ const shortest = 8
 func short(id string) string { return id[:min(shortest, len(id))] }
 
 // shortID is as much of an id as it takes to tell it from the others.
-func shortID(id string, all []journal.Listed) string { return shortIDs(all)[id] }
+func shortID(id string, all []journal.Listed) string { return id[:min(idLength(all)(id), len(id))] }
 
-// shortIDs is shortID for each of many.
-func shortIDs(all []journal.Listed) map[string]string {
+// idLength says how many digits of an id it takes to tell it from the others.
+func idLength(all []journal.Listed) func(id string) int {
 	ids := make([]string, len(all))
-	for i, l := range all {
-		ids[i] = l.ID
+	for i := range all {
+		ids[i] = all[i].ID
 	}
 	slices.Sort(ids)
 	ids = slices.Compact(ids)
-	short := make(map[string]string, len(ids))
-	for i, id := range ids {
-		n := shortest
-		for _, at := range []int{i - 1, i + 1} { // whoever begins alike is beside it
-			for at >= 0 && at < len(ids) && n < len(id) && strings.HasPrefix(ids[at], id[:n]) {
-				n++
-			}
+	alike := make(map[string]int) // of those that need more, how many
+	for i := 1; i < len(ids); i++ {
+		n := shortest // whoever begins alike is beside it
+		for n < len(ids[i]) && strings.HasPrefix(ids[i-1], ids[i][:n]) {
+			n++
 		}
-		short[id] = id[:min(n, len(id))]
+		if n > shortest {
+			alike[ids[i-1]], alike[ids[i]] = max(n, alike[ids[i-1]]), n
+		}
 	}
-	return short
+	return func(id string) int { return max(shortest, alike[id]) }
 }
 
 // find gives the upload that is meant: by the beginning of its id, or by what
@@ -189,9 +189,9 @@ func completeIDs(which func(journal.Listed) bool) cobra.CompletionFunc {
 			return nil, cobra.ShellCompDirectiveNoFileComp
 		}
 		var ids []cobra.Completion
-		short := shortIDs(all)
+		length := idLength(all)
 		for _, l := range all {
-			id := short[l.ID]
+			id := l.ID[:min(length(l.ID), len(l.ID))]
 			if which(l) && !slices.Contains(args, id) {
 				ids = append(ids, cobra.CompletionWithDesc(id, about(l)))
 			}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -8,10 +9,11 @@ import (
 	"io/fs"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
-	"text/tabwriter"
 	"time"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 
@@ -61,7 +63,12 @@ func (a *app) list(ctx context.Context, cfg config.Config, all, named bool) erro
 	}
 	shown := known
 	if !all {
-		shown = slices.DeleteFunc(slices.Clone(known), func(l journal.Listed) bool { return !unfinished(l) })
+		shown = nil
+		for _, l := range known {
+			if unfinished(l) {
+				shown = append(shown, l)
+			}
+		}
 	}
 	if a.json {
 		entries := make([]entry, len(shown))
@@ -99,30 +106,70 @@ func readEnough(err error) error {
 	return err
 }
 
-// table writes uploads for people. The file comes last, as it may be long.
+// table writes uploads for people. The file comes last, as it may be long. There
+// may be 100,000: cells go into one buffer, of which rows are made once the widths
+// of the columns are known.
 func table(w io.Writer, shown, known []journal.Listed, now time.Time) error {
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	short := shortIDs(known)
-	rows := []string{"ID\tSTATE\tPROVIDER\tSIZE\tSTORED\tAGE\tENDS\tFILE"}
-	for _, l := range shown {
-		e := newEntry(l)
-		state := plainState(e.State)
-		if e.Holder != nil && e.Holder.PID != 0 {
-			state += fmt.Sprintf(" (%d on %s)", e.Holder.PID, transport.Visible(e.Holder.Host))
-		}
-		ends := "-"
-		if e.Ends != nil {
-			if left := e.Ends.Sub(now); left > 0 {
-				ends = "in " + rough(left)
-			} else {
-				ends = rough(left) + " ago"
-			}
-		}
-		rows = append(rows, fmt.Sprintf("%s\t%s\t%s\t%s\t%d/%d %s\t%s\t%s\t%s", short[e.ID], state, transport.Visible(e.Provider),
-			bytesText(e.Size), e.PartsStored, e.Parts, percent(e.BytesStored, e.Size), rough(now.Sub(e.Updated)), ends, transport.Visible(e.File)))
+	header := [...]string{"ID", "STATE", "PROVIDER", "SIZE", "STORED", "AGE", "ENDS", "FILE"}
+	var (
+		text   []byte
+		ends   = make([]int, 0, (len(shown)+1)*len(header)) // of the cells in text
+		widths [len(header)]int
+		began  int // the cell that is being written
+	)
+	cell := func() {
+		column := len(ends) % len(header)
+		widths[column] = max(widths[column], utf8.RuneCount(text[began:]))
+		began = len(text)
+		ends = append(ends, began)
 	}
-	if _, err := fmt.Fprintln(t, strings.Join(rows, "\n")); err != nil {
-		return err
+	for _, name := range header {
+		text = append(text, name...)
+		cell()
 	}
-	return t.Flush()
+	length := idLength(known)
+	for i := range shown {
+		l := &shown[i]
+		r := &l.Record
+		text = append(text, l.ID[:min(length(l.ID), len(l.ID))]...)
+		cell()
+		text = append(text, plainState(stateOf(*l))...)
+		if h := l.Holder; h != nil && h.PID != 0 && unfinished(*l) {
+			text = fmt.Appendf(text, " (%d on %s)", h.PID, transport.Visible(h.Host))
+		}
+		cell()
+		text = append(text, transport.Visible(r.Target.Provider)...)
+		cell()
+		text = append(text, bytesText(r.Upload.File.Size)...)
+		cell()
+		text = append(append(strconv.AppendInt(append(strconv.AppendInt(text, int64(l.PartsStored), 10), '/'), int64(l.Parts), 10), ' '), percent(l.BytesStored, r.Upload.File.Size)...)
+		cell()
+		text = append(text, rough(now.Sub(r.Updated))...)
+		cell()
+		switch end, _ := endOf(*l); {
+		case end.IsZero():
+			text = append(text, '-')
+		case end.After(now):
+			text = append(append(text, "in "...), rough(end.Sub(now))...)
+		default:
+			text = append(append(text, rough(end.Sub(now))...), " ago"...)
+		}
+		cell()
+		text = append(text, transport.Visible(named(r.Path, r.Target.Name))...)
+		cell()
+	}
+	out := bufio.NewWriterSize(w, 64<<10)
+	blanks := strings.Repeat(" ", slices.Max(widths[:])+2)
+	begin := 0
+	for i, end := range ends {
+		c := text[begin:end]
+		begin = end
+		out.Write(c) //nolint:errcheck // Flush tells
+		if column := i % len(header); column < len(header)-1 {
+			out.WriteString(blanks[:widths[column]+2-utf8.RuneCount(c)]) //nolint:errcheck // Flush tells
+		} else {
+			out.WriteByte('\n') //nolint:errcheck // Flush tells
+		}
+	}
+	return out.Flush()
 }

@@ -16,9 +16,10 @@ func (a *app) pruneCmd() *cobra.Command {
 		Use:   "prune",
 		Short: "Remove finished uploads from the journal",
 		Long: `Remove finished uploads, whose result was printed, from the journal. Unfinished
-uploads stay; use abort for those.
+uploads stay; use abort for those. What is left of an interrupted upload of stdin
+cannot be resumed and is removed too; abort it if the provider bills parts.
 
-This is rarely needed: finished uploads are removed after 30 days anyway.`,
+This is rarely needed: all of these are removed after 30 days anyway.`,
 		Example: `  multiput prune
   multiput prune --older-than 7d`,
 		Args: cobra.NoArgs,

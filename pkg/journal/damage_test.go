@@ -206,7 +206,7 @@ func TestHeads(t *testing.T) {
 				t.Errorf("moved %+v, %v", rs, err)
 			}
 			must(t, openEntry(t, j, "/data/a.bin").Close())
-			if h, ok := j.readHead(ID(target, "/data/a.bin")); !ok || h.PartsStored != 2 || h.Holder != nil {
+			if h, _, ok := j.readHead(ID(target, "/data/a.bin")); !ok || h.PartsStored != 2 || h.Holder != nil {
 				t.Errorf("written again: %+v, %v", h, ok)
 			}
 		})
@@ -225,7 +225,7 @@ func TestHeads(t *testing.T) {
 func TestHeadOfTheDead(t *testing.T) {
 	j, db := begun(t)
 	id := strings.TrimSuffix(filepath.Base(db), ".db")
-	h, ok := j.readHead(id)
+	h, _, ok := j.readHead(id)
 	if !ok {
 		t.Fatal("no head")
 	}

@@ -1,6 +1,7 @@
 package journal
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -59,19 +60,21 @@ func (j *Journal) remove(path string) error {
 	return os.Remove(path)
 }
 
-// writeFile writes a small file in place: a reader tells by its checksum when it
-// came in between. Renaming another over it would have the file system flush
-// both, which costs more than a receipt.
+// writeFile writes a small file in place, by one call, and fills the rest of a
+// longer one with blanks: there is no moment between two calls in which a process
+// could be stopped, and for what a reader may see of one call there is the
+// checksum. Renaming another file over it would have the file system flush both,
+// which costs more than a receipt.
 func (j *Journal) writeFile(path string, b []byte) error {
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE, 0o600)
 	if err != nil {
 		return err
 	}
+	if info, err := f.Stat(); err == nil && info.Size() > int64(len(b)) {
+		b = append(b, bytes.Repeat([]byte(" "), int(info.Size())-len(b))...)
+	}
 	j.trace(Step{Kind: Write, Path: path, Data: b})
 	_, err = f.WriteAt(b, 0)
-	if info, statErr := f.Stat(); err == nil && statErr == nil && info.Size() > int64(len(b)) {
-		err = f.Truncate(int64(len(b)))
-	}
 	return errors.Join(err, f.Close())
 }
 

@@ -27,12 +27,15 @@ type entry struct {
 	sizes  map[int]int64      // of the parts that are not stored, by number
 	urls   []upload.Presigned // those that are kept: when they expire
 	holder *Holder
-	head   head
+	head   Listed
 	headAt time.Time   // when the head was written
 	later  *time.Timer // writes the head; nil: nothing is to be written
 }
 
-var _ upload.Entry = (*entry)(nil)
+var (
+	_ upload.Entry      = (*entry)(nil)
+	_ upload.InFlighter = (*entry)(nil)
+)
 
 // headEvery is how often a head is written while parts are sent.
 const headEvery = time.Second
@@ -61,7 +64,7 @@ func (e *entry) remember(r *upload.Record) {
 	e.loaded = nil
 	if r == nil {
 		e.rec, e.sizes, e.urls = nil, nil, nil
-		e.head = head{ID: e.id, Provider: e.target.Provider, Base: e.target.Base, Path: text(e.path), Name: text(e.target.Name)}
+		e.head = Listed{ID: e.id, Record: upload.Record{Target: e.target, Path: e.path}}
 		return
 	}
 	e.head = headOf(e.id, r)
@@ -112,13 +115,15 @@ func (e *entry) tellSoon() {
 	e.tell()
 }
 
-// Progress says how many bytes are on their way, for others to see. It costs
-// little, and is not durable.
-func (e *entry) Progress(inFlight int64) {
-	e.mu.Lock()
+// InFlight says how many bytes are in flight, for others to see. It waits for
+// nothing: while a transaction is written, what it is told is forgotten.
+func (e *entry) InFlight(bytes int64) {
+	if !e.mu.TryLock() {
+		return
+	}
 	defer e.mu.Unlock()
-	if e.d != nil && e.rec != nil && e.head.InFlight != inFlight {
-		e.head.InFlight = inFlight
+	if e.d != nil && e.rec != nil && e.head.InFlight != bytes {
+		e.head.InFlight = bytes
 		e.tellSoon()
 	}
 }
@@ -231,7 +236,8 @@ func (e *entry) change(r upload.Record, more func(tx *bbolt.Tx) error) error {
 		return err
 	}
 	e.rec = &r
-	e.head.State, e.head.Updated, e.head.ContentType, e.head.Size = r.State, r.Updated, r.Upload.File.Type, r.Upload.File.Size
+	h := &e.head.Record
+	h.State, h.Updated, h.Upload.File = r.State, r.Updated, r.Upload.File
 	return nil
 }
 
@@ -272,7 +278,7 @@ func (e *entry) Receive(ctx context.Context, rs ...upload.Receipt) error {
 	if err != nil {
 		return err
 	}
-	e.rec.Updated, e.head.Updated = now, now
+	e.rec.Updated, e.head.Record.Updated = now, now
 	for _, r := range rs {
 		if size, ok := e.sizes[r.Part]; ok {
 			delete(e.sizes, r.Part)
@@ -345,7 +351,7 @@ func (e *entry) Advance(ctx context.Context, s upload.State, o *upload.Outcome) 
 		return fmt.Errorf("the state %q needs an outcome", s)
 	}
 	if s == upload.Delivered {
-		return e.deliver(r)
+		return e.deliver(ctx, r)
 	}
 	err := e.change(r, func(tx *bbolt.Tx) error {
 		if (ended(s) || s == upload.Corrupt) && tx.Bucket([]byte(bucketURLs)) != nil {
@@ -380,12 +386,15 @@ func step(from, to upload.State) error {
 
 // deliver moves the upload from its file to the history: first the line, so that
 // a kill in between costs at most a second line.
-func (e *entry) deliver(r upload.Record) error {
+func (e *entry) deliver(ctx context.Context, r upload.Record) error {
 	if !leadsTo(e.file(), e.d.info) {
 		return failed("write", e.file(), errGone)
 	}
 	r.Updated = time.Now()
-	if err := e.j.addHistory(lineOf(e.id, r, e.head)); err != nil {
+	l := e.head
+	l.Record, l.Holder = r, nil
+	l.PartsStored, l.BytesStored, l.InFlight, l.URLsExpire = l.Parts, r.Upload.File.Size, 0, time.Time{}
+	if err := e.j.addHistory(ctx, l); err != nil {
 		return err
 	}
 	e.rec = &r
@@ -430,7 +439,7 @@ func (e *entry) Adopt(ctx context.Context, r upload.Record) error {
 		return err
 	}
 	for _, id := range ids {
-		if h, ok := e.j.readHead(id); id == e.id || ok && h.State != "" && h.Upload != r.Upload.ID {
+		if h, _, ok := e.j.readHead(id); id == e.id || ok && h.Record.State != "" && h.Record.Upload.ID != r.Upload.ID {
 			continue
 		}
 		switch found, err := e.j.read(id); {

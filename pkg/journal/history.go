@@ -2,7 +2,7 @@ package journal
 
 import (
 	"bytes"
-	"encoding/json"
+	"context"
 	"errors"
 	"io"
 	"io/fs"
@@ -24,88 +24,24 @@ const (
 	mostLine  = 1 << 10 // bytes, with its end; what is not needed is left out
 )
 
-// line is an upload that was delivered.
-type line struct {
-	Version      int             `json:"v"`
-	ID           string          `json:"id"`
-	Provider     string          `json:"provider"`
-	Base         string          `json:"base,omitempty"`
-	Upload       string          `json:"upload"`
-	Path         text            `json:"path"`
-	Name         text            `json:"name,omitempty"` // if it is not that of the path
-	Size         int64           `json:"size"`
-	ModTime      time.Time       `json:"mtime"`
-	Result       text            `json:"result"`
-	Verification string          `json:"verification"`
-	Parts        int             `json:"parts"`
-	PartSize     int64           `json:"part_size,omitempty"`
-	LastPart     int64           `json:"last_part,omitempty"`
-	Started      time.Time       `json:"started"`
-	Delivered    time.Time       `json:"delivered"`
-	ContentType  string          `json:"content_type,omitempty"`
-	Type         string          `json:"type,omitempty"` // as asked for
-	Options      json.RawMessage `json:"options,omitempty"`
-	Reply        json.RawMessage `json:"reply,omitempty"` // where there is room
-}
-
-func lineOf(id string, r upload.Record, h head) line {
-	l := line{
-		Version: version, ID: id, Provider: r.Target.Provider, Base: r.Target.Base, Upload: r.Upload.ID,
-		Path: text(r.Path), Name: text(r.Target.Name), Size: r.Upload.File.Size, ModTime: storable(r.Upload.File.ModTime),
-		Result: text(r.Outcome.Result.Value), Verification: r.Outcome.Verification,
-		Parts: h.Parts, PartSize: h.PartSize, LastPart: h.LastPart, Started: storable(r.Started), Delivered: storable(r.Updated),
-		ContentType: r.Upload.File.Type, Type: r.Target.Type, Options: r.Target.Options, Reply: r.Outcome.Result.Reply,
-	}
-	if r.Target.Name == filepath.Base(r.Path) {
-		l.Name = ""
-	}
-	return l
-}
-
-// encode gives the line with its end. Where it is too long, what can be missed is
-// left out.
-func (l line) encode() ([]byte, error) {
-	for _, drop := range []func(){func() {}, func() { l.Reply = nil }, func() { l.Options = nil }, func() { l.ContentType = "" }} {
-		drop()
-		b := bytes.Buffer{}
-		enc := json.NewEncoder(&b)
-		enc.SetEscapeHTML(false)
-		if err := enc.Encode(l); err != nil {
-			return nil, err
-		}
-		if b.Len() <= mostLine {
-			return b.Bytes(), nil
-		}
-	}
-	b, err := json.Marshal(l) // its path and its result are what it is for
-	return append(b, '\n'), err
-}
-
-func parseLine(b []byte) (l line, ok bool) {
-	if json.Unmarshal(b, &l) != nil || l.Version != version || !isID(l.ID) || l.Delivered.IsZero() {
-		return line{}, false
-	}
-	if l.Name == "" {
-		l.Name = text(filepath.Base(string(l.Path)))
-	}
-	return l, true
-}
-
 func (j *Journal) history() string { return filepath.Join(j.dir, nameHistory) }
 
 // addHistory appends a line. No lock is taken: who trims the history copies what
 // comes meanwhile, and what came too late for that is appended once more.
-func (j *Journal) addHistory(l line) error {
-	b, err := l.encode()
-	if err != nil {
-		return failed("encode", j.history(), err)
+// The first line of a day has the journal looked through for what is useless and
+// old.
+func (j *Journal) addHistory(ctx context.Context, l Listed) error {
+	last, err := os.Stat(j.history())
+	old, appendErr := j.appendHistory(l.encode(mostLine))
+	if appendErr != nil {
+		return failed("write", j.history(), appendErr)
 	}
-	old, err := j.appendHistory(b)
-	if err != nil {
-		return failed("write", j.history(), err)
-	}
+	before := time.Now().Add(-keepFor)
 	if old {
-		_, _ = j.trimHistory(time.Now().Add(-keepFor)) // or the next time
+		_, _ = j.trimHistory(before) // or the next time
+	}
+	if err != nil || time.Since(last.ModTime()) > 24*time.Hour {
+		_, _ = j.sweep(ctx, before) // or the next day
 	}
 	return nil
 }
@@ -149,7 +85,7 @@ func tooOld(f *os.File, size int64, added int) bool {
 	first := make([]byte, 2*mostLine)
 	n, _ := f.ReadAt(first, 0)
 	if at := bytes.IndexByte(first[:n], '\n'); at >= 0 {
-		if l, ok := parseLine(first[:at]); !ok || time.Since(l.Delivered) > keepFor+24*time.Hour {
+		if l, ok := parse(first[:at]); !ok || time.Since(l.Record.Updated) > keepFor+24*time.Hour {
 			return true
 		}
 	}
@@ -185,14 +121,18 @@ func (j *Journal) trimHistory(before time.Time) (dropped int, _ error) {
 	}
 	// What is still being written stays for the copy below.
 	whole := b[:bytes.LastIndexByte(b, '\n')+1]
-	lines := parseHistory(whole)
-	kept := slices.DeleteFunc(slices.Clone(lines), func(l *parsed) bool { return l.Delivered.Before(before) })
-	if n := len(kept) - keepLines; n > 0 {
-		kept = kept[n:]
+	lines, kept := parseHistory(whole)
+	for i := range lines {
+		if lines[i].Record.Updated.Before(before) {
+			kept[i] = nil
+		}
 	}
+	kept = slices.DeleteFunc(kept, func(l []byte) bool { return l == nil })
+	kept = kept[max(0, len(kept)-keepLines):]
 	var rest bytes.Buffer
 	for _, l := range kept {
-		rest.Write(append(slices.Clip(l.found), '\n'))
+		rest.Write(l)
+		rest.WriteByte('\n')
 	}
 	if len(kept) == len(lines) && rest.Len() == len(whole) {
 		return 0, nil
@@ -224,40 +164,39 @@ func sameFile(f *os.File, info fs.FileInfo) bool {
 	return err == nil && os.SameFile(mine, info)
 }
 
-// parsed is a line as it was found.
-type parsed struct {
-	line
-	found []byte
-}
-
-// parseHistory reads lines, and skips what is torn. Of several lines of one
-// upload the last counts.
-func parseHistory(b []byte) (lines []*parsed) {
+// parseHistory reads lines, as they are and as they were found, and skips what is
+// torn. Of several lines of one upload the last counts.
+func parseHistory(b []byte) (lines []Listed, found [][]byte) {
 	type key struct {
 		id, upload string
 		started    int64
 	}
-	found := bytes.Split(b, []byte("\n"))
-	read := make([]*parsed, len(found))
+	found = bytes.Split(b, []byte("\n"))
+	lines = make([]Listed, len(found))
 	inParallel(len(found), func(i int) {
-		if l, ok := parseLine(found[i]); ok {
-			read[i] = &parsed{l, found[i]}
+		if !lines[i].parse(found[i]) {
+			lines[i] = Listed{}
 		}
 	})
 	at := make(map[key]int, len(found))
-	for _, l := range read {
-		if l == nil {
+	n := 0
+	for i := range lines {
+		l := &lines[i]
+		if l.Record.State != upload.Delivered {
 			continue
 		}
-		k := key{l.ID, l.Upload, l.Started.UnixNano()}
-		if i, twice := at[k]; twice {
-			lines[i] = l
-		} else {
-			at[k] = len(lines)
-			lines = append(lines, l)
+		k := key{l.ID, l.Record.Upload.ID, l.Record.Started.UnixNano()}
+		to, twice := at[k]
+		if !twice {
+			to = n
+			at[k] = n
+			n++
+		}
+		if to != i {
+			lines[to], found[to] = *l, found[i]
 		}
 	}
-	return lines
+	return lines[:n], found[:n]
 }
 
 // listHistory gives what was delivered within keepFor.
@@ -268,21 +207,7 @@ func (j *Journal) listHistory() ([]Listed, error) {
 	} else if err != nil {
 		return nil, failed("read", j.history(), err)
 	}
-	lines := parseHistory(b)
+	lines, _ := parseHistory(b)
 	lines = lines[max(0, len(lines)-keepLines):]
-	all := make([]Listed, 0, len(lines))
-	for _, l := range lines {
-		if time.Since(l.Delivered) > keepFor {
-			continue
-		}
-		path, name := string(l.Path), string(l.Name)
-		r := upload.Record{
-			Target: upload.Target{Provider: l.Provider, Base: l.Base, Name: name, Type: l.Type, Options: l.Options},
-			Path:   path, State: upload.Delivered, Started: l.Started, Updated: l.Delivered,
-			Upload:  upload.Upload{ID: l.Upload, File: upload.File{Path: path, Name: name, Type: l.ContentType, Size: l.Size, ModTime: l.ModTime}},
-			Outcome: &upload.Outcome{Result: upload.Result{Value: string(l.Result), Reply: l.Reply}, Verification: l.Verification},
-		}
-		all = append(all, Listed{ID: l.ID, Record: r, Parts: l.Parts, PartSize: l.PartSize, LastPart: l.LastPart, PartsStored: l.Parts, BytesStored: l.Size})
-	}
-	return all, nil
+	return slices.DeleteFunc(lines, func(l Listed) bool { return time.Since(l.Record.Updated) > keepFor }), nil
 }

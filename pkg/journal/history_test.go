@@ -7,10 +7,14 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"reflect"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"go.etcd.io/bbolt"
 
 	"github.com/multiput/multiput/pkg/upload"
 )
@@ -28,10 +32,8 @@ func deliver(t testing.TB, j *Journal, path string, o upload.Outcome) {
 
 func historyLine(t testing.TB, n int, delivered time.Time) []byte {
 	t.Helper()
-	l := line{Version: 1, ID: fmt.Sprintf("%032x", n), Path: "/data/x", Started: delivered, Delivered: delivered}
-	b, err := l.encode()
-	must(t, err)
-	return b
+	l := Listed{ID: fmt.Sprintf("%032x", n), Record: upload.Record{Path: "/data/x", State: upload.Delivered, Started: delivered, Updated: delivered}}
+	return l.encode(mostLine)
 }
 
 // What is delivered leaves a line of at most a kibibyte, with all that show tells,
@@ -190,31 +192,63 @@ func TestTrimmedWhileAppended(t *testing.T) {
 	}
 }
 
-// FuzzHistory: whatever a history holds, reading it ends, and what is read can be
-// written again.
+// FuzzHistory: whatever a history holds, reading it ends, and what is read is
+// what can be written again.
 func FuzzHistory(f *testing.F) {
 	f.Add(historyLine(f, 1, time.Now()))
 	f.Add([]byte(`{"v":1,"id":"x"}` + "\n{"))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		for _, l := range parseHistory(b) {
-			if _, err := l.encode(); err != nil && json.Valid(l.found) {
-				t.Errorf("%s: %v", l.found, err)
+		lines, found := parseHistory(b)
+		for i, l := range lines {
+			if again, ok := parse(l.encode(0)); !ok || again.Record.Path != l.Record.Path {
+				t.Errorf("%s: %+v", found[i], again)
 			}
 		}
 	})
 }
 
-// FuzzHead: whatever a head holds, it is whole or it is not believed.
+// FuzzHead: whatever is in a head whose checksum is right, reading it ends, and
+// without the checksum it is not believed.
 func FuzzHead(f *testing.F) {
-	f.Add([]byte(`{"version":1}`))
+	whole := historyLine(f, 1, time.Now())
+	f.Add(whole[:len(whole)-len(textSum)-1])
+	f.Add([]byte(`{"v":1,"id":"00000000000000000000000000000000","path":["/w=="],"size":-1,"reply":{"a":["]"]}`))
+	f.Add([]byte(`{"v":1,"id":"`))
+	f.Add([]byte(`{"v":1,"id":`))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		if _, ok := parseHead(b); ok {
+		if _, ok := parse(b); ok {
 			t.Skip("it has its checksum")
 		}
-		if h, ok := parseHead(append(bytes.TrimSuffix(b, []byte("}")), headChecksum(bytes.TrimSuffix(b, []byte("}")))...)); ok && h.Version != version {
+		if l, ok := parse(append(b, textChecksum(b)...)); ok && !isID(l.ID) {
 			t.Errorf("%s", b)
 		}
 	})
+}
+
+// What is written is read back, whatever is in it, and it is JSON.
+func TestListedRoundTrip(t *testing.T) {
+	at := time.Date(2026, 11, 28, 1, 2, 3, 4, time.UTC)
+	for _, odd := range []string{"", "plain", "a \"b\" \\ c", "tab\tline\n", "\xff\xfe", "<&>\u2028é", "],[{}", `\`} {
+		want := Listed{
+			ID: ID(target, "/x"), Parts: 3, PartSize: 10, LastPart: 9, PartsStored: 2, BytesStored: 1 << 40, InFlight: 5, URLsExpire: at,
+			Holder: &Holder{PID: 7, Host: odd, Since: at},
+			Record: upload.Record{
+				Target: upload.Target{Provider: odd, Base: "b", Name: odd, Type: odd, Options: []byte(`{"a":"}],\\\""}`)}, Path: "/" + odd,
+				State: upload.Delivered, Started: at, Updated: at,
+				Upload:  upload.Upload{ID: odd, Expires: at, TakenOver: true, File: upload.File{Path: "/" + odd, Name: odd, Type: odd, Size: 1 << 50, ModTime: at}},
+				Outcome: &upload.Outcome{Verification: odd, Result: upload.Result{Value: odd, Reply: []byte(`[1,{"x":"a,b"}]`)}},
+			},
+		}
+		text := want.encode(0)
+		if got, ok := parse(append(text, "  "...)); !ok || !reflect.DeepEqual(got, want) || !json.Valid(text) {
+			t.Errorf("%q: got %+v, want %+v of %s", odd, got, want, text)
+		}
+		for n := range text {
+			if _, ok := parse(text[:n]); ok && n < len(text)-1 {
+				t.Errorf("%q: the first %d bytes are whole", odd, n)
+			}
+		}
+	}
 }
 
 // Prune forgets what is delivered and what is corrupt, and nothing else; what a
@@ -249,6 +283,54 @@ func TestPrune(t *testing.T) {
 	}
 	if got := files(t, j); len(got) != 9 {
 		t.Errorf("left are %q", got)
+	}
+}
+
+// What is left of a stream is pruned, and goes by age; what may still be resumed
+// or is in doubt stays.
+func TestLeftOverStreams(t *testing.T) {
+	j := newJournal(t)
+	begin := func(path string, updated time.Time, states ...upload.State) {
+		t.Helper()
+		e := openEntry(t, j, path)
+		must(t, e.Begin(t.Context(), sample()))
+		for _, s := range states {
+			must(t, e.Advance(t.Context(), s, &upload.Outcome{}))
+		}
+		r := *e.(*entry).rec
+		r.Updated = updated
+		state, err := encodeState(r)
+		must(t, err)
+		must(t, e.(*entry).commit(func(tx *bbolt.Tx) error { return put(tx, bucketState, state) }))
+		e.(*entry).head.Record.Updated = updated
+		must(t, e.Close())
+	}
+	old := time.Now().Add(-31 * 24 * time.Hour)
+	begin("/-/stream-1", old)
+	begin("/-/stream-2", time.Now().Add(-time.Hour))
+	begin("/-/stream-3", old, upload.Completing)
+	begin("/-/7:8:0", old) // a file that a shell opened: it can be resumed
+	begin("/data/file", old)
+	held := openEntry(t, j, "/-/stream-4")
+	must(t, held.Begin(t.Context(), sample()))
+	paths := func() (paths []string) {
+		all, err := j.List(t.Context(), false)
+		must(t, err)
+		for _, l := range all {
+			paths = append(paths, l.Record.Path)
+		}
+		slices.Sort(paths)
+		return paths
+	}
+	deliver(t, j, "/data/other", upload.Outcome{}) // the first line of the day
+	if got, want := paths(), []string{"/-/7:8:0", "/-/stream-2", "/-/stream-3", "/-/stream-4", "/data/file"}; !slices.Equal(got, want) {
+		t.Errorf("after a delivery there are %q, want %q", got, want)
+	}
+	if n, err := j.Prune(t.Context(), time.Now().Add(time.Second)); n != 2 || err != nil {
+		t.Errorf("pruned %d, %v", n, err)
+	}
+	if got, want := paths(), []string{"/-/7:8:0", "/-/stream-3", "/-/stream-4", "/data/file"}; !slices.Equal(got, want) {
+		t.Errorf("after prune there are %q, want %q", got, want)
 	}
 }
 
@@ -289,7 +371,7 @@ func TestProgress(t *testing.T) {
 	e := openEntry(t, j, "/data/a.bin")
 	must(t, e.Begin(t.Context(), sample()))
 	must(t, e.Receive(t.Context(), upload.Receipt{Part: 0}, upload.Receipt{Part: 0}, upload.Receipt{Part: 99}))
-	e.(*entry).Progress(12)
+	e.(upload.InFlighter).InFlight(12)
 	late := time.After(10 * time.Second)
 	for {
 		all, err := (&Journal{Dir: j.Dir}).List(t.Context(), false)

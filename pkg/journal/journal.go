@@ -161,7 +161,7 @@ func (j *Journal) Moved(ctx context.Context, t upload.Target, size int64) ([]upl
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		if h, ok := j.readHead(id); ok && h.State != "" && h.Size != size {
+		if h, _, ok := j.readHead(id); ok && h.Record.State != "" && h.Record.Upload.File.Size != size {
 			continue
 		}
 		r, err := j.read(id)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
@@ -14,35 +15,6 @@ import (
 
 	"github.com/multiput/multiput/pkg/upload"
 )
-
-// Listed is what the journal has of one upload, for people to look at.
-type Listed struct {
-	// ID names the upload: 32 hex digits, of which the first few will do. It
-	// stays as long as the target and the path of the file do.
-	ID string
-	// Record has no parts, receipts or presigned URLs, and an Outcome only if it
-	// is delivered: see Record of Journal.
-	Record      upload.Record
-	Parts       int       // of the plan
-	PartSize    int64     // bytes of the largest part
-	LastPart    int64     // bytes of the last one
-	PartsStored int       // parts with a receipt
-	BytesStored int64     // of those, and of what the provider had before
-	InFlight    int64     // bytes on their way, as far as known
-	URLsExpire  time.Time // the first of the presigned URLs that are not issued again and still needed; zero: none
-	Holder      *Holder   // the process that has it; nil: none
-}
-
-func (h *head) listed() Listed {
-	t := upload.Target{Provider: h.Provider, Base: h.Base, Name: string(h.Name), Type: h.Type, Options: h.Options}
-	return Listed{
-		ID: h.ID, Parts: h.Parts, PartSize: h.PartSize, LastPart: h.LastPart,
-		PartsStored: h.PartsStored, BytesStored: h.BytesStored, URLsExpire: h.URLsExpire,
-		Record: upload.Record{Target: t, Path: string(h.Path), State: h.State, Started: h.Started, Updated: h.Updated, Upload: upload.Upload{
-			ID: h.Upload, Expires: h.Expires, TakenOver: h.TakenOver, File: upload.File{Path: string(h.Path), Name: string(h.Name), Type: h.ContentType, Size: h.Size},
-		}},
-	}
-}
 
 // List gives the uploads that are not delivered, the one begun first at first, and
 // who has them; all: also those that were delivered. It writes nothing and keeps
@@ -62,26 +34,23 @@ func (j *Journal) List(ctx context.Context, all bool) ([]Listed, error) {
 			ids = append(ids, id)
 		}
 	}
-	found := make([]*Listed, len(ids))
+	var delivered []Listed
+	if all {
+		if delivered, err = j.listHistory(); err != nil {
+			return nil, err
+		}
+	}
+	listed := append(delivered, make([]Listed, len(ids))...)
+	found := listed[len(delivered):]
 	inParallel(len(ids), func(i int) {
 		if ctx.Err() == nil {
-			found[i] = j.look(ids[i])
+			found[i], _ = j.look(ids[i])
 		}
 	})
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	var listed []Listed
-	if all {
-		if listed, err = j.listHistory(); err != nil {
-			return nil, err
-		}
-	}
-	for _, l := range found {
-		if l != nil {
-			listed = append(listed, *l)
-		}
-	}
+	listed = slices.DeleteFunc(listed, func(l Listed) bool { return l.ID == "" })
 	slices.SortStableFunc(listed, func(a, b Listed) int { return a.Record.Started.Compare(b.Record.Started) })
 	return listed, nil
 }
@@ -100,56 +69,36 @@ func inParallel(n int, do func(i int)) {
 	wg.Wait()
 }
 
-// look tells what there is to know of one upload; nil: nothing is recorded. Its
+// look tells what there is to know of one upload; false: nothing is recorded. Its
 // head is believed where no process has had the upload since, and where one has
 // it now: it writes the head. Otherwise the db tells.
-func (j *Journal) look(id string) *Listed {
-	h, ok := j.readHead(id)
-	if ok && h.Holder == nil && h.State != "" && !j.newer(id) {
-		l := h.listed()
-		return &l
+func (j *Journal) look(id string) (Listed, bool) {
+	h, written, ok := j.readHead(id)
+	if ok && h.Holder == nil && h.Record.State != "" {
+		if db, err := os.Stat(j.path(id, extDB)); err == nil && !db.ModTime().After(written) {
+			return h, true
+		}
 	}
 	switch r, err := j.read(id); {
 	case errors.Is(err, upload.ErrBusy):
-		for range 3 { // its head may be written just now for the first time
-			if ok {
-				break
-			}
-			h, ok = j.readHead(id)
+		if !ok { // it may be written just now for the first time
+			h, _, _ = j.readHead(id)
 		}
-		if h.State == "" {
-			return nil // being created
+		if h.Record.State == "" {
+			return Listed{}, false // being created
 		}
-		l := h.listed()
-		l.InFlight, l.Holder = h.InFlight, h.Holder
-		if l.Holder == nil {
-			l.Holder = new(Holder)
+		if h.Holder == nil {
+			h.Holder = new(Holder)
 		}
-		return &l
+		return h, true
+	case errors.Is(err, errDamaged):
+		j.warn("%v: the next upload of this file moves it aside and begins anew", err)
 	case err != nil:
-		if errors.Is(err, errDamaged) {
-			j.warn("%v: the next upload of this file moves it aside and begins anew", err)
-		} else {
-			j.warn("%v", err)
-		}
-		return nil
-	case r == nil:
-		return nil
-	default:
-		h := headOf(id, r)
-		l := h.listed()
-		return &l
+		j.warn("%v", err)
+	case r != nil:
+		return headOf(id, r), true
 	}
-}
-
-// newer reports whether the db of an upload was changed after its head.
-func (j *Journal) newer(id string) bool {
-	db, err := os.Stat(j.path(id, extDB))
-	if err != nil {
-		return true
-	}
-	head, err := os.Stat(j.path(id, extHead))
-	return err != nil || db.ModTime().After(head.ModTime())
+	return Listed{}, false
 }
 
 // Record reads the whole record of a listed upload that no process has; nil if
@@ -203,7 +152,8 @@ func (t *Taken) Forget(ctx context.Context) error {
 func (t *Taken) Close() error { return t.entry.Close() }
 
 // Prune forgets the uploads that were delivered before a moment, or found corrupt,
-// and says how many. What kills left behind is removed too.
+// or are what is left of a stream, and says how many. What kills left behind is
+// removed too.
 func (j *Journal) Prune(ctx context.Context, before time.Time) (n int, _ error) {
 	if err := j.prepare(false); errors.Is(err, fs.ErrNotExist) {
 		return 0, nil
@@ -214,9 +164,22 @@ func (j *Journal) Prune(ctx context.Context, before time.Time) (n int, _ error) 
 	if err != nil {
 		return n, failed("write", j.history(), err)
 	}
+	more, err := j.sweep(ctx, before)
+	return n + more, err
+}
+
+// useless reports whether nothing can come of an upload any more: it is corrupt, or
+// its bytes came from a pipe that is gone.
+func useless(r *upload.Record) bool {
+	return r.State == upload.Corrupt || r.State == upload.Sending && upload.Spool{}.Streamed(r.Path) && strings.HasPrefix(filepath.Base(r.Path), "stream-")
+}
+
+// sweep forgets what is useless since before a moment, and removes files in which
+// nothing is recorded.
+func (j *Journal) sweep(ctx context.Context, before time.Time) (n int, _ error) {
 	names, err := readNames(j.dir)
 	if err != nil {
-		return n, failed("read", j.dir, err)
+		return 0, failed("read", j.dir, err)
 	}
 	for _, name := range names {
 		if err := ctx.Err(); err != nil {
@@ -231,21 +194,16 @@ func (j *Journal) Prune(ctx context.Context, before time.Time) (n int, _ error) 
 		if !ok || !isID(id) {
 			continue
 		}
-		l := j.look(id)
-		if l != nil && (l.Holder != nil || l.Record.State != upload.Corrupt || !l.Record.Updated.Before(before)) {
+		l, recorded := j.look(id)
+		if recorded && (l.Holder != nil || !useless(&l.Record) || !l.Record.Updated.Before(before)) {
 			continue
 		}
 		t, err := j.Take(ctx, id) // who has it keeps it
 		if err != nil {
 			continue
 		}
-		if l != nil {
-			if r, err := t.Load(ctx); err == nil && r != nil && r.State == upload.Corrupt {
-				err = t.Forget(ctx)
-				if err == nil {
-					n++
-				}
-			}
+		if r := t.entry.rec; recorded && r != nil && useless(r) && t.Forget(ctx) == nil {
+			n++
 		}
 		if err := t.Close(); err != nil { // and removes what holds nothing
 			return n, err

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"slices"
+	"strings"
 	"time"
 
 	"go.etcd.io/bbolt"
@@ -386,6 +387,5 @@ func digest(ss ...string) string {
 
 // isID reports whether s can name an upload, and so a file.
 func isID(s string) bool {
-	b, err := hex.DecodeString(s)
-	return err == nil && len(b) == 16 && hex.EncodeToString(b) == s
+	return len(s) == 32 && strings.Trim(s, "0123456789abcdef") == ""
 }

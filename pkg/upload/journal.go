@@ -43,3 +43,10 @@ type Entry interface {
 	// Close gives the lock back. The record stays.
 	Close() error
 }
+
+// InFlighter is an Entry that shows others how many bytes are in flight. It is
+// told a few times a second, by the goroutine that owns the upload: it must not
+// wait for a disk, and may forget.
+type InFlighter interface {
+	InFlight(bytes int64)
+}

@@ -486,18 +486,22 @@ func (l *loop) durable(w written, c *checkpoints) {
 // look is what is done a few times a second: progress, and parts that take too
 // long.
 func (l *loop) look() {
-	now, moved := time.Now(), int64(0)
+	now, moved, inFlightBytes := time.Now(), int64(0), int64(0)
 	for _, p := range l.begun {
 		if p.stage != inFlight {
 			continue
 		}
 		moved += l.progress(p, now)
+		inFlightBytes += p.told
 		if most, usual, ok := l.limit(p.Size, p.before); ok && p.mayStraggle() && now.Sub(p.job.began) >= most {
 			p.ended = true
 			p.cancel(&straggler{part: p.Number, took: now.Sub(p.job.began), usual: usual})
 		}
 	}
 	l.changed(l.Slots.moved(moved))
+	if e, ok := l.ledger.entry.(InFlighter); ok {
+		e.InFlight(inFlightBytes)
+	}
 }
 
 // progress tells of the bytes of a part that were sent since the last time, and

@@ -188,8 +188,8 @@ func warm(b *testing.B, path string) {
 func (r *bench) pieces(b *testing.B, part int64) string { return r.sparse(b, part) }
 
 // discard is an HTTP server that reads and forgets, with as much of Archetype's
-// API in front as an upload needs.
-func discard(b *testing.B, part int64) string {
+// API in front as an upload needs. completed is called after each complete.
+func discard(b *testing.B, part int64, completed ...func()) string {
 	b.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -217,15 +217,18 @@ func discard(b *testing.B, part int64) string {
 			})
 		}
 		answer(b, w, map[string]any{
-			"upload_id": "u", "file_uid": "f", "file_name": "n", "total_bytes": q.Size, "num_parts": len(parts),
+			"upload_id": strconv.FormatInt(q.Size, 10), "file_uid": "f", "file_name": "n", "total_bytes": q.Size, "num_parts": len(parts),
 			"is_resume": false, "integrity_algorithm": "none", "parts": parts,
 		})
 	})
-	mux.HandleFunc("POST /files/uploads/u/parts/checkpoint", func(w http.ResponseWriter, _ *http.Request) {
+	mux.HandleFunc("POST /files/uploads/{size}/parts/checkpoint", func(w http.ResponseWriter, _ *http.Request) {
 		answer(b, w, map[string]any{"num_checkpointed": 1})
 	})
-	mux.HandleFunc("POST /files/uploads/u/complete", func(w http.ResponseWriter, _ *http.Request) {
-		answer(b, w, map[string]any{"file_uid": "f", "file_name": "n", "num_bytes": 0, "file_status": "Registered", "file_attributes": map[string]any{}})
+	mux.HandleFunc("POST /files/uploads/{size}/complete", func(w http.ResponseWriter, r *http.Request) {
+		answer(b, w, map[string]any{"file_uid": "f", "file_name": "n", "num_bytes": json.Number(r.PathValue("size")), "file_status": "Registered", "file_attributes": map[string]any{}})
+		for _, f := range completed {
+			f()
+		}
 	})
 	s := &http.Server{ReadHeaderTimeout: time.Minute, Handler: mux}
 	go s.Serve(l) //nolint:errcheck // ends with the benchmark
