@@ -9,8 +9,10 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/time/rate"
 
 	"github.com/multiput/multiput/pkg/config"
+	"github.com/multiput/multiput/pkg/progress"
 	"github.com/multiput/multiput/pkg/provider/check"
 	"github.com/multiput/multiput/pkg/upload"
 )
@@ -26,7 +28,9 @@ type app struct {
 	journal        func(dir string, warn func(string)) upload.Journal
 	remote         func(path string) string // the kind of network file system that a path is on
 
-	flush func() // writes out what was said on stderr; known while a display is there
+	display *progress.Display // where messages go; nil: there is none
+	flush   func()            // writes out what was said on stderr; known while a display is there
+	limit   *rate.Limiter     // of all that is sent; nil: none
 
 	json bool // whether errors are printed as JSON; known once flags are read
 
