@@ -70,7 +70,7 @@ func (b *batch) files(files []string, to *upload.Uploader, d *provider.Definitio
 // done.
 func (b *batch) watch(u *upload.Uploader, file string) (end func()) {
 	observe, end := b.show.File(file)
-	u.Observe = b.app.actions.observe(file, b.app.json || b.cfg.Quiet, observe)
+	u.Observe = b.app.actions.Observe(file, b.app.json || b.cfg.Quiet, observe)
 	u.Deliver = func(ctx context.Context, r upload.Report) error {
 		return b.app.aside(b.show, func() error { return b.out.print(ctx, file, r) })
 	}

@@ -21,10 +21,10 @@ import (
 type app struct {
 	stdin          io.Reader
 	stdout, stderr io.Writer
-	screen         screen   // what stderr is
-	shown          bool     // whether stdout is a terminal
-	closedIn       bool     // whether stdin was closed
-	actions        *actions // nil: this is no job of GitHub's
+	screen         screen            // what stderr is
+	shown          bool              // whether stdout is a terminal
+	closedIn       bool              // whether stdin was closed
+	actions        *progress.Actions // nil: this is no job of GitHub's
 	journal        func(dir string, warn func(string)) upload.Journal
 	remote         func(path string) string // the kind of network file system that a path is on
 
@@ -54,7 +54,7 @@ func usagef(format string, args ...any) error {
 
 // run executes a command line and gives the exit code.
 func (a *app) run(ctx context.Context, args []string) int {
-	a.stderr = a.actions.guard(a.stderr)
+	a.stderr = a.actions.Guard(a.stderr)
 	a.args = args
 	root := a.root()
 	root.SetArgs(args)

@@ -52,12 +52,12 @@ func (a *app) watch(cfg config.Config, files []string) (d *progress.Display, clo
 		}
 	}
 	stderr := a.stderr
-	t := newTalker(stderr)
+	t := progress.NewAsync(stderr)
 	d = progress.New(t, o)
-	a.stderr, a.flush, a.display = d, t.flush, d
+	a.stderr, a.flush, a.display = d, t.Flush, d
 	return d, func() {
 		d.Close()
-		t.end()
+		t.Close()
 		a.stderr, a.display = stderr, nil
 	}
 }

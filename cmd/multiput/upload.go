@@ -394,7 +394,7 @@ func (a *app) warnOfNetwork(cfg config.Config) {
 
 // summarize tells the job of GitHub's, if this is one, what came of the files.
 func (a *app) summarize(cfg config.Config) {
-	a.actions.summarize(func(text string) { a.warn(cfg, text) })
+	a.actions.Summarize(func(text string) { a.warn(cfg, text) })
 }
 
 // warn says something that is about no file in particular.

@@ -39,9 +39,9 @@ type Job struct {
 	Done func(Report, error)
 }
 
-// ErrStop, in an error of Open, Upload or Deliver, says that every other file
-// would fail the same way: a Batch begins no further file, and delivers no
-// further result.
+// ErrStop says, where an error of Open, Upload or Deliver wraps it, that every
+// other file would fail the same way: a Batch begins no further file, and delivers
+// no further result.
 var ErrStop = errors.New("no further file is begun")
 
 // ahead is how many files may be done, for each slot, and wait for their turn to
