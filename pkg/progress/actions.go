@@ -139,7 +139,7 @@ func (j *Actions) annotate(command, file, message string) {
 	if file != "" {
 		of = "file=" + property.Replace(transport.VisibleLines(file)) + "," + of
 	}
-	fmt.Fprintf(j.w, "::%s %s::%s\n", command, of, text.Replace(message)) //nolint:errcheck // talk that was not heard
+	fmt.Fprintf(j.w, "::%s %s::%s\n", command, of, text.Replace(message))
 }
 
 // Summarize appends what came of the files to the job's summary. That it cannot
