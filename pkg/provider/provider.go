@@ -64,6 +64,7 @@ func own(m *manifest.Manifest) *Definition {
 // What a provider is described by; see package spec.
 type (
 	Definition  = spec.Definition
+	Provider    = spec.Provider
 	Settings    = spec.Settings
 	Secret      = spec.Secret
 	Option      = spec.Option
