@@ -7,9 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"os"
 	"strings"
-	"sync"
 
 	"github.com/multiput/multiput/pkg/config"
 	"github.com/multiput/multiput/pkg/progress"
@@ -17,88 +17,73 @@ import (
 	"github.com/multiput/multiput/pkg/upload"
 )
 
-// batch takes files to one provider, side by side as far as they leave slots
-// free. All are tried. Results come out in the order of the files.
+// batch is the wiring of one file after another to what uploads it and to what
+// tells of it.
 type batch struct {
 	app  *app
 	cfg  config.Config
-	opts uploadOptions
-	to   *upload.Uploader
-	d    *provider.Definition
 	out  *output
 	show *progress.Display
-
-	mu   sync.Mutex // of what is told, and code
 	code int
+	mute bool // stdout was told of
 }
 
-// ahead is how many files may be done, for each slot, and wait for their turn to
-// be told of: each has two files open.
-const ahead = 8
-
 // run uploads the files and gives the exit code.
-func (b *batch) run(ctx context.Context, files []string) int {
-	slots := upload.NewSlots(b.cfg.Concurrency)
-	open := make(chan struct{}, ahead*slots.Len())
-	var all sync.WaitGroup
-	before := make(chan struct{}) // closed when the file before is done
-	close(before)
-	for i, file := range files {
-		open <- struct{}{}
-		if err := slots.Take(ctx, i); err != nil {
-			all.Wait()
-			b.tell(failure{err: fmt.Errorf("%s: %w", file, err), file: file})
-			return b.code
-		}
-		turn, done := before, make(chan struct{})
-		before = done
-		all.Go(func() {
-			defer func() { <-open }()
-			defer close(done)
-			// Who waits to be told of needs no slot.
-			give := sync.OnceFunc(slots.Give)
-			b.file(ctx, file, len(files) > 1, upload.Uploader{Slots: slots, Rank: i}, func() { give(); <-turn })
-			give()
-			<-turn
-		})
-	}
-	all.Wait()
+func (b *batch) run(ctx context.Context, jobs iter.Seq[upload.Job]) int {
+	(&upload.Batch{Concurrency: b.cfg.Concurrency}).Upload(ctx, jobs) //nolint:errcheck // told by end
 	return b.code
 }
 
-// file uploads one; turn waits until it is to be told of.
-func (b *batch) file(ctx context.Context, file string, several bool, share upload.Uploader, turn func()) {
-	u := *b.to
-	u.Slots, u.Rank = share.Slots, share.Rank
-	observe, end := b.show.File(file)
-	u.Observe = b.app.actions.observe(file, b.app.json || b.cfg.Quiet, observe)
-	u.Deliver = func(ctx context.Context, r upload.Report) error {
-		turn()
-		return b.app.aside(b.show, func() error { return b.out.print(ctx, file, r) })
-	}
-	f := upload.File{Path: file, Name: b.opts.name, Type: b.cfg.ContentType}
-	send := u.Upload
-	if file == stdin {
-		send = func(ctx context.Context, f upload.File) (upload.Report, error) {
-			return b.app.stream(ctx, &u, f, b.opts, b.show.Warn)
+// files are the jobs that take files to one provider.
+func (b *batch) files(files []string, to *upload.Uploader, d *provider.Definition, o uploadOptions) iter.Seq[upload.Job] {
+	return func(yield func(upload.Job) bool) {
+		for _, file := range files {
+			job := upload.Job{File: upload.File{Path: file, Name: o.name, Type: b.cfg.ContentType}}
+			if file == stdin {
+				job.In, job.Size, job.Spool = b.app.stdin, o.size, upload.Spool{Dir: o.spoolDir, Limit: o.spoolLimit}
+			}
+			end := func() {}
+			job.Open = func(context.Context) (*upload.Uploader, error) {
+				u := *to
+				end = b.watch(&u, file)
+				if file == stdin {
+					b.app.warnOfStream(&u, job, b.show.Warn)
+				}
+				return &u, nil
+			}
+			job.Done = func(r upload.Report, err error) {
+				end()
+				b.end(failure{
+					err: err, file: file, several: len(files) > 1, report: r,
+					keyEnv: d.KeyEnv(), keyFrom: b.cfg.KeySource(), base: o.base,
+					sized: b.cfg.PartSize > 0, limited: b.cfg.LimitRate > 0,
+				})
+			}
+			if !yield(job) {
+				return
+			}
 		}
 	}
-	report, err := send(ctx, f)
-	end()
-	if err == nil {
-		return
-	}
-	b.tell(failure{
-		err: err, file: file, several: several, report: report,
-		keyEnv: b.d.KeyEnv(), keyFrom: b.cfg.KeySource(), base: b.opts.base,
-		sized: b.cfg.PartSize > 0, limited: b.cfg.LimitRate > 0,
-	})
 }
 
-// tell says what went wrong, one failure at a time.
-func (b *batch) tell(f failure) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
+// watch has the events and the result of a file shown. end is called when it is
+// done.
+func (b *batch) watch(u *upload.Uploader, file string) (end func()) {
+	observe, end := b.show.File(file)
+	u.Observe = b.app.actions.Observe(file, b.app.json || b.cfg.Quiet, observe)
+	u.Deliver = func(ctx context.Context, r upload.Report) error {
+		return b.app.aside(b.show, func() error { return b.out.print(ctx, file, r) })
+	}
+	return end
+}
+
+// end tells what went wrong with a file, if anything did. That stdout is closed
+// is told once.
+func (b *batch) end(f failure) {
+	if f.err == nil || b.mute && errors.Is(f.err, upload.ErrStop) {
+		return
+	}
+	b.mute = b.mute || errors.Is(f.err, upload.ErrStop)
 	b.code = worse(b.code, b.app.tell(f))
 }
 

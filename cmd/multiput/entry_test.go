@@ -260,11 +260,17 @@ func TestResumedElsewhere(t *testing.T) {
 	var out, talk bytes.Buffer
 	a := app{stdout: &out, stderr: &talk, journal: openJournal, remote: journal.Remote}
 	cfg := config.Config{Journal: path, Quiet: true}
-	if f := a.goOn(t.Context(), cfg, recordedOptions{}, &output{w: &out}, listed[0], true); f.err != nil {
-		t.Errorf("among others: %v", f.err)
+	show, hide := a.watch(cfg, nil)
+	defer hide()
+	resume := func(chosen ...journal.Listed) int {
+		b := &batch{app: &a, cfg: cfg, out: &output{w: &out}, show: show}
+		return b.run(t.Context(), b.recorded(chosen, recordedOptions{}))
 	}
-	if f := a.goOn(t.Context(), cfg, recordedOptions{}, &output{w: &out}, listed[0], false); !errors.Is(f.err, upload.ErrNothing) {
-		t.Errorf("alone: %v", f.err)
+	if code := resume(listed[0], listed[0]); code != 0 {
+		t.Errorf("among others: %d, %s", code, &talk)
+	}
+	if code := resume(listed[0]); code != exitUsage {
+		t.Errorf("alone: %d, %s", code, &talk)
 	}
 	if f := a.abortOne(t.Context(), cfg, abortOptions{}, &output{w: &out}, listed[0], "x", false); f.err != nil {
 		t.Errorf("abort: %v", f.err)

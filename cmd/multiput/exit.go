@@ -18,6 +18,7 @@ import (
 
 	"github.com/multiput/multiput/pkg/config"
 	"github.com/multiput/multiput/pkg/journal"
+	"github.com/multiput/multiput/pkg/progress"
 	"github.com/multiput/multiput/pkg/provider"
 	"github.com/multiput/multiput/pkg/transport"
 	"github.com/multiput/multiput/pkg/upload"
@@ -319,7 +320,7 @@ func (a *app) tell(f failure) int {
 	if f.file != "" && !strings.HasPrefix(message, f.report.File.Path+" ") && !strings.HasPrefix(message, f.report.File.Path+":") && code < exitSignaled && !errors.Is(f.err, upload.ErrNoInput) {
 		message = transport.Visible(f.file) + ": " + message
 	}
-	a.actions.failed(f, a.json, code, message, hint)
+	a.actions.Failed(progress.Failure{File: f.file, Report: f.report, Code: code, Message: message, Hint: hint}, a.json)
 	if a.json {
 		o := map[string]any{"kind": c.kind, "message": message, "exit_code": code}
 		if hint != "" {

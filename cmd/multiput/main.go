@@ -11,6 +11,7 @@ import (
 
 	"github.com/multiput/multiput/pkg/config"
 	"github.com/multiput/multiput/pkg/journal"
+	"github.com/multiput/multiput/pkg/progress"
 	"github.com/multiput/multiput/pkg/upload"
 )
 
@@ -33,10 +34,18 @@ func newApp() app {
 		closedIn: wasClosed(os.Stdin),
 		stdout:   out, stderr: os.Stderr, stdin: os.Stdin,
 		screen: screenOf(os.Stderr), shown: term.IsTerminal(int(os.Stdout.Fd())),
-		actions: jobOf(os.Getenv),
+		actions: actions(),
 		journal: openJournal,
 		remote:  journal.Remote,
 	}
+}
+
+// actions gives nil for a program that no runner of GitHub Actions started.
+func actions() *progress.Actions {
+	if os.Getenv("GITHUB_ACTIONS") != "true" {
+		return nil
+	}
+	return &progress.Actions{Summary: os.Getenv("GITHUB_STEP_SUMMARY")}
 }
 
 func openJournal(dir string, warn func(string)) upload.Journal {

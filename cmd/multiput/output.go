@@ -56,8 +56,23 @@ func newOutput(w io.Writer, terminal, asJSON bool, expr string) (*output, error)
 	return o, nil
 }
 
-// print writes one result, in one write, as the user wants it.
+// print writes one result, in one write, as the user wants it. What cannot be
+// written ends a batch: no other result would do better.
 func (o *output) print(ctx context.Context, file string, r upload.Report) error {
+	err := o.result(ctx, file, r)
+	if err != nil && !errors.As(err, new(*jqError)) {
+		return &stopError{err}
+	}
+	return err
+}
+
+// stopError reads as what it wraps, and is an upload.ErrStop too.
+type stopError struct{ err error }
+
+func (e *stopError) Error() string   { return e.err.Error() }
+func (e *stopError) Unwrap() []error { return []error{e.err, upload.ErrStop} }
+
+func (o *output) result(ctx context.Context, file string, r upload.Report) error {
 	if o.jq == nil && !o.json {
 		_, err := fmt.Fprintln(o.w, o.text(r.Result.Value))
 		return err

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"iter"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -75,7 +76,7 @@ name that address with --base-url.`,
 	return c
 }
 
-// resume goes on with uploads, one after the other. All are tried.
+// resume continues uploads. All are tried.
 func (a *app) resume(ctx context.Context, cfg config.Config, o recordedOptions, ids []string) error {
 	out, err := newOutput(a.stdout, a.shown, cfg.JSON, cfg.JQ)
 	if err != nil {
@@ -111,53 +112,60 @@ func (a *app) resume(ctx context.Context, cfg config.Config, o recordedOptions, 
 	}
 	a.warnOfNetwork(cfg)
 	defer a.summarize(cfg)
-	code := 0
-	for _, l := range chosen {
-		if ctx.Err() != nil {
-			code = worse(code, a.tell(failure{err: context.Cause(ctx), file: l.Record.Path}))
-			break
-		}
-		if f := a.goOn(ctx, cfg, o, out, l, len(chosen) > 1); f.err != nil {
-			f.file = l.Record.Path
-			code = worse(code, a.tell(f))
-		}
+	paths := make([]string, len(chosen))
+	for i, l := range chosen {
+		paths[i] = l.Record.Path
 	}
-	if code != 0 {
+	show, hide := a.watch(cfg, paths)
+	defer hide()
+	b := &batch{app: a, cfg: cfg, out: out, show: show}
+	if code := b.run(ctx, b.recorded(chosen, o)); code != 0 {
 		return &severalError{code}
 	}
 	return nil
 }
 
-// goOn takes one upload to its end.
-func (a *app) goOn(ctx context.Context, cfg config.Config, o recordedOptions, out *output, l journal.Listed, among bool) failure {
-	r := l.Record
-	cfg, m, err := manifestOf(cfg, r)
-	if err != nil {
-		return failure{err: err}
+// recorded are the jobs that continue uploads of the journal.
+func (b *batch) recorded(chosen []journal.Listed, o recordedOptions) iter.Seq[upload.Job] {
+	among := len(chosen) > 1
+	return func(yield func(upload.Job) bool) {
+		for _, l := range chosen {
+			r := l.Record
+			end, stop := func() {}, func() {}
+			f := failure{file: r.Path, several: among, sized: b.cfg.PartSize > 0, limited: b.cfg.LimitRate > 0}
+			job := upload.Job{File: upload.File{Path: r.Path, Name: r.Target.Name, Type: r.Target.Type}}
+			job.Open = func(ctx context.Context) (u *upload.Uploader, err error) {
+				cfg, m, err := manifestOf(b.cfg, r)
+				if err != nil {
+					return nil, err
+				}
+				// Before anything needs a key.
+				if _, err := upload.Stat(r.Path); err != nil {
+					return nil, err
+				}
+				f.keyEnv, f.keyFrom = m.KeyEnv(), cfg.KeySource()
+				if u, stop, err = b.app.reopen(ctx, cfg, o, m, r, among); err != nil {
+					stop = func() {}
+					return nil, err
+				}
+				u.Resume = true
+				end = b.watch(u, r.Path)
+				return u, nil
+			}
+			job.Done = func(report upload.Report, err error) {
+				end()
+				stop()
+				if errors.Is(err, upload.ErrNothing) && among {
+					return // another process was faster
+				}
+				f.report, f.err = report, err
+				b.end(f)
+			}
+			if !yield(job) {
+				return
+			}
+		}
 	}
-	// Before anything needs a key.
-	if _, err := upload.Stat(r.Path); err != nil {
-		return failure{err: err}
-	}
-	u, stop, err := a.reopen(ctx, cfg, o, m, r, among)
-	if err != nil {
-		return failure{err: err, keyEnv: m.KeyEnv(), keyFrom: cfg.KeySource()}
-	}
-	defer stop()
-	u.Resume = true
-	show, hide := a.watch(cfg, []string{r.Path})
-	defer hide()
-	observe, end := show.File(r.Path)
-	defer end()
-	u.Observe = a.actions.observe(r.Path, a.json || cfg.Quiet, observe)
-	u.Deliver = func(ctx context.Context, rep upload.Report) error {
-		return a.aside(show, func() error { return out.print(ctx, r.Path, rep) })
-	}
-	report, err := u.Upload(ctx, upload.File{Path: r.Path, Name: r.Target.Name, Type: r.Target.Type})
-	if errors.Is(err, upload.ErrNothing) && among {
-		return failure{} // another process was faster
-	}
-	return failure{err: err, report: report, keyEnv: m.KeyEnv(), keyFrom: cfg.KeySource(), sized: cfg.PartSize > 0, limited: cfg.LimitRate > 0}
 }
 
 // manifestOf finds the manifest that an upload was begun with: the one that -p

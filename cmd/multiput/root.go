@@ -9,8 +9,10 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/time/rate"
 
 	"github.com/multiput/multiput/pkg/config"
+	"github.com/multiput/multiput/pkg/progress"
 	"github.com/multiput/multiput/pkg/provider/check"
 	"github.com/multiput/multiput/pkg/upload"
 )
@@ -19,14 +21,16 @@ import (
 type app struct {
 	stdin          io.Reader
 	stdout, stderr io.Writer
-	screen         screen   // what stderr is
-	shown          bool     // whether stdout is a terminal
-	closedIn       bool     // whether stdin was closed
-	actions        *actions // nil: this is no job of GitHub's
+	screen         screen            // what stderr is
+	shown          bool              // whether stdout is a terminal
+	closedIn       bool              // whether stdin was closed
+	actions        *progress.Actions // nil: this is no job of GitHub's
 	journal        func(dir string, warn func(string)) upload.Journal
 	remote         func(path string) string // the kind of network file system that a path is on
 
-	flush func() // writes out what was said on stderr; known while a display is there
+	display *progress.Display // where messages go; nil: there is none
+	flush   func()            // writes out what was said on stderr; known while a display is there
+	limit   *rate.Limiter     // of all that is sent; nil: none
 
 	json bool // whether errors are printed as JSON; known once flags are read
 
@@ -50,7 +54,7 @@ func usagef(format string, args ...any) error {
 
 // run executes a command line and gives the exit code.
 func (a *app) run(ctx context.Context, args []string) int {
-	a.stderr = a.actions.guard(a.stderr)
+	a.stderr = a.actions.Guard(a.stderr)
 	a.args = args
 	root := a.root()
 	root.SetArgs(args)

@@ -218,7 +218,7 @@ func (e *ownExit) Error() string { return fmt.Sprintf("exit status %d", e.code) 
 func (a *app) against(ctx context.Context, child *atomic.Pointer[os.Process], faults *sandbox.Faults, env, command []string) error {
 	cmd := exec.Command(command[0], command[1:]...) //nolint:gosec,noctx // the user's own; it gets the terminal's signals itself
 	cmd.Env = append(os.Environ(), env...)
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = a.stdin, a.stdout, a.actions.beneath(a.stderr)
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = a.stdin, a.stdout, a.actions.Beneath(a.stderr)
 	if err := cmd.Start(); err != nil {
 		return usagef("%w", err)
 	}

@@ -52,14 +52,22 @@ func (a *app) watch(cfg config.Config, files []string) (d *progress.Display, clo
 		}
 	}
 	stderr := a.stderr
-	t := newTalker(stderr)
+	t := progress.NewAsync(stderr)
 	d = progress.New(t, o)
-	a.stderr, a.flush = d, t.flush
+	a.stderr, a.flush, a.display = d, t.Flush, d
 	return d, func() {
 		d.Close()
-		t.end()
-		a.stderr = stderr
+		t.Close()
+		a.stderr, a.display = stderr, nil
 	}
+}
+
+// watching gives the display that is there, or else one for what is about no file.
+func (a *app) watching(cfg config.Config) (d *progress.Display, close func()) {
+	if a.display != nil {
+		return a.display, func() {}
+	}
+	return a.watch(cfg, nil)
 }
 
 // aside writes to stdout with no bar in the way. Elsewhere than on a terminal

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"fmt"
 	"os"
 
@@ -15,12 +14,11 @@ import (
 // says.
 const spoolLimit = "16GiB"
 
-// stream uploads standard input. warn is told what that cannot do.
-func (a *app) stream(ctx context.Context, u *upload.Uploader, f upload.File, o uploadOptions, warn func(string)) (upload.Report, error) {
-	s := upload.Spool{Dir: o.spoolDir, Limit: o.spoolLimit}
-	if s.Needed(a.stdin) {
-		if o.size < 0 {
-			warn("reading standard input to its end first, up to " + humanize.IBytes(uint64(s.Limit)) + ", as its size is not known (--size gives it)")
+// warnOfStream says what the upload of standard input cannot do.
+func (a *app) warnOfStream(u *upload.Uploader, job upload.Job, warn func(string)) {
+	if job.Spool.Needed(job.In) {
+		if job.Size < 0 {
+			warn("reading standard input to its end first, up to " + humanize.IBytes(uint64(job.Spool.Limit)) + ", as its size is not known (--size gives it)")
 		}
 		warn("standard input can be read only once: if this ends before it is done, only the same data as a file, with the same --name, continues it")
 	}
@@ -31,7 +29,6 @@ func (a *app) stream(ctx context.Context, u *upload.Uploader, f upload.File, o u
 		}
 		observe(e)
 	}
-	return u.UploadStream(ctx, a.stdin, o.size, s, f)
 }
 
 // streamed reports whether a recorded path is that of standard input.

@@ -153,8 +153,8 @@ func (a *app) upload(ctx context.Context, cfg config.Config, o uploadOptions, fi
 	defer a.summarize(cfg)
 	show, hide := a.watch(cfg, files)
 	defer hide()
-	b := &batch{app: a, cfg: cfg, opts: o, to: u, d: m, out: out, show: show}
-	if code := b.run(ctx, files); code != 0 {
+	b := &batch{app: a, cfg: cfg, out: out, show: show}
+	if code := b.run(ctx, b.files(files, u, m, o)); code != 0 {
 		return &severalError{code}
 	}
 	return nil
@@ -248,6 +248,10 @@ func (a *app) open(ctx context.Context, cfg config.Config, m *provider.Definitio
 	if err != nil {
 		return nil, stop, err
 	}
+	if a.limit == nil {
+		a.limit = client.Limit
+	}
+	client.Limit = a.limit // of all uploads together
 	s.Client = client
 	switch {
 	case m.Name == sandboxName && !send:
@@ -376,7 +380,7 @@ func (a *app) explain(cfg config.Config, text string) {
 	if cfg.Verbose < config.Decisions || cfg.Quiet {
 		return
 	}
-	show, hide := a.watch(cfg, nil)
+	show, hide := a.watching(cfg)
 	defer hide()
 	fmt.Fprintln(show, transport.Line(text)) //nolint:errcheck // talk that was not heard
 }
@@ -390,12 +394,12 @@ func (a *app) warnOfNetwork(cfg config.Config) {
 
 // summarize tells the job of GitHub's, if this is one, what came of the files.
 func (a *app) summarize(cfg config.Config) {
-	a.actions.summarize(func(text string) { a.warn(cfg, text) })
+	a.actions.Summarize(func(text string) { a.warn(cfg, text) })
 }
 
 // warn says something that is about no file in particular.
 func (a *app) warn(cfg config.Config, text string) {
-	show, hide := a.watch(cfg, nil)
+	show, hide := a.watching(cfg)
 	defer hide()
 	show.Warn(text)
 }

@@ -65,6 +65,8 @@ func own(m *manifest.Manifest) *Definition {
 type (
 	// Definition is what is known of a provider before it is opened.
 	Definition = spec.Definition
+	// Provider is an API that is ready to be spoken to.
+	Provider = spec.Provider
 	// Settings are what Open takes.
 	Settings = spec.Settings
 	// Secret is a key that shows itself only when asked to.

@@ -11,8 +11,9 @@ import (
 	"time"
 )
 
-// Memory is a Journal that lasts as long as the process. The zero value is empty
-// and ready. It may be used by several goroutines.
+// Memory is a Journal that lasts as long as the process. What is delivered is
+// forgotten. The zero value is empty and ready. It may be used by several
+// goroutines.
 type Memory struct {
 	mu      sync.Mutex
 	records map[string]*Record // by key
@@ -90,7 +91,10 @@ func (e *memoryEntry) Load(context.Context) (*Record, error) {
 	return copyOf(e.m.records[e.key]), nil
 }
 
-func (e *memoryEntry) Begin(_ context.Context, r Record) error {
+func (e *memoryEntry) Begin(ctx context.Context, r Record) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
 	e.m.mu.Lock()
 	defer e.m.mu.Unlock()
 	r.Target, r.Path, r.Updated = e.target, e.path, time.Now()
@@ -163,6 +167,9 @@ func (e *memoryEntry) Advance(_ context.Context, s State, o *Outcome) error {
 func (e *memoryEntry) Close() error {
 	e.m.mu.Lock()
 	defer e.m.mu.Unlock()
+	if r := e.m.records[e.key]; r != nil && r.State == Delivered {
+		delete(e.m.records, e.key)
+	}
 	delete(e.m.open, e.key)
 	return nil
 }

@@ -1,4 +1,4 @@
-package main
+package progress
 
 import (
 	"cmp"
@@ -13,22 +13,25 @@ import (
 
 	"github.com/dustin/go-humanize"
 
-	"github.com/multiput/multiput/pkg/progress"
 	"github.com/multiput/multiput/pkg/transport"
 	"github.com/multiput/multiput/pkg/upload"
 )
 
-// actions talks to the runner of a job of GitHub Actions: an annotation for each
-// error and warning, and a summary of the job.
+// Actions talks to the runner of a job of GitHub Actions: an annotation for each
+// error and warning, and a summary of the job. All methods of a nil *Actions do
+// nothing, and all may be called from several goroutines.
 //
 // The runner reads commands out of everything that a job prints. Names of files
-// and messages of servers are printed too, and must not become commands.
-type actions struct {
-	summary string // the file that the summary is appended to; empty: none
+// and messages of servers are printed too, and must not become commands: that is
+// what Guard is for, which comes before all else.
+type Actions struct {
+	Summary string // the file that the summary is appended to; empty: none
 
 	mu   sync.Mutex
-	w    io.Writer // stderr, past the guard
+	w    io.Writer // what Guard guards
 	rows []*row
+	more int // that have no row
+	fail int // of these
 }
 
 // row is what came of one file.
@@ -38,16 +41,11 @@ type row struct {
 	failed string // why; empty: it is uploaded
 }
 
-// jobOf gives nil for a program that no runner started.
-func jobOf(getenv func(string) string) *actions {
-	if getenv("GITHUB_ACTIONS") != "true" {
-		return nil
-	}
-	return &actions{summary: getenv("GITHUB_STEP_SUMMARY")}
-}
+// maxRows is how many files the summary shows: GitHub takes no more than 1 MiB.
+const maxRows = 1000
 
-// guard gives a writer to w that lets no command through but our own.
-func (j *actions) guard(w io.Writer) io.Writer {
+// Guard gives a writer to w that lets no command through but those of Actions.
+func (j *Actions) Guard(w io.Writer) io.Writer {
 	if j == nil {
 		return w
 	}
@@ -55,17 +53,18 @@ func (j *actions) guard(w io.Writer) io.Writer {
 	return &guard{w: w}
 }
 
-// beneath gives what w guards: for a program of the user's, whose commands are
+// Beneath gives what w guards: for a program of the user's, whose commands are
 // the user's.
-func (j *actions) beneath(w io.Writer) io.Writer {
+func (j *Actions) Beneath(w io.Writer) io.Writer {
 	if j == nil {
 		return w
 	}
 	return j.w
 }
 
-// observe tells of warnings as they occur, unless quiet, and remembers the end.
-func (j *actions) observe(file string, quiet bool, next func(upload.Event)) func(upload.Event) {
+// Observe makes an observer of the upload of a file, which calls next too. It
+// annotates warnings as they occur, unless quiet, and remembers the end.
+func (j *Actions) Observe(file string, quiet bool, next func(upload.Event)) func(upload.Event) {
 	if j == nil {
 		return next
 	}
@@ -74,7 +73,7 @@ func (j *actions) observe(file string, quiet bool, next func(upload.Event)) func
 		text := ""
 		switch e := e.(type) {
 		case upload.Warning, upload.Lost:
-			text = progress.Text(e)
+			text = Text(e)
 		case upload.Finished:
 			j.note(row{file: file, report: e.Report})
 		}
@@ -84,26 +83,36 @@ func (j *actions) observe(file string, quiet bool, next func(upload.Event)) func
 	}
 }
 
-// failed annotates an error, unless quiet, and remembers that its file is not
+// Failure is what went wrong, as the user is told.
+type Failure struct {
+	File    string // as the user named it; empty: it is about none
+	Report  upload.Report
+	Code    int // of the exit
+	Message string
+	Hint    string // empty: there is none
+}
+
+// Failed annotates an error, unless quiet, and remembers that its file is not
 // where it should be.
-func (j *actions) failed(f failure, quiet bool, code int, message, hint string) {
+func (j *Actions) Failed(f Failure, quiet bool) {
 	if j == nil {
 		return
 	}
-	if f.file != "" {
-		j.note(row{file: f.file, report: f.report, failed: fmt.Sprintf("exit code %d: %s", code, message)})
+	if f.File != "" {
+		j.note(row{file: f.File, report: f.Report, failed: fmt.Sprintf("exit code %d: %s", f.Code, f.Message)})
 	}
 	if quiet {
 		return
 	}
-	if hint != "" {
-		message += "\nhint: " + hint
+	message := f.Message
+	if f.Hint != "" {
+		message += "\nhint: " + f.Hint
 	}
-	j.annotate("error", f.file, message)
+	j.annotate("error", f.File, message)
 }
 
 // note keeps the last that is known of a file.
-func (j *actions) note(r row) {
+func (j *Actions) note(r row) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	for _, old := range j.rows {
@@ -112,24 +121,31 @@ func (j *actions) note(r row) {
 			return
 		}
 	}
-	j.rows = append(j.rows, &r)
+	if len(j.rows) < maxRows {
+		j.rows = append(j.rows, &r)
+		return
+	}
+	j.more++
+	if r.failed != "" {
+		j.fail++
+	}
 }
 
 // annotate writes a workflow command.
-func (j *actions) annotate(command, file, message string) {
+func (j *Actions) annotate(command, file, message string) {
 	text := strings.NewReplacer("%", "%25", "\r", "%0D", "\n", "%0A", "##[", "## [")
 	property := strings.NewReplacer("%", "%25", "\r", "%0D", "\n", "%0A", "##[", "## [", ":", "%3A", ",", "%2C")
 	of := "title=multiput"
 	if file != "" {
 		of = "file=" + property.Replace(transport.VisibleLines(file)) + "," + of
 	}
-	fmt.Fprintf(j.w, "::%s %s::%s\n", command, of, text.Replace(message)) //nolint:errcheck // talk that was not heard
+	fmt.Fprintf(j.w, "::%s %s::%s\n", command, of, text.Replace(message))
 }
 
-// summarize appends what came of the files to the job's summary. That it cannot
+// Summarize appends what came of the files to the job's summary. That it cannot
 // is worth a warning, and no failure.
-func (j *actions) summarize(warn func(string)) {
-	if j == nil || j.summary == "" {
+func (j *Actions) Summarize(warn func(string)) {
+	if j == nil || j.Summary == "" {
 		return
 	}
 	j.mu.Lock()
@@ -137,12 +153,12 @@ func (j *actions) summarize(warn func(string)) {
 	if len(j.rows) == 0 {
 		return
 	}
-	f, err := os.OpenFile(j.summary, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+	f, err := os.OpenFile(j.Summary, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
 	if err == nil {
 		_, err = io.WriteString(f, j.table())
 		err = errors.Join(err, f.Close())
 	}
-	j.rows = nil
+	j.rows, j.more, j.fail = nil, 0, 0
 	if err != nil {
 		warn(fmt.Sprintf("the summary of the job cannot be written: %v", err))
 	}
@@ -150,7 +166,7 @@ func (j *actions) summarize(warn func(string)) {
 
 // table is the summary in Markdown. It holds nothing that stdout and stderr do
 // not, and of URLs only what is no secret.
-func (j *actions) table() string {
+func (j *Actions) table() string {
 	var s strings.Builder
 	s.WriteString("\n| file | size | parts | time | verification | result |\n| --- | ---: | ---: | ---: | --- | --- |\n")
 	for _, r := range j.rows {
@@ -169,6 +185,9 @@ func (j *actions) table() string {
 		}
 		fmt.Fprintf(&s, "| %s | %s | %s | %s | %s | %s |\n", cell(r.file), size, parts,
 			r.report.Elapsed.Round(10*time.Millisecond), cell(cmp.Or(verified, "—")), cell(result))
+	}
+	if j.more > 0 {
+		fmt.Fprintf(&s, "\nThere are %d files more, %d of them with an error.\n", j.more, j.fail)
 	}
 	return s.String()
 }

@@ -1,4 +1,4 @@
-package main
+package progress
 
 import (
 	"io"
@@ -15,10 +15,10 @@ const (
 	lastWords = time.Second
 )
 
-// talker is a writer that nobody has to wait for. Whoever reads stderr may have
-// stopped (a pager, Ctrl-S), and an upload must neither stand still nor fail to
-// end because of that.
-type talker struct {
+// Async is a writer that does not block. The reader of stderr may have stopped (a
+// pager, Ctrl-S), and an upload must neither stand still nor fail to end because
+// of that. It may be used by several goroutines.
+type Async struct {
 	w io.Writer
 
 	mu    sync.Mutex
@@ -28,14 +28,15 @@ type talker struct {
 	over  bool
 }
 
-func newTalker(w io.Writer) *talker {
-	t := &talker{w: w, news: make(chan struct{}, 1), quiet: make(chan struct{})}
+// NewAsync gives a writer to w. Close ends it.
+func NewAsync(w io.Writer) *Async {
+	t := &Async{w: w, news: make(chan struct{}, 1), quiet: make(chan struct{})}
 	close(t.quiet)
 	go t.run()
 	return t
 }
 
-func (t *talker) run() {
+func (t *Async) run() {
 	for range t.news {
 		t.mu.Lock()
 		said, over := t.said, t.over
@@ -55,8 +56,9 @@ func (t *talker) run() {
 	}
 }
 
-// Write takes whole lines; it never fails.
-func (t *talker) Write(p []byte) (int, error) {
+// Write takes whole lines. It never fails: of what the reader does not take, all
+// beyond 1 MiB is lost.
+func (t *Async) Write(p []byte) (int, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if len(t.said)+len(p) > maxTalk {
@@ -73,15 +75,15 @@ func (t *talker) Write(p []byte) (int, error) {
 }
 
 // wake has run look again. t.mu is held.
-func (t *talker) wake() {
+func (t *Async) wake() {
 	select {
 	case t.news <- struct{}{}:
 	default:
 	}
 }
 
-// flush waits until all is written, for a moment at most.
-func (t *talker) flush() {
+// Flush waits until all is written, for a second at most.
+func (t *Async) Flush() {
 	t.mu.Lock()
 	quiet := t.quiet
 	t.mu.Unlock()
@@ -93,9 +95,9 @@ func (t *talker) flush() {
 	}
 }
 
-// end writes what is left, if that can be done in a moment.
-func (t *talker) end() {
-	t.flush()
+// Close writes what is left, if that can be done in a second. It never fails.
+func (t *Async) Close() {
+	t.Flush()
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.over = true

@@ -1,4 +1,4 @@
-package main
+package progress
 
 import (
 	"errors"
@@ -28,14 +28,10 @@ func commands(printed string) (found []string) {
 	return found
 }
 
-func inJob(env map[string]string) (*actions, *strings.Builder, *guard) {
+func inJob(summary string) (*Actions, *strings.Builder, *guard) {
 	var out strings.Builder
-	if env == nil {
-		env = map[string]string{}
-	}
-	env["GITHUB_ACTIONS"] = "true"
-	j := jobOf(func(k string) string { return env[k] })
-	return j, &out, j.guard(&out).(*guard)
+	j := &Actions{Summary: summary}
+	return j, &out, j.Guard(&out).(*guard)
 }
 
 // Nothing that is printed becomes a workflow command, however it is split.
@@ -47,13 +43,13 @@ func TestGuard(t *testing.T) {
 		if strings.Count(text, "::") > 1 && len(commands(text)) == 0 && !strings.HasPrefix(text, ":\x00") {
 			t.Errorf("%q is no command, and proves nothing", text)
 		}
-		_, out, g := inJob(nil)
+		_, out, g := inJob("")
 		fmt.Fprint(g, text)
 		if found := commands(out.String()); found != nil {
 			t.Errorf("%q becomes %q", text, found)
 		}
 		whole := out.String()
-		_, out, g = inJob(nil)
+		_, out, g = inJob("")
 		for i := range len(text) {
 			fmt.Fprint(g, text[i:i+1])
 		}
@@ -61,7 +57,7 @@ func TestGuard(t *testing.T) {
 			t.Errorf("%q, byte by byte, becomes %q", text, out.String())
 		}
 	}
-	_, out, g := inJob(nil)
+	_, out, g := inJob("")
 	const harmless = "a::b: 50% (1 of 2)\n# [x] c :: d\nhttps://[::1]:80\n"
 	fmt.Fprint(g, harmless)
 	if out.String() != harmless {
@@ -72,7 +68,7 @@ func TestGuard(t *testing.T) {
 func FuzzGuard(f *testing.F) {
 	f.Add("  ::error::x\n##[debug]\r::a::")
 	f.Fuzz(func(t *testing.T, text string) {
-		_, out, g := inJob(nil)
+		_, out, g := inJob("")
 		fmt.Fprint(g, text)
 		if found := commands(out.String()); found != nil {
 			t.Errorf("%q becomes %q", text, found)
@@ -82,21 +78,21 @@ func FuzzGuard(f *testing.F) {
 
 // An annotation is one command, whatever the file is called and the server says.
 func TestAnnotations(t *testing.T) {
-	j, out, _ := inJob(nil)
+	j, out, _ := inJob("")
 	const file, message = "a,b:c%\n::warning::d##[e]", "100%\r\n::set-env name=PATH::x##[y]"
-	j.failed(failure{err: errors.New(""), file: file}, false, 1, message, "try\nagain")
+	j.Failed(Failure{File: file, Code: 1, Message: message, Hint: "try\nagain"}, false)
 	want := "::error file=a%2Cb%3Ac%25%0A%3A%3Awarning%3A%3Ad## [e],title=multiput::100%25%0D%0A::set-env name=PATH::x## [y]%0Ahint: try%0Aagain\n"
 	if out.String() != want {
 		t.Errorf("got  %s\nwant %s", out, want)
 	}
 	out.Reset()
-	j.observe("a.bin", false, func(upload.Event) {})(upload.AbortFailed{Upload: "u0", Err: errors.New("odd\n::error::x")})
+	j.Observe("a.bin", false, func(upload.Event) {})(upload.AbortFailed{Upload: "u0", Err: errors.New("odd\n::error::x")})
 	if found := commands(out.String()); len(found) != 1 || found[0] != "::warning file=a.bin,title=multiput::could not abort upload u0 at the provider: odd ::error::x" {
 		t.Errorf("a warning is %q", found)
 	}
 	out.Reset()
-	j.observe("a.bin", true, func(upload.Event) {})(upload.AbortFailed{Upload: "u0", Err: errors.New("odd")})
-	j.failed(failure{err: errors.New("")}, true, 1, message, "")
+	j.Observe("a.bin", true, func(upload.Event) {})(upload.AbortFailed{Upload: "u0", Err: errors.New("odd")})
+	j.Failed(Failure{Code: 1, Message: message}, true)
 	if out.String() != "" {
 		t.Errorf("where stderr holds objects it says %q", out)
 	}
@@ -109,20 +105,20 @@ func TestSummary(t *testing.T) {
 	if err := os.WriteFile(path, []byte("before\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	j, _, _ := inJob(map[string]string{"GITHUB_STEP_SUMMARY": path})
+	j, _, _ := inJob(path)
 	watch := func(file string, r upload.Report) {
-		j.observe(file, false, func(upload.Event) {})(upload.Finished{Report: r})
+		j.Observe(file, false, func(upload.Event) {})(upload.Finished{Report: r})
 	}
 	watch("a|b*.bin", upload.Report{
 		File: upload.File{Path: "/a", Size: 7_900_000_000}, Parts: 127, PartsReused: 121, Elapsed: 19 * time.Second,
 		Verification: "etag", Result: upload.Result{Value: "https://store.example/a?X-Amz-Signature=0123456789abcdef"},
 	})
 	watch("c.bin", upload.Report{File: upload.File{Path: "/c", Size: 1}, Parts: 1, Result: upload.Result{Value: "c-id"}, Verification: "unverified"})
-	j.failed(failure{file: "c.bin", report: upload.Report{File: upload.File{Path: "/c", Size: 1}, Parts: 1}}, true, 74, "stdout is <gone>", "")
-	j.failed(failure{file: "none"}, true, 66, "none: no such file", "")
+	j.Failed(Failure{File: "c.bin", Report: upload.Report{File: upload.File{Path: "/c", Size: 1}, Parts: 1}, Code: 74, Message: "stdout is <gone>"}, true)
+	j.Failed(Failure{File: "none", Code: 66, Message: "none: no such file"}, true)
 	told := ""
 	warn := func(s string) { told += s }
-	j.summarize(warn)
+	j.Summarize(warn)
 	got, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
@@ -139,10 +135,28 @@ func TestSummary(t *testing.T) {
 		t.Errorf("got\n%s\nwant\n%s\nand it says %q", got, want, told)
 	}
 
-	j, _, _ = inJob(map[string]string{"GITHUB_STEP_SUMMARY": filepath.Dir(path)})
-	j.failed(failure{file: "none"}, true, 66, "", "")
-	j.summarize(warn)
+	j, _, _ = inJob(filepath.Dir(path))
+	j.Failed(Failure{File: "none", Code: 66}, true)
+	j.Summarize(warn)
 	if !strings.HasPrefix(told, "the summary of the job cannot be written: ") {
 		t.Errorf("of a summary that cannot be written it says %q", told)
+	}
+}
+
+// A summary has at most a thousand rows, and says what it leaves out.
+func TestLongSummary(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "summary.md")
+	j, _, _ := inJob(path)
+	for i := range maxRows + 30 {
+		j.Observe(fmt.Sprint(i), true, func(upload.Event) {})(upload.Finished{})
+	}
+	j.Failed(Failure{File: "none", Code: 66, Message: "no such file"}, true)
+	j.Summarize(func(s string) { t.Error(s) })
+	got, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if rows := strings.Count(string(got), "\n| ") - 2; rows != maxRows || !strings.HasSuffix(string(got), "\nThere are 31 files more, 1 of them with an error.\n") {
+		t.Errorf("%d rows, and then %q", rows, got[max(0, len(got)-80):])
 	}
 }

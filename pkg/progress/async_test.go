@@ -1,4 +1,4 @@
-package main
+package progress
 
 import (
 	"bytes"
@@ -8,9 +8,9 @@ import (
 )
 
 // What is said comes out, in order, by the time it is flushed.
-func TestTalkComesOut(t *testing.T) {
+func TestAsyncWrites(t *testing.T) {
 	var b bytes.Buffer
-	talk := newTalker(&b)
+	talk := NewAsync(&b)
 	var want strings.Builder
 	for range 1000 {
 		if _, err := talk.Write([]byte("a line\n")); err != nil {
@@ -18,19 +18,19 @@ func TestTalkComesOut(t *testing.T) {
 		}
 		want.WriteString("a line\n")
 	}
-	talk.flush()
+	talk.Flush()
 	if b.String() != want.String() {
 		t.Errorf("%d bytes came out of %d", b.Len(), want.Len())
 	}
-	talk.end()
+	talk.Close()
 }
 
-// Nobody waits for a reader that has stopped, and what it does not take is
+// A reader that has stopped blocks no writer, and what it does not take is
 // bounded.
-func TestTalkIsNotWaitedFor(t *testing.T) {
+func TestAsyncDoesNotBlock(t *testing.T) {
 	r, w := io.Pipe() // nobody reads
 	defer r.Close()
-	talk := newTalker(w)
+	talk := NewAsync(w)
 	line := bytes.Repeat([]byte("x"), 1000)
 	for range 3 * maxTalk / len(line) {
 		if n, err := talk.Write(line); n != len(line) || err != nil {
@@ -40,5 +40,5 @@ func TestTalkIsNotWaitedFor(t *testing.T) {
 	if len(talk.said) > maxTalk {
 		t.Errorf("%d bytes wait", len(talk.said))
 	}
-	talk.end() // it ends, a moment later
+	talk.Close() // it ends, a moment later
 }
