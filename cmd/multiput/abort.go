@@ -214,6 +214,9 @@ func (a *app) abortThere(ctx context.Context, cfg config.Config, o abortOptions,
 	if err != nil {
 		return false, "", failure{err: err}
 	}
+	if text := changedManifest(m, r); text != "" {
+		a.warn(cfg, text)
+	}
 	why = "as its API has no call to abort"
 	if !m.Abilities.Aborts {
 		return false, why, failure{} // and no key is needed

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"iter"
 
 	"github.com/spf13/cobra"
@@ -139,6 +140,9 @@ func (b *batch) recorded(chosen []journal.Listed, o recordedOptions) iter.Seq[up
 				if err != nil {
 					return nil, err
 				}
+				if text := changedManifest(m, r); text != "" {
+					b.app.warn(cfg, text)
+				}
 				// Before anything needs a key.
 				if _, err := upload.Stat(r.Path); err != nil {
 					return nil, err
@@ -168,9 +172,20 @@ func (b *batch) recorded(chosen []journal.Listed, o recordedOptions) iter.Seq[up
 	}
 }
 
-// manifestOf finds the manifest that an upload was begun with: the one that -p
-// names, if it is the one, or else by its name. The configuration that comes with
-// it is that of this provider: a key is not for whatever the journal holds.
+// changedManifest says that the manifest of an upload is another one now than when
+// the upload was started; empty: it is not.
+func changedManifest(m *provider.Definition, r upload.Record) string {
+	was, is := r.Upload.Origin, originOf(m)
+	if was.Path == "" || is.Sum == was.Sum {
+		return ""
+	}
+	return fmt.Sprintf("the manifest %s has changed since upload %s was started", transport.Visible(is.Path), transport.Visible(r.Upload.ID))
+}
+
+// manifestOf finds the manifest that an upload was started with: the one that -p
+// names, if it is the one, else by its name, else by its recorded path. The
+// configuration that comes with it is that of this provider: a key is not for
+// whatever the journal holds.
 func manifestOf(cfg config.Config, r upload.Record) (config.Config, *provider.Definition, error) {
 	name := r.Target.Provider
 	var unknown *provider.UnknownError
@@ -184,6 +199,12 @@ func manifestOf(cfg config.Config, r upload.Record) (config.Config, *provider.De
 		}
 	}
 	m, err := loadManifest(name)
+	if errors.As(err, &unknown) && r.Upload.Origin.Path != "" {
+		// The file that it was started with, if it is still there.
+		if own, ownErr := loadManifest(r.Upload.Origin.Path); ownErr == nil && own.Name == name {
+			m, err = own, nil
+		}
+	}
 	if errors.As(err, &unknown) {
 		return cfg, nil, usagef("it goes to %s, whose manifest is not known by that name: name the file with -p FILE.yaml", transport.Visible(name))
 	}

@@ -131,6 +131,15 @@ func rows(l journal.Listed, e wholeEntry, now time.Time) [][2]string {
 	if set := optionsText(e.Options); set != "" {
 		all = append(all, [2]string{"options", visible(set)})
 	}
+	if own := l.Record.Upload.Origin; own.Path != "" {
+		text := visible(own.Path)
+		if m, err := loadManifest(own.Path); err != nil {
+			text += " (cannot be read now)"
+		} else if originOf(m).Sum != own.Sum {
+			text += " (changed since the upload was started)"
+		}
+		all = append(all, [2]string{"manifest", text})
+	}
 	all = append(all,
 		[2]string{"upload", visible(e.Upload)},
 		[2]string{"plan", planText(l.Parts, l.PartSize, l.LastPart)},

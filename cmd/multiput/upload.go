@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"crypto/sha256"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -289,10 +290,23 @@ func (a *app) open(ctx context.Context, cfg config.Config, m *provider.Definitio
 	}
 	closeState(cfg.Journal)
 	return &upload.Uploader{
+		Origin:   originOf(m),
 		Provider: p, Target: p.Target(), Journal: a.journal(cfg.Journal, func(text string) { a.warn(cfg, text) }),
 		Concurrency: cfg.Concurrency, PartSize: cfg.PartSize, Retry: policyOf(cfg), Rate: cfg.LimitRate,
 		Checksum: checksums[cfg.Checksum],
 	}, stop, nil
+}
+
+// originOf is where a provider is described: the user's manifest, if it is one's.
+func originOf(m *provider.Definition) upload.Origin {
+	if m.File == "" {
+		return upload.Origin{}
+	}
+	path, err := filepath.Abs(m.File)
+	if err != nil {
+		return upload.Origin{}
+	}
+	return upload.Origin{Path: path, Sum: fmt.Sprintf("%x", sha256.Sum256(m.Text))}
 }
 
 // policyOf is how requests are retried.

@@ -39,7 +39,7 @@ type field struct {
 }
 
 // fields are in the order in which they are written; what is empty is left out.
-func (l *Listed) fields(h *Holder, o *upload.Outcome) [26]field {
+func (l *Listed) fields(h *Holder, o *upload.Outcome) [28]field {
 	r := &l.Record
 	return [...]field{
 		{"id", &l.ID},
@@ -54,6 +54,8 @@ func (l *Listed) fields(h *Holder, o *upload.Outcome) [26]field {
 		{"type", &r.Target.Type},
 		{"upload", &r.Upload.ID},
 		{"taken_over", &r.Upload.TakenOver},
+		{"manifest", &r.Upload.Origin.Path},
+		{"manifest_sum", &r.Upload.Origin.Sum},
 		{"size", &r.Upload.File.Size},
 		{"mtime", &r.Upload.File.ModTime},
 		{"parts", &l.Parts},

@@ -65,7 +65,7 @@ func (s *session) open(ctx context.Context) (up Upload, urls []Presigned, err er
 	}
 	s.lookAtClock()
 	s.report.Upload = up.ID
-	up.File, up.Asked = s.file, s.PartSize
+	up.File, up.Asked, up.Origin = s.file, s.PartSize, s.Origin
 	if err = s.check(&up, urls); err != nil {
 		s.abandon(ctx, up)
 		return Upload{}, nil, err

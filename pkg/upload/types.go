@@ -102,11 +102,20 @@ type Upload struct {
 	// not sent, and only a whole-file digest can vouch for them.
 	Held []Range `json:"held,omitempty"`
 
+	// Origin is the description of the provider that it was created with.
+	Origin Origin `json:"origin,omitzero"`
+
 	// Asked is the part size that was asked for when it was created; 0: none.
 	Asked int64 `json:"asked,omitempty"`
 
 	// Data is the provider's own: opaque to the engine.
 	Data json.RawMessage `json:"data,omitempty"`
+}
+
+// Origin is a file that describes a provider, such as a manifest.
+type Origin struct {
+	Path string `json:"path"` // absolute; empty: there is none
+	Sum  string `json:"sum"`  // of its text, to tell whether that has changed
 }
 
 // The whole-file digests an upload may ask for at its end.

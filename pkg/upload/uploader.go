@@ -17,6 +17,7 @@ type Uploader struct {
 	Provider Provider
 	Target   Target  // where to; Name and Type are filled in for each file
 	Journal  Journal // nil: a journal in memory, for one call
+	Origin   Origin  // where the provider is described; recorded with a new upload
 
 	// Slots bound what several Uploaders have in flight together. A caller of
 	// Upload has taken one, of the rank that is Rank. Nil: Concurrency of its own.
