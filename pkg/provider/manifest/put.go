@@ -130,6 +130,14 @@ func (p *speaker) buildPart(ctx context.Context, step *partStep, u upload.Upload
 				return r, err
 			}
 		}
+		if step.auth && p.m.auth.field != "" {
+			if fields == nil {
+				fields = url.Values{}
+			}
+			if err := p.authorize(nil, fields, r.URL); err != nil {
+				return r, fmt.Errorf("%s: %w: %w", r.Op, upload.ErrReply, err)
+			}
+		}
 		if err := formBody(&r, step.form, u.File.Name, fields); err != nil {
 			return r, fmt.Errorf("%s: %w", r.Op, err)
 		}
@@ -145,7 +153,7 @@ func (p *speaker) buildPart(ctx context.Context, step *partStep, u upload.Upload
 	for k, v := range g.Header {
 		r.Header.Set(k, v)
 	}
-	if step.auth {
+	if step.auth && p.m.auth.header != "" {
 		if err := p.authorize(r.Header, nil, r.URL); err != nil {
 			return r, fmt.Errorf("%s: %w: %w", r.Op, upload.ErrReply, err)
 		}
