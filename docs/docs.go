@@ -8,3 +8,8 @@ import "embed"
 //
 //go:embed *.md
 var Pages embed.FS
+
+// Manifests are the manifests of the gallery, in manifests/.
+//
+//go:embed manifests/*.yaml
+var Manifests embed.FS

@@ -39,6 +39,7 @@ type dryPlan struct {
 	Requests    []dryRequest    `json:"requests"`
 	Ends        *time.Time      `json:"ends"`
 	URLSeconds  *float64        `json:"url_seconds"`
+	ReadsAhead  bool            `json:"reads_ahead"`
 	Warnings    []string        `json:"warnings"`
 }
 
@@ -87,6 +88,7 @@ func newDryPlan(file string, v upload.Preview, m *provider.Definition) dryPlan {
 	for i, w := range v.Warnings {
 		d.Warnings[i] = progress.Text(w)
 	}
+	d.ReadsAhead = m.Limits.ReadsAhead && (v.Next == upload.StepCreate || len(v.Left) > 0)
 	if v.Target.Base == "" {
 		d.Base = ""
 	}
@@ -184,6 +186,9 @@ func planRows(d dryPlan, v upload.Preview) [][2]string {
 		all = append(all, [2]string{"plan", "the provider makes it"})
 	} else {
 		all = append(all, [2]string{"plan", partsText(v.Parts)})
+	}
+	if d.ReadsAhead {
+		all = append(all, [2]string{"reads", "the file once more before it is sent: the provider wants digests ahead"})
 	}
 	for i, r := range d.Requests {
 		head, path, times := "", r.Path, "as often as needed"

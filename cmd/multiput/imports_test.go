@@ -30,7 +30,7 @@ var knows = map[string][]string{
 	"pkg/provider/manifest": {
 		"pkg/internal/size", "pkg/provider/spec", "pkg/provider/storeerr", "pkg/upload", "pkg/transport", "pkg/internal/exact", "pkg/internal/words",
 	},
-	"pkg/provider": {"pkg/provider/manifest", "pkg/provider/spec", "pkg/transport", "pkg/internal/words"},
+	"pkg/provider": {"docs", "pkg/provider/manifest", "pkg/provider/spec", "pkg/transport", "pkg/internal/words"},
 	"pkg/sandbox":  {"pkg/internal/size"},
 	"docs":         nil,
 	"cmd/multiput": {

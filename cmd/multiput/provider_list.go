@@ -13,12 +13,14 @@ import (
 )
 
 func (a *app) providerListCmd() *cobra.Command {
-	return &cobra.Command{
+	var gallery bool
+	c := &cobra.Command{
 		Use:     "list",
 		Aliases: []string{"ls"},
 		Short:   "List the known providers",
 		Long: `List the built-in providers and your own: the manifests in the directory
-"providers" beside the config file.`,
+"providers" beside the config file. --all adds the gallery: manifests that were
+written from documentation, and are used as -p gallery/NAME.`,
 		Example: `  multiput provider list
   multiput provider list --jq '.providers[].name'`,
 		Args: cobra.NoArgs,
@@ -32,12 +34,20 @@ func (a *app) providerListCmd() *cobra.Command {
 			for _, e := range provider.List(config.ProviderDir()) {
 				all = append(all, providerOf(e.Name, e.File, e.D, e.Err))
 			}
+			if gallery {
+				for _, name := range provider.Gallery() {
+					d, err := provider.Load(name)
+					all = append(all, providerOf(name, "", d, err))
+				}
+			}
 			if done, err := a.printObject(c.Context(), cfg, map[string]any{"schema": 1, "providers": all}); done {
 				return err
 			}
 			return a.providerTable(all)
 		},
 	}
+	c.Flags().BoolVar(&gallery, "all", false, "list the gallery too")
+	return c
 }
 
 func (a *app) providerTable(all []providerObject) error {
@@ -53,7 +63,10 @@ func (a *app) providerTable(all []providerObject) error {
 		case key == "":
 			key = "-"
 		}
-		if file == "" {
+		switch {
+		case strings.HasPrefix(p.Name, "gallery/"):
+			file = "gallery"
+		case file == "":
 			file = "built in"
 		}
 		rows = append(rows, strings.Join([]string{p.Name, title, key, file}, "\t"))

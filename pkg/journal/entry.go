@@ -372,6 +372,10 @@ func step(from, to upload.State) error {
 		if !ended(from) && from != upload.Corrupt {
 			return nil
 		}
+	case upload.Waiting:
+		if from != upload.Done && from != upload.Delivered && from != upload.Corrupt {
+			return nil
+		}
 	case upload.Done:
 		if from != upload.Delivered && from != upload.Corrupt {
 			return nil

@@ -64,3 +64,67 @@ func TestContract(t *testing.T) {
 		return j, &Journal{Dir: j.Dir}
 	})
 }
+
+// TestWaitingAndUnconfirmed: what an upload of several requests needs comes back
+// from the disk.
+func TestWaitingAndUnconfirmed(t *testing.T) {
+	j := &Journal{Dir: filepath.Join(t.TempDir(), "journal")}
+	target := upload.Target{Provider: "p", Name: "a"}
+	reopen := func(do func(upload.Entry)) {
+		t.Helper()
+		e, err := j.Open(t.Context(), target, "/a")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer e.Close()
+		do(e)
+	}
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	rec := upload.Record{State: upload.Sending, Upload: upload.Upload{
+		ID: "u1", File: upload.File{Path: "/a", Name: "a", Size: 2}, Parts: []upload.Part{{Number: 1, Size: 2}}, Renewable: true, Data: []byte(`{"n":1}`),
+	}}
+	receipt := upload.Receipt{Part: 1, ETag: "e", Verified: true, Unconfirmed: []byte(`{"x":1}`)}
+	reopen(func(e upload.Entry) {
+		must(e.Begin(t.Context(), rec))
+		must(e.Receive(t.Context(), receipt))
+	})
+	reopen(func(e upload.Entry) {
+		r, err := e.Load(t.Context())
+		must(err)
+		if got := r.Receipts[1]; !got.Verified || string(got.Unconfirmed) != `{"x":1}` {
+			t.Errorf("the receipt is %+v", got)
+		}
+		receipt.Unconfirmed, receipt.Value = nil, "v"
+		must(e.Receive(t.Context(), receipt))
+		must(e.Advance(t.Context(), upload.Completing, nil))
+		r, err = e.Load(t.Context())
+		must(err)
+		r.Upload.Data = []byte(`{"n":2}`)
+		must(e.Begin(t.Context(), *r))
+	})
+	reopen(func(e upload.Entry) {
+		r, err := e.Load(t.Context())
+		must(err)
+		if string(r.Upload.Data) != `{"n":2}` || r.State != upload.Completing || r.Receipts[1].Unconfirmed != nil || r.Receipts[1].Value != "v" {
+			t.Errorf("the record is %+v", r)
+		}
+		must(e.Advance(t.Context(), upload.Waiting, &upload.Outcome{Result: upload.Result{Value: "f"}}))
+		if err := e.Advance(t.Context(), upload.Sending, nil); err == nil {
+			t.Error("what was completed is sent again")
+		}
+	})
+	reopen(func(e upload.Entry) {
+		r, err := e.Load(t.Context())
+		must(err)
+		if r.State != upload.Waiting || r.Outcome == nil || r.Outcome.Result.Value != "f" {
+			t.Errorf("the record is %+v", r)
+		}
+		must(e.Advance(t.Context(), upload.Done, &upload.Outcome{Result: upload.Result{Value: "g"}}))
+		must(e.Advance(t.Context(), upload.Delivered, nil))
+	})
+}

@@ -72,6 +72,8 @@ type storedReceipt struct {
 	CRC32C       uint32 `json:"c"`
 	MD5          []byte `json:"m,omitempty"`
 	Checkpointed bool   `json:"p,omitempty"`
+	Verified     bool   `json:"d,omitempty"`
+	Unconfirmed  []byte `json:"u,omitempty"`
 }
 
 // encoded is a record made ready to be stored: what can go wrong about it goes
@@ -197,7 +199,7 @@ func (e encoded) store(tx *bbolt.Tx) error {
 }
 
 func stored(r upload.Receipt) storedReceipt {
-	return storedReceipt{Value: []byte(r.Value), ETag: []byte(r.ETag), CRC32C: r.CRC32C, MD5: r.MD5, Checkpointed: r.Checkpointed}
+	return storedReceipt{Value: []byte(r.Value), ETag: []byte(r.ETag), CRC32C: r.CRC32C, MD5: r.MD5, Checkpointed: r.Checkpointed, Verified: r.Verified, Unconfirmed: r.Unconfirmed}
 }
 
 // partKey sorts as part numbers do.
@@ -218,7 +220,9 @@ func put(tx *bbolt.Tx, bucket string, pairs []pair) error {
 }
 
 // ended reports whether an upload needs no URLs any more.
-func ended(s upload.State) bool { return s == upload.Done || s == upload.Delivered }
+func ended(s upload.State) bool {
+	return s == upload.Waiting || s == upload.Done || s == upload.Delivered
+}
 
 // checkFormat reports whether a file is one of ours; empty: nothing is in it yet.
 func checkFormat(tx *bbolt.Tx) (empty bool, _ error) {
@@ -305,7 +309,7 @@ func load(tx *bbolt.Tx) (*upload.Record, error) {
 			return err
 		}
 		n := int(binary.BigEndian.Uint64(k)) // the checksum covers the key
-		r.Receipts[n] = upload.Receipt{Part: n, Value: string(s.Value), ETag: string(s.ETag), CRC32C: s.CRC32C, MD5: s.MD5, Checkpointed: s.Checkpointed}
+		r.Receipts[n] = upload.Receipt{Part: n, Value: string(s.Value), ETag: string(s.ETag), CRC32C: s.CRC32C, MD5: s.MD5, Checkpointed: s.Checkpointed, Verified: s.Verified, Unconfirmed: s.Unconfirmed}
 		return nil
 	})
 }

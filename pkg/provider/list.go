@@ -46,7 +46,7 @@ var template string
 // *Error.
 func New(name string) (string, error) {
 	text := strings.ReplaceAll(template, "NAME", name)
-	text = strings.ReplaceAll(text, "KEYVAR", strings.ToUpper(strings.ReplaceAll(name, "-", "_"))+"_API_KEY")
+	text = strings.ReplaceAll(text, "KEYVAR", keyVariable(name))
 	m, err := manifest.Parse(name+".yaml", []byte(text))
 	if err == nil {
 		err = allowed(m, "")

@@ -118,12 +118,18 @@ func (e *UnknownError) Error() string {
 }
 
 // Load finds a definition: a built-in one by its name, the manifest at a path
-// that has a separator or ends in .yaml or .yml, or NAME.yaml in the first of
-// dirs that has it. Its error is an *UnknownError, an *Error or that of reading
+// that has a separator or ends in .yaml or .yml, gallery/NAME, or NAME.yaml in
+// the first of dirs that has it. Its error is an *UnknownError, an *Error or that of reading
 // the file.
 func Load(nameOrPath string, dirs ...string) (*Definition, error) {
 	if load, ok := builtin[nameOrPath]; ok {
 		return load()
+	}
+	if text := ofGallery(nameOrPath); text != nil {
+		return loadGallery(nameOrPath, text)
+	}
+	if strings.HasPrefix(nameOrPath, galleryPrefix) && !strings.HasSuffix(nameOrPath, ".yaml") {
+		return nil, &UnknownError{Name: nameOrPath, Known: Gallery()}
 	}
 	if isPath(nameOrPath) {
 		return open(nameOrPath, "")

@@ -2,7 +2,6 @@ package upload
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -48,36 +47,38 @@ func (s *session) complete(ctx context.Context) error {
 		}
 	}
 	s.observe(Finishing{Receipts: len(receipts), Verification: verified})
-	var result Result
 	for {
-		var more json.RawMessage
-		more, result, doubt, err = s.end(ctx, s.ledger.rec.Upload, receipts, d, doubt)
-		if err != nil || more == nil {
-			break
+		var a Answered
+		a, doubt, err = s.end(ctx, s.ledger.rec.Upload, receipts, d, doubt)
+		switch {
+		case err != nil:
+			return s.undone(ctx, doubt, err)
+		case !a.More:
+			return s.confirmed(ctx, a, verified)
 		}
 		// One of several requests was clearly answered: the next is another matter.
-		if err := s.ledger.step(ctx, more); err != nil {
+		if err := s.ledger.step(ctx, a.Data); err != nil {
 			return err
 		}
 		doubt = false
 	}
-	if err == nil {
-		return s.confirmed(ctx, result, verified)
-	}
-	return s.undone(ctx, doubt, err)
 }
 
 // confirmed is what comes after a clear yes: the upload is done, or waits for
 // its file to get ready.
-func (s *session) confirmed(ctx context.Context, result Result, verified string) error {
-	if how := s.readiness(); how == nil || !how.Required {
-		return s.done(ctx, result, verified)
+func (s *session) confirmed(ctx context.Context, a Answered, verified string) error {
+	state := Done
+	if how := s.readiness(); how != nil && how.Required {
+		state = Waiting
 	}
-	outcome := &Outcome{Result: result, Verification: verified}
-	if err := s.ledger.advance(context.WithoutCancel(ctx), Waiting, outcome); err != nil {
-		return fmt.Errorf("the provider confirmed the upload (%s), which could not be recorded: %w", result.Value, err)
+	outcome := &Outcome{Result: a.Result, Verification: verified}
+	if err := s.ledger.finish(context.WithoutCancel(ctx), state, outcome, a.Data); err != nil {
+		return fmt.Errorf("the provider confirmed the upload (%s), which could not be recorded: %w", a.Result.Value, err)
 	}
-	return s.wait(ctx)
+	if state == Waiting {
+		return s.wait(ctx)
+	}
+	return nil
 }
 
 // undone is what comes after the request that ends an upload failed.
@@ -105,16 +106,15 @@ func (s *session) undone(ctx context.Context, doubt bool, err error) error {
 // so. Then the provider is asked, where it can be: before complete is sent
 // again, and at last. An error in doubt leaves the outcome open.
 //
-// Of several requests it sends the one that is next; what comes of a clear answer
-// is more, if it is not the last.
-func (s *session) end(ctx context.Context, up Upload, rs []Receipt, d Digests, doubt bool) (more json.RawMessage, result Result, _ bool, err error) {
+// Of several requests it sends the one that is next.
+func (s *session) end(ctx context.Context, up Upload, rs []Receipt, d Digests, doubt bool) (a Answered, _ bool, err error) {
 	answering, stop := afterGrace(ctx)
 	defer stop()
 	prober, _ := s.Provider.(Prober)
 	err = s.attempts(ctx, OpComplete, func(context.Context) (err error) {
 		if doubt && prober != nil {
 			var answer Answer
-			answer, result, err = prober.Probe(answering, up)
+			answer, a.Result, err = prober.Probe(answering, up)
 			s.observe(Probed{Answer: answer, Err: err})
 			if answer == Completed || mustWait(err) {
 				return err
@@ -124,20 +124,20 @@ func (s *session) end(ctx context.Context, up Upload, rs []Receipt, d Digests, d
 			}
 		}
 		if steps, ok := s.Provider.(Stepper); ok {
-			more, result, err = steps.CompleteStep(answering, up, rs, d)
+			a, err = steps.CompleteStep(answering, up, rs, d)
 		} else {
-			result, err = s.Provider.Complete(answering, up, rs, d)
+			a.Result, err = s.Provider.Complete(answering, up, rs, d)
 		}
 		doubt = doubt || err != nil && !clearly(err)
 		return err
 	})
 	// Gone may mean completed, by another run of which this one does not know.
 	if err == nil || !doubt && !errors.Is(err, ErrGone) || prober == nil || ctx.Err() != nil || errors.Is(err, ErrChecksum) || errors.Is(err, ErrDenied) {
-		return more, result, doubt, err
+		return a, doubt, err
 	}
 	answer := Unknown
 	ask := func(context.Context) (err error) {
-		answer, result, err = prober.Probe(answering, up)
+		answer, a.Result, err = prober.Probe(answering, up)
 		s.observe(Probed{Answer: answer, Err: err})
 		return err
 	}
@@ -149,19 +149,19 @@ func (s *session) end(ctx context.Context, up Upload, rs []Receipt, d Digests, d
 	}
 	switch {
 	case answer == Completed:
-		return nil, result, true, asked
+		return a, true, asked
 	case errors.Is(err, ErrCompleted): // whatever it says now
-		return nil, Result{}, true, err
+		return Answered{}, true, err
 	case errors.Is(asked, ErrDenied):
-		return nil, Result{}, true, asked
+		return Answered{}, true, asked
 	case !doubt:
-		return nil, Result{}, false, err
+		return Answered{}, false, err
 	case answer != NotCompleted:
-		return nil, Result{}, true, err
+		return Answered{}, true, err
 	case clearly(err) && !temporary(err):
-		return nil, Result{}, false, err
+		return Answered{}, false, err
 	}
-	return nil, Result{}, true, fmt.Errorf("%w: the provider says that it was not completed; the last try of complete: %w", ErrUnfinished, err)
+	return Answered{}, true, fmt.Errorf("%w: the provider says that it was not completed; the last try of complete: %w", ErrUnfinished, err)
 }
 
 // mustWait reports whether a failed question says that no other request would
@@ -180,11 +180,11 @@ func (s *session) corrupt(ctx context.Context, why error) error {
 	return fmt.Errorf("the provider says that what it put together is not the file: %w", why)
 }
 
-// done makes the provider's confirmation durable.
+// done makes durable that the upload is done.
 func (s *session) done(ctx context.Context, result Result, verified string) error {
 	outcome := &Outcome{Result: result, Verification: verified}
 	if err := s.ledger.advance(context.WithoutCancel(ctx), Done, outcome); err != nil {
-		return fmt.Errorf("the provider confirmed the upload (%s), which could not be recorded: %w", result.Value, err)
+		return fmt.Errorf("the file is ready (%s), which could not be recorded: %w", result.Value, err)
 	}
 	return nil
 }

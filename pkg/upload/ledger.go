@@ -68,6 +68,21 @@ func (l *ledger) step(ctx context.Context, data json.RawMessage) error {
 	return nil
 }
 
+// finish records that the provider confirmed the upload, and what it keeps of
+// it from then on; nil: what it kept before.
+func (l *ledger) finish(ctx context.Context, s State, o *Outcome, data json.RawMessage) error {
+	if data == nil {
+		return l.advance(ctx, s, o)
+	}
+	rec := *l.rec
+	rec.State, rec.Outcome, rec.Upload.Data, rec.Presigned = s, o, data, nil
+	if err := l.entry.Begin(ctx, rec); err != nil {
+		return err
+	}
+	l.rec.State, l.rec.Outcome, l.rec.Upload.Data = s, o, data
+	return nil
+}
+
 // pending are the parts that are not stored; bytes counts those of the others.
 func (l *ledger) pending() (parts []Part, bytes int64) { return pending(l.rec) }
 

@@ -57,11 +57,19 @@ type Prober interface {
 // called instead of Complete.
 type Stepper interface {
 	// CompleteStep makes the first request that u.Data does not say was
-	// answered. More than nil data: the answer was clear, and there is another
-	// request; the data becomes u.Data, durable, before the next call. Nil data:
-	// the result is that of Complete. Its error is that of Complete, and concerns
-	// this request alone.
-	CompleteStep(ctx context.Context, u Upload, rs []Receipt, d Digests) (data json.RawMessage, r Result, err error)
+	// answered. Its error is that of Complete, and concerns this request alone.
+	CompleteStep(ctx context.Context, u Upload, rs []Receipt, d Digests) (Answered, error)
+}
+
+// Answered is a request of complete that was clearly answered.
+type Answered struct {
+	// Data becomes Upload.Data, durable before anything else is done. Nil: it
+	// stays as it is.
+	Data json.RawMessage
+	// More says that there is another request; without it, Result is that of
+	// Complete.
+	More   bool
+	Result Result
 }
 
 // Confirmer is a Provider whose parts count as stored only once a further

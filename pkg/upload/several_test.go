@@ -23,25 +23,25 @@ type stepping struct {
 	fail  func(call, request int) error
 }
 
-func (s *stepping) CompleteStep(ctx context.Context, u upload.Upload, rs []upload.Receipt, d upload.Digests) (json.RawMessage, upload.Result, error) {
+func (s *stepping) CompleteStep(ctx context.Context, u upload.Upload, rs []upload.Receipt, d upload.Digests) (upload.Answered, error) {
 	if err := s.alive(ctx); err != nil {
-		return nil, upload.Result{}, err
+		return upload.Answered{}, err
 	}
 	var kept struct{ Step int }
 	if err := json.Unmarshal(u.Data, &kept); err != nil {
-		return nil, upload.Result{}, err
+		return upload.Answered{}, err
 	}
 	s.asked = append(s.asked, kept.Step)
 	if s.fail != nil {
 		if err := s.fail(len(s.asked), kept.Step); err != nil {
-			return nil, upload.Result{}, err
+			return upload.Answered{}, err
 		}
 	}
 	if kept.Step < 2 {
-		return json.RawMessage(`{"step":` + strconv.Itoa(kept.Step+1) + `}`), upload.Result{}, nil
+		return upload.Answered{Data: json.RawMessage(`{"step":` + strconv.Itoa(kept.Step+1) + `}`), More: true}, nil
 	}
 	r, err := s.Complete(ctx, u, rs, d)
-	return nil, r, err
+	return upload.Answered{Data: json.RawMessage(`{"step":9}`), Result: r}, err
 }
 
 // TestSeveralRequests: each request of complete is durable before the next.

@@ -71,6 +71,8 @@ type Receipt struct {
 	// Result is what the upload came to, where its one part completed it (see
 	// Upload.Whole).
 	Result *Result `json:"-"`
+	// Data is what becomes Upload.Data then; nil: it stays as it is.
+	Data json.RawMessage `json:"-"`
 
 	// Checkpointed says that the provider has this receipt too.
 	Checkpointed bool `json:"checkpointed,omitempty"`

@@ -55,7 +55,7 @@ func (s *session) sendWhole(ctx context.Context) error {
 		// Nothing can be taken back: the result is there, and may be a mixture.
 		return errors.Join(err, s.corrupt(ctx, err))
 	}
-	return s.confirmed(ctx, *o.receipt.Result, verified)
+	return s.confirmed(ctx, Answered{Data: o.receipt.Data, Result: *o.receipt.Result}, verified)
 }
 
 // probeWhole asks what became of a file that an earlier run may have sent.
@@ -74,7 +74,7 @@ func (s *session) probeWhole(ctx context.Context) (sent bool, _ error) {
 	}
 	switch answer {
 	case Completed:
-		return true, s.confirmed(ctx, result, Unverified)
+		return true, s.confirmed(ctx, Answered{Result: result}, Unverified)
 	case NotCompleted:
 		return false, nil
 	}

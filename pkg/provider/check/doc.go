@@ -1,6 +1,9 @@
-// Package check is the suite that every provider passes: the built-in ones
-// against the sandbox and against real S3 servers, and a user's manifest
-// against whatever it describes.
+// Package check is the one suite that providers are held to. [Run] tries every
+// claim of upload.Provider, for tests: the built-in providers against the
+// sandbox and against real S3 servers. [Samples] plays the documented exchanges
+// that come with a definition, and sends nothing. [Live] takes a small file
+// through every step of a real API; a [Transcript] writes its exchanges down as
+// samples.
 //
 // It exercises [upload.Provider] alone, without the engine: what that
 // interface says of its methods is what is tried here. It promises to skip

@@ -8,7 +8,6 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"hash/crc32"
@@ -216,6 +215,9 @@ func (l *Live) finish(ctx context.Context, u upload.Upload, have []upload.Presig
 		if rs[0].Result == nil {
 			return r, &StepError{"part", fmt.Errorf("%w: it gave no result", upload.ErrReply)}
 		}
+		if rs[0].Data != nil {
+			u.Data = rs[0].Data
+		}
 		return l.ready(ctx, u, *rs[0].Result)
 	}
 	if c, ok := p.(upload.Checkpointer); ok {
@@ -225,14 +227,16 @@ func (l *Live) finish(ctx context.Context, u upload.Upload, have []upload.Presig
 		}
 		rs = checkpointed(rs)
 	}
-	for more := u.Data; more != nil; {
-		u.Data = more
+	for a := (upload.Answered{More: true}); a.More; {
 		l.Record.begin("complete", receiptsGiven(rs, wholeDigests(digests(u, body))))
 		if err = l.step(ctx, "complete", func(ctx context.Context) (err error) {
-			more, r, err = complete(ctx, p, u, rs, digests(u, body))
+			a, err = complete(ctx, p, u, rs, digests(u, body))
 			return err
 		}); err != nil {
 			return r, err
+		}
+		if r = a.Result; a.Data != nil {
+			u.Data = a.Data
 		}
 	}
 	if r, err = l.ready(ctx, u, r); err != nil {
@@ -275,12 +279,12 @@ func wholeDigests(d upload.Digests) map[string]any {
 }
 
 // complete sends the next request of complete.
-func complete(ctx context.Context, p upload.Provider, u upload.Upload, rs []upload.Receipt, d upload.Digests) (json.RawMessage, upload.Result, error) {
+func complete(ctx context.Context, p upload.Provider, u upload.Upload, rs []upload.Receipt, d upload.Digests) (upload.Answered, error) {
 	if s, ok := p.(upload.Stepper); ok {
 		return s.CompleteStep(ctx, u, rs, d)
 	}
 	r, err := p.Complete(ctx, u, rs, d)
-	return nil, r, err
+	return upload.Answered{Result: r}, err
 }
 
 // ready waits until the file is ready, where the API can say so.

@@ -50,6 +50,7 @@ type replay struct {
 	options  map[string]string
 	upload   *upload.Upload
 	created  json.RawMessage // the upload's data when it was created
+	ended    bool            // the last request of complete was answered
 	urls     map[int]upload.Presigned
 	receipt  upload.Receipt // of the last part
 	told     map[int]string // receipts of parts that samples handed over
@@ -89,7 +90,7 @@ func (r *replay) play(ctx context.Context) {
 	s := r.next()
 	r.request = 0
 	if s.Step == "create" {
-		r.options, r.upload, r.urls, r.receipt, r.told = s.Given.Options, nil, nil, upload.Receipt{}, map[int]string{}
+		r.options, r.upload, r.urls, r.receipt, r.ended, r.told = s.Given.Options, nil, nil, upload.Receipt{}, false, map[int]string{}
 	} else if r.upload == nil {
 		r.fail("", "has no sample of create before it that makes an upload")
 		return
@@ -115,7 +116,7 @@ func (r *replay) play(ctx context.Context) {
 	if errors.Is(err, errNoSample) {
 		return
 	}
-	if r.ended(err) {
+	if r.endedAs(err) {
 		r.compare(got)
 	}
 }
@@ -197,19 +198,19 @@ func (r *replay) complete(ctx context.Context, p upload.Provider, s *spec.Sample
 		res, err := p.Complete(ctx, *r.upload, rs, s.Given.Digests)
 		return map[string]any{"result": res.Value}, err
 	}
-	more, res, err := c.CompleteStep(ctx, *r.upload, rs, s.Given.Digests)
+	if r.ended {
+		r.upload.Data, r.ended = r.created, false // this is another try
+	}
+	a, err := c.CompleteStep(ctx, *r.upload, rs, s.Given.Digests)
 	if err != nil {
 		return nil, err
 	}
-	was := r.upload.Data
-	if r.upload.Data = more; more == nil {
-		r.upload.Data = was
+	if a.Data != nil {
+		r.upload.Data = a.Data
 	}
+	r.ended = !a.More
 	kept, err := keptOf(*r.upload)
-	if more == nil {
-		r.upload.Data = r.created // what follows is another try
-	}
-	return map[string]any{"result": res.Value, "keep": kept}, err
+	return map[string]any{"result": a.Result.Value, "keep": kept}, err
 }
 
 // keptOf is what an upload keeps.
@@ -344,9 +345,9 @@ var errorWords = map[string]error{
 	"unverified": upload.ErrUnverified, "pending": upload.ErrUnfinished,
 }
 
-// ended compares how a call ended with what the sample wants, and reports
+// endedAs compares how a call ended with what the sample wants, and reports
 // whether there is more to compare.
-func (r *replay) ended(err error) bool {
+func (r *replay) endedAs(err error) bool {
 	if text, ok := r.sample.Want["message"]; ok && (err == nil || !strings.Contains(err.Error(), fmt.Sprint(text))) {
 		r.fail("want.message", "is not in what it says: %v", err)
 	}

@@ -80,8 +80,8 @@ func (m *Manifest) agreePart(s *steps, fail func(key, text string)) {
 	switch {
 	case p.auth && m.auth == nil:
 		fail("part.auth", "there is no auth to send")
-	case p.auth && m.auth.field != "":
-		fail("part.auth", "only a key that is a header (auth.header) is sent with a part")
+	case p.auth && m.auth.field != "" && p.form == "":
+		fail("part.auth", "the key is a form field (auth.field), and the part is not a form (part.form)")
 	}
 	for _, e := range append(p.exprs(), p.receipt) {
 		if e.mentions("$parts[0]") {

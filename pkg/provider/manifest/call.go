@@ -165,6 +165,8 @@ func (p *speaker) build(ctx context.Context, c call, s *scope) (r transport.Requ
 	if r.URL, err = p.address(ctx, c.request, s); err != nil {
 		return r, fmt.Errorf("%s: %w", r.Op, err)
 	}
+	// What was kept may be a token: it is as secret in a path as in a query.
+	r.Signed = c.keptInURL()
 	var (
 		body   []byte
 		fields url.Values
@@ -302,6 +304,15 @@ func inOp(op string, err error) error {
 	return err
 }
 
+// keptInURL reports whether the URL of a request has something in it that a
+// request before kept, but for the upload's id, which people are told.
+func (r *request) keptInURL() bool {
+	if r.path != nil {
+		return slices.ContainsFunc(r.path.fields, func(f field) bool { return f.of == "upload" && f.name != "id" })
+	}
+	return r.url.mentions("$upload")
+}
+
 // unsent is an error that was found before anything was sent.
 type unsent struct{ error }
 
@@ -410,6 +421,9 @@ func (p *speaker) exchange(ctx context.Context, r transport.Request, s *scope) (
 	}
 	a := p.read(reply)
 	a.op, a.from = r.Op, transport.Redact(r.URL)
+	if r.Signed {
+		a.from = transport.RedactSigned(r.URL)
+	}
 	header := map[string]any{}
 	for k, vs := range reply.Header {
 		header[strings.ToLower(k)] = p.hidden.Replace(strings.Join(vs, ", "))

@@ -29,7 +29,7 @@ import (
 //   - any other leaves the outcome open: no answer came, or one of 5xx, 408 or
 //     429, or one that cannot be read, or one that says neither yes nor no
 //     (which wraps upload.ErrReply).
-func (p *speaker) CompleteStep(ctx context.Context, u upload.Upload, rs []upload.Receipt, d upload.Digests) (json.RawMessage, upload.Result, error) {
+func (p *speaker) CompleteStep(ctx context.Context, u upload.Upload, rs []upload.Receipt, d upload.Digests) (upload.Answered, error) {
 	s, err := p.scope(u)
 	var kept data
 	if err == nil {
@@ -43,7 +43,7 @@ func (p *speaker) CompleteStep(ctx context.Context, u upload.Upload, rs []upload
 		err = fmt.Errorf("%s: complete has no request %d: was the manifest changed?", p.m.title, kept.Completed+1)
 	}
 	if err != nil {
-		return nil, upload.Result{}, &unsent{err}
+		return upload.Answered{}, &unsent{err}
 	}
 	s.parts = partsValue(reported(u.Parts, rs), rs, nil)
 	sums, _ := s.digests.(map[string]any)
@@ -55,22 +55,30 @@ func (p *speaker) CompleteStep(ctx context.Context, u upload.Upload, rs []upload
 	r := step.requests[kept.Completed]
 	last := kept.Completed == len(step.requests)-1
 	a, err := p.completeRequest(ctx, r, s)
-	switch {
-	case last && a != nil:
-		result, err := p.ended(ctx, step, r, a, s, err)
-		return nil, result, err
-	case err != nil:
-		return nil, upload.Result{}, err
+	if err != nil && (!last || a == nil) {
+		return upload.Answered{}, err
 	}
-	// What is kept of the upload has to come through JSON as it is.
-	whole, err := exact.Decode(u.Data)
-	m, ok := whole.(map[string]any)
+	done := upload.Answered{More: !last}
+	if last {
+		if done.Result, err = p.ended(ctx, step, r, a, s, err); err != nil {
+			return upload.Answered{}, err
+		}
+	}
+	if !last || r.keep != nil {
+		done.Data, err = p.recordMore(u, s, kept.Completed+1)
+	}
+	return done, err
+}
+
+// recordMore is what is kept of an upload with what a request kept after create.
+func (p *speaker) recordMore(u upload.Upload, s *scope, completed int) (json.RawMessage, error) {
+	v, err := exact.Decode(u.Data)
+	m, ok := v.(map[string]any)
 	if err != nil || !ok {
-		return nil, upload.Result{}, fmt.Errorf("%s: %w", a.op, err)
+		return nil, fmt.Errorf("%s: what is kept of the upload cannot be read: %w", p.m.title, err)
 	}
-	m["upload"], m["completed"] = s.upload, kept.Completed+1
-	more, err := marshal(m)
-	return more, upload.Result{}, err
+	m["upload"], m["completed"] = s.upload, completed
+	return marshal(m)
 }
 
 // asked has the digests that the upload asked for, and no other.
@@ -81,11 +89,11 @@ func asked(name string, d upload.Digests) map[string][]byte {
 // Complete sends all requests of complete, one after the other.
 func (p *speaker) Complete(ctx context.Context, u upload.Upload, rs []upload.Receipt, d upload.Digests) (upload.Result, error) {
 	for {
-		more, result, err := p.CompleteStep(ctx, u, rs, d)
-		if more == nil || err != nil {
-			return result, err
+		a, err := p.CompleteStep(ctx, u, rs, d)
+		if !a.More || err != nil {
+			return a.Result, err
 		}
-		u.Data = more
+		u.Data = a.Data
 	}
 }
 

@@ -2,11 +2,13 @@ package manifest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"regexp"
 	"slices"
 	"strings"
 
+	"github.com/multiput/multiput/pkg/provider/spec"
 	"github.com/multiput/multiput/pkg/transport"
 	"github.com/multiput/multiput/pkg/upload"
 )
@@ -75,6 +77,10 @@ func (p *speaker) Create(ctx context.Context, f upload.File, w upload.Hint) (upl
 		return p.opened(s), nil, err
 	}
 	if err := p.reachable(ctx, st, s); err != nil {
+		var wrong *spec.Error
+		if !errors.As(err, &wrong) {
+			err = fmt.Errorf("%s: %w", a.op, err)
+		}
 		return u, nil, err
 	}
 	resumed, err := p.resumed(ctx, st, a, s, u)

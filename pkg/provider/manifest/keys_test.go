@@ -48,7 +48,7 @@ func documentedKeys(t *testing.T) []string {
 		for _, k := range requests {
 			k = step + "." + k
 			ofPart := strings.HasPrefix(k, "part.") && !strings.HasPrefix(k, "part.confirm.")
-			if ofPart && (slices.Contains(documented, k) || slices.Contains([]string{"part.body", "part.text", "part.type", "part.multipart", "part.keep"}, k)) {
+			if ofPart && (slices.Contains(documented, k) || slices.Contains([]string{"part.body", "part.text", "part.type", "part.multipart"}, k)) {
 				continue // said of part itself, or not there
 			}
 			documented = append(documented, k)

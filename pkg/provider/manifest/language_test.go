@@ -159,14 +159,16 @@ func TestLists(t *testing.T) {
 		t.Fatalf("created %q, %v, %v", u.ID, err, s.body)
 	}
 	steps := p.(upload.Stepper)
-	more, _, err := steps.CompleteStep(t.Context(), u, nil, upload.Digests{})
-	if err != nil || more == nil || slices.Contains(s.seen, "POST /v1/files") {
+	first, err := steps.CompleteStep(t.Context(), u, nil, upload.Digests{})
+	more := first.Data
+	if err != nil || !first.More || more == nil || slices.Contains(s.seen, "POST /v1/files") {
 		t.Fatalf("the first request: %s, %v, sent %v", more, err, s.seen)
 	}
 	was := u.Data
 	u.Data = more
-	more, r, err := steps.CompleteStep(t.Context(), u, nil, upload.Digests{})
-	if err != nil || more != nil || r.Value != "f1" || s.body["POST /v1/files"] != `{"etag":"e","upload":"u1"}` {
+	last, err := steps.CompleteStep(t.Context(), u, nil, upload.Digests{})
+	r := last.Result
+	if err != nil || last.More || r.Value != "f1" || s.body["POST /v1/files"] != `{"etag":"e","upload":"u1"}` {
 		t.Errorf("the second request: %v, %v, %v", r, err, s.body)
 	}
 	u.Data = was
@@ -360,7 +362,7 @@ complete: {send: POST /end, ok: .ok, result: .id}
 		}
 		replies["PUT /v1/add/u1/2"] = `{"c":"c2"}`
 		done, err := confirm(t.Context(), u, u.Parts[1], r)
-		if err != nil || done.Unconfirmed != nil || done.Value != c.last || s.body["PUT /v1/add/u1/2"] != `{"i":1,"status":200,"tag":"\"e2\"","x":7}` {
+		if err != nil || done.Unconfirmed != nil || done.Value != c.last || done.ETag != `"e2"` || s.body["PUT /v1/add/u1/2"] != `{"i":1,"status":200,"tag":"\"e2\"","x":7}` {
 			t.Errorf("confirmed as %+v, %v, by %v", done, err, s.body)
 		}
 	}

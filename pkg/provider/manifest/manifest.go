@@ -185,6 +185,13 @@ func (m *Manifest) Moving() *Manifest {
 	return &moving
 }
 
+// Named is the manifest under another name.
+func (m *Manifest) Named(name string) *Manifest {
+	named := *m
+	named.name = name
+	return &named
+}
+
 // Definition is what can be known of the API before it is opened.
 func (m *Manifest) Definition() *spec.Definition {
 	d := &spec.Definition{

@@ -315,7 +315,7 @@ func (s *steps) keys() map[string]func(node) {
 					c.request = *v.request(map[string]func(node){"receipt": jq(&c.receipt)})
 					v.need(v.key, "send")
 				},
-			}, "digests", "-body", "-text", "-type", "-multipart", "-keep")
+			}, "digests", "-body", "-text", "-type", "-multipart")
 			// Unlike other requests, one of a part sends the key only where that is said.
 			p.auth = p.auth && v.doc.places[v.key+".auth"].line > 0
 			v.need(v.key, "send", "receipt")

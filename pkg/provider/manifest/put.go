@@ -55,7 +55,7 @@ func (p *speaker) Put(ctx context.Context, u upload.Upload, g upload.Presigned, 
 	}
 	api := step.fixed() || step.auth && p.own(r.URL)
 	if u.Whole {
-		return p.putWhole(ctx, step, a, s, api)
+		return p.putWhole(ctx, u, step, a, s, api)
 	}
 	if a.Status >= 300 {
 		now, err := http.ParseTime(a.Header.Get("Date"))
@@ -70,6 +70,10 @@ func (p *speaker) Put(ctx context.Context, u upload.Upload, g upload.Presigned, 
 			return upload.Receipt{}, err
 		}
 	}
+	if err := p.keep(ctx, &step.request, a, s); err != nil {
+		return upload.Receipt{}, err
+	}
+	p.remember(u.ID, &step.request, s)
 	receipt := upload.Receipt{Part: part.Number, Verified: hashed.proves(proofs, sums)}
 	if !api { // otherwise the API answered, and not the store
 		receipt.ETag = p.hidden.Replace(a.Header.Get("ETag"))
@@ -84,14 +88,14 @@ func (p *speaker) Put(ctx context.Context, u upload.Upload, g upload.Presigned, 
 			return upload.Receipt{}, p.unusableFor(a, "", true, "%v", err)
 		}
 	}
-	if receipt.ETag == receipt.Value {
+	if receipt.ETag == receipt.Value && step.confirm == nil { // confirm may give another
 		receipt.ETag = ""
 	}
 	return receipt, nil
 }
 
 // putWhole is the end of an upload that its one part completes.
-func (p *speaker) putWhole(ctx context.Context, step *partStep, a *answer, s *scope, api bool) (upload.Receipt, error) {
+func (p *speaker) putWhole(ctx context.Context, u upload.Upload, step *partStep, a *answer, s *scope, api bool) (upload.Receipt, error) {
 	c := call{request: &step.request}
 	c.auth = api
 	if err := p.succeeded(ctx, c, a, s); err != nil {
@@ -101,7 +105,11 @@ func (p *speaker) putWhole(ctx context.Context, step *partStep, a *answer, s *sc
 	if err != nil {
 		err = p.misread(a, step.result, err)
 	}
-	return upload.Receipt{Part: 1, Value: result.Value, Result: &result}, err
+	receipt := upload.Receipt{Part: 1, Value: result.Value, Result: &result}
+	if err == nil && step.keep != nil {
+		receipt.Data, err = p.recordMore(u, s, 0)
+	}
+	return receipt, err
 }
 
 // buildPart makes the request of a part out of r, which has its bytes.
@@ -122,6 +130,14 @@ func (p *speaker) buildPart(ctx context.Context, step *partStep, u upload.Upload
 				return r, err
 			}
 		}
+		if step.auth && p.m.auth.field != "" {
+			if fields == nil {
+				fields = url.Values{}
+			}
+			if err := p.authorize(nil, fields, r.URL); err != nil {
+				return r, fmt.Errorf("%s: %w: %w", r.Op, upload.ErrReply, err)
+			}
+		}
 		if err := formBody(&r, step.form, u.File.Name, fields); err != nil {
 			return r, fmt.Errorf("%s: %w", r.Op, err)
 		}
@@ -137,7 +153,7 @@ func (p *speaker) buildPart(ctx context.Context, step *partStep, u upload.Upload
 	for k, v := range g.Header {
 		r.Header.Set(k, v)
 	}
-	if step.auth {
+	if step.auth && p.m.auth.header != "" {
 		if err := p.authorize(r.Header, nil, r.URL); err != nil {
 			return r, fmt.Errorf("%s: %w: %w", r.Op, upload.ErrReply, err)
 		}

@@ -88,7 +88,7 @@ func TestParseForms(t *testing.T) {
 		{"digests: [sha1]", "digests: [sha2]", 24, "part.digests[0]", "did you mean \"sha1\"?; the digests are crc32c, crc64nvme, md5, sha1, sha256"},
 		{"digests: [sha1]", "digest: sha1", 24, "part.digest", "is called part.digests now"},
 		{"digests: [sha1]", "fields: '{}'", 24, "part.fields", "needs part.form"},
-		{"digests: [sha1]", "auth: true", 24, "part.auth", "auth.header"},
+		{"digests: [sha1]", "auth: true", 24, "part.auth", "the part is not a form"},
 		{"max: 2", "max: 0", 20, "presign.max", "at least 1"},
 		{"consecutive: true", "consecutive: 1", 19, "presign.consecutive", "true or false"},
 		{"headers: {X-Kind: last}", "headers: [a]", 31, "complete.headers", "a mapping belongs here"},
