@@ -70,7 +70,7 @@ func (e *entry) remember(r *upload.Record) {
 	e.head = headOf(e.id, r)
 	e.sizes = make(map[int]int64)
 	for _, p := range r.Upload.Parts {
-		if _, ok := r.Receipts[p.Number]; !ok {
+		if !counts(r, p) {
 			e.sizes[p.Number] = p.Size
 		}
 	}
@@ -280,7 +280,7 @@ func (e *entry) Receive(ctx context.Context, rs ...upload.Receipt) error {
 	}
 	e.rec.Updated, e.head.Record.Updated = now, now
 	for _, r := range rs {
-		if size, ok := e.sizes[r.Part]; ok {
+		if size, ok := e.sizes[r.Part]; ok && r.Unconfirmed == nil {
 			delete(e.sizes, r.Part)
 			e.head.PartsStored++
 			e.head.BytesStored += size
@@ -368,7 +368,7 @@ func (e *entry) Advance(ctx context.Context, s upload.State, o *upload.Outcome) 
 // step reports whether a record may go from one state to another.
 func step(from, to upload.State) error {
 	switch to {
-	case upload.Sending, upload.Completing, upload.Corrupt:
+	case upload.Sending, upload.Completing, upload.Corrupt, upload.Waiting:
 		if !ended(from) && from != upload.Corrupt {
 			return nil
 		}

@@ -23,9 +23,9 @@ import (
 //	meta/format, meta/version
 //	state/record           who, where, how far: small, written with each step
 //	state/updated          when it last changed: written with everything
-//	state/outcome          from Done on
+//	state/outcome          from Waiting or Done on
 //	plan/upload, plan/parts   large, written once
-//	urls/N                 by part number, 8 bytes big-endian, until Done
+//	urls/N                 by part number, 8 bytes big-endian, until then
 //	receipts/N             likewise
 //
 // The plan is in a bucket of its own so that its pages are not copied when a
@@ -71,9 +71,9 @@ type storedReceipt struct {
 	ETag         []byte `json:"e,omitempty"`
 	CRC32C       uint32 `json:"c"`
 	MD5          []byte `json:"m,omitempty"`
-	Checkpointed bool   `json:"p,omitempty"`
-	Verified     bool   `json:"d,omitempty"`
+	Verified     bool   `json:"h,omitempty"`
 	Unconfirmed  []byte `json:"u,omitempty"`
+	Checkpointed bool   `json:"p,omitempty"`
 }
 
 // encoded is a record made ready to be stored: what can go wrong about it goes
@@ -199,7 +199,10 @@ func (e encoded) store(tx *bbolt.Tx) error {
 }
 
 func stored(r upload.Receipt) storedReceipt {
-	return storedReceipt{Value: []byte(r.Value), ETag: []byte(r.ETag), CRC32C: r.CRC32C, MD5: r.MD5, Checkpointed: r.Checkpointed, Verified: r.Verified, Unconfirmed: r.Unconfirmed}
+	return storedReceipt{
+		Value: []byte(r.Value), ETag: []byte(r.ETag), CRC32C: r.CRC32C, MD5: r.MD5,
+		Verified: r.Verified, Unconfirmed: r.Unconfirmed, Checkpointed: r.Checkpointed,
+	}
 }
 
 // partKey sorts as part numbers do.
@@ -219,7 +222,8 @@ func put(tx *bbolt.Tx, bucket string, pairs []pair) error {
 	return nil
 }
 
-// ended reports whether an upload needs no URLs any more.
+// ended reports whether the provider confirmed an upload: it has an outcome, and
+// needs no URLs any more.
 func ended(s upload.State) bool {
 	return s == upload.Waiting || s == upload.Done || s == upload.Delivered
 }
@@ -309,7 +313,10 @@ func load(tx *bbolt.Tx) (*upload.Record, error) {
 			return err
 		}
 		n := int(binary.BigEndian.Uint64(k)) // the checksum covers the key
-		r.Receipts[n] = upload.Receipt{Part: n, Value: string(s.Value), ETag: string(s.ETag), CRC32C: s.CRC32C, MD5: s.MD5, Checkpointed: s.Checkpointed, Verified: s.Verified, Unconfirmed: s.Unconfirmed}
+		r.Receipts[n] = upload.Receipt{
+			Part: n, Value: string(s.Value), ETag: string(s.ETag), CRC32C: s.CRC32C, MD5: s.MD5,
+			Verified: s.Verified, Unconfirmed: s.Unconfirmed, Checkpointed: s.Checkpointed,
+		}
 		return nil
 	})
 }

@@ -45,7 +45,7 @@ func (s *session) newCheckpoints(ctx context.Context) *checkpoints {
 	c.told, c.came = make(chan checkpointed, 1), true
 	c.waiting, c.asked = make(map[int]Receipt), make(map[int]bool)
 	for n, r := range s.ledger.rec.Receipts {
-		if !r.Checkpointed {
+		if !r.Checkpointed && r.Unconfirmed == nil {
 			c.waiting[n] = r
 			// The last run may have died between the provider's knowing and ours.
 			c.asked[n] = true

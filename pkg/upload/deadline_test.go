@@ -1,6 +1,7 @@
 package upload_test
 
 import (
+	"context"
 	"errors"
 	"strings"
 	"testing"
@@ -244,6 +245,32 @@ func TestNamesAClockThatIsWrong(t *testing.T) {
 		_, err := r.run(t.Context())
 		if !errors.Is(err, upload.ErrUnfinished) || !strings.Contains(err.Error(), "clock is 1h0m0s ahead") {
 			t.Errorf("error %v", err)
+		}
+	})
+}
+
+// ahead is a cloud whose clock is ahead of this machine's.
+type ahead struct{ *cloud }
+
+func (a ahead) Create(ctx context.Context, f upload.File, h upload.Hint) (upload.Upload, []upload.Presigned, error) {
+	u, urls, err := a.cloud.Create(ctx, f, h)
+	u.Expires = u.Expires.Add(-a.skew)
+	return u, urls, err
+}
+
+// An upload that has ended by the provider's clock, which is known to be ahead,
+// is replaced though it has not by this machine's.
+func TestEndsByTheProvidersClock(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := newRig(t, 5000)
+		r.provider, r.cloud.ends, r.cloud.skew = ahead{r.cloud}, true, -3*time.Hour
+		r.cloud.expires = time.Now().Add(time.Hour)
+		if !r.killed(3, true) {
+			t.Fatal("it was not killed")
+		}
+		pass(2 * time.Hour)
+		if rep := r.ok(); rep.Upload != "u2" {
+			t.Errorf("continued with %s", rep.Upload)
 		}
 	})
 }

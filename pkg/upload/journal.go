@@ -38,7 +38,8 @@ type Entry interface {
 	Refresh(ctx context.Context, f File, drop ...int) error
 	// Advance moves the record to another state: the next one, or from
 	// Completing back to Sending after a clear refusal, or on to Corrupt. o is
-	// stored with Done. From Done on, and with Corrupt, stored urls are forgotten.
+	// stored with Waiting and Done. From then on, and with Corrupt, stored urls are
+	// forgotten.
 	Advance(ctx context.Context, s State, o *Outcome) error
 	// Close gives the lock back. The record stays.
 	Close() error

@@ -158,7 +158,7 @@ func (e *memoryEntry) Advance(_ context.Context, s State, o *Outcome) error {
 		if o != nil {
 			r.Outcome = o
 		}
-		if s == Done || s == Delivered || s == Corrupt {
+		if s == Waiting || s == Done || s == Delivered || s == Corrupt {
 			r.Presigned = nil
 		}
 	})

@@ -10,20 +10,24 @@ import (
 // still holds. Without one, the ledger has no record: a new upload begins.
 func (s *session) find(ctx context.Context) error {
 	had, err := s.ledger.entry.Load(ctx)
-	rec := had
-	if err == nil && (rec == nil || rec.State == Delivered) && !(Spool{}).Streamed(s.file.Path) {
-		if s.Resume {
-			return ErrNothing
-		}
-		rec, err = s.moved(ctx)
-	}
+	rec, moved := had, false
 	if err == nil && rec != nil {
 		rec, err = s.resume(ctx, rec)
+	}
+	if err == nil && rec == nil && !(Spool{}).Streamed(s.file.Path) {
+		// What is recorded of this path, if anything, is of another file by now.
+		if s.Resume && (had == nil || had.State == Delivered) {
+			return ErrNothing
+		}
+		if rec, err = s.moved(ctx); err == nil && rec != nil {
+			moved = true
+			rec, err = s.resume(ctx, rec)
+		}
 	}
 	if err != nil {
 		return err
 	}
-	told := Found{Next: StepCreate, Moved: rec != nil && had == nil}
+	told := Found{Next: StepCreate, Moved: moved && rec != nil}
 	if had != nil {
 		told.Had, told.At, told.Upload = had.State, had.Updated, had.Upload.ID
 	}

@@ -300,6 +300,36 @@ func TestMovedAndDone(t *testing.T) {
 	})
 }
 
+// A file that is moved to where another was, of which the journal knows, is found
+// all the same: no second object is made of it.
+func TestMovedOverAnother(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := newRig(t, 3000)
+		undelivered(r)
+		here, there := r.path, filepath.Join(t.TempDir(), "file.bin")
+		for _, first := range []bool{true, false} {
+			if r.path = here; first {
+				r.path = there
+				r.write(flipped(r.content, 10), 0)
+			} else {
+				r.write(random(3000), 1)
+			}
+			if _, err := r.run(t.Context()); !errors.Is(err, upload.ErrUndelivered) {
+				t.Fatal(err)
+			}
+		}
+		r.deliver = nil
+		if err := os.Rename(here, there); err != nil {
+			t.Fatal(err)
+		}
+		r.path = there
+		rep, err := r.run(t.Context())
+		if err != nil || rep.Upload != "u2" || len(r.cloud.objects) != 2 {
+			t.Errorf("%v, %+v, %d objects", err, rep, len(r.cloud.objects))
+		}
+	})
+}
+
 // While a changed file is compared, an interrupt is heard.
 func TestInterruptedWhileComparing(t *testing.T) {
 	bubble(t, func(t *testing.T) {

@@ -105,13 +105,25 @@ func (s *session) count() {
 // lost turns the errors by which the provider says that an upload cannot
 // continue into the one that starts over.
 func (s *session) lost(err error) error {
-	if end := s.ledger.rec.Upload.Expires; !end.IsZero() && !time.Now().Before(end) && errors.Is(err, ErrRefused) {
+	if end := s.ledger.rec.Upload.Expires; !end.IsZero() && !s.latest().Before(end) && errors.Is(err, ErrRefused) {
 		return fmt.Errorf("the upload expired at %s: %w: %w: %w", end.Format(time.RFC3339), errStartOver, ErrExpired, err)
 	}
 	if errors.Is(err, ErrGone) || (errors.Is(err, ErrExpired) && !errors.Is(err, ErrUnfinished)) {
 		return fmt.Errorf("%w: %w", errStartOver, err)
 	}
 	return err
+}
+
+// latest is what time it is by this machine's clock or by the provider's,
+// whichever is ahead.
+func (s *session) latest() time.Time {
+	now := time.Now()
+	if c, ok := s.Provider.(Clock); ok {
+		if skew, ok := c.Skew(); ok && skew < 0 {
+			return now.Add(-skew)
+		}
+	}
+	return now
 }
 
 // unchanged makes certain, when all parts are stored, that they are of one

@@ -206,6 +206,36 @@ func TestConfirmation(t *testing.T) {
 	}
 }
 
+// TestUnconfirmedIsNotCheckpointed: the provider is not told of a part before it
+// confirmed it, by the next process either.
+func TestUnconfirmedIsNotCheckpointed(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := newRig(t, 3500)
+		c := &confirming{cloud: r.cloud, fail: func(int, int) error { return fmt.Errorf("not now: %w", upload.ErrDenied) }}
+		r.provider = struct {
+			*confirming
+			checkpoints
+		}{c, checkpointing{r.cloud}}
+		r.cloud.onCheckpoint = func(_ int, rs []upload.Receipt) error {
+			for _, receipt := range rs {
+				if receipt.Unconfirmed != nil {
+					t.Errorf("part %d is checkpointed, and was not confirmed", receipt.Part)
+				}
+			}
+			return nil
+		}
+		if _, err := r.run(t.Context()); !errors.Is(err, upload.ErrDenied) || len(r.journal.of("u1").Receipts) == 0 {
+			t.Fatalf("%v, the journal has %+v", err, r.journal.of("u1"))
+		}
+		c.fail = nil
+		r.journal.restart()
+		r.ok()
+	})
+}
+
+// checkpoints is the one method of a Checkpointer.
+type checkpoints interface{ upload.Checkpointer }
+
 // TestConfirmationRefused: a confirmation that is refused for good ends the run.
 func TestConfirmationRefused(t *testing.T) {
 	bubble(t, func(t *testing.T) {

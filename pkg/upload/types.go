@@ -171,7 +171,7 @@ type Record struct {
 	Upload    Upload          `json:"upload"`
 	Presigned []Presigned     `json:"urls,omitempty"`     // only where Upload.Renewable is false
 	Receipts  map[int]Receipt `json:"receipts,omitempty"` // by part number
-	Outcome   *Outcome        `json:"outcome,omitempty"`  // from Done on
+	Outcome   *Outcome        `json:"outcome,omitempty"`  // from Waiting or Done on
 }
 
 // Outcome is the stored end of an upload: enough to tell it again in full.

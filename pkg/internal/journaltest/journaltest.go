@@ -67,6 +67,7 @@ func Run(t *testing.T, fresh func(t *testing.T) (j, another upload.Journal)) {
 		"what is odd":             testOdd,
 		"begin replaces":          testReplace,
 		"corrupt":                 testCorrupt,
+		"waiting":                 testWaiting,
 		"moved":                   testMoved,
 		"receipts that overlap":   testOverlap,
 		"a context that is over":  testContext,
@@ -136,7 +137,8 @@ func testLife(t *testing.T, j, another upload.Journal) {
 	for _, r := range []upload.Receipt{
 		{Part: 5, Value: `"etag"`, CRC32C: 1<<32 - 1, MD5: make([]byte, 16), Checkpointed: true},
 		{Part: 0, Value: "\xff\x00\n", ETag: "e"},
-		{Part: 5, Value: `"other"`},
+		{Part: 5, Value: `"other"`, Verified: true},
+		{Part: 7, Value: "c", Unconfirmed: json.RawMessage(`{"token": "<7>"}`)},
 	} {
 		must(t, e.Receive(ctx, r))
 		want.Receipts[r.Part] = r
@@ -270,6 +272,24 @@ func testCorrupt(t *testing.T, j, another upload.Journal) {
 	must(t, e.Close())
 	if r := load(t, open(t, another, "/data/a.bin")); r.State != upload.Corrupt || r.Presigned != nil {
 		t.Errorf("corrupt: %+v", r)
+	}
+}
+
+func testWaiting(t *testing.T, j, another upload.Journal) {
+	ctx := t.Context()
+	e := open(t, j, "/data/a.bin")
+	must(t, e.Begin(ctx, Record()))
+	must(t, e.Advance(ctx, upload.Completing, nil))
+	must(t, e.Advance(ctx, upload.Waiting, &upload.Outcome{Result: upload.Result{Value: "early"}, Verification: "etag"}))
+	must(t, e.Close())
+	e = open(t, another, "/data/a.bin")
+	if r := load(t, e); r.State != upload.Waiting || r.Outcome == nil || r.Outcome.Result.Value != "early" || r.Presigned != nil {
+		t.Errorf("waiting: %+v", r)
+	}
+	must(t, e.Advance(ctx, upload.Done, &upload.Outcome{Result: upload.Result{Value: "late"}, Verification: "etag"}))
+	must(t, e.Close())
+	if r := load(t, open(t, j, "/data/a.bin")); r.State != upload.Done || r.Outcome.Result.Value != "late" {
+		t.Errorf("done: %+v", r)
 	}
 }
 
