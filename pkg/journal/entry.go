@@ -47,6 +47,7 @@ func (e *entry) open(create bool) error {
 		return err
 	}
 	e.d, e.holder = d, self()
+	e.j.hold(e.id, true)
 	if r != nil {
 		if e.target.Provider == "" { // it was taken by its ID
 			e.target, e.path = r.Target, r.Path
@@ -360,7 +361,7 @@ func (e *entry) Advance(ctx context.Context, s upload.State, o *upload.Outcome) 
 		return nil
 	})
 	if err == nil {
-		e.tell()
+		e.tellSoon() // to others it is running
 	}
 	return err
 }
@@ -415,6 +416,7 @@ func (e *entry) forget() error {
 	_ = e.j.remove(e.j.path(e.id, extHead)) // there may be none
 	err := e.removeLocked()
 	e.d = nil
+	e.j.hold(e.id, false)
 	if err != nil {
 		return failed("remove", e.file(), err)
 	}
@@ -494,6 +496,7 @@ func (e *entry) Close() error {
 		return nil
 	}
 	if !leadsTo(e.file(), e.d.info) { // it is another's now
+		e.j.hold(e.id, false)
 		return e.d.close()
 	}
 	if e.rec == nil {
@@ -503,5 +506,6 @@ func (e *entry) Close() error {
 	e.tell()
 	err := e.d.close()
 	e.d = nil
+	e.j.hold(e.id, false)
 	return err
 }

@@ -34,9 +34,10 @@ type Journal struct {
 	dirErr error
 
 	mu     sync.Mutex
-	names  listing     // of the directory, as of a short while ago
-	image  []byte      // what bbolt makes of an empty file
-	opened func(*file) // tests: a db was opened
+	names  listing         // of the directory, as of a short while ago
+	held   map[string]bool // IDs of the uploads that are open here
+	image  []byte          // what bbolt makes of an empty file
+	opened func(*file)     // tests: a db was opened
 }
 
 var _ upload.Journal = (*Journal)(nil)
@@ -181,7 +182,8 @@ type listing struct {
 	took     time.Duration
 }
 
-// sameTarget gives the IDs of all uploads to the target of one. A directory of
+// sameTarget gives the IDs of the uploads to the target of one that are not open
+// here. A directory of
 // thousands is not read again for each of thousands of uploads: at most a
 // twentieth of the time goes into reading it.
 func (j *Journal) sameTarget(id string) ([]string, error) {
@@ -206,7 +208,22 @@ func (j *Journal) sameTarget(id string) ([]string, error) {
 		}
 		l.read, l.took = time.Now(), time.Since(began)
 	}
-	return slices.Clone(l.byTarget[id[16:]]), nil
+	others := slices.Clone(l.byTarget[id[16:]])
+	return slices.DeleteFunc(others, func(id string) bool { return j.held[id] }), nil
+}
+
+// hold remembers which uploads are open here.
+func (j *Journal) hold(id string, held bool) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if !held {
+		delete(j.held, id)
+		return
+	}
+	if j.held == nil {
+		j.held = make(map[string]bool)
+	}
+	j.held[id] = true
 }
 
 func readNames(dir string) ([]string, error) {
