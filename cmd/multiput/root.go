@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"strings"
+	"sync/atomic"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/time/rate"
@@ -31,6 +32,9 @@ type app struct {
 	display *progress.Display // where messages go; nil: there is none
 	flush   func()            // writes out what was said on stderr; known while a display is there
 	limit   *rate.Limiter     // of all that is sent; nil: none
+
+	drawn atomic.Pointer[drawn] // the bar; nil: there is none
+	color bool                  // whether messages have colors; known once the configuration is
 
 	json bool // whether errors are printed as JSON; known once flags are read
 

@@ -37,10 +37,9 @@ type Options struct {
 	// is drawn. Nil, or an answer below 1: 80.
 	Width func() int
 
-	Color   bool   // colour what is done, warnings and what failed
-	Title   bool   // show progress in the title of the terminal (OSC 0)
-	Taskbar bool   // show progress in the taskbar (OSC 9;4)
-	To      string // the host that is uploaded to, for people; may be empty
+	Color   bool // colour what is done, warnings and what failed
+	Title   bool // show progress in the title of the terminal (OSC 0)
+	Taskbar bool // show progress in the taskbar (OSC 9;4)
 
 	// Active says whether the terminal is this program's to draw on, as it is not
 	// in the background. Nil: it is.
@@ -78,7 +77,7 @@ const tickEvery = 100 * time.Millisecond
 
 // New gives a display that writes to w. Close ends it.
 func New(w io.Writer, o Options) *Display {
-	t, waits := &total{files: o.Files, bytes: o.Bytes, began: time.Now()}, &waits{to: o.To, every: lifeEvery}
+	t, waits := &total{files: o.Files, bytes: o.Bytes, began: time.Now()}, &waits{every: lifeEvery}
 	d := &Display{total: t, waits: waits, stop: make(chan struct{}), stopped: make(chan struct{})}
 	talk := talk{w: w, verbose: o.Verbose, colour: o.Color, terminal: o.Style == Bar, stopping: new(bool)}
 	switch o.Style {
@@ -111,6 +110,13 @@ func (d *Display) run() {
 			d.mu.Unlock()
 		}
 	}
+}
+
+// To says which host the files that begin from now on are uploaded to.
+func (d *Display) To(host string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.waits.to = host
 }
 
 // File gives the observer of the upload of one file, called as the user named

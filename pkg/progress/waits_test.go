@@ -65,8 +65,8 @@ func TestWaits(t *testing.T) {
 		"waits.ndjson":     {Style: progress.JSON},
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			o.To = "api.openai.com"
 			s := show(o)
+			s.To("api.openai.com")
 			troubled(s.File("a.bin"))
 			s.Close()
 			got := s.shown()
