@@ -65,6 +65,7 @@ func (a *app) run(ctx context.Context, args []string) int {
 	a.args = args
 	// Known before the command line is: what is wrong with it is an object too.
 	a.json = config.WantsJSON(args)
+	a.color = a.colored(os.Getenv("MULTIPUT_COLOR"))
 	cmd, err := root.ExecuteContextC(ctx)
 	if err == nil {
 		return 0
@@ -83,6 +84,9 @@ func (a *app) run(ctx context.Context, args []string) int {
 	}
 	if brokenPipe(err) {
 		return 0 // whoever read it has seen enough
+	}
+	if f := cmd.Flags().Lookup("color"); f != nil && f.Changed {
+		a.color = a.colored(f.Value.String())
 	}
 	return a.tell(failure{err: err})
 }

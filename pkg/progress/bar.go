@@ -229,12 +229,12 @@ func (b *bar) planned() bool {
 	return false
 }
 
-// paintStatus colours a status in what stands behind the bar.
+// paintStatus colors a status in what stands behind the bar.
 func (b *bar) paintStatus(behind, status string) string {
 	if status == "" || !b.failing() {
 		return behind
 	}
-	return strings.TrimSuffix(behind, status) + Paint(b.colour, Yellow, status)
+	return strings.TrimSuffix(behind, status) + Paint(b.color, Yellow, status)
 }
 
 // head is the name and the percentage.
@@ -256,7 +256,7 @@ func (b *bar) picture(width int) string {
 	if b.ascii {
 		t = ascii
 	}
-	return t.picture(stored, sent, all, width, b.colour)
+	return t.picture(stored, sent, all, width, b.color)
 }
 
 // behind is what follows the picture. Its width changes as little as possible,

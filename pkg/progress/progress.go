@@ -37,7 +37,7 @@ type Options struct {
 	// is drawn. Nil, or an answer below 1: 80.
 	Width func() int
 
-	Color   bool // colour what is done, warnings and what failed
+	Color   bool // color what is done, warnings and what failed
 	Title   bool // show progress in the title of the terminal (OSC 0)
 	Taskbar bool // show progress in the taskbar (OSC 9;4)
 
@@ -79,7 +79,7 @@ const tickEvery = 100 * time.Millisecond
 func New(w io.Writer, o Options) *Display {
 	t, waits := &total{files: o.Files, bytes: o.Bytes, began: time.Now()}, &waits{every: lifeEvery}
 	d := &Display{total: t, waits: waits, stop: make(chan struct{}), stopped: make(chan struct{})}
-	talk := talk{w: w, verbose: o.Verbose, colour: o.Color, terminal: o.Style == Bar, stopping: new(bool)}
+	talk := talk{w: w, verbose: o.Verbose, color: o.Color, terminal: o.Style == Bar, stopping: new(bool)}
 	switch o.Style {
 	case Bar:
 		d.view = newBar(talk, o, t, waits)

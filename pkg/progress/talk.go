@@ -16,16 +16,16 @@ import (
 type talk struct {
 	w        io.Writer
 	verbose  bool
-	colour   bool
+	color    bool
 	terminal bool
 	stopping *bool // that it was told
 }
 
 // warning is a line that warns.
-func (t talk) warning(text string) string { return Paint(t.colour, Yellow, "warning:") + " " + text }
+func (t talk) warning(text string) string { return Paint(t.color, Yellow, "warning:") + " " + text }
 
 // succeeded is the line of a file that is uploaded.
-func (t talk) succeeded(summary string) string { return paintLine(t.colour, Green, summary) }
+func (t talk) succeeded(summary string) string { return paintLine(t.color, Green, summary) }
 
 func (t talk) line(f *file, several bool, e upload.Event) string {
 	of := ""

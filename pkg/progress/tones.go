@@ -20,7 +20,7 @@ var (
 // picture is a bar of so many columns, without its ends: how much of all was
 // sent, and of that how much is stored. progressbar draws one tone; the second
 // one is laid over it.
-func (t tones) picture(stored, sent, all int64, width int, colour bool) string {
+func (t tones) picture(stored, sent, all int64, width int, color bool) string {
 	if width <= 0 {
 		return ""
 	}
@@ -39,6 +39,6 @@ func (t tones) picture(stored, sent, all int64, width int, colour bool) string {
 	bar = strings.Replace(bar, t.flying, "", n)
 	flying := strings.Count(bar, t.flying)
 	rest := strings.Count(bar, t.rest)
-	return fmt.Sprintf("%s%s%s", Paint(colour, Green, strings.Repeat(t.stored, n)),
-		Paint(colour, Yellow, strings.Repeat(t.flying, flying)), strings.Repeat(t.rest, rest))
+	return fmt.Sprintf("%s%s%s", Paint(color, Green, strings.Repeat(t.stored, n)),
+		Paint(color, Yellow, strings.Repeat(t.flying, flying)), strings.Repeat(t.rest, rest))
 }
