@@ -167,6 +167,19 @@ var levels = []level{
 	{},
 }
 
+// waitLevels are those of a line that says what is waited for: that matters more
+// than how many bytes there are.
+var waitLevels = []level{
+	{before: true, parts: true, bar: true, bytes: true, name: 24},
+	{parts: true, bar: true, bytes: true, name: 24},
+	{bar: true, bytes: true, name: 24},
+	{bar: true, name: 24},
+	{bar: true, name: 12},
+	{name: 12},
+	{name: 8},
+	{},
+}
+
 // Of the picture itself, in columns.
 const (
 	leastBar = 6
@@ -192,11 +205,12 @@ func (b *bar) render(now time.Time) string {
 		return ""
 	}
 	rate, left := b.speed(now)
-	for _, l := range levels {
+	said := levels
+	if status != "" {
+		said = waitLevels
+	}
+	for _, l := range said {
 		head := b.head(l.name)
-		if status != "" && l.left && !l.bytes {
-			continue // it says what is done, and not that nothing is known of the time
-		}
 		behind := b.behind(l, rate, left, status)
 		if !b.planned() {
 			head, behind = b.name(l.name), "  "+status
