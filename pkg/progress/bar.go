@@ -1,7 +1,6 @@
 package progress
 
 import (
-	"cmp"
 	"fmt"
 	"io"
 	"strings"
@@ -26,6 +25,7 @@ type bar struct {
 	columns func() int
 	active  func() bool // whether the terminal is ours; nil: always
 	ascii   bool
+	drawn   time.Time
 	line    string // what stands in the last line; empty: nothing of ours
 	amid    bool   // somebody else's line is not at its end yet
 }
@@ -39,8 +39,10 @@ func (b *bar) event(f *file, e upload.Event) {
 		b.above(s + "\n")
 	}
 	switch e := e.(type) {
-	case upload.Planned:
-		b.draw()
+	case upload.Planned, upload.Finishing:
+		if !b.several() || b.line == "" {
+			b.draw()
+		}
 	case upload.Finished:
 		b.above(b.succeeded(f.summary(b.several(), e.Report)) + "\n")
 	}
@@ -59,7 +61,9 @@ func (b *bar) above(s string) {
 	b.hide()
 	io.WriteString(b.w, s) //nolint:errcheck // see the package doc
 	b.amid = !strings.HasSuffix(s, "\n")
-	b.tick()
+	if !b.several() || time.Since(b.drawn) >= tickEvery {
+		b.tick() // many small files are not to cost a bar each
+	}
 }
 
 // hide leaves nothing of the bar.
@@ -115,7 +119,7 @@ func (b *bar) draw() {
 }
 
 func (b *bar) put(line string) {
-	b.line = line
+	b.line, b.drawn = line, time.Now()
 	io.WriteString(b.w, "\r"+noWrap+line+clearRest+wrap+"\r") //nolint:errcheck // see the package doc
 }
 
@@ -334,7 +338,7 @@ func (b *bar) name(most int) string {
 		return ""
 	}
 	f := b.all[len(b.all)-1]
-	return b.short(cmp.Or(f.name, f.label(false)), most)
+	return b.short(f.label(false), most)
 }
 
 // short cuts a text to so many columns, and shows that it did.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"path/filepath"
 	"time"
 
 	"github.com/dustin/go-humanize"
@@ -59,8 +60,11 @@ func (t talk) line(f *file, several bool, e upload.Event) string {
 
 // label is what a file is called: among several as the user named it.
 func (f *file) label(several bool) string {
-	if several && f.path != "" || f.name == "" {
+	switch {
+	case several && f.path != "":
 		return transport.Visible(f.path)
+	case f.name == "":
+		return transport.Visible(filepath.Base(f.path))
 	}
 	return f.name
 }
