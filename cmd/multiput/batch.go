@@ -69,6 +69,7 @@ func (b *batch) files(files []string, to *upload.Uploader, d *provider.Definitio
 // watch has the events and the result of a file shown. end is called when it is
 // done.
 func (b *batch) watch(u *upload.Uploader, file string) (end func()) {
+	b.show.To(hostOf(u.Target.Base))
 	observe, end := b.show.File(file)
 	u.Observe = b.app.actions.Observe(file, b.app.json || b.cfg.Quiet, observe)
 	u.Deliver = func(ctx context.Context, r upload.Report) error {

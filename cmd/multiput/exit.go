@@ -346,7 +346,7 @@ func (a *app) tell(f failure) int {
 		fmt.Fprintln(a.stderr, message)
 		return code
 	}
-	fmt.Fprintf(a.stderr, "multiput: %s\n", message)
+	fmt.Fprintf(a.stderr, "%s %s\n", progress.Paint(a.color, progress.Red, "multiput:"), message)
 	if hint != "" {
 		fmt.Fprintf(a.stderr, "hint: %s\n", hint)
 	}

@@ -17,20 +17,23 @@ import (
 
 func main() {
 	frugal()
-	ctx, stop := signals(context.Background(), os.Exit)
-	defer stop()
 	a := newApp()
+	ctx, stop := signals(context.Background(), func(code int) {
+		a.leave()
+		os.Exit(code)
+	})
+	defer stop()
 	os.Exit(a.run(ctx, os.Args[1:]))
 }
 
 // newApp is the program on the process's own streams.
-func newApp() app {
+func newApp() *app {
 	_ = config.UseAllProxy() // fails for no name that a variable can have
 	var out io.Writer = os.Stdout
 	if wasClosed(os.Stdout) {
 		out = closedOut{}
 	}
-	return app{
+	return &app{
 		closedIn: wasClosed(os.Stdin),
 		stdout:   out, stderr: os.Stderr, stdin: os.Stdin,
 		screen: screenOf(os.Stderr), shown: term.IsTerminal(int(os.Stdout.Fd())),

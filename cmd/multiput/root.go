@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"strings"
+	"sync/atomic"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/time/rate"
@@ -31,6 +32,9 @@ type app struct {
 	display *progress.Display // where messages go; nil: there is none
 	flush   func()            // writes out what was said on stderr; known while a display is there
 	limit   *rate.Limiter     // of all that is sent; nil: none
+
+	drawn atomic.Pointer[drawn] // the bar; nil: there is none
+	color bool                  // whether messages have colors; known once the configuration is
 
 	json bool // whether errors are printed as JSON; known once flags are read
 
@@ -61,6 +65,7 @@ func (a *app) run(ctx context.Context, args []string) int {
 	a.args = args
 	// Known before the command line is: what is wrong with it is an object too.
 	a.json = config.WantsJSON(args)
+	a.color = a.colored(os.Getenv("MULTIPUT_COLOR"))
 	cmd, err := root.ExecuteContextC(ctx)
 	if err == nil {
 		return 0
@@ -79,6 +84,9 @@ func (a *app) run(ctx context.Context, args []string) int {
 	}
 	if brokenPipe(err) {
 		return 0 // whoever read it has seen enough
+	}
+	if f := cmd.Flags().Lookup("color"); f != nil && f.Changed {
+		a.color = a.colored(f.Value.String())
 	}
 	return a.tell(failure{err: err})
 }

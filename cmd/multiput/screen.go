@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"net/url"
 	"os"
 	"runtime"
 	"strings"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/multiput/multiput/pkg/config"
 	"github.com/multiput/multiput/pkg/progress"
+	"github.com/multiput/multiput/pkg/transport"
 )
 
 // screen is what is known of where the talk goes.
@@ -17,13 +19,19 @@ type screen struct {
 	terminal bool       // whether it is one that can move its cursor
 	ascii    bool       // whether it shows nothing else for certain
 	width    func() int // in columns; nil: not known
+	plain    bool       // whether the user wants no color
+	title    bool       // whether it has a title that can be set, and put back
+	taskbar  bool       // whether it shows progress in a taskbar or a tab
+
+	foreground func() bool // whether it is ours to draw on
 }
 
-// screenOf looks at a file and at the user's variables. NO_COLOR is not among
-// them: there is no color.
+// screenOf looks at a file and at the user's variables.
 func screenOf(f *os.File) screen {
 	fd := int(f.Fd())
-	s := screen{terminal: term.IsTerminal(fd) && os.Getenv("TERM") != "dumb"}
+	s := screen{terminal: term.IsTerminal(fd) && os.Getenv("TERM") != "dumb", plain: os.Getenv("NO_COLOR") != ""}
+	s.foreground = func() bool { return inForeground(fd) }
+	s.title, s.taskbar = s.terminal && hasTitle(os.Getenv), s.terminal && hasTaskbar(os.Getenv)
 	s.width = func() int {
 		width, _, err := term.GetSize(fd)
 		if err != nil {
@@ -40,9 +48,11 @@ func screenOf(f *os.File) screen {
 // watch gives the display of the uploads of some files. Until it is closed, all
 // that is said on stderr goes through it.
 func (a *app) watch(cfg config.Config, files []string) (d *progress.Display, close func()) {
+	a.color = a.colored(cfg.Color)
 	o := progress.Options{
-		Style: a.style(cfg), Verbose: cfg.Verbose > 0,
+		Style: a.style(cfg), Verbose: cfg.Verbose > 0, Color: a.color,
 		ASCII: a.screen.ascii, Width: a.screen.width, Files: len(files),
+		Title: a.screen.title, Taskbar: a.screen.taskbar, Active: a.screen.foreground,
 	}
 	if len(files) > 1 {
 		for _, file := range files {
@@ -55,7 +65,14 @@ func (a *app) watch(cfg config.Config, files []string) (d *progress.Display, clo
 	t := progress.NewAsync(stderr)
 	d = progress.New(t, o)
 	a.stderr, a.flush, a.display = d, t.Flush, d
+	stay := func() {}
+	if o.Style == progress.Bar && len(files) > 0 {
+		stay = suspendable(d, t.Flush)
+		a.drawn.Store(&drawn{d, t.Flush})
+	}
 	return d, func() {
+		stay()
+		a.drawn.Store(nil)
 		d.Close()
 		t.Close()
 		a.stderr, a.display = stderr, nil
@@ -68,6 +85,34 @@ func (a *app) watching(cfg config.Config) (d *progress.Display, close func()) {
 		return a.display, func() {}
 	}
 	return a.watch(cfg, nil)
+}
+
+// drawn is a bar on a terminal, and what writes it there.
+type drawn struct {
+	display *progress.Display
+	flush   func()
+}
+
+// leave takes the bar away, as the program ends at once.
+func (a *app) leave() {
+	if d := a.drawn.Load(); d != nil {
+		d.display.Leave()
+		d.flush()
+	}
+}
+
+// colored says whether messages have colors.
+func (a *app) colored(when string) bool {
+	return when == "always" || when != "never" && a.screen.terminal && !a.screen.plain
+}
+
+// hostOf is the host of a base URL, for people.
+func hostOf(base string) string {
+	u, err := url.Parse(base)
+	if err != nil {
+		return ""
+	}
+	return transport.Visible(u.Host)
 }
 
 // aside writes to stdout with no bar in the way. Elsewhere than on a terminal

@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 )
 
 // interrupted is why a context ended that a signal ended.
@@ -14,8 +15,11 @@ func (i interrupted) Error() string { return "interrupted" }
 
 func (i interrupted) exitCode() int { return 128 + int(i.signal) }
 
+// oneSignal is how long signals count as one: GNU timeout sends two.
+const oneSignal = 500 * time.Millisecond
+
 // signals gives a context that the first Ctrl-C, SIGTERM or SIGHUP ends; the
-// second leaves at once. A closed pipe is an error of the write, not a death.
+// second leaves at once, unless it comes right behind the first. A closed pipe is an error of the write, not a death.
 func signals(ctx context.Context, exit func(int)) (context.Context, func()) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	ch := make(chan os.Signal, 2)
@@ -27,15 +31,19 @@ func signals(ctx context.Context, exit func(int)) (context.Context, func()) {
 	// Not ignored: a command that we start would inherit that.
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 	go func() {
-		for first := true; ; first = false {
+		var first time.Time
+		for {
 			s, ok := (<-ch).(syscall.Signal)
 			if !ok {
 				s = syscall.SIGINT
 			}
-			if !first {
+			switch {
+			case first.IsZero():
+				first = time.Now()
+				cancel(interrupted{s})
+			case time.Since(first) >= oneSignal:
 				exit(interrupted{s}.exitCode())
 			}
-			cancel(interrupted{s})
 		}
 	}()
 	return ctx, func() { signal.Stop(ch) }

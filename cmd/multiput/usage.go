@@ -28,7 +28,7 @@ var flagGroups = []flagGroup{
 		"files-from", "size", "spool-dir", "spool-limit", "older-than", "live", "record",
 	}},
 	{"Authentication", []string{"api-key-file", "api-key-command", "cacert"}},
-	{"Output", []string{"progress", "json", "jq", "quiet", "verbose", "all", "manifest", "no-descriptions", "version", "help"}},
+	{"Output", []string{"progress", "color", "json", "jq", "quiet", "verbose", "all", "manifest", "no-descriptions", "version", "help"}},
 	{"Configuration", []string{"config", "profile", "journal", "dir", "listen", "store-listen", "url-life", "fault"}},
 }
 

@@ -7,6 +7,7 @@
 package config
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -35,6 +36,7 @@ type Config struct {
 	StallTimeout  time.Duration
 	Checksum      string // auto, require or off
 	Progress      string // auto, bar, plain, json or none
+	Color         string // auto, always or never
 	ContentType   string
 	JSON          bool
 	JQ            string
@@ -93,7 +95,7 @@ const AutoRetries = -1
 // too. Those that describe one run are not among them.
 var habits = []string{
 	"provider", "concurrency", "part-size", "limit-rate", "retries", "retry-for", "stall-timeout",
-	"checksum", "progress", "content-type", "json", "jq", "quiet", "verbose", "journal", "cacert",
+	"checksum", "progress", "color", "content-type", "json", "jq", "quiet", "verbose", "journal", "cacert",
 	"api-key-file", "api-key-command",
 }
 
@@ -118,6 +120,7 @@ func Flags(f *pflag.FlagSet) {
 func GlobalFlags(f *pflag.FlagSet) {
 	f.String("journal", "", "`DIR` of the journal, which remembers unfinished uploads (default: in the user's state directory)")
 	f.String("config", "", "`PATH` of the config file (default: in the user's config directory)")
+	f.String("color", "auto", "`auto|always|never`: color messages; auto: on a terminal, unless NO_COLOR is set")
 	f.String("profile", "", "use the profile `NAME` of the config file")
 	f.Bool("json", false, "print results and errors as JSON")
 	f.String("jq", "", "print what the jq expression `EXPR` selects from the JSON object")
@@ -199,6 +202,7 @@ func notEmpty(flags *pflag.FlagSet) (err error) {
 func (l *layers) decode(c *Config) error {
 	v := l.v
 	c.Provider, c.Checksum, c.Progress = v.GetString("provider"), v.GetString("checksum"), v.GetString("progress")
+	c.Color = v.GetString("color")
 	c.ContentType, c.JQ, c.Journal = v.GetString("content-type"), v.GetString("jq"), v.GetString("journal")
 	c.CACert, c.APIKeyFile, c.APIKeyCommand = v.GetString("cacert"), v.GetString("api-key-file"), v.GetString("api-key-command")
 	for _, path := range []*string{&c.Journal, &c.CACert, &c.APIKeyFile} {
@@ -260,6 +264,7 @@ func (l *layers) decode(c *Config) error {
 	}
 	c.RetryFor, c.StallTimeout = duration("retry-for"), duration("stall-timeout")
 	check("checksum", oneOf(c.Checksum, "auto", "require", "off"))
+	check("color", oneOf(cmp.Or(c.Color, "auto"), "auto", "always", "never"))
 	check("progress", oneOf(c.Progress, "auto", "bar", "plain", "json", "none"))
 	if first != nil {
 		return first

@@ -49,6 +49,7 @@ func TestPrecedence(t *testing.T) {
 		"stall-timeout": {"1m", [4]string{"1s", "2s", "3s", "4s"}, func(c config.Config) string { return c.StallTimeout.String() }, [4]string{}},
 		"checksum":      {"auto", [4]string{"off", "require", "off", "require"}, func(c config.Config) string { return c.Checksum }, [4]string{}},
 		"progress":      {"auto", [4]string{"bar", "plain", "json", "none"}, func(c config.Config) string { return c.Progress }, [4]string{}},
+		"color":         {"auto", [4]string{"always", "never", "always", "never"}, func(c config.Config) string { return c.Color }, [4]string{}},
 		"content-type":  {"", [4]string{"a/a", "b/b", "c/c", "d/d"}, func(c config.Config) string { return c.ContentType }, [4]string{}},
 		"json":          {"false", [4]string{"true", "false", "true", "false"}, func(c config.Config) string { return fmt.Sprint(c.JSON) }, [4]string{}},
 		"jq":            {"", [4]string{".a", ".b", ".c", ".d"}, func(c config.Config) string { return c.JQ }, [4]string{}},

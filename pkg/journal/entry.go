@@ -369,7 +369,7 @@ func (e *entry) Advance(ctx context.Context, s upload.State, o *upload.Outcome) 
 // step reports whether a record may go from one state to another.
 func step(from, to upload.State) error {
 	switch to {
-	case upload.Sending, upload.Completing, upload.Corrupt, upload.Waiting:
+	case upload.Sending, upload.Completing, upload.Corrupt:
 		if !ended(from) && from != upload.Corrupt {
 			return nil
 		}

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/rivo/uniseg"
-	"github.com/schollz/progressbar/v3"
 
 	"github.com/multiput/multiput/pkg/transport"
 	"github.com/multiput/multiput/pkg/upload"
@@ -17,18 +16,22 @@ import (
 //
 // While it stands there the cursor rests at its beginning: a terminal that was
 // made narrower may have broken the line in two, and whatever there is of it is
-// then still behind the cursor. It uses no color.
+// then still behind the cursor.
 type bar struct {
 	talk
 	*total
+	*waits
+	titles
 	columns func() int
+	active  func() bool // whether the terminal is ours; nil: always
 	ascii   bool
+	drawn   time.Time
 	line    string // what stands in the last line; empty: nothing of ours
 	amid    bool   // somebody else's line is not at its end yet
 }
 
-func newBar(t talk, o Options, all *total) *bar {
-	return &bar{talk: t, total: all, columns: o.Width, ascii: o.ASCII}
+func newBar(t talk, o Options, all *total, w *waits) *bar {
+	return &bar{talk: t, total: all, waits: w, columns: o.Width, active: o.Active, ascii: o.ASCII, titles: titles{titled: o.Title, taskbar: o.Taskbar}}
 }
 
 func (b *bar) event(f *file, e upload.Event) {
@@ -36,10 +39,12 @@ func (b *bar) event(f *file, e upload.Event) {
 		b.above(s + "\n")
 	}
 	switch e := e.(type) {
-	case upload.Planned:
-		b.draw()
+	case upload.Planned, upload.Finishing:
+		if !b.several() || b.line == "" {
+			b.draw()
+		}
 	case upload.Finished:
-		b.above(f.summary(e.Report) + "\n")
+		b.above(b.succeeded(f.summary(b.several(), e.Report)) + "\n")
 	}
 }
 
@@ -56,58 +61,75 @@ func (b *bar) above(s string) {
 	b.hide()
 	io.WriteString(b.w, s) //nolint:errcheck // see the package doc
 	b.amid = !strings.HasSuffix(s, "\n")
-	b.tick()
+	if !b.several() || time.Since(b.drawn) >= tickEvery {
+		b.tick() // many small files are not to cost a bar each
+	}
 }
 
 // hide leaves nothing of the bar.
 func (b *bar) hide() {
+	if !b.alive() {
+		io.WriteString(b.w, b.titles.leave()) //nolint:errcheck // see the package doc
+	}
 	if b.line != "" {
 		io.WriteString(b.w, "\r"+clearRest) //nolint:errcheck // see the package doc
 	}
 	b.line = ""
 }
 
-func (b *bar) warn(text string) { b.above("warning: " + transport.Clean(text) + "\n") }
+func (b *bar) warn(text string) { b.above(b.warning(transport.Clean(text)) + "\n") }
 
 func (b *bar) text(p []byte) { b.above(string(p)) }
 
-// alive says whether there is anything to draw.
+// alive says whether there is anything to draw: a plan, or what is waited for
+// before there is one.
 func (b *bar) alive() bool {
-	planned, over := 0, 0
+	begun, over := 0, 0
 	for _, f := range b.all {
-		if f.name != "" {
-			planned++
+		if f.name != "" || !b.waits.since.IsZero() {
+			begun++
 		}
 		if f.done || f.over {
 			over++
 		}
 	}
-	return planned > 0 && over < max(1, b.files)
+	return begun > 0 && over < max(1, b.files)
 }
 
 func (b *bar) tick() {
+	now := time.Now()
+	if _, over := b.waits.tell(now); over > 0 {
+		b.above(continuing(over) + "\n")
+	}
 	if b.alive() && !b.amid {
 		b.draw()
 	}
 }
 
 func (b *bar) draw() {
-	if line := b.render(time.Now()); line != b.line {
+	if b.active != nil && !b.active() {
+		b.line = "" // whoever has the terminal now has written over it
+		return
+	}
+	now := time.Now()
+	if line := b.render(now); line != b.line && line != "" {
+		io.WriteString(b.w, b.titles.show(b.percent(), b.name(60), b.failing())) //nolint:errcheck // see the package doc
 		b.put(line)
 	}
 }
 
 func (b *bar) put(line string) {
-	b.line = line
+	b.line, b.drawn = line, time.Now()
 	io.WriteString(b.w, "\r"+noWrap+line+clearRest+wrap+"\r") //nolint:errcheck // see the package doc
 }
 
 // ended leaves the bar of a single upload that did not come to its end as it
 // is, over the ^C of whoever ended it.
-func (b *bar) ended(f *file) {
+func (b *bar) ended(*file) {
 	if b.line == "" || b.several() {
 		return
 	}
+	io.WriteString(b.w, b.titles.leave()) //nolint:errcheck // see the package doc
 	b.put(b.render(time.Now()))
 	b.line = ""
 	io.WriteString(b.w, "\n") //nolint:errcheck // see the package doc
@@ -149,6 +171,19 @@ var levels = []level{
 	{},
 }
 
+// waitLevels are those of a line that says what is waited for: that matters more
+// than how many bytes there are.
+var waitLevels = []level{
+	{before: true, parts: true, bar: true, bytes: true, name: 24},
+	{parts: true, bar: true, bytes: true, name: 24},
+	{bar: true, bytes: true, name: 24},
+	{bar: true, name: 24},
+	{bar: true, name: 12},
+	{name: 12},
+	{name: 8},
+	{},
+}
+
 // Of the picture itself, in columns.
 const (
 	leastBar = 6
@@ -166,46 +201,85 @@ func (b *bar) render(now time.Time) string {
 	}
 	// In the last column the cursor would stand on the next line, for some.
 	most := columns - 1
+	status := b.status(now)
+	if status != "" && b.ascii {
+		status = strings.ReplaceAll(status, "…", "...")
+	}
+	if status == "" && len(b.all) > 0 && !b.planned() {
+		return ""
+	}
 	rate, left := b.speed(now)
-	for _, l := range levels {
-		name, behind := b.name(l.name), b.behind(l, rate, left)
-		spare := most - uniseg.StringWidth(b.picture(name, 0)+behind)
+	said := levels
+	if status != "" {
+		said = waitLevels
+	}
+	for _, l := range said {
+		head := b.head(l.name)
+		behind := b.behind(l, rate, left, status)
+		if !b.planned() {
+			head, behind = b.name(l.name), "  "+status
+		}
+		spare := most - uniseg.StringWidth(head+behind)
 		switch {
-		case !l.bar && spare >= -len(" ||"): // without what is left of a bar
-			return strings.TrimSpace(fmt.Sprintf("%s%4d%%%s", name, b.percent(), behind))
-		case l.bar && spare >= leastBar:
-			return strings.TrimSpace(b.picture(name, min(spare, mostBar)) + behind)
+		case (!l.bar || !b.planned()) && spare >= 0:
+			return strings.TrimSpace(head + b.paintStatus(behind, status))
+		case l.bar && spare-len(" ||") >= leastBar && b.planned():
+			return strings.TrimSpace(head + " |" + b.picture(min(spare-len(" ||"), mostBar)) + "|" + b.paintStatus(behind, status))
 		}
 	}
-	return "" // less than five columns
+	if most < len("100%") {
+		return ""
+	}
+	line := strings.TrimSpace(b.head(0) + " " + status)
+	if !b.planned() {
+		line = status
+	}
+	return b.short(line, most)
 }
 
-// picture is the name, how much is stored, and a bar of that.
-func (b *bar) picture(name string, width int) string {
-	n, of := b.stored(), b.size()
-	if of == 0 {
-		stored, all := b.parts()
-		n, of = int64(stored), max(1, int64(all))
+// planned reports whether there is a plan to show the progress of.
+func (b *bar) planned() bool {
+	for _, f := range b.all {
+		if f.name != "" {
+			return true
+		}
 	}
-	theme := progressbar.ThemeDefault
+	return false
+}
+
+// paintStatus colors a status in what stands behind the bar.
+func (b *bar) paintStatus(behind, status string) string {
+	if status == "" || !b.failing() {
+		return behind
+	}
+	return strings.TrimSuffix(behind, status) + Paint(b.color, Yellow, status)
+}
+
+// head is the name and the percentage.
+func (b *bar) head(columns int) string {
+	if name := b.name(columns); name != "" {
+		return fmt.Sprintf("%s %3d%%", name, b.percent())
+	}
+	return fmt.Sprintf("%d%%", b.percent())
+}
+
+// picture is the bar itself, in so many columns.
+func (b *bar) picture(width int) string {
+	stored, sent, all := b.stored(), b.gone(), b.size()
+	if all == 0 {
+		n, of := b.parts()
+		stored, sent, all = int64(n), int64(n), int64(of)
+	}
+	t := blocks
 	if b.ascii {
-		theme = progressbar.ThemeASCII
+		t = ascii
 	}
-	p := progressbar.NewOptions64(of,
-		progressbar.OptionSetWriter(io.Discard),
-		progressbar.OptionSetPredictTime(false),
-		progressbar.OptionSetTheme(theme),
-		progressbar.OptionSetWidth(width),
-		progressbar.OptionSetDescription(name),
-	)
-	p.Set64(n)      //nolint:errcheck // n is at most all, and nothing is written
-	p.RenderBlank() //nolint:errcheck // nothing is written
-	return strings.TrimSpace(p.String())
+	return t.picture(stored, sent, all, width, b.color)
 }
 
 // behind is what follows the picture. Its width changes as little as possible,
 // so that the bar does not tremble.
-func (b *bar) behind(l level, rate float64, left time.Duration) string {
+func (b *bar) behind(l level, rate float64, left time.Duration, status string) string {
 	unknown := "—"
 	if b.ascii {
 		unknown = "-"
@@ -213,7 +287,7 @@ func (b *bar) behind(l level, rate float64, left time.Duration) string {
 	var s strings.Builder
 	if l.bytes {
 		all := ofBytes(b.size(), b.size())
-		fmt.Fprintf(&s, " %*s", len(all), ofBytes(b.stored(), b.size()))
+		fmt.Fprintf(&s, " %*s", len(all), ofBytes(b.gone(), b.size()))
 		if n := b.before(); n > 0 && l.before {
 			fmt.Fprintf(&s, " (%s before)", amount(n))
 		}
@@ -224,6 +298,9 @@ func (b *bar) behind(l level, rate float64, left time.Duration) string {
 		} else {
 			fmt.Fprintf(&s, "  %*d/%s parts", len(most), stored, most)
 		}
+	}
+	if status != "" {
+		return s.String() + "  " + status
 	}
 	if b.completing() {
 		if l.left {
@@ -257,22 +334,30 @@ func (b *bar) name(most int) string {
 		}
 		return ""
 	}
-	name := b.all[len(b.all)-1].name
+	if len(b.all) == 0 {
+		return ""
+	}
+	f := b.all[len(b.all)-1]
+	return b.short(f.label(false), most)
+}
+
+// short cuts a text to so many columns, and shows that it did.
+func (b *bar) short(s string, most int) string {
 	dots := "…"
 	if b.ascii {
 		dots = ".."
-		name = strings.Map(func(r rune) rune {
+		s = strings.Map(func(r rune) rune {
 			if r > '~' {
 				return '?'
 			}
 			return r
-		}, name)
+		}, s)
 	}
-	if uniseg.StringWidth(name) <= most {
-		return name
+	if uniseg.StringWidth(s) <= most {
+		return s
 	}
 	short, width := "", uniseg.StringWidth(dots)
-	for g := uniseg.NewGraphemes(name); g.Next() && width+g.Width() <= most; {
+	for g := uniseg.NewGraphemes(s); g.Next() && width+g.Width() <= most; {
 		short += g.Str()
 		width += g.Width()
 	}

@@ -15,6 +15,7 @@ import (
 type objects struct {
 	w        io.Writer
 	total    *total
+	waits    *waits
 	warnings bool // and nothing else
 	verbose  bool // notes too, in any case
 	told     time.Time
@@ -66,7 +67,21 @@ func (o *objects) event(f *file, e upload.Event) {
 			"parts_stored": f.storedParts, "bytes_stored": f.stored,
 		})
 	case upload.Retrying:
-		o.say("retrying", f, map[string]any{"op": op(e), "error": transport.Line(e.Err.Error()), "wait_seconds": e.Wait.Seconds()})
+		with := map[string]any{"op": op(e), "error": transport.Line(e.Err.Error()), "wait_seconds": e.Wait.Seconds(), "attempt": e.Try + 1, "attempts": nil}
+		if e.Most > 0 {
+			with["attempts"] = e.Most
+		}
+		o.say("retrying", f, with)
+	case upload.Hashing:
+		o.say("reading", f, map[string]any{"why": hashing(e.Why), "bytes": e.Done, "size": e.Of})
+	case upload.Arriving:
+		with := map[string]any{"why": "standard input", "bytes": e.Done, "size": nil}
+		if e.Of >= 0 {
+			with["size"] = e.Of
+		}
+		o.say("reading", f, with)
+	case upload.Stopping:
+		o.say("stopping", f, map[string]any{"parts_in_flight": e.InFlight, "grace_seconds": e.Grace.Seconds()})
 	case upload.Finishing:
 		o.say("completing", f, map[string]any{})
 	case upload.Finished:
@@ -80,8 +95,17 @@ func (o *objects) event(f *file, e upload.Event) {
 // tick says once a second how far all of it is, if anything moved: the bytes
 // in flight are too many to tell of each time.
 func (o *objects) tick() {
+	if o.warnings {
+		return
+	}
 	now, gained := time.Now(), o.total.gained()
-	if o.warnings || gained == o.gained || now.Sub(o.told) < time.Second {
+	switch line, over := o.waits.tell(now); {
+	case over > 0:
+		o.say("continuing", nil, map[string]any{"seconds": over.Seconds()})
+	case line != "":
+		o.say("waiting", nil, map[string]any{"text": line})
+	}
+	if gained == o.gained || now.Sub(o.told) < time.Second {
 		return
 	}
 	o.told, o.gained = now, gained

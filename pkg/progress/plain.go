@@ -16,25 +16,26 @@ const lifeEvery = 30 * time.Second
 type plain struct {
 	talk
 	*total
+	*waits
 	tenth int
 	said  time.Time // when there was a line last; zero: none yet
 }
 
 func (p *plain) say(format string, args ...any) {
 	fmt.Fprintf(p.w, format+"\n", args...)
-	p.said, p.tenth = time.Now(), p.percent()/10
+	p.said, p.tenth = time.Now(), max(p.tenth, p.percent()/10)
 }
 
 func (p *plain) event(f *file, e upload.Event) {
-	if p.said.IsZero() && p.several() {
-		p.say("%d files: %s", p.files, amount(p.size()))
+	if p.said.IsZero() {
+		p.start(f, e)
 	}
 	if s := p.line(f, p.several(), e); s != "" {
 		fmt.Fprintln(p.w, s)
 	}
 	switch e := e.(type) {
 	case upload.Planned:
-		s := fmt.Sprintf("%s: %s in %s", f.name, amount(f.size), parts(f.parts))
+		s := fmt.Sprintf("%s: %s in %s", f.label(p.several()), amount(f.size), parts(f.parts))
 		if f.storedParts > 0 {
 			s += fmt.Sprintf(", %d already stored", f.storedParts)
 		}
@@ -42,23 +43,41 @@ func (p *plain) event(f *file, e upload.Event) {
 			p.say("%s", s)
 		}
 	case upload.Stored:
-		if p.percent()/10 > p.tenth && p.percent() < 100 {
-			p.far()
-		}
+		p.tick()
 	case upload.Finished:
-		p.say("%s", f.summary(e.Report))
+		p.say("%s", p.succeeded(f.summary(p.several(), e.Report)))
+	}
+}
+
+// start is the first line, before anything is sent. A result that only has to be
+// delivered has none.
+func (p *plain) start(f *file, e upload.Event) {
+	if _, over := e.(upload.Finished); over {
+		return
+	}
+	to := ""
+	if p.to != "" {
+		to = " to " + p.to
+	}
+	if p.several() {
+		p.say("%d files: %s, uploading%s", p.files, amount(p.size()), to)
+	} else if found, ok := e.(upload.Found); !ok || found.Next != upload.StepDeliver {
+		p.say("%s: uploading%s", f.label(false), to)
 	}
 }
 
 // far says how far it is.
 func (p *plain) far() {
 	stored, all := p.parts()
-	what := fmt.Sprintf("%d of %s", stored, parts(all))
+	what := fmt.Sprintf("%d of %s stored", stored, parts(all))
 	name := fmt.Sprintf("%d of %d files", p.done(), p.files)
 	if !p.several() {
-		name = p.all[len(p.all)-1].name
+		name = p.all[len(p.all)-1].label(false)
 	} else {
-		what = ofBytes(p.stored(), p.size())
+		what = ofBytes(p.stored(), p.size()) + " stored"
+	}
+	if n := p.gone() - p.stored(); n > 0 {
+		what += fmt.Sprintf(", %s in flight", amount(n))
 	}
 	s := fmt.Sprintf("%s: %d%% (%s)", name, p.percent(), what)
 	if p.completing() {
@@ -75,7 +94,18 @@ func (p *plain) far() {
 }
 
 func (p *plain) tick() {
-	if p.said.IsZero() || time.Since(p.said) < lifeEvery {
+	now := time.Now()
+	switch line, over := p.waits.tell(now); {
+	case over > 0:
+		p.say("%s", continuing(over))
+		return
+	case line != "":
+		p.say("%s", line)
+		return
+	case p.said.IsZero():
+		return
+	}
+	if now.Sub(p.said) < lifeEvery && (p.percent()/10 <= p.tenth || p.percent() >= 99) {
 		return
 	}
 	for _, f := range p.all {
@@ -86,7 +116,7 @@ func (p *plain) tick() {
 	}
 }
 
-func (p *plain) warn(text string) { fmt.Fprintln(p.w, "warning: "+transport.Clean(text)) }
+func (p *plain) warn(text string) { fmt.Fprintln(p.w, p.warning(transport.Clean(text))) }
 
 func (p *plain) text(b []byte) { p.w.Write(b) } //nolint:errcheck // see the package doc
 

@@ -1,9 +1,10 @@
 // Package progress shows what uploads do: as a bar on a terminal, as plain lines
 // in a log, as JSON for a program.
 //
-// It counts a byte as done when its receipt is on disk, never before, so that it
-// takes nothing back that the provider has and never passes 100 %. It writes to
-// one writer only, and an error in writing is no error of the upload's.
+// It counts what was sent: bytes whose receipt is on disk, and bytes in flight,
+// which it shows apart. It takes nothing back but the bytes of a part that is
+// sent again, never passes 100 %, and reaches it when all is stored. It writes to
+// one writer only, and an error in writing is not an error of the upload.
 package progress
 
 import (
@@ -36,6 +37,14 @@ type Options struct {
 	// is drawn. Nil, or an answer below 1: 80.
 	Width func() int
 
+	Color   bool // color what is done, warnings and what failed
+	Title   bool // show progress in the title of the terminal (OSC 0)
+	Taskbar bool // show progress in the taskbar (OSC 9;4)
+
+	// Active says whether the terminal is this program's to draw on, as it is not
+	// in the background. Nil: it is.
+	Active func() bool
+
 	Files int   // how many there will be; below 2, the file itself is shown
 	Bytes int64 // of all of them together, as far as that is known
 }
@@ -47,6 +56,7 @@ type Display struct {
 	mu      sync.Mutex
 	view    view
 	total   *total
+	waits   *waits
 	stop    chan struct{}
 	stopped chan struct{}
 }
@@ -67,16 +77,17 @@ const tickEvery = 100 * time.Millisecond
 
 // New gives a display that writes to w. Close ends it.
 func New(w io.Writer, o Options) *Display {
-	t := &total{files: o.Files, bytes: o.Bytes, began: time.Now()}
-	d := &Display{total: t, stop: make(chan struct{}), stopped: make(chan struct{})}
-	talk := talk{w: w, verbose: o.Verbose}
+	t, waits := &total{files: o.Files, bytes: o.Bytes, began: time.Now()}, &waits{every: lifeEvery}
+	d := &Display{total: t, waits: waits, stop: make(chan struct{}), stopped: make(chan struct{})}
+	talk := talk{w: w, verbose: o.Verbose, color: o.Color, terminal: o.Style == Bar, stopping: new(bool)}
 	switch o.Style {
 	case Bar:
-		d.view = newBar(talk, o, t)
+		d.view = newBar(talk, o, t, waits)
 	case Plain:
-		d.view = &plain{talk: talk, total: t}
+		d.view = &plain{talk: talk, total: t, waits: waits}
 	case JSON, Warnings:
-		d.view = &objects{w: w, total: t, warnings: o.Style == Warnings, verbose: o.Verbose}
+		waits.every = 0
+		d.view = &objects{w: w, total: t, waits: waits, warnings: o.Style == Warnings, verbose: o.Verbose}
 	default:
 		d.view = &silence{w: w}
 	}
@@ -101,23 +112,33 @@ func (d *Display) run() {
 	}
 }
 
+// To says which host the files that begin from now on are uploaded to.
+func (d *Display) To(host string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.waits.to = host
+}
+
 // File gives the observer of the upload of one file, called as the user named
 // it, and what ends it, well or not: after that the next line may be written.
 func (d *Display) File(path string) (observe func(upload.Event), end func()) {
 	f := &file{path: path}
 	d.mu.Lock()
 	d.total.all = append(d.total.all, f)
+	d.waits.open++
 	d.mu.Unlock()
 	observe = func(e upload.Event) {
 		d.mu.Lock()
 		defer d.mu.Unlock()
 		d.total.count(f, e)
+		d.waits.count(f, e)
 		d.view.event(f, e)
 	}
 	return observe, func() {
 		d.mu.Lock()
 		defer d.mu.Unlock()
 		f.over, f.flying = true, 0
+		d.waits.ended(f)
 		d.view.ended(f)
 	}
 }
@@ -149,6 +170,21 @@ func (d *Display) Aside(write func() error) error {
 	b.hide()
 	defer b.tick()
 	return write()
+}
+
+// Leave takes the bar away for good, for a program that ends at once. It does
+// not wait for anything.
+func (d *Display) Leave() {
+	b, drawn := d.view.(*bar)
+	if !drawn || !d.mu.TryLock() {
+		return
+	}
+	defer d.mu.Unlock()
+	for _, f := range b.all {
+		f.over = true
+	}
+	b.hide()
+	b.amid = true // nothing is drawn any more
 }
 
 // Close says what was done in all, where there were several files, and leaves

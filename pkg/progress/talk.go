@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"path/filepath"
 	"time"
 
 	"github.com/dustin/go-humanize"
@@ -14,18 +15,37 @@ import (
 
 // talk is what people are told whatever the style.
 type talk struct {
-	w       io.Writer
-	verbose bool
+	w        io.Writer
+	verbose  bool
+	color    bool
+	terminal bool
+	stopping *bool // that it was told
 }
+
+// warning is a line that warns.
+func (t talk) warning(text string) string { return Paint(t.color, Yellow, "warning:") + " " + text }
+
+// succeeded is the line of a file that is uploaded.
+func (t talk) succeeded(summary string) string { return paintLine(t.color, Green, summary) }
 
 func (t talk) line(f *file, several bool, e upload.Event) string {
 	of := ""
 	if several && f.path != "" {
-		of = transport.Visible(f.path) + ": "
+		of = f.label(true) + ": "
 	}
 	switch e := e.(type) {
 	case upload.Warning, upload.Lost:
-		return "warning: " + of + Text(e)
+		return t.warning(of + Text(e))
+	case upload.Stopping:
+		if e.InFlight == 0 || *t.stopping {
+			return ""
+		}
+		*t.stopping = true // of all files
+		s := fmt.Sprintf("stopping: up to %s for parts in flight", long(e.Grace))
+		if t.terminal {
+			s += "; Ctrl-C again to stop now"
+		}
+		return s
 	case upload.Note, upload.Finishing:
 		if t.verbose {
 			return of + Text(e)
@@ -38,9 +58,20 @@ func (t talk) line(f *file, several bool, e upload.Event) string {
 	return ""
 }
 
+// label is what a file is called: among several as the user named it.
+func (f *file) label(several bool) string {
+	switch {
+	case several && f.path != "":
+		return transport.Visible(f.path)
+	case f.name == "":
+		return transport.Visible(filepath.Base(f.path))
+	}
+	return f.name
+}
+
 // summary is the last line of an upload.
-func (f *file) summary(r upload.Report) string {
-	s := fmt.Sprintf("%s: %s", f.name, spent(r.File.Size, r.BytesSent, r.Elapsed))
+func (f *file) summary(several bool, r upload.Report) string {
+	s := fmt.Sprintf("%s: %s", f.label(several), spent(r.File.Size, r.BytesSent, r.Elapsed))
 	s += ", " + parts(r.Parts)
 	if r.PartsReused > 0 {
 		s += fmt.Sprintf(", %d of them stored before", r.PartsReused)

@@ -197,11 +197,14 @@ func (t *total) completing() bool {
 	return waits && len(t.all) >= t.files
 }
 
-// percent is how much is stored, rounded down: 100 is all of it. Files of no
-// bytes count by their parts.
+// percent is how much was sent, rounded down: 100 is that all is stored. Files
+// of no bytes count by their parts.
 func (t *total) percent() int {
 	if size := t.size(); size > 0 {
-		return int(float64(t.stored()) / float64(size) * 100)
+		if t.stored() == size {
+			return 100
+		}
+		return min(99, int(float64(t.gone())/float64(size)*100))
 	}
 	if stored, all := t.parts(); all > 0 {
 		return stored * 100 / all

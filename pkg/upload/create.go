@@ -53,8 +53,11 @@ func (s *session) open(ctx context.Context) (up Upload, urls []Presigned, err er
 	// the provider has an upload then that somebody has to know of.
 	answering, stop := afterGrace(ctx)
 	defer stop()
-	err = s.call(ctx, OpCreate, func(context.Context) (err error) {
-		up, urls, err = s.Provider.Create(answering, s.file, Hint{PartSize: cmp.Or(s.PartSize, s.hint)})
+	err = s.call(ctx, OpCreate, func(context.Context) error {
+		err := s.beside(answering, s.readAhead, func(ctx context.Context) (err error) {
+			up, urls, err = s.Provider.Create(ctx, s.file, Hint{PartSize: cmp.Or(s.PartSize, s.hint)})
+			return err
+		})
 		if err != nil && up.ID != "" {
 			s.abandon(ctx, up) // it was opened, and cannot be used
 		}

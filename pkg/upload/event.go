@@ -67,6 +67,12 @@ type (
 		Why      Reading
 		Done, Of int64 // bytes
 	}
+	// Arriving says how much of standard input is in the spool, a few times while
+	// the upload waits for it.
+	Arriving struct {
+		happened
+		Done, Of int64 // bytes; Of below 0: not known
+	}
 	// Sent says that bytes of a part were handed to the network. An attempt that
 	// failed takes its bytes back: Bytes is negative. So does [Lost], all of its
 	// part's.
@@ -93,6 +99,7 @@ type (
 		Part int // of OpPart and OpConfirm
 		Err  error
 		Try  int // the number of the try that failed, from 1
+		Most int // tries there are; 0: as many as the time allows
 		Wait time.Duration
 	}
 	// Stopping says that the upload was told to stop: parts in flight have Grace
@@ -122,6 +129,7 @@ type Reading int
 const (
 	ReadToCompare  Reading = iota // stored parts are compared with the file
 	ReadForDigests                // for the digest of the whole that the provider takes
+	ReadAhead                     // for the digests that the provider wants before the bytes
 )
 
 // Reason is why an upload is not continued.

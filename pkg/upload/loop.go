@@ -487,6 +487,9 @@ func (l *loop) durable(w written, c *checkpoints) {
 // long.
 func (l *loop) look() {
 	now, moved, inFlightBytes := time.Now(), int64(0), int64(0)
+	if l.awaiting && len(l.begun) == 0 {
+		l.observe(Arriving{Done: l.arrived, Of: l.file.Size})
+	}
 	for _, p := range l.begun {
 		if p.stage != inFlight {
 			continue

@@ -56,7 +56,11 @@ func (s *session) again(tries *transport.Tries, op Op, part int, err error) (wai
 	if !again {
 		return 0, false
 	}
-	s.observe(Retrying{Op: op, Part: part, Err: err, Try: tries.Failed, Wait: wait})
+	most := 0
+	if p.Retries > 0 && (p.Patience == 0 || !transport.Unreached(err)) {
+		most = p.Retries + 1
+	}
+	s.observe(Retrying{Op: op, Part: part, Err: err, Try: tries.Failed, Most: most, Wait: wait})
 	if now := time.Now(); transport.Unreached(err) && p.Patience > 0 && now.Sub(s.reach.told) > p.Patience {
 		s.reach.told = now
 		s.observe(Outage{Err: err, For: p.Patience - now.Sub(s.reach.gone)})

@@ -5,19 +5,31 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync/atomic"
 	"time"
 
 	"github.com/multiput/multiput/pkg/source"
 )
 
 // content reads a file for digests that are wanted ahead.
-type content struct{ src *source.File }
+type content struct {
+	src  *source.File
+	read *atomic.Int64 // bytes, repeats included
+}
+
+// readAhead tells how much was read for digests that are wanted ahead.
+func (s *session) readAhead() {
+	if c, ok := s.file.Content.(content); ok && c.read.Load() > 0 {
+		s.observe(Hashing{Why: ReadAhead, Done: min(c.read.Load(), s.file.Size), Of: s.file.Size})
+	}
+}
 
 // ReadAt reads a range of the file.
 func (c content) ReadAt(p []byte, at int64) (int, error) {
 	section := c.src.Section(at, int64(len(p)), false)
 	defer section.Close()
 	n, err := io.ReadFull(section, p)
+	c.read.Add(int64(n))
 	if errors.Is(err, io.ErrUnexpectedEOF) {
 		err = io.EOF
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"sync/atomic"
 	"time"
 
 	"github.com/multiput/multiput/pkg/source"
@@ -71,7 +72,7 @@ func (u *Uploader) newSession(src *source.File, f File) (*session, error) {
 	f.Path, f.Size, f.ModTime, f.ID = src.Path, src.Info.Size, src.Info.ModTime, src.Info.ID
 	s.report.File = f
 	if !src.Once() {
-		f.Content = content{src}
+		f.Content = content{src, new(atomic.Int64)}
 	}
 	s.file = f
 	s.target = u.Target

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync/atomic"
 	"time"
 
 	"github.com/multiput/multiput/pkg/source"
@@ -83,12 +84,38 @@ type Spool = source.Spool
 // first, and all of it has to fit into the spool. A later call does not continue
 // it, unless what it gave is then uploaded as a file of the same name.
 func (u *Uploader) UploadStream(ctx context.Context, in io.Reader, size int64, s Spool, f File) (Report, error) {
-	src, err := source.Stream(ctx, in, size, s)
+	src, err := u.spool(ctx, in, size, s)
 	if err != nil {
 		return Report{Provider: u.Target.Provider}, err
 	}
 	f.Path = ""
 	return u.uploadFrom(ctx, src, f)
+}
+
+// spool is source.Stream, which tells how much arrived where it reads to the end.
+func (u *Uploader) spool(ctx context.Context, in io.Reader, size int64, s Spool) (src *source.File, err error) {
+	if size >= 0 || !s.Needed(in) {
+		return source.Stream(ctx, in, size, s)
+	}
+	c := &session{Uploader: u}
+	arrived := &arriving{r: in}
+	err = c.beside(ctx, func() { c.observe(Arriving{Done: arrived.n.Load(), Of: size}) }, func(ctx context.Context) (err error) {
+		src, err = source.Stream(ctx, arrived, size, s)
+		return err
+	})
+	return src, err
+}
+
+// arriving counts what is read of a stream.
+type arriving struct {
+	r io.Reader
+	n atomic.Int64
+}
+
+func (a *arriving) Read(p []byte) (int, error) {
+	n, err := a.r.Read(p)
+	a.n.Add(int64(n))
+	return n, err
 }
 
 // uploadFrom is Upload of a file that is open, which it closes.

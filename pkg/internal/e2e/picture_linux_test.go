@@ -54,7 +54,7 @@ func play(t *testing.T) []string {
 	// It stands still at the ninth part, so that it is the same each time.
 	must(t, r.server.Faults.Add(fmt.Sprintf("put@times=%d:slow=10M", stored), fmt.Sprintf("put@part=%d:stall", stored+1)))
 	command := []string{"upload", name, "-p", "archetype"}
-	env := []string{"MULTIPUT_CONCURRENCY=1"}
+	env := []string{"MULTIPUT_CONCURRENCY=1", "NO_COLOR=1"}
 	const columns = 100
 	var s screenshot
 	run := func(code int, during func(*pty)) {
@@ -105,6 +105,9 @@ type screenshot struct {
 // sequence is a control sequence: its numbers and its letter.
 var sequence = regexp.MustCompile("^\x1b\\[([?0-9;]*)([A-Za-z])")
 
+// title is what does not stand on the screen.
+var title = regexp.MustCompile("^\x1b\\][^\x07]*\x07")
+
 func (s *screenshot) write(b []byte) {
 	text := string(b)
 	for text != "" {
@@ -116,6 +119,10 @@ func (s *screenshot) write(b []byte) {
 				s.rows[s.row] = s.rows[s.row][:min(s.col, len(s.rows[s.row]))]
 			}
 			text = text[len(m[0]):]
+			continue
+		}
+		if m := title.FindString(text); m != "" {
+			text = text[len(m):]
 			continue
 		}
 		r := []rune(text)[0]

@@ -147,7 +147,7 @@ func TestTerminal(t *testing.T) {
 	}
 
 	r.restart(t)
-	code, all = r.onTerminal(t, 130, nil, command...).end()
+	code, all = r.onTerminal(t, 130, []string{"NO_COLOR=1"}, command...).end()
 	// The result, on stdout, is on this terminal too.
 	done := regexp.MustCompile("\r\x1b\\[J(file\\.bin: 5\\.2 MB in .*, 80 parts, [0-9]+ of them stored before(, up to [0-9]+ at once)?, verified by crc32c\r\n)file_[^\r\n]*\r\n$")
 	if code != 0 || !done.MatchString(all) {
@@ -167,12 +167,12 @@ func TestSeveralAtATerminal(t *testing.T) {
 	file := r.file(t, 5*64<<10)
 	other := filepath.Join(r.dir, "other.bin")
 	must(t, os.WriteFile(other, make([]byte, 5*64<<10), 0o600))
-	code, all := r.onTerminal(t, 80, nil, "upload", file, "none", other, "-p", "archetype").end()
+	code, all := r.onTerminal(t, 80, []string{"NO_COLOR=1"}, "upload", file, "none", other, "-p", "archetype").end()
 	if code != exitNoInput {
 		t.Errorf("exit code %d", code)
 	}
 	for _, line := range []string{
-		"file\\.bin: 328 kB in .*", "other\\.bin: 328 kB in .*", "multiput: none: .*no such file.*", "2 of 3 files: 655 kB in .*",
+		regexp.QuoteMeta(file) + ": 328 kB in .*", regexp.QuoteMeta(other) + ": 328 kB in .*", "multiput: none: .*no such file.*", "2 of 3 files: 655 kB in .*",
 	} {
 		if !regexp.MustCompile("(^|\x1b\\[J|\n)" + line + "\r\n").MatchString(all) {
 			t.Errorf("there is no line %s: %q", line, all)
@@ -194,7 +194,7 @@ func TestPoorTerminals(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			r := newRehearsal(t, "archetype", 64<<10)
 			file := r.file(t, 5*64<<10)
-			code, all := r.onTerminal(t, 80, []string{env}, "upload", file, "-p", "archetype").end()
+			code, all := r.onTerminal(t, 80, []string{env, "NO_COLOR=1"}, "upload", file, "-p", "archetype").end()
 			if code != 0 {
 				t.Fatalf("exit code %d: %q", code, all)
 			}

@@ -1,0 +1,233 @@
+package progress_test
+
+import (
+	"errors"
+	"net"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/multiput/multiput/pkg/progress"
+	"github.com/multiput/multiput/pkg/transport"
+	"github.com/multiput/multiput/pkg/upload"
+)
+
+// troubled is an upload that has to wait for about everything.
+func troubled(observe func(upload.Event), end func()) {
+	refused := &transport.Error{Op: "put", URL: "https://store.test/a", Status: 503, Retry: true}
+	offline := &transport.Error{Op: "put", URL: "https://store.test/a", Err: &net.DNSError{Err: "no such host", Name: "store.test"}, Unsent: true, Retry: true}
+	observe(upload.Found{Next: upload.StepCreate})
+	observe(upload.Hashing{Why: upload.ReadAhead, Of: 400 * mb})
+	pass(time.Second)
+	observe(upload.Hashing{Why: upload.ReadAhead, Done: 100 * mb, Of: 400 * mb})
+	pass(time.Second)
+	observe(upload.Requesting{Op: upload.OpCreate})
+	pass(5 * time.Second)
+	observe(planned("a.bin", 4, 0))
+	send(observe, 1, 4)
+	for try := range 3 { // one wait, though bytes go into the kernel's buffers
+		observe(upload.Sent{Part: part(2), Bytes: mb})
+		pass(200 * time.Millisecond)
+		observe(upload.Sent{Part: part(2), Bytes: -mb})
+		observe(upload.Retrying{Op: upload.OpPart, Part: 2, Err: refused, Try: try + 1, Most: 10, Wait: 14 * time.Second})
+		pass(14 * time.Second)
+	}
+	send(observe, 2, 4)
+	observe(upload.Retrying{Op: upload.OpPart, Part: 3, Err: offline, Try: 1, Wait: time.Second})
+	observe(upload.Outage{Err: offline, For: 15 * time.Minute})
+	pass(65 * time.Second)
+	send(observe, 3, 4)
+	observe(upload.Sent{Part: part(4), Bytes: 50 * mb})
+	pass(10 * time.Second) // a stall
+	observe(upload.Sent{Part: part(4), Bytes: -50 * mb})
+	observe(upload.Retrying{Op: upload.OpPart, Part: 4, Err: &transport.Error{Err: transport.ErrStalled, Retry: true}, Try: 1})
+	send(observe, 4, 4)
+	observe(upload.Finishing{})
+	observe(upload.Requesting{Op: upload.OpComplete})
+	pass(3 * time.Second)
+	for range 4 {
+		observe(upload.Requesting{Op: upload.OpReady})
+		observe(upload.NotReady{Wait: 10 * time.Second})
+		pass(10 * time.Second)
+	}
+	observe(ended("a.bin", 4, 0, 150*time.Second))
+	end()
+}
+
+func TestWaits(t *testing.T) {
+	for name, o := range map[string]progress.Options{
+		"waits.txt":        {Style: progress.Bar, Width: func() int { return 120 }},
+		"waits-narrow.txt": {Style: progress.Bar, Width: func() int { return 40 }},
+		"waits-plain.txt":  {Style: progress.Plain},
+		"waits.ndjson":     {Style: progress.JSON},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			s := show(o)
+			s.To("api.openai.com")
+			troubled(s.File("a.bin"))
+			s.Close()
+			got := s.shown()
+			if o.Style == progress.Bar {
+				got = thinned(got)
+			}
+			golden(t, name, got)
+		})
+	}
+}
+
+// Not a word of a wait below two seconds, and at most one line in 30 s.
+func TestShortWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := show(progress.Options{Style: progress.Plain})
+		observe, end := s.File("a.bin")
+		observe(planned("a.bin", 1000, 0))
+		for n := range 20 {
+			send(observe, n+1, 1)
+			observe(upload.Retrying{Op: upload.OpPart, Part: n + 2, Err: errors.New("busy"), Try: 1, Wait: time.Second})
+			pass(1700 * time.Millisecond)
+		}
+		if got := s.shown(); strings.Contains(got, "wait") || strings.Contains(got, "connecting") {
+			t.Errorf("of waits of 1.7 s it says\n%s", got)
+		}
+		for n := range 20 { // 80 s
+			send(observe, n+21, 1)
+			observe(upload.Retrying{Op: upload.OpPart, Part: n + 22, Err: errors.New("busy"), Try: 1, Wait: 3 * time.Second})
+			pass(3 * time.Second)
+		}
+		got := s.shown()
+		if n := strings.Count(got, "waiting 3 s: busy, attempt 2\n"); n != 3 || strings.Count(got, "continuing after 3 s\n") != n {
+			t.Errorf("in 80 s of waits of 3 s it says %d times that it waits\n%s", n, got)
+		}
+		end()
+		s.Close()
+	})
+}
+
+// Of every frame of an upload with trouble: it goes back only when a part is
+// sent again, and never says more than all.
+func TestEveryFrame(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := show(progress.Options{Style: progress.Bar, Width: func() int { return 120 }})
+		took := int64(0) // bytes that were taken back
+		observe, end := s.File("a.bin")
+		frames := func(e upload.Event) {
+			if sent, is := e.(upload.Sent); is && sent.Bytes < 0 {
+				took -= sent.Bytes
+			}
+			observe(e)
+		}
+		troubled(frames, end)
+		s.Close()
+		percents := regexp.MustCompile(`a\.bin +([0-9]+)% `).FindAllStringSubmatch(s.shown(), -1)
+		back, before := 0, 0
+		for _, p := range percents {
+			n, err := strconv.Atoi(p[1])
+			if err != nil || n > 100 {
+				t.Fatalf("%s%%", p[1])
+			}
+			back += max(0, before-n)
+			before = n
+		}
+		if most := int(took * 100 / (400 * mb)); len(percents) < 100 || before != 100 || back > most {
+			t.Errorf("%d frames that end at %d%% and go back by %d, want at most %d", len(percents), before, back, most)
+		}
+	})
+}
+
+// Standard input has progress of its own while it is read.
+func TestArriving(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := show(progress.Options{Style: progress.Bar, Width: func() int { return 70 }})
+		observe, end := s.File("-")
+		for n := range 3 {
+			observe(upload.Arriving{Done: int64(n) * 100 * mb, Of: -1})
+			pass(time.Second)
+		}
+		if got := s.shown(); !strings.Contains(got, "-  reading standard input: 200 MB") {
+			t.Errorf("it shows %q", got)
+		}
+		pass(10 * time.Second)
+		if got := s.shown(); !strings.Contains(got, "-  waiting 11 s: reading standard input: 200 MB") {
+			t.Errorf("it shows %q", got)
+		}
+		end()
+		s.Close()
+	})
+}
+
+// Title and taskbar follow the bar, and are put back before the last line.
+func TestWindow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := show(progress.Options{Style: progress.Bar, Title: true, Taskbar: true, Color: true})
+		observe, end := s.File("a.bin")
+		observe(planned("a.bin", 2, 0))
+		send(observe, 1, 1)
+		pass(time.Second)
+		got := s.shown()
+		if !strings.Contains(got, "\x1b[22;0t\x1b]0;0% a.bin\x07") || !strings.Contains(got, "\x1b]0;50% a.bin\x07\x1b]9;4;1;50\x07") {
+			t.Errorf("it shows %q", got)
+		}
+		if !strings.Contains(got, "|\x1b[32m████") {
+			t.Errorf("it has no color: %q", got)
+		}
+		send(observe, 2, 1)
+		observe(ended("a.bin", 2, 0, 2*time.Second))
+		end()
+		s.Close()
+		if got := s.shown(); !strings.HasSuffix(got, "\x1b[23;0t\x1b]9;4;0;0\x07\r\x1b[J\x1b[32ma.bin:\x1b[0m 200 MB in 2s (100 MB/s), 2 parts, verified by etag\n") {
+			t.Errorf("it leaves %q", got)
+		}
+	})
+}
+
+// In the background nothing is drawn. A program that ends at once leaves nothing.
+func TestBackgroundAndLeave(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		active := true
+		s := show(progress.Options{Style: progress.Bar, Active: func() bool { return active }})
+		observe, end := s.File("a.bin")
+		observe(planned("a.bin", 4, 0))
+		s.Aside(func() error { active = false; return nil }) //nolint:errcheck // it gives none
+		s.shown()
+		send(observe, 1, 2)
+		if got := s.shown(); got != "" {
+			t.Errorf("in the background it draws %q", got)
+		}
+		s.Aside(func() error { active = true; return nil }) //nolint:errcheck // it gives none
+		if got := s.shown(); !strings.Contains(got, " 25% |") {
+			t.Errorf("in the foreground again it draws %q", got)
+		}
+		s.Leave()
+		if got := s.shown(); got != "\r\x1b[J" {
+			t.Errorf("it leaves %q", got)
+		}
+		pass(time.Minute)
+		if got := s.shown(); got != "" {
+			t.Errorf("after that it draws %q", got)
+		}
+		end()
+		s.Close()
+	})
+}
+
+// What is stopped is told once, with what another Ctrl-C does.
+func TestStopping(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := show(progress.Options{Style: progress.Bar, Files: 2})
+		a, endA := s.File("a.bin")
+		b, endB := s.File("b.bin")
+		for _, observe := range []func(upload.Event){a, b} {
+			observe(planned("x.bin", 4, 0))
+			observe(upload.Stopping{InFlight: 3, Grace: 2 * time.Second})
+		}
+		endA()
+		endB()
+		s.Close()
+		if got := s.shown(); strings.Count(got, "stopping: up to 2 s for parts in flight; Ctrl-C again to stop now\n") != 1 {
+			t.Errorf("it says %q", got)
+		}
+	})
+}
