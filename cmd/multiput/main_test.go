@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"strconv"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -161,7 +162,7 @@ func (e *deadlyEntry) Begin(ctx context.Context, r upload.Record) error {
 
 func (e *deadlyEntry) Receive(ctx context.Context, rs ...upload.Receipt) error {
 	kind := "receipt"
-	if rs[0].Checkpointed {
+	if !slices.ContainsFunc(rs, func(r upload.Receipt) bool { return !r.Checkpointed }) {
 		kind = "checkpoint"
 	}
 	return e.around(kind, func() error {

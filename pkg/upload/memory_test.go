@@ -237,7 +237,7 @@ func (e *memoryEntry) change(ctx context.Context, kind string, change func(r *up
 
 func (e *memoryEntry) Receive(ctx context.Context, rs ...upload.Receipt) error {
 	kind := "receipt"
-	if rs[0].Checkpointed {
+	if !slices.ContainsFunc(rs, func(r upload.Receipt) bool { return !r.Checkpointed }) {
 		kind = "checkpoint"
 	}
 	return e.change(ctx, kind, func(r *upload.Record) {
