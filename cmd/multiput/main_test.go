@@ -6,8 +6,8 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"strconv"
 	"slices"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -168,7 +168,7 @@ func (e *deadlyEntry) Receive(ctx context.Context, rs ...upload.Receipt) error {
 	return e.around(kind, func() error {
 		err := e.Entry.Receive(ctx, rs...)
 		if err == nil && kind == "receipt" {
-			note(rs[0].Part)
+			note(rs[slices.IndexFunc(rs, func(r upload.Receipt) bool { return !r.Checkpointed })].Part)
 		}
 		return err
 	})
