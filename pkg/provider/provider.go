@@ -49,7 +49,7 @@ import (
 	"strings"
 	"sync"
 
-	"github.com/multiput/multiput/pkg/internal/words"
+	"github.com/multiput/multiput/pkg/internal/text"
 	"github.com/multiput/multiput/pkg/provider/manifest"
 	"github.com/multiput/multiput/pkg/provider/spec"
 )
@@ -129,7 +129,7 @@ const (
 
 // DidYouMean is `, did you mean "name"?` with the name that is closest to s, or
 // nothing if none is close.
-func DidYouMean(s string, names []string) string { return words.DidYouMean(s, names) }
+func DidYouMean(s string, names []string) string { return text.DidYouMean(s, names) }
 
 // Names are the built-in providers.
 func Names() []string { return slices.Sorted(maps.Keys(builtin)) }
