@@ -20,8 +20,8 @@ type topic struct {
 	text  string // Markdown
 }
 
-// forDevelopers are pages that say how multiput is built, not how it is used.
-var forDevelopers = []string{"project-layout"}
+// forDevelopers are pages that are not about the command.
+var forDevelopers = []string{"library", "project-layout"}
 
 var docTitle = regexp.MustCompile(`^# (.+)\n`)
 

@@ -5,9 +5,14 @@ import (
 	"errors"
 	"io"
 	"os/exec"
+	"path"
+	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/multiput/multiput/docs"
 )
 
 const module = "github.com/multiput/multiput/"
@@ -19,19 +24,17 @@ var knows = map[string][]string{
 	"pkg/internal/text":     nil,
 	"pkg/upload":            {"pkg/internal/text", "pkg/source", "pkg/transport"},
 	"pkg/journal":           {"pkg/upload"},
-	"pkg/config":            {"pkg/internal/size"},
-	"pkg/internal/size":     nil,
+	"pkg/config":            {"pkg/internal/text"},
 	"pkg/progress":          {"pkg/internal/text", "pkg/upload", "pkg/transport"},
 	"pkg/internal/exact":    nil,
-	"pkg/internal/words":    nil,
-	"pkg/provider/spec":     {"pkg/upload", "pkg/transport", "pkg/internal/exact", "pkg/internal/words"},
+	"pkg/provider/spec":     {"pkg/upload", "pkg/transport", "pkg/internal/exact", "pkg/internal/text"},
 	"pkg/provider/storeerr": {"pkg/transport"},
-	"pkg/provider/check":    {"pkg/provider/spec", "pkg/upload", "pkg/transport", "pkg/internal/exact", "pkg/internal/words"},
+	"pkg/provider/check":    {"pkg/provider/spec", "pkg/upload", "pkg/transport", "pkg/internal/exact", "pkg/internal/text"},
 	"pkg/provider/manifest": {
-		"pkg/internal/size", "pkg/provider/spec", "pkg/provider/storeerr", "pkg/upload", "pkg/transport", "pkg/internal/exact", "pkg/internal/words",
+		"pkg/provider/spec", "pkg/provider/storeerr", "pkg/upload", "pkg/transport", "pkg/internal/exact", "pkg/internal/text",
 	},
-	"pkg/provider": {"docs", "pkg/provider/manifest", "pkg/provider/spec", "pkg/transport", "pkg/internal/words"},
-	"pkg/sandbox":  {"pkg/internal/size"},
+	"pkg/provider": {"docs", "pkg/provider/manifest", "pkg/provider/spec", "pkg/transport", "pkg/internal/text"},
+	"pkg/sandbox":  {"pkg/internal/text"},
 	"docs":         nil,
 	"cmd/multiput": {
 		"docs",
@@ -50,6 +53,33 @@ var only = map[string]string{
 	"github.com/spf13/cobra":            "cmd/multiput",
 	"github.com/aws/aws-sdk-go-v2":      "",
 	"github.com/minio/minio-go/v7":      "",
+}
+
+// TestLayout holds docs/project-layout.md to the tree: it lists each package, and
+// each file that it names is there.
+func TestLayout(t *testing.T) {
+	b, err := docs.Pages.ReadFile("project-layout.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	page := string(b)
+	for _, p := range list(t, "./cmd/...", "./pkg/...") {
+		name := strings.TrimPrefix(p.ImportPath, module)
+		if at := path.Base(name) + "/"; !strings.Contains(page, "\n"+name+"/ ") && !strings.Contains(page, "; "+at) {
+			t.Errorf("docs/project-layout.md does not list %s", name)
+		}
+	}
+	_, walk, _ := strings.Cut(page, "## One upload")
+	named := regexp.MustCompile("`([a-z_]+\\.go)`").FindAllStringSubmatch(walk, -1)
+	for _, m := range named {
+		found, err := filepath.Glob("../../*/*/" + m[1])
+		if err != nil || len(found) == 0 {
+			t.Errorf("docs/project-layout.md names %s, which is not there", m[1])
+		}
+	}
+	if len(named) < 10 {
+		t.Errorf("it names %d files", len(named))
+	}
 }
 
 // TestImportLaw holds the walls between the rooms: upload and transport know

@@ -22,7 +22,7 @@ import (
 	"github.com/spf13/pflag"
 	"github.com/spf13/viper"
 
-	"github.com/multiput/multiput/pkg/internal/size"
+	"github.com/multiput/multiput/pkg/internal/text"
 )
 
 // Config is everything that habit decides.
@@ -308,7 +308,7 @@ func ParseSize(s string) (int64, error) {
 	if s == "" {
 		return 0, nil
 	}
-	return size.Parse(s, size.Decimal)
+	return text.ParseSize(s, text.Decimal)
 }
 
 // WantsJSON reports whether a command line that was not read yet, or the

@@ -15,6 +15,16 @@
 // It decides nothing about an upload, knows no provider and no network, and
 // touches no file that does not have one of the names above.
 //
+// # Use
+//
+// Dir is the only field that is required, and the directory need not exist. The
+// journal holds no file open by itself: each entry of [Journal.Open] does, until it
+// is closed.
+//
+//	u := upload.Uploader{Journal: &journal.Journal{Dir: "/var/lib/mine/journal"}}
+//
+// [Journal.List] reads heads and history, also of uploads that other processes have.
+//
 // # Locks
 //
 // bbolt locks the file that it has open, and that is the lock of the upload. The
@@ -26,8 +36,8 @@
 // Begin syncs the new file and its directory entry; each later change is a bbolt
 // transaction, which is synced before it returns. Heads and history are not
 // synced. A head is derived from its db and written in place, with a checksum:
-// whoever finds it missing, torn or older than the db reads the db instead, and
-// the next process that has the upload writes it again. To deliver is to append
+// where it is missing, torn or older than the db, the db is read instead, and the
+// next process that has the upload writes it again. To deliver is to append
 // a line to the history and then to remove head and db. After a power cut the db
 // may be back: then the upload is Done, and its result is handed over again; or
 // the line may be missing, and nothing else.
@@ -43,4 +53,10 @@
 // It holds no key. Presigned URLs are kept only where the provider cannot issue
 // them again. bbolt does not wipe the pages it frees, so that they may stay
 // readable in the file of an upload until that is removed.
+//
+// # Caveats
+//
+// On a network file system the server decides whether locks and syncs hold;
+// [Remote] names the kind. A path is recorded as it was named: the same file by
+// another path is found only by its name and size.
 package journal

@@ -1,10 +1,29 @@
-// Package progress shows what uploads do: as a bar on a terminal, as plain lines
-// in a log, as JSON for a program.
+// Package progress shows what uploads do: as a bar on a terminal, as plain lines in
+// a log, as JSON for a program, as annotations in a job of GitHub Actions. The
+// English of every upload.Event is here, in [Text].
 //
 // It counts what was sent: bytes whose receipt is on disk, and bytes in flight,
 // which it shows apart. It takes nothing back but the bytes of a part that is
 // sent again, never passes 100 %, and reaches it when all is stored. It writes to
 // one writer only, and an error in writing is not an error of the upload.
+//
+// # Mechanism
+//
+// [New] makes a [Display] in one of the styles. [Display.File] gives the observer of
+// one file, for upload.Uploader.Observe. A Display is an io.Writer too: other
+// messages go through it, so that the bar is not torn. [Display.Aside] takes the bar
+// away while something else writes to the same terminal.
+//
+// The reader of stderr may stop reading. [Async] is a writer that does not block
+// then, so that uploads go on. [Actions] annotates warnings and errors, writes the
+// summary of the job, and keeps file names and messages of servers from becoming
+// commands of the runner.
+//
+// # Caveats
+//
+// Whether the writer is a terminal, and how wide, is for the caller to say: this
+// package opens nothing and reads no environment. A bar is drawn ten times a second
+// at most, whatever happens.
 package progress
 
 import (

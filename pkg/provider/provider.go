@@ -1,10 +1,41 @@
-// Package provider finds the Definition of a provider by name: the built-in
-// ones and the user's manifests. A Definition is all that the command line
-// knows of any provider.
+// Package provider finds the [Definition] of a provider by name: built-in ones and
+// the user's manifests. A Definition is all that a program has to know of any
+// provider: its title, options, keys, limits and abilities, and Open, which makes an
+// upload.Provider of it.
 //
-// It promises that no user's manifest takes the name or the key of a built-in
-// one, and says where a key may go (see [MayHaveKey]). It refuses to read the
-// environment: where the user's files are is its caller's to say.
+// It promises that no manifest of a user's takes the name or the key of a built-in
+// provider, and says where a key may go (see [MayHaveKey]). It does not read the
+// environment: keys and the directories of manifests come from its caller.
+//
+// # Mechanism
+//
+// [Load] takes a built-in name, the path of a manifest, or a name of which one of
+// the given directories has a manifest. A manifest is a page of YAML with jq
+// expressions, which pkg/provider/manifest turns into requests; docs/manifest.md is
+// its language. The built-in ones go through the same loader.
+//
+//	d, err := provider.Load("openai")
+//	p, err := d.Open(provider.Settings{
+//		Keys:    []provider.Secret{key},
+//		Options: map[string]string{"purpose": "batch"},
+//	})
+//	u := upload.Uploader{Provider: p, Target: p.Target()}
+//
+// Open sends nothing. It checks the base URL, then the options, then the keys.
+//
+// # A provider of one's own
+//
+// An API that a manifest can describe needs no Go. For any other, implement the five
+// methods of upload.Provider, and of its optional interfaces (upload.Checkpointer,
+// upload.Prober, upload.Stepper …) those that the API has a call for; then give it to an
+// Uploader without this package. pkg/provider/check has the contract suite that the
+// built-in providers pass.
+//
+// # Caveats
+//
+// The key goes to the origin of the base URL and nowhere else, over https alone
+// except for the loopback. A manifest from someone else decides where your file
+// goes: read its base and its urls first.
 package provider
 
 import (
@@ -18,7 +49,7 @@ import (
 	"strings"
 	"sync"
 
-	"github.com/multiput/multiput/pkg/internal/words"
+	"github.com/multiput/multiput/pkg/internal/text"
 	"github.com/multiput/multiput/pkg/provider/manifest"
 	"github.com/multiput/multiput/pkg/provider/spec"
 )
@@ -98,7 +129,7 @@ const (
 
 // DidYouMean is `, did you mean "name"?` with the name that is closest to s, or
 // nothing if none is close.
-func DidYouMean(s string, names []string) string { return words.DidYouMean(s, names) }
+func DidYouMean(s string, names []string) string { return text.DidYouMean(s, names) }
 
 // Names are the built-in providers.
 func Names() []string { return slices.Sorted(maps.Keys(builtin)) }

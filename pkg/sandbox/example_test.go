@@ -20,7 +20,7 @@ func ExampleServer_Handler() {
 		fmt.Println(err)
 		return
 	}
-	defer os.RemoveAll(dir)
+	defer func() { _ = os.RemoveAll(dir) }()
 	faults, err := sandbox.ParseFaults("create@times=1:status=503")
 	if err != nil {
 		fmt.Println(err)
@@ -50,7 +50,7 @@ func ExampleServer_Handler() {
 			fmt.Println(err)
 			return
 		}
-		answer.Body.Close()
+		_ = answer.Body.Close()
 		fmt.Println(answer.StatusCode)
 	}
 	fmt.Println("faults that did not happen:", faults.Unfired())

@@ -12,7 +12,7 @@ import (
 	"strings"
 	"sync"
 
-	"github.com/multiput/multiput/pkg/internal/size"
+	"github.com/multiput/multiput/pkg/internal/text"
 )
 
 // Faults are what goes wrong on demand. The zero value has none. It is safe
@@ -323,13 +323,13 @@ func argBytes(f *fault, arg string, given bool) (err error) {
 		f.bytes = math.MaxInt64
 	}
 	if given {
-		f.bytes, err = size.Parse(arg, size.Decimal)
+		f.bytes, err = text.ParseSize(arg, text.Decimal)
 	}
 	return err
 }
 
 func argRate(f *fault, arg string, _ bool) (err error) {
-	if f.bytes, err = size.Parse(arg, size.Decimal); err == nil && f.bytes == 0 {
+	if f.bytes, err = text.ParseSize(arg, text.Decimal); err == nil && f.bytes == 0 {
 		err = errors.New("a rate is bytes a second, such as 100k, and above 0")
 	}
 	return err

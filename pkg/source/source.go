@@ -1,9 +1,27 @@
-// Package source reads the local file: which it is, whether it is still the same,
-// and its bytes by section, hashed on their way out.
+// Package source reads the local file: which file it is, whether it is still the
+// same, and its bytes by section, hashed while they are read.
 //
-// It never writes, never follows a file that was replaced under its name, and
-// never gives fewer bytes than a section promised without an error. Nor does it
-// take a file's word for its size: the end is read past.
+// It never writes to a file, never follows one that was replaced under its name, and
+// never gives fewer bytes than a section promised without an error. It does not
+// believe a file's size: the end of the last section is read past.
+//
+// # Mechanism
+//
+// [Open] opens a regular file and keeps it open. [File.Section] reads a range, with
+// CRC-32C and, if wanted, MD5 of what was read. [File.Same] compares size,
+// modification time and identity with those at Open, and with what the name leads to
+// now; [File.Touched] reports that something was done to the file that neither size
+// nor time shows. Parts that are read at once do not share a position.
+//
+// [Stream] makes a File of a pipe. Its bytes wait in a temporary file of a [Spool]
+// until [File.Release] says that they are stored. Where the reader is a
+// regular file, as after <, it is read in place and there is no spool.
+//
+// # Caveats
+//
+// On Windows and other systems than Linux and macOS a change that leaves size and
+// time as they were is not seen. Everywhere, two writes within one tick of the file
+// system's clock look like one.
 package source
 
 import (

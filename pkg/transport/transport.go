@@ -1,10 +1,40 @@
-// Package transport makes one HTTP exchange at a time: it says what went wrong
-// in a typed error without any secret in it, retries whole operations under
-// one policy, notices an exchange that stands still, and keeps to a rate.
+// Package transport makes one HTTP exchange at a time, and retries whole operations
+// under one policy.
 //
-// It knows no provider and no store: what a status or a body means is its
-// callers' to say. It follows no redirect, and it talks plain HTTP only to the
-// loopback.
+// It knows no provider and no store: what a status or a body means is for its
+// callers to say. It follows no redirect, and it talks plain HTTP to the loopback
+// only.
+//
+// # Mechanism
+//
+// [Client.Do] sends one [Request] and reads the whole [Reply]. A request with Bulk
+// set carries the bytes of a part: it goes over HTTP/1.1 with Content-Length, is
+// held to Client.Limit, and adds no header and changes no byte of the URL, as either
+// would break a signature. All others may use HTTP/2 and are decompressed.
+//
+// An exchange that got no answer is an [*Error]; so is a reply that the caller calls
+// a failure ([Reply.Error]). It says whether a retry may help (Temporary), how long
+// the server asked to wait (RetryAfter), and whether the request never left
+// (Unsent). A proxy, TLS or a redirect that is in the way has an error of its own:
+// [*ProxyError], [*TLSError], [*RedirectError].
+//
+// [Retry] and [Tries] are the only retry layer of multiput. Waits have full jitter
+// and end with the context.
+//
+// # Configuration
+//
+// The zero Client works, without limits: set Stall (30 s is a good value) to end
+// exchanges in which no byte moves. The zero [Policy] is [DefaultPolicy]: retry for
+// 15 minutes. Proxies come from the environment, as net/http reads it.
+//
+// # Caveats
+//
+// Errors, traces and messages are redacted and stripped of control characters:
+// no key, no signature and little of a presigned URL is in them. What a caller
+// formats by itself goes through [Redact], [Clean] or [Visible] first.
+//
+// A reply is read into memory, up to 64 MiB ([MaxReply]): this is not a client for
+// downloads.
 package transport
 
 import (

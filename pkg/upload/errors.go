@@ -11,7 +11,7 @@ import (
 // What an error of this package or of a Provider means. Test with errors.Is.
 var (
 	// ErrExpired: a presigned URL is no longer valid. The engine asks for a new one.
-	ErrExpired = errors.New("the presigned has expired")
+	ErrExpired = errors.New("the presigned URL has expired")
 	// ErrGone: the provider clearly no longer knows the upload.
 	ErrGone = errors.New("the upload is gone")
 	// ErrCompleted: the provider says that the upload was completed. Of Complete

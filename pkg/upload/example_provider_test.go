@@ -84,12 +84,12 @@ func (s *shelf) Abort(context.Context, upload.Upload) error { return errors.ErrU
 // A provider of one's own is five methods. The zero values of everything else
 // work: the journal is in memory, and what is temporary is retried.
 func Example_provider() {
-	dir, err := os.MkdirTemp("", "example")
+	dir, remove, err := folder(nil)
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
-	defer os.RemoveAll(dir)
+	defer remove()
 	file := filepath.Join(dir, "greeting.txt")
 	if err := os.WriteFile(file, []byte("hello, world"), 0o600); err != nil {
 		fmt.Println(err)

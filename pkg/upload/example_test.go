@@ -22,35 +22,40 @@ func (s secret) Reveal() string { return string(s) }
 
 // archetype opens a built-in provider, here at a sandbox in place of the real
 // API: leave Base out for that.
-func archetype(ctx context.Context, dir string) (provider.Provider, func() error, error) {
+func archetype(ctx context.Context, dir string) (p provider.Provider, stop func(), err error) {
 	s := &sandbox.Server{API: "archetype", Dir: filepath.Join(dir, "sandbox"), Key: "my-key", PartSize: 64 << 10}
-	base, stop, err := s.Start(ctx, "127.0.0.1:0")
+	base, end, err := s.Start(ctx, "127.0.0.1:0")
 	if err != nil {
 		return nil, nil, err
 	}
 	d, err := provider.Load("archetype")
-	if err != nil {
-		return nil, stop, err
+	if err == nil {
+		p, err = d.Open(provider.Settings{Base: base, Keys: []provider.Secret{secret("my-key")}})
 	}
-	p, err := d.Open(provider.Settings{Base: base, Keys: []provider.Secret{secret("my-key")}})
-	return p, stop, err
+	return p, func() { _ = end() }, err
+}
+
+// folder makes a temporary directory with files of so many bytes in it.
+func folder(files map[string]int) (dir string, remove func(), err error) {
+	if dir, err = os.MkdirTemp("", "example"); err != nil {
+		return "", nil, err
+	}
+	for name, size := range files {
+		err = errors.Join(err, os.WriteFile(filepath.Join(dir, name), make([]byte, size), 0o600))
+	}
+	return dir, func() { _ = os.RemoveAll(dir) }, err
 }
 
 // Upload one file. The journal is on disk, so that the same program continues
 // where it stopped after a crash.
 func ExampleUploader_Upload() {
 	ctx := context.Background()
-	dir, err := os.MkdirTemp("", "example")
+	dir, remove, err := folder(map[string]int{"big.bin": 300_000})
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
-	defer os.RemoveAll(dir)
-	file := filepath.Join(dir, "big.bin")
-	if err := os.WriteFile(file, make([]byte, 300_000), 0o600); err != nil {
-		fmt.Println(err)
-		return
-	}
+	defer remove()
 	p, stop, err := archetype(ctx, dir)
 	if err != nil {
 		fmt.Println(err)
@@ -68,7 +73,7 @@ func ExampleUploader_Upload() {
 			}
 		},
 	}
-	report, err := u.Upload(ctx, upload.File{Path: file})
+	report, err := u.Upload(ctx, upload.File{Path: filepath.Join(dir, "big.bin")})
 	switch {
 	case errors.Is(err, upload.ErrUnfinished):
 		fmt.Println("not finished, run it again:", err)
@@ -84,12 +89,12 @@ func ExampleUploader_Upload() {
 // order of the files.
 func ExampleBatch() {
 	ctx := context.Background()
-	dir, err := os.MkdirTemp("", "example")
+	dir, remove, err := folder(map[string]int{"a.bin": 10, "c.bin": 30}) // and no b.bin
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
-	defer os.RemoveAll(dir)
+	defer remove()
 	p, stop, err := archetype(ctx, dir)
 	if err != nil {
 		fmt.Println(err)
@@ -116,12 +121,6 @@ func ExampleBatch() {
 					return
 				}
 			}
-		}
-	}
-	for _, file := range []string{"a.bin", "c.bin"} {
-		if err := os.WriteFile(filepath.Join(dir, file), []byte(file), 0o600); err != nil {
-			fmt.Println(err)
-			return
 		}
 	}
 	b := upload.Batch{Concurrency: 8}

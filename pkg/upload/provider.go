@@ -14,11 +14,11 @@ import (
 // ([ErrExpired], [ErrGone], [ErrDenied], [ErrRefused], [ErrReply]) and, where a
 // retry may help, by implementing [Temporary].
 type Provider interface {
-	// Create opens an upload of f. It returns the plan and the urls that the
+	// Create opens an upload of f. It returns the plan and the URLs that the
 	// API gave with it, if any.
 	Create(ctx context.Context, f File, w Hint) (Upload, []Presigned, error)
-	// Presign asks for leave to send the given parts, each of them once. The urls come in any
-	// order and may cover fewer parts; none at all is an error.
+	// Presign requests presigned URLs for the given parts, each of them once. The
+	// URLs come in any order and may cover fewer parts; none at all is an error.
 	Presign(ctx context.Context, u Upload, parts []Part) ([]Presigned, error)
 	// Put sends one part, whose bytes are body, and returns the receipt with
 	// its Part, Value and ETag; the digests are the engine's.
@@ -27,8 +27,8 @@ type Provider interface {
 	// the plan. Where the provider says that it was completed before, that is
 	// no error: the result is of then.
 	Complete(ctx context.Context, u Upload, rs []Receipt, d Digests) (Result, error)
-	// Abort gives the upload up. One that is already gone is no error; one that
-	// was completed is ErrCompleted.
+	// Abort aborts the upload. One that is already gone is not an error; for one
+	// that was completed it is ErrCompleted.
 	Abort(ctx context.Context, u Upload) error
 }
 

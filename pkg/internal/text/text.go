@@ -1,4 +1,5 @@
-// Package text writes amounts as people say them.
+// Package text writes amounts as people say them, reads sizes as people write them,
+// and finds the word that was meant.
 package text
 
 import (

@@ -17,7 +17,7 @@ import (
 	"time"
 
 	"github.com/multiput/multiput/pkg/internal/exact"
-	"github.com/multiput/multiput/pkg/internal/words"
+	"github.com/multiput/multiput/pkg/internal/text"
 	"github.com/multiput/multiput/pkg/provider/spec"
 	"github.com/multiput/multiput/pkg/transport"
 	"github.com/multiput/multiput/pkg/upload"
@@ -361,7 +361,7 @@ func (r *replay) endedAs(err error) bool {
 		return true
 	case sentinel == nil:
 		names := slices.Sorted(maps.Keys(errorWords))
-		r.fail("want.error", "is %q%s; the errors are %s", word, words.DidYouMean(word, names), strings.Join(names, ", "))
+		r.fail("want.error", "is %q%s; the errors are %s", word, text.DidYouMean(word, names), strings.Join(names, ", "))
 	case err == nil:
 		r.fail("want.error", "did not happen: it went well")
 	case !errors.Is(err, sentinel):

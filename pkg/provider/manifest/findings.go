@@ -8,7 +8,7 @@ import (
 
 	"github.com/itchyny/gojq"
 
-	"github.com/multiput/multiput/pkg/internal/words"
+	"github.com/multiput/multiput/pkg/internal/text"
 	"github.com/multiput/multiput/pkg/provider/spec"
 )
 
@@ -147,12 +147,12 @@ func (m *Manifest) agreeNames(step string, r *request, s *steps, n node) {
 	for _, e := range slices.DeleteFunc(all, func(e *expr) bool { return e == nil }) {
 		for _, found := range optionOf.FindAllStringSubmatch(e.text, -1) {
 			if _, ok := m.options.Find(found[1]); !ok {
-				fail(e, "there is no option %s%s", found[1], words.DidYouMean(found[1], m.options.Names()))
+				fail(e, "there is no option %s%s", found[1], text.DidYouMean(found[1], m.options.Names()))
 			}
 		}
 		for _, found := range digestOf.FindAllStringSubmatch(e.text, -1) {
 			if !slices.Contains(digestFields, found[1]) {
-				fail(e, "$digests has no %s%s (it has %s)", found[1], words.DidYouMean(found[1], digestFields), strings.Join(digestFields, ", "))
+				fail(e, "$digests has no %s%s (it has %s)", found[1], text.DidYouMean(found[1], digestFields), strings.Join(digestFields, ", "))
 			}
 		}
 		for _, found := range partOf.FindAllStringSubmatch(e.text, -1) {

@@ -8,7 +8,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
-	"github.com/multiput/multiput/pkg/internal/words"
+	"github.com/multiput/multiput/pkg/internal/text"
 	"github.com/multiput/multiput/pkg/transport"
 	"github.com/multiput/multiput/pkg/upload"
 )
@@ -46,7 +46,7 @@ func (n node) send() (string, *template) {
 func (n node) digest() string {
 	s := n.text()
 	if hashes[s] == nil {
-		n.fail("is %q%s; the digests are %s", s, words.DidYouMean(s, digestNames), strings.Join(digestNames, ", "))
+		n.fail("is %q%s; the digests are %s", s, text.DidYouMean(s, digestNames), strings.Join(digestNames, ", "))
 		return upload.DigestMD5
 	}
 	return s

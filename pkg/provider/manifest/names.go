@@ -4,7 +4,7 @@ import (
 	"regexp"
 	"strings"
 
-	"github.com/multiput/multiput/pkg/internal/words"
+	"github.com/multiput/multiput/pkg/internal/text"
 )
 
 // newNames are the keys that had another name once.
@@ -51,7 +51,7 @@ func (e *expr) lint(n node) {
 		case m[2] == "token" && of == "parts":
 			n.fail("token is called receipt now")
 		case !contains(known, m[2]):
-			n.fail("$%s has no %s%s (it has %s)", of, m[2], words.DidYouMean(m[2], known), strings.Join(namesOf[of], ", "))
+			n.fail("$%s has no %s%s (it has %s)", of, m[2], text.DidYouMean(m[2], known), strings.Join(namesOf[of], ", "))
 		}
 	}
 	for _, m := range upper.FindAllStringSubmatch(e.text, -1) {

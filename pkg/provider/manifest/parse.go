@@ -14,7 +14,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
-	"github.com/multiput/multiput/pkg/internal/size"
+	"github.com/multiput/multiput/pkg/internal/text"
 	"github.com/multiput/multiput/pkg/provider/spec"
 )
 
@@ -176,15 +176,15 @@ func (m *Manifest) read(n node) {
 		// readings refuse.
 		"limits": func(v node) {
 			v.fields(map[string]func(node){
-				"min_size": func(v node) { m.limits.MinSize = v.size(size.Decimal) },
-				"max_size": func(v node) { m.limits.MaxSize = v.size(size.Binary) },
+				"min_size": func(v node) { m.limits.MinSize = v.size(text.Decimal) },
+				"max_size": func(v node) { m.limits.MaxSize = v.size(text.Binary) },
 				"url_life": func(v node) { m.limits.URLLife = v.duration() },
 				"part": func(v node) {
 					v.fields(map[string]func(node){
-						"min":      func(v node) { m.limits.MinPart = v.size(size.Exact) },
-						"max":      func(v node) { m.limits.MaxPart = v.size(size.Exact) },
+						"min":      func(v node) { m.limits.MinPart = v.size(text.Exact) },
+						"max":      func(v node) { m.limits.MaxPart = v.size(text.Exact) },
 						"count":    func(v node) { m.limits.MaxParts = v.count() },
-						"multiple": func(v node) { m.limits.Multiple = v.size(size.Exact) },
+						"multiple": func(v node) { m.limits.Multiple = v.size(text.Exact) },
 					})
 				},
 			})
@@ -257,7 +257,7 @@ func (m *Manifest) readSmall(n node) {
 			}
 		}
 	}
-	fields["max_size"] = func(v node) { m.smallMax = v.size(size.Decimal) }
+	fields["max_size"] = func(v node) { m.smallMax = v.size(text.Decimal) }
 	n.fields(fields)
 	if n.Kind != yaml.MappingNode {
 		return

@@ -7,7 +7,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
-	"github.com/multiput/multiput/pkg/internal/words"
+	"github.com/multiput/multiput/pkg/internal/text"
 	"github.com/multiput/multiput/pkg/provider/spec"
 	"github.com/multiput/multiput/pkg/upload"
 )
@@ -51,7 +51,7 @@ func (n node) sample() spec.Sample {
 				v.fail("is called presign now")
 			} else if !slices.Contains(slices.Collect(maps.Keys(wants)), s.Step) {
 				names := slices.Sorted(maps.Keys(wants))
-				v.fail("is %q%s; the steps are %s", s.Step, words.DidYouMean(s.Step, names), strings.Join(names, ", "))
+				v.fail("is %q%s; the steps are %s", s.Step, text.DidYouMean(s.Step, names), strings.Join(names, ", "))
 			}
 		},
 		"about": func(v node) { v.text() },

@@ -12,8 +12,7 @@ import (
 	"github.com/itchyny/gojq"
 	"go.yaml.in/yaml/v3"
 
-	"github.com/multiput/multiput/pkg/internal/size"
-	"github.com/multiput/multiput/pkg/internal/words"
+	"github.com/multiput/multiput/pkg/internal/text"
 	"github.com/multiput/multiput/pkg/provider/spec"
 )
 
@@ -79,7 +78,7 @@ func (n node) fields(read map[string]func(node)) {
 			n.doc.places[at.key] = place{at.Line, at.Column}
 		case !known:
 			names := slices.Sorted(maps.Keys(read))
-			at.failAt(place{k.Line, k.Column}, "unknown key%s (known: %s)", words.DidYouMean(k.Value, names), strings.Join(names, ", "))
+			at.failAt(place{k.Line, k.Column}, "unknown key%s (known: %s)", text.DidYouMean(k.Value, names), strings.Join(names, ", "))
 		default:
 			n.doc.places[at.key] = place{at.Line, at.Column}
 			f(at)
@@ -177,12 +176,12 @@ func (n node) duration() time.Duration {
 }
 
 // size reads bytes, as a number or as text with a unit.
-func (n node) size(r size.Reading) int64 {
+func (n node) size(r text.Reading) int64 {
 	if n.Kind != yaml.ScalarNode {
 		n.fail("is %s; a size belongs here", n.kind())
 		return 0
 	}
-	b, err := size.Parse(n.Value, r)
+	b, err := text.ParseSize(n.Value, r)
 	if err == nil && b == 0 {
 		err = errors.New("is 0; a size above 0 belongs here")
 	}

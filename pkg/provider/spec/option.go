@@ -11,7 +11,7 @@ import (
 	"strings"
 
 	"github.com/multiput/multiput/pkg/internal/exact"
-	"github.com/multiput/multiput/pkg/internal/words"
+	"github.com/multiput/multiput/pkg/internal/text"
 )
 
 // Option is one thing that the user of an API can set.
@@ -64,7 +64,7 @@ func (os Options) Resolve(title string, set map[string]string) (all, own map[str
 	for _, name := range slices.Sorted(maps.Keys(set)) {
 		o, ok := os.Find(name)
 		if !ok {
-			return nil, nil, bad(name, "there is no such option%s", words.DidYouMean(name, os.Names()))
+			return nil, nil, bad(name, "there is no such option%s", text.DidYouMean(name, os.Names()))
 		}
 		v, err := o.parse(set[name])
 		if err != nil {

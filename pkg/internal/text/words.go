@@ -1,5 +1,4 @@
-// Package words compares words.
-package words
+package text
 
 import "strings"
 
