@@ -6,6 +6,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 )
 
 // control are the sequences that a frame is drawn with, and colors.
@@ -62,6 +63,10 @@ func TestEveryFrame(t *testing.T) {
 		must(t, r.server.Faults.Add(fault))
 	}
 	p := r.onTerminal(t, 160, nil, "upload", r.file(t, parts*part), "-p", "archetype", "-j", strconv.Itoa(atOnce), "--stall-timeout", "4s", "--retries", "9")
+	p.says(" 16/24 parts")
+	must(t, r.stop())
+	p.says(" (connection refused), retrying for 1") // 15 or 14 min
+	r.restart(t)
 	code, all := p.end()
 	if code != 0 {
 		t.Fatalf("exit code %d: %q", code, all)
@@ -110,6 +115,22 @@ func TestEveryFrame(t *testing.T) {
 	}
 }
 
+// says waits until a text was written.
+func (p *pty) says(text string) {
+	p.t.Helper()
+	for deadline := time.After(time.Minute); !strings.Contains(string(p.all), text); {
+		select {
+		case b, more := <-p.came:
+			if !more {
+				p.t.Fatalf("it ended without %q: %q", text, p.all[max(0, len(p.all)-1000):])
+			}
+			p.all = append(p.all, b...)
+		case <-deadline:
+			p.t.Fatalf("it does not say %q: %q", text, p.all[max(0, len(p.all)-1000):])
+		}
+	}
+}
+
 func abs(n int) int { return max(n, -n) }
 
 // Ctrl-Z leaves nothing of the bar, and SIGCONT brings it back. A second Ctrl-C
@@ -150,13 +171,7 @@ func TestJobControl(t *testing.T) {
 	p.drawn(2)
 	_, err := p.master.Write([]byte{3})
 	must(t, err)
-	for !strings.Contains(string(p.all), "stopping: up to 2 s for parts in flight; Ctrl-C again to stop now\r\n") {
-		b, more := <-p.came
-		if !more {
-			t.Fatalf("it does not say that it stops: %q", p.all[max(0, len(p.all)-500):])
-		}
-		p.all = append(p.all, b...)
-	}
+	p.says("stopping: up to 2 s for parts in flight; Ctrl-C again to stop now\r\n")
 	if code, all := p.end(); code != 130 || !strings.HasSuffix(all, "Run the same command again to continue.\r\n") {
 		t.Errorf("exit code %d, and it leaves %q", code, all[max(0, len(all)-300):])
 	}
