@@ -27,6 +27,7 @@ type bar struct {
 	ascii   bool
 	drawn   time.Time
 	line    string // what stands in the last line; empty: nothing of ours
+	left    bool   // nothing is drawn any more
 	amid    bool   // somebody else's line is not at its end yet
 }
 
@@ -84,16 +85,8 @@ func (b *bar) text(p []byte) { b.above(string(p)) }
 // alive says whether there is anything to draw: a plan, or what is waited for
 // before there is one.
 func (b *bar) alive() bool {
-	begun, over := 0, 0
-	for _, f := range b.all {
-		if f.name != "" || !b.waits.since.IsZero() {
-			begun++
-		}
-		if f.done || f.over {
-			over++
-		}
-	}
-	return begun > 0 && over < max(1, b.files)
+	begun := b.planned() || len(b.all) > 0 && !b.waits.since.IsZero()
+	return begun && !b.left && b.sum.ended < max(1, b.files)
 }
 
 func (b *bar) tick() {
@@ -143,9 +136,7 @@ func (b *bar) close() {
 		}
 		return
 	}
-	for _, f := range b.all {
-		f.over = true
-	}
+	b.left = true
 	b.above(b.summary() + "\n")
 }
 
@@ -235,16 +226,6 @@ func (b *bar) render(now time.Time) string {
 		line = status
 	}
 	return b.short(line, most)
-}
-
-// planned reports whether there is a plan to show the progress of.
-func (b *bar) planned() bool {
-	for _, f := range b.all {
-		if f.name != "" {
-			return true
-		}
-	}
-	return false
 }
 
 // paintStatus colors a status in what stands behind the bar.

@@ -143,7 +143,7 @@ func (d *Display) To(host string) {
 func (d *Display) File(path string) (observe func(upload.Event), end func()) {
 	f := &file{path: path}
 	d.mu.Lock()
-	d.total.all = append(d.total.all, f)
+	d.total.begin(f)
 	d.waits.open++
 	d.mu.Unlock()
 	observe = func(e upload.Event) {
@@ -156,7 +156,7 @@ func (d *Display) File(path string) (observe func(upload.Event), end func()) {
 	return observe, func() {
 		d.mu.Lock()
 		defer d.mu.Unlock()
-		f.over, f.flying = true, 0
+		d.total.change(f, func() { f.over, f.flying = true, 0 })
 		d.waits.ended(f)
 		d.view.ended(f)
 	}
@@ -199,11 +199,8 @@ func (d *Display) Leave() {
 		return
 	}
 	defer d.mu.Unlock()
-	for _, f := range b.all {
-		f.over = true
-	}
+	b.left = true
 	b.hide()
-	b.amid = true // nothing is drawn any more
 }
 
 // Close says what was done in all, where there were several files, and leaves

@@ -57,9 +57,48 @@ func shown(f upload.File) string { return transport.Visible(f.Name) }
 // gone counts what is on its way as well.
 func (f *file) gone() int64 { return min(f.size, f.stored+max(0, f.flying)) }
 
+// sums are what files have together, kept up to date with each event: nothing
+// here costs more because there are many files.
+type sums struct {
+	size, stored, gone, before    int64
+	parts, storedParts, planned   int
+	done, ended, sending, waiting int // files
+}
+
+// sums is what f adds to those of all files.
+func (f *file) sums() sums {
+	one := func(is bool) int {
+		if is {
+			return 1
+		}
+		return 0
+	}
+	return sums{
+		size: f.size, stored: f.stored, gone: f.gone(), before: f.before, parts: f.parts, storedParts: f.storedParts,
+		planned: one(f.name != ""), done: one(f.done), ended: one(f.done || f.over),
+		sending: one(!f.over && !f.done && !f.completing), waiting: one(f.completing && !f.over),
+	}
+}
+
+func (s *sums) add(a sums, sign int) {
+	n := int64(sign)
+	s.size += n * a.size
+	s.stored += n * a.stored
+	s.gone += n * a.gone
+	s.before += n * a.before
+	s.parts += sign * a.parts
+	s.storedParts += sign * a.storedParts
+	s.planned += sign * a.planned
+	s.done += sign * a.done
+	s.ended += sign * a.ended
+	s.sending += sign * a.sending
+	s.waiting += sign * a.waiting
+}
+
 // total is how far all files together have come.
 type total struct {
 	all   []*file
+	sum   sums
 	files int   // how many there will be
 	bytes int64 // of all of them, as far as that was known beforehand
 
@@ -89,10 +128,23 @@ func (t *total) count(f *file, e upload.Event) {
 		t.started = time.Now()
 		t.sample(t.started)
 	}
-	f.count(e)
+	t.change(f, func() { f.count(e) })
 	if e, sent := e.(upload.Sent); sent && e.Bytes > 0 {
 		t.handed += e.Bytes
 	}
+}
+
+// begin adds a file of which nothing is known yet.
+func (t *total) begin(f *file) {
+	t.all = append(t.all, f)
+	t.sum.add(f.sums(), 1)
+}
+
+// change keeps the sums right while f changes.
+func (t *total) change(f *file, how func()) {
+	t.sum.add(f.sums(), -1)
+	how()
+	t.sum.add(f.sums(), 1)
 }
 
 // sample remembers how things are, for the rate.
@@ -107,12 +159,7 @@ func (t *total) sample(now time.Time) {
 }
 
 // gained is what this run has brought on its way.
-func (t *total) gained() (n int64) {
-	for _, f := range t.all {
-		n += f.gone() - f.before
-	}
-	return n
-}
+func (t *total) gained() int64 { return t.sum.gone - t.sum.before }
 
 // speed gives the bytes per second that go to the network, and the time that is
 // left at the rate at which the uploads get on: failed attempts count for the
@@ -139,62 +186,25 @@ func (t *total) speed(now time.Time) (rate float64, left time.Duration) {
 }
 
 // size is that of all files, those included that are not planned yet.
-func (t *total) size() (n int64) {
-	for _, f := range t.all {
-		n += f.size
-	}
-	return max(n, t.bytes)
-}
+func (t *total) size() int64 { return max(t.sum.size, t.bytes) }
 
 // gone counts what is on its way as well.
-func (t *total) gone() (n int64) {
-	for _, f := range t.all {
-		n += f.gone()
-	}
-	return n
-}
+func (t *total) gone() int64 { return t.sum.gone }
 
-func (t *total) stored() (n int64) {
-	for _, f := range t.all {
-		n += f.stored
-	}
-	return min(n, t.size())
-}
+func (t *total) stored() int64 { return min(t.sum.stored, t.size()) }
 
-func (t *total) before() (n int64) {
-	for _, f := range t.all {
-		n += f.before
-	}
-	return n
-}
+func (t *total) before() int64 { return t.sum.before }
 
-func (t *total) parts() (stored, all int) {
-	for _, f := range t.all {
-		stored += f.storedParts
-		all += f.parts
-	}
-	return stored, all
-}
+func (t *total) parts() (stored, all int) { return t.sum.storedParts, t.sum.parts }
 
-func (t *total) done() (n int) {
-	for _, f := range t.all {
-		if f.done {
-			n++
-		}
-	}
-	return n
-}
+func (t *total) done() int { return t.sum.done }
+
+// planned reports whether there is a plan to show the progress of.
+func (t *total) planned() bool { return t.sum.planned > 0 }
 
 // completing says that nothing is left but the provider's answers.
 func (t *total) completing() bool {
-	waits := false
-	for _, f := range t.all {
-		if !f.over && !f.done && !f.completing {
-			return false
-		}
-		waits = waits || f.completing && !f.over
-	}
-	return waits && len(t.all) >= t.files
+	return t.sum.sending == 0 && t.sum.waiting > 0 && len(t.all) >= t.files
 }
 
 // percent is how much was sent, rounded down: 100 is that all is stored. Files
