@@ -143,6 +143,9 @@ func table(w io.Writer, shown, known []journal.Listed, now time.Time) error {
 		text = append(text, bytesText(r.Upload.File.Size)...)
 		cell()
 		text = append(append(strconv.AppendInt(append(strconv.AppendInt(text, int64(l.PartsStored), 10), '/'), int64(l.Parts), 10), ' '), percent(l.BytesStored, r.Upload.File.Size)...)
+		if l.InFlight > 0 && l.Holder != nil {
+			text = append(append(text, " +"...), bytesText(l.InFlight)...)
+		}
 		cell()
 		text = append(text, rough(now.Sub(r.Updated))...)
 		cell()
