@@ -178,8 +178,8 @@ func parse(b []byte) (Listed, bool) {
 	return *l, true
 }
 
-// parse is parse into a zero l. It knows the order of the fields, and takes a tenth
-// of the time of encoding/json: a history has up to 100,000 lines.
+// parse is parse into a zero l. It knows the order of the fields, and needs no map
+// and no reflection: a history has up to 100,000 lines.
 func (l *Listed) parse(b []byte) (ok bool) {
 	b = bytes.TrimRight(b, " \n")
 	at := len(b) - len(textSum)

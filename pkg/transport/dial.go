@@ -24,20 +24,21 @@ func (c *Client) dial() {
 		}
 		return &lastWord{Conn: c, heard: make(chan struct{})}, nil
 	}
-	transport := func(p *http.Protocols) *http.Transport {
+	// Tickets are for one server name each; parts go to few.
+	sessions := tls.NewLRUClientSessionCache(0)
+	transport := func(p *http.Protocols, buffer int) *http.Transport {
 		return &http.Transport{
 			Proxy:                  http.ProxyFromEnvironment,
 			OnProxyConnectResponse: connected,
 			DialContext:            dial,
 			// One for each: net/http writes the protocols it offers into it.
-			TLSClientConfig:     &tls.Config{RootCAs: c.RootCAs, MinVersion: tls.VersionTLS12, GetClientCertificate: noCertificate},
+			TLSClientConfig:     &tls.Config{RootCAs: c.RootCAs, MinVersion: tls.VersionTLS12, GetClientCertificate: noCertificate, ClientSessionCache: sessions},
 			TLSHandshakeTimeout: 30 * time.Second,
 			IdleConnTimeout:     idleWait,
 			MaxIdleConnsPerHost: 256,
 			DisableCompression:  true, // it would add a header that no URL was signed for
 			Protocols:           p,
-			// Over TLS the default of 4 KiB costs a third of the rate.
-			WriteBufferSize: 256 << 10,
+			WriteBufferSize:     buffer,
 		}
 	}
 	http1, both := new(http.Protocols), new(http.Protocols)
@@ -46,7 +47,10 @@ func (c *Client) dial() {
 	both.SetHTTP2(true)
 	// Not an http.Client: it follows redirects, and reads where they lead to
 	// even where it is told not to.
-	c.bulk, c.api = transport(http1), transport(both)
+	//
+	// Over TLS the default of 4 KiB costs a third of the rate; without TLS, ReadFrom
+	// has a buffer of its own.
+	c.api, c.bulk, c.plain = transport(both, 0), transport(http1, copyBuffer), transport(http1, 0)
 }
 
 // lastWordWait is how long a failed write waits for what the server said.

@@ -83,10 +83,11 @@ type Client struct {
 	// nobody is told.
 	Trace func(line string)
 
-	traced    atomic.Int64 // how many requests Trace was told of
-	bare      atomic.Int64 // how often in a row a server wanted a client certificate and hung up
-	once      sync.Once
-	api, bulk *http.Transport
+	traced atomic.Int64 // how many requests Trace was told of
+	bare   atomic.Int64 // how often in a row a server wanted a client certificate and hung up
+	once   sync.Once
+
+	api, bulk, plain *http.Transport // plain: bulk without TLS
 }
 
 // Request is one HTTP request.
@@ -189,7 +190,10 @@ func (c *Client) Do(ctx context.Context, r Request) (*Reply, error) {
 		req.Header.Set("User-Agent", c.UserAgent)
 	}
 	client := c.api
-	if r.Bulk {
+	switch {
+	case r.Bulk && u.Scheme == "http":
+		client = c.plain
+	case r.Bulk:
 		client = c.bulk
 	}
 	start, n := time.Now(), c.traceOut(req, r.Signed)
