@@ -124,6 +124,8 @@ type simulation struct {
 	cloud *cloud
 	kind  simKind
 	disk  sync.Mutex // held while a process changes the journal
+	files sync.Mutex // held while the file changes; guards path
+	path  string     // of the file
 
 	mu       sync.Mutex // guards what follows
 	history  []string
@@ -134,7 +136,6 @@ type simulation struct {
 	lives    int
 	skew     time.Duration // how far the provider's clock is ahead of this machine's
 	calm     bool          // nothing goes wrong any more
-	path     string        // of the file
 	versions [][]byte      // all that the file ever held
 	renewed  map[string]bool
 	journal  mirror
@@ -395,8 +396,8 @@ func (s *simulation) judge(l *life, rep upload.Report, err error) (last bool) {
 			s.count("ended: " + name)
 		}
 	}
-	if up := s.journal.current[s.path]; errors.Is(err, upload.ErrDoubt) && up != "" && s.journal.states[up] != upload.Completing && !s.excused[up] {
-		s.wrong("in doubt, and the journal says %q of %s", s.journal.states[up], up)
+	if up := s.journal.of(s.where()); errors.Is(err, upload.ErrDoubt) && up != "" && s.journal.state(up) != upload.Completing && !s.isExcused(up) {
+		s.wrong("in doubt, and the journal says %q of %s", s.journal.state(up), up)
 	}
 	if s.calm && (errors.Is(err, upload.ErrDoubt) || errors.Is(err, upload.ErrRefused)) {
 		s.stuck++
@@ -423,21 +424,29 @@ var simEnds = map[string]error{
 // confirmed asserts that what a report says is so.
 func (s *simulation) confirmed(rep upload.Report) {
 	s.mu.Lock()
-	object, done := s.cloud.uploads[rep.Upload], s.complete[rep.Upload]
+	done := s.complete[rep.Upload]
 	s.mu.Unlock()
-	if object == nil || !done || rep.Result.Value != "object-"+rep.Upload || rep.PartsStored != rep.Parts && s.kind.whole == false {
+	if !done || rep.Result.Value != "object-"+rep.Upload || rep.PartsStored != rep.Parts && !s.kind.whole {
 		s.wrong("the report is %+v, and completed: %t", rep, done)
 	}
 }
 
 // excuse says that another object of the same file may be made.
 func (s *simulation) excuse(why string) {
+	s.cloud.mu.Lock()
+	defer s.cloud.mu.Unlock()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for id := range s.cloud.uploads {
 		s.excused[id] = true
 	}
 	s.counts["excused: "+why]++
+}
+
+func (s *simulation) isExcused(id string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.excused[id]
 }
 
 // upload is what a process does.
@@ -461,7 +470,7 @@ func (s *simulation) upload(ctx context.Context, l *life) (upload.Report, error)
 	if s.kind.ours {
 		u.PartSize = s.kind.partSize
 	}
-	return u.Upload(ctx, upload.File{Path: s.path, Name: "file.bin"})
+	return u.Upload(ctx, upload.File{Path: s.where(), Name: "file.bin"})
 }
 
 // seen is told of events.
@@ -520,7 +529,10 @@ func copyDir(from, to string) error {
 func (s *simulation) object(id string, content []byte) {
 	s.say("object of %s, %d bytes", id, len(content))
 	s.count("objects")
-	if !slices.ContainsFunc(s.versions, func(v []byte) bool { return bytes.Equal(v, content) }) {
+	s.mu.Lock()
+	versions := slices.Clone(s.versions)
+	s.mu.Unlock()
+	if !slices.ContainsFunc(versions, func(v []byte) bool { return bytes.Equal(v, content) }) {
 		s.wrong("the object of %s is not the file", id)
 	}
 	s.mu.Lock()

@@ -39,9 +39,12 @@ func (s *simulation) date(path string, minutes int) {
 
 // between is what happens while no process is there.
 func (s *simulation) between(d *rand.Rand, in func(int) bool) {
-	if _, err := os.Stat(s.path); err != nil {
+	if path := s.where(); !exists(path) {
 		s.say("the file is back")
-		s.write(s.path, s.versions[len(s.versions)-1], len(s.versions))
+		s.mu.Lock()
+		last, version := s.versions[len(s.versions)-1], len(s.versions)
+		s.mu.Unlock()
+		s.write(path, last, version)
 	}
 	if in(s.kind.edits / 2) {
 		s.edit(s.draw("edit between", s.lives))
@@ -70,8 +73,22 @@ func (s *simulation) between(d *rand.Rand, in func(int) bool) {
 	}
 }
 
+// where the file is.
+func (s *simulation) where() string {
+	s.files.Lock()
+	defer s.files.Unlock()
+	return s.path
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
+}
+
 // edit does something to the file.
 func (s *simulation) edit(d *rand.Rand) {
+	s.files.Lock()
+	defer s.files.Unlock()
 	old, err := os.ReadFile(s.path)
 	if err != nil {
 		return // it was deleted

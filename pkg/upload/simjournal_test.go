@@ -58,6 +58,13 @@ func (m *mirror) stored(id string, part int) (upload.Receipt, bool) {
 	return r, ok
 }
 
+// of is the upload of a path.
+func (m *mirror) of(path string) string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.current[path]
+}
+
 func (m *mirror) state(id string) upload.State {
 	m.mu.Lock()
 	defer m.mu.Unlock()
