@@ -22,8 +22,8 @@
 // # Caveats
 //
 // Whether the writer is a terminal, and how wide, is for the caller to say: this
-// package opens nothing and reads no environment. A bar is drawn ten times a second
-// at most, whatever happens.
+// package reads no environment, and opens no file but the summary of a job. A bar is
+// drawn ten times a second at most, whatever happens.
 package progress
 
 import (
