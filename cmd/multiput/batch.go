@@ -19,6 +19,7 @@ type batch struct {
 	cfg  config.Config
 	out  *output
 	show *progress.Display
+	sums *sums // nil: they are not asked for
 	code int
 	mute bool // stdout was told of
 }
@@ -36,7 +37,7 @@ func (b *batch) files(files iter.Seq[input], several bool, to *upload.Uploader, 
 			file := in.path
 			job := upload.Job{File: upload.File{Path: file, Name: cmp.Or(o.name, in.name), Type: b.cfg.ContentType}}
 			if file == stdin {
-				job.In, job.Size, job.Spool = b.app.stdin, o.size, upload.Spool{Dir: o.spoolDir, Limit: o.spoolLimit}
+				job.In, job.Size, job.Spool = b.app.stdin, o.size, upload.Spool{Dir: o.spoolDir, Limit: o.spoolLimit, SHA256: to.SHA256}
 			}
 			end := func() {}
 			job.Open = func(context.Context) (*upload.Uploader, error) {
@@ -72,6 +73,9 @@ func (b *batch) watch(u *upload.Uploader, file string) (end func()) {
 	observe, end := b.show.File(file)
 	u.Observe = b.app.actions.Observe(file, b.app.json || b.cfg.Quiet, observe)
 	u.Deliver = func(ctx context.Context, r upload.Report) error {
+		if err := b.sums.write(file, r.SHA256); err != nil {
+			return err
+		}
 		return b.app.aside(b.show, func() error { return b.out.print(ctx, file, r) })
 	}
 	return end

@@ -178,6 +178,7 @@ var classes = []class{
 	{wraps(upload.ErrReply), exitFailed, "failed", baseHint},
 	{tooLarge, exitFailed, "failed", say("a smaller --part-size may do, where the provider lets it be chosen (with --restart if parts are stored); else it is the file that is too large")},
 	{wraps(upload.ErrRefused, upload.ErrLimit, upload.ErrGone), exitFailed, "failed", refusedHint},
+	{typed[*sumsError], exitJournal, "cantcreat", say("")},
 	{wraps(syscall.EMFILE, syscall.ENFILE), exitJournal, "cantcreat", say("too many files are open: raise the limit (ulimit -n), or use less --concurrency")},
 	{wraps(upload.ErrJournal), exitJournal, "cantcreat", say("--journal DIR names another directory for it")},
 	{inTrouble, exitAgain, "tempfail", say(again)},

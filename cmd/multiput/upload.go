@@ -165,6 +165,12 @@ func (a *app) upload(ctx context.Context, cfg config.Config, o uploadOptions, fi
 	if o.dryRun {
 		return a.dryRun(ctx, cfg, out, u, m, all, o)
 	}
+	sums, err := createSums(o.checksums)
+	if err != nil {
+		return err
+	}
+	defer sums.close()
+	u.SHA256 = sums != nil
 	a.warnOfNetwork(cfg)
 	defer a.summarize(cfg)
 	defer func() {
@@ -175,7 +181,7 @@ func (a *app) upload(ctx context.Context, cfg config.Config, o uploadOptions, fi
 	show, hide := a.watch(cfg, known)
 	defer hide()
 	in.warn = show.Warn
-	b := &batch{app: a, cfg: cfg, out: out, show: show}
+	b := &batch{app: a, cfg: cfg, out: out, show: show, sums: sums}
 	if code := b.run(ctx, b.files(all, len(known) > 1, u, m, o)); code != 0 {
 		return &severalError{code}
 	}
