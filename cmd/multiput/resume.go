@@ -63,7 +63,7 @@ name that address with --base-url.`,
 
   # one that was started with your own manifest
   multiput resume 1a2b3c4d -p ./my-api.yaml`,
-		ValidArgsFunction: completeIDs(unfinished),
+		ValidArgsFunction: completeIDs(resumable),
 		RunE: func(c *cobra.Command, args []string) error {
 			cfg, err := config.Load(c.Flags())
 			if err != nil {

@@ -28,7 +28,7 @@ var flagGroups = []flagGroup{
 		"files-from", "include", "exclude", "follow", "relative", "skip-uploaded", "shard", "size", "spool-dir", "spool-limit", "older-than", "live", "record",
 	}},
 	{"Authentication", []string{"api-key-file", "api-key-command", "cacert"}},
-	{"Output", []string{"progress", "checksums", "color", "json", "jq", "quiet", "verbose", "all", "manifest", "no-descriptions", "version", "help"}},
+	{"Output", []string{"progress", "checksums", "color", "json", "jq", "quiet", "verbose", "all", "state", "watch", "manifest", "no-descriptions", "version", "help"}},
 	{"Configuration", []string{"config", "profile", "journal", "dir", "listen", "store-listen", "url-life", "fault"}},
 }
 
