@@ -35,8 +35,8 @@ process), were interrupted, have an unknown outcome, or whose result was not
 printed yet. With --all, list finished uploads too.`,
 		Example: `  multiput list
 
-  # what is running to one provider, every two seconds until Ctrl-C
-  multiput list -p openai --state running --watch
+  # what is running to one provider; --watch shows it again and again
+  multiput list -p openai --state running
 
   # how many parts of each are stored
   multiput list --jq '.uploads[] | "\(.file) \(.parts_stored)/\(.parts)"'
