@@ -151,7 +151,7 @@ func read(dir string) ([]entry, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer f.Close() //nolint:errcheck // it was only read
+	defer f.Close()
 	var all []entry
 	for {
 		const some = 1024 // at a time: what the system says of each is large

@@ -152,7 +152,9 @@ func TestUnreadableDirectory(t *testing.T) {
 	var got []string
 	for f, err := range new(Walk).Files(dir) {
 		if f.Rel == "a/1" { // what vanishes, and cannot be read
-			os.RemoveAll(filepath.Join(dir, "c"))
+			if err := os.RemoveAll(filepath.Join(dir, "c")); err != nil {
+				t.Fatal(err)
+			}
 		}
 		got = append(got, fmt.Sprint(f.Rel, errors.Is(err, source.ErrNoInput)))
 	}
