@@ -40,7 +40,7 @@ only removed from the journal.`,
 
   # the provider no longer knows the upload, or has completed it
   multiput abort --local 1a2b3c4d`,
-		ValidArgsFunction: completeIDs(unfinished),
+		ValidArgsFunction: completeIDs(abortable),
 		RunE: func(c *cobra.Command, args []string) error {
 			cfg, err := config.Load(c.Flags())
 			if err != nil {

@@ -1,15 +1,10 @@
 package main
 
 import (
-	"bufio"
-	"bytes"
+	"cmp"
 	"context"
 	"errors"
-	"fmt"
-	"io"
 	"iter"
-	"os"
-	"strings"
 
 	"github.com/multiput/multiput/pkg/config"
 	"github.com/multiput/multiput/pkg/progress"
@@ -24,6 +19,7 @@ type batch struct {
 	cfg  config.Config
 	out  *output
 	show *progress.Display
+	sums *sums // nil: they are not asked for
 	code int
 	mute bool // stdout was told of
 }
@@ -35,15 +31,19 @@ func (b *batch) run(ctx context.Context, jobs iter.Seq[upload.Job]) int {
 }
 
 // files are the jobs that take files to one provider.
-func (b *batch) files(files []string, to *upload.Uploader, d *provider.Definition, o uploadOptions) iter.Seq[upload.Job] {
+func (b *batch) files(files iter.Seq[input], several bool, to *upload.Uploader, d *provider.Definition, o uploadOptions) iter.Seq[upload.Job] {
 	return func(yield func(upload.Job) bool) {
-		for _, file := range files {
-			job := upload.Job{File: upload.File{Path: file, Name: o.name, Type: b.cfg.ContentType}}
+		for in := range files {
+			file := in.path
+			job := upload.Job{File: upload.File{Path: file, Name: cmp.Or(o.name, in.name), Type: b.cfg.ContentType}}
 			if file == stdin {
-				job.In, job.Size, job.Spool = b.app.stdin, o.size, upload.Spool{Dir: o.spoolDir, Limit: o.spoolLimit}
+				job.In, job.Size, job.Spool = b.app.stdin, o.size, upload.Spool{Dir: o.spoolDir, Limit: o.spoolLimit, SHA256: to.SHA256}
 			}
 			end := func() {}
 			job.Open = func(context.Context) (*upload.Uploader, error) {
+				if in.err != nil {
+					return nil, in.err
+				}
 				u := *to
 				end = b.watch(&u, file)
 				if file == stdin {
@@ -54,7 +54,7 @@ func (b *batch) files(files []string, to *upload.Uploader, d *provider.Definitio
 			job.Done = func(r upload.Report, err error) {
 				end()
 				b.end(failure{
-					err: err, file: file, several: len(files) > 1, report: r,
+					err: err, file: file, several: several, report: r,
 					keyEnv: d.KeyEnv(), keyFrom: b.cfg.KeySource(), base: o.base,
 					sized: b.cfg.PartSize > 0, limited: b.cfg.LimitRate > 0,
 				})
@@ -73,6 +73,9 @@ func (b *batch) watch(u *upload.Uploader, file string) (end func()) {
 	observe, end := b.show.File(file)
 	u.Observe = b.app.actions.Observe(file, b.app.json || b.cfg.Quiet, observe)
 	u.Deliver = func(ctx context.Context, r upload.Report) error {
+		if err := b.sums.write(file, r.SHA256); err != nil {
+			return err
+		}
 		return b.app.aside(b.show, func() error { return b.out.print(ctx, file, r) })
 	}
 	return end
@@ -90,45 +93,3 @@ func (b *batch) end(f failure) {
 
 // stdin is what stands for standard input on the command line.
 const stdin = "-"
-
-// listed reads the names of files from a file, or from standard input: one a
-// line, or, where there is a NUL among them, with a NUL behind each.
-func (a *app) listed(from string) ([]string, error) {
-	in := a.stdin
-	if from != stdin {
-		f, err := os.Open(from)
-		if err != nil {
-			return nil, fmt.Errorf("--files-from %s: %w: %w", from, upload.ErrNoInput, errors.Unwrap(err))
-		}
-		defer f.Close() //nolint:errcheck // it was only read
-		in = f
-	}
-	b, err := io.ReadAll(in)
-	if err != nil {
-		return nil, fmt.Errorf("--files-from %s: %w: %w", from, upload.ErrNoInput, err)
-	}
-	if b, err = config.PlainText(b); err != nil {
-		return nil, fmt.Errorf("--files-from %s: %w: %w", from, upload.ErrNoInput, err)
-	}
-	var names []string
-	add := func(name string) {
-		if name == stdin {
-			name = "." + string(os.PathSeparator) + name // a file of that name
-		}
-		if name != "" {
-			names = append(names, name)
-		}
-	}
-	if bytes.IndexByte(b, 0) >= 0 {
-		for name := range strings.SplitSeq(string(b), "\x00") {
-			add(name)
-		}
-		return names, nil
-	}
-	lines := bufio.NewScanner(bytes.NewReader(b))
-	lines.Buffer(nil, len(b)+1)
-	for lines.Scan() {
-		add(strings.TrimSuffix(lines.Text(), "\r"))
-	}
-	return names, lines.Err()
-}

@@ -20,12 +20,13 @@ func completions(c *cobra.Command) {
 		"progress":    {"auto\tbar on a terminal, else plain", "bar\tone line that is redrawn", "plain\ta few lines, for logs", "json\tobjects, for programs", "none\terrors only"},
 		"concurrency": {"auto\tfind the best number"},
 		"api":         sandbox.APIs(),
+		"state":       states,
 	} {
 		complete(c, name, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp))
 	}
 	complete(c, "provider", completeProvider)
 	complete(c, "set", completeSet)
-	for _, name := range []string{"part-size", "limit-rate", "retries", "retry-for", "stall-timeout", "base-url", "name", "content-type", "jq", "listen", "store-listen", "url-life", "fault"} {
+	for _, name := range []string{"part-size", "limit-rate", "retries", "retry-for", "stall-timeout", "base-url", "name", "content-type", "jq", "listen", "store-listen", "url-life", "fault", "include", "exclude", "shard"} {
 		complete(c, name, cobra.NoFileCompletions)
 	}
 	for _, sub := range c.Commands() {

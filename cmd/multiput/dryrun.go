@@ -1,9 +1,11 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
+	"iter"
 	"slices"
 	"strings"
 	"time"
@@ -52,10 +54,13 @@ type dryRequest struct {
 }
 
 // dryRun says what upload would do with each file.
-func (a *app) dryRun(ctx context.Context, cfg config.Config, out *output, u *upload.Uploader, m *provider.Definition, files []string, o uploadOptions) error {
+func (a *app) dryRun(ctx context.Context, cfg config.Config, out *output, u *upload.Uploader, m *provider.Definition, files iter.Seq[input], o uploadOptions) error {
 	code := 0
-	for _, file := range files {
-		v, err := u.Preview(ctx, upload.File{Path: file, Name: o.name, Type: cfg.ContentType})
+	for in := range files {
+		file, v, err := in.path, upload.Preview{}, in.err
+		if err == nil {
+			v, err = u.Preview(ctx, upload.File{Path: file, Name: cmp.Or(o.name, in.name), Type: cfg.ContentType})
+		}
 		if err == nil {
 			err = a.printPlan(ctx, out, file, v, m)
 		}

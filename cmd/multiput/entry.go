@@ -156,7 +156,7 @@ func candidates(some, all []journal.Listed) string {
 
 // about says in a few words which upload it is.
 func about(l journal.Listed) string {
-	return fmt.Sprintf("%s to %s, %s", transport.Visible(l.Record.Path), l.Record.Target.Provider, plainState(stateOf(l)))
+	return fmt.Sprintf("%s to %s, %s", transport.Visible(named(l.Record.Path, l.Record.Target.Name)), l.Record.Target.Provider, plainState(stateOf(l)))
 }
 
 func plainState(s string) string { return strings.ReplaceAll(s, "_", " ") }
@@ -190,14 +190,22 @@ func completeIDs(which func(journal.Listed) bool) cobra.CompletionFunc {
 		}
 		var ids []cobra.Completion
 		length := idLength(all)
-		for _, l := range all {
+		for _, l := range slices.Backward(all) {
 			id := l.ID[:min(length(l.ID), len(l.ID))]
 			if which(l) && !slices.Contains(args, id) {
 				ids = append(ids, cobra.CompletionWithDesc(id, about(l)))
 			}
 		}
-		return ids, cobra.ShellCompDirectiveNoFileComp
+		return ids, cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveKeepOrder
 	}
+}
+
+// completeOneID is completeIDs for a command that takes one, in whichever state.
+func completeOneID(c *cobra.Command, args []string, begun string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	if len(args) > 0 {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	return completeIDs(func(journal.Listed) bool { return true })(c, args, begun)
 }
 
 // journaled is what the journal has that is not finished; all: everything.
@@ -210,7 +218,11 @@ func (a *app) journaled(ctx context.Context, cfg config.Config, all bool) ([]jou
 	return known, err
 }
 
-func anyState(journal.Listed) bool { return true }
+// abortable is what abort does not skip.
+func abortable(l journal.Listed) bool { return unfinished(l) && l.Holder == nil }
+
+// resumable is what resume can bring to its end: what came from a pipe is gone.
+func resumable(l journal.Listed) bool { return abortable(l) && !streamed(l.Record.Path) }
 
 func unfinished(l journal.Listed) bool { return l.Record.State != upload.Delivered }
 

@@ -100,16 +100,16 @@ func say(hint string) func(failure) string { return func(failure) string { retur
 const again = "run the same command again to continue"
 
 var classes = []class{
-	{typed[interrupted], exitSignaled, "interrupted", say("")},
-	{typed[*jqError], exitOutput, "ioerr", say("the file is uploaded; run the same command again with an expression that fits its result")},
-	{typed[*outputError], exitOutput, "ioerr", say("")},
-	{wraps(upload.ErrUndelivered), exitOutput, "ioerr", say("the file is uploaded; run the same command again to have the result printed")},
 	{wraps(upload.ErrDoubt), exitDoubt, "protocol", func(f failure) string {
 		if errors.Is(f.err, upload.ErrCompleted) {
 			return fmt.Sprintf("the provider has %s (upload %s): look for it there, multiput show %s says how; run the same command again to ask once more, but not with --restart, which uploads it a second time", f.report.File.Name, f.report.Upload, f.id())
 		}
 		return fmt.Sprintf("look at the provider for %s (upload %s), multiput show %s says how; run the same command again to ask once more, or with --restart to upload it again", f.report.File.Name, f.report.Upload, f.id())
 	}},
+	{typed[interrupted], exitSignaled, "interrupted", say("")},
+	{typed[*jqError], exitOutput, "ioerr", say("the file is uploaded; run the same command again with an expression that fits its result")},
+	{typed[*outputError], exitOutput, "ioerr", say("")},
+	{wraps(upload.ErrUndelivered), exitOutput, "ioerr", say("the file is uploaded; run the same command again to have the result printed")},
 	{wraps(upload.ErrUnverified), exitData, "data", func(f failure) string {
 		if f.report.Parts == 0 {
 			return "without --set resume=true it is uploaded as a new file" // refused at create: it was a taking over
@@ -178,6 +178,7 @@ var classes = []class{
 	{wraps(upload.ErrReply), exitFailed, "failed", baseHint},
 	{tooLarge, exitFailed, "failed", say("a smaller --part-size may do, where the provider lets it be chosen (with --restart if parts are stored); else it is the file that is too large")},
 	{wraps(upload.ErrRefused, upload.ErrLimit, upload.ErrGone), exitFailed, "failed", refusedHint},
+	{typed[*sumsError], exitJournal, "cantcreat", say("")},
 	{wraps(syscall.EMFILE, syscall.ENFILE), exitJournal, "cantcreat", say("too many files are open: raise the limit (ulimit -n), or use less --concurrency")},
 	{wraps(upload.ErrJournal), exitJournal, "cantcreat", say("--journal DIR names another directory for it")},
 	{inTrouble, exitAgain, "tempfail", say(again)},
@@ -306,7 +307,7 @@ func (a *app) tell(f failure) int {
 	c := classOf(f.err)
 	code, message, hint := c.code, f.err.Error(), c.hint(f)
 	var i interrupted
-	if errors.As(f.err, &i) {
+	if code == exitSignaled && errors.As(f.err, &i) {
 		code = i.exitCode()
 		if message = f.stopped; message == "" {
 			message = interruptedMessage(f.report)
@@ -314,7 +315,7 @@ func (a *app) tell(f failure) int {
 		if f.several {
 			message = transport.Visible(f.file) + ": " + message
 		}
-	} else if errors.Is(f.err, context.Canceled) {
+	} else if errors.Is(f.err, context.Canceled) && code != exitDoubt {
 		code = exitAgain
 	}
 	if f.file != "" && !strings.HasPrefix(message, f.report.File.Path+" ") && !strings.HasPrefix(message, f.report.File.Path+":") && code < exitSignaled && !errors.Is(f.err, upload.ErrNoInput) {

@@ -287,6 +287,9 @@ func example(t *testing.T, line string) {
 			env = append(env, "MY_API_KEY="+s.Key)
 		}
 	}
+	if err := errors.Join(os.Mkdir(filepath.Join(dir, "photos"), 0o700), os.WriteFile(filepath.Join(dir, "photos", "1.jpg"), []byte("photo"), 0o600)); err != nil {
+		t.Fatal(err)
+	}
 	for _, word := range regexp.MustCompile(`[a-z]+\.(bin|jsonl|mp4|tar|pdf|csv)\b`).FindAllString(line, -1) {
 		if err := os.WriteFile(filepath.Join(dir, word), bytes.Repeat([]byte("multiput\n"), 50_000), 0o600); err != nil {
 			t.Fatal(err)

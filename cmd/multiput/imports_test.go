@@ -20,6 +20,7 @@ const module = "github.com/multiput/multiput/"
 // knows is who may import whom, of our own packages, directly.
 var knows = map[string][]string{
 	"pkg/source":            nil,
+	"pkg/source/tree":       {"pkg/source"},
 	"pkg/transport":         nil,
 	"pkg/internal/text":     nil,
 	"pkg/upload":            {"pkg/internal/text", "pkg/source", "pkg/transport"},
@@ -39,7 +40,7 @@ var knows = map[string][]string{
 	"cmd/multiput": {
 		"docs",
 		"pkg/config", "pkg/journal", "pkg/progress", "pkg/provider", "pkg/provider/check",
-		"pkg/sandbox", "pkg/transport", "pkg/upload",
+		"pkg/sandbox", "pkg/source/tree", "pkg/transport", "pkg/upload",
 	},
 }
 
@@ -49,6 +50,7 @@ var only = map[string]string{
 	"github.com/spf13/viper":            "pkg/config",
 	"github.com/zalando/go-keyring":     "pkg/config",
 	"github.com/schollz/progressbar/v3": "pkg/progress",
+	"github.com/bmatcuk/doublestar/v4":  "pkg/source/tree",
 	"github.com/rivo/uniseg":            "pkg/progress",
 	"github.com/spf13/cobra":            "cmd/multiput",
 	"github.com/aws/aws-sdk-go-v2":      "",

@@ -19,11 +19,13 @@ import (
 
 	"github.com/multiput/multiput/pkg/config"
 	"github.com/multiput/multiput/pkg/journal"
+	"github.com/multiput/multiput/pkg/provider"
 	"github.com/multiput/multiput/pkg/transport"
+	"github.com/multiput/multiput/pkg/upload"
 )
 
 func (a *app) listCmd() *cobra.Command {
-	all := false
+	var o listOptions
 	c := &cobra.Command{
 		Use:     "list",
 		Aliases: []string{"ls"},
@@ -32,6 +34,9 @@ func (a *app) listCmd() *cobra.Command {
 process), were interrupted, have an unknown outcome, or whose result was not
 printed yet. With --all, list finished uploads too.`,
 		Example: `  multiput list
+
+  # what is running to one provider; --watch shows it again and again
+  multiput list -p openai --state running
 
   # how many parts of each are stored
   multiput list --jq '.uploads[] | "\(.file) \(.parts_stored)/\(.parts)"'
@@ -45,29 +50,81 @@ printed yet. With --all, list finished uploads too.`,
 				return err
 			}
 			a.json = cfg.JSON || cfg.JQ != ""
-			return readEnough(a.list(c.Context(), cfg, all, c.Flags().Changed("journal")))
+			o.journal = c.Flags().Changed("journal")
+			return readEnough(a.list(c.Context(), cfg, o))
 		},
 	}
-	c.Flags().BoolVarP(&all, "all", "a", false, "list finished uploads too")
+	f := c.Flags()
+	f.BoolVarP(&o.all, "all", "a", false, "list finished uploads too")
+	f.StringVarP(&o.provider, "provider", "p", "", "list only uploads to the provider `NAME`")
+	f.StringSliceVar(&o.states, "state", nil, "list only uploads in `STATE`, one of several or a list with commas")
+	f.BoolVar(&o.watch, "watch", false, "list again every two seconds, until Ctrl-C")
 	return c
 }
 
-func (a *app) list(ctx context.Context, cfg config.Config, all, named bool) error {
+// listOptions are the flags of list.
+type listOptions struct {
+	all      bool
+	provider string
+	states   []string
+	watch    bool
+	journal  bool // whether the journal was named
+}
+
+// states are those that an entry can have.
+var states = []string{
+	string(upload.Sending), stateRunning, stateInDoubt, string(upload.Waiting), string(upload.Done), string(upload.Delivered), string(upload.Corrupt),
+}
+
+// listEvery is how often list --watch looks.
+const listEvery = 2 * time.Second
+
+func (a *app) list(ctx context.Context, cfg config.Config, o listOptions) error {
 	out, err := newOutput(a.stdout, a.shown, cfg.JSON, cfg.JQ)
 	if err != nil {
 		return err
 	}
+	for i, s := range o.states {
+		if o.states[i] = strings.NewReplacer(" ", "_", "-", "_").Replace(s); !slices.Contains(states, o.states[i]) {
+			return usagef("--state: %q is not a state%s; there is %s", s, provider.DidYouMean(s, states), strings.Join(states, ", "))
+		}
+	}
+	if strings.ContainsAny(o.provider, `/\.`) {
+		m, err := loadManifest(o.provider)
+		if err != nil {
+			return err
+		}
+		o.provider = m.Name
+	}
+	if !o.watch {
+		return a.listOnce(ctx, cfg, o, out)
+	}
+	t := time.NewTicker(listEvery)
+	defer t.Stop()
+	for {
+		if a.shown && !a.json {
+			fmt.Fprint(a.stdout, "\x1b[H\x1b[J") //nolint:errcheck // what follows says it
+		}
+		if err := a.listOnce(ctx, cfg, o, out); err != nil {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return nil // who watches has seen enough
+		case <-t.C:
+		}
+	}
+}
+
+func (a *app) listOnce(ctx context.Context, cfg config.Config, o listOptions, out *output) error {
 	known, err := a.journaled(ctx, cfg, true)
 	if err != nil {
 		return err
 	}
-	shown := known
-	if !all {
-		shown = nil
-		for _, l := range known {
-			if unfinished(l) {
-				shown = append(shown, l)
-			}
+	var shown []journal.Listed
+	for _, l := range known {
+		if o.wants(l) {
+			shown = append(shown, l)
 		}
 	}
 	if a.json {
@@ -83,14 +140,28 @@ func (a *app) list(ctx context.Context, cfg config.Config, all, named bool) erro
 	switch {
 	case len(shown) > 0:
 		return unwritten(table(a.stdout, shown, known, time.Now()))
+	case len(known) > 0 && (o.provider != "" || len(o.states) > 0):
+		a.note(cfg, "No upload is like that.")
 	case len(known) > 0:
 		a.note(cfg, "Every upload is finished; --all lists them.")
-	case named && !exists(cfg.Journal):
+	case o.journal && !exists(cfg.Journal):
 		a.note(cfg, "There is no journal: %s does not exist.", transport.Visible(cfg.Journal))
 	default:
 		a.note(cfg, "The journal is empty.")
 	}
 	return nil
+}
+
+// wants reports whether an upload is to be listed. Who names a state wants it
+// listed, also that of finished ones.
+func (o listOptions) wants(l journal.Listed) bool {
+	if o.provider != "" && l.Record.Target.Provider != o.provider {
+		return false
+	}
+	if len(o.states) > 0 {
+		return slices.Contains(o.states, stateOf(l))
+	}
+	return o.all || unfinished(l)
 }
 
 func exists(path string) bool {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -32,7 +33,8 @@ from a file, a command or the provider's variable takes precedence over it.`,
 		Example: `  multiput login openai
   pass show work/archetype | multiput login archetype
   multiput login openai --base-url https://eu.api.openai.com/v1`,
-		Args: cobra.ExactArgs(1),
+		Args:              cobra.ExactArgs(1),
+		ValidArgsFunction: completeAccount,
 		RunE: func(c *cobra.Command, args []string) error {
 			cfg, m, of, err := a.account(c, args[0], base)
 			if err != nil {
@@ -57,6 +59,16 @@ from a file, a command or the provider's variable takes precedence over it.`,
 	}
 	loginFlags(c, &base)
 	return c
+}
+
+// completeAccount offers the providers that take a key to a shell.
+func completeAccount(c *cobra.Command, args []string, begun string) ([]string, cobra.ShellCompDirective) {
+	names, how := completeOneProvider(c, args, begun)
+	return slices.DeleteFunc(names, func(word string) bool {
+		name, _, _ := strings.Cut(word, "\t")
+		m, err := loadManifest(name)
+		return err != nil || !m.NeedsKey() || m.Name == sandboxName
+	}), how
 }
 
 func loginFlags(c *cobra.Command, base *string) {

@@ -17,7 +17,8 @@ func (a *app) logoutCmd() *cobra.Command {
 its API. The key itself stays valid; revoke it at the provider.`,
 		Example: `  multiput logout openai
   multiput logout openai --base-url https://eu.api.openai.com/v1`,
-		Args: cobra.ExactArgs(1),
+		Args:              cobra.ExactArgs(1),
+		ValidArgsFunction: completeAccount,
 		RunE: func(c *cobra.Command, args []string) error {
 			cfg, m, of, err := a.account(c, args[0], base)
 			if err != nil {

@@ -63,7 +63,7 @@ name that address with --base-url.`,
 
   # one that was started with your own manifest
   multiput resume 1a2b3c4d -p ./my-api.yaml`,
-		ValidArgsFunction: completeIDs(unfinished),
+		ValidArgsFunction: completeIDs(resumable),
 		RunE: func(c *cobra.Command, args []string) error {
 			cfg, err := config.Load(c.Flags())
 			if err != nil {
@@ -113,11 +113,11 @@ func (a *app) resume(ctx context.Context, cfg config.Config, o recordedOptions, 
 	}
 	a.warnOfNetwork(cfg)
 	defer a.summarize(cfg)
-	paths := make([]string, len(chosen))
+	files := make([]input, len(chosen))
 	for i, l := range chosen {
-		paths[i] = l.Record.Path
+		files[i].path = l.Record.Path
 	}
-	show, hide := a.watch(cfg, paths)
+	show, hide := a.watch(cfg, files)
 	defer hide()
 	b := &batch{app: a, cfg: cfg, out: out, show: show}
 	if code := b.run(ctx, b.recorded(chosen, o)); code != 0 {

@@ -47,7 +47,7 @@ func screenOf(f *os.File) screen {
 
 // watch gives the display of the uploads of some files. Until it is closed, all
 // that is said on stderr goes through it.
-func (a *app) watch(cfg config.Config, files []string) (d *progress.Display, close func()) {
+func (a *app) watch(cfg config.Config, files []input) (d *progress.Display, close func()) {
 	a.color = a.colored(cfg.Color)
 	o := progress.Options{
 		Style: a.style(cfg), Verbose: cfg.Verbose > 0, Color: a.color,
@@ -56,7 +56,7 @@ func (a *app) watch(cfg config.Config, files []string) (d *progress.Display, clo
 	}
 	if len(files) > 1 {
 		for _, file := range files {
-			if info, err := os.Stat(file); err == nil && info.Mode().IsRegular() {
+			if info, err := os.Stat(file.path); err == nil && info.Mode().IsRegular() {
 				o.Bytes += info.Size()
 			}
 		}

@@ -31,7 +31,7 @@ ID is an id that list shows, the beginning of one, or the provider's upload id.`
 		Example: `  multiput show 1a2b3c4d
   multiput show 1a2b3c4d --jq .result`,
 		Args:              cobra.ExactArgs(1),
-		ValidArgsFunction: completeIDs(anyState),
+		ValidArgsFunction: completeOneID,
 		RunE: func(c *cobra.Command, args []string) error {
 			cfg, err := config.Load(c.Flags())
 			if err != nil {
@@ -103,13 +103,16 @@ func whole(l journal.Listed, id string) wholeEntry {
 	return e
 }
 
+// withZone is a time for people, with its zone.
+const withZone = time.DateTime + " -07:00"
+
 // rows are what show tells people.
 func rows(l journal.Listed, e wholeEntry, now time.Time) [][2]string {
 	when := func(t time.Time) string {
 		if d := now.Sub(t); d >= 0 {
-			return fmt.Sprintf("%s (%s ago)", t.Local().Format(time.DateTime), rough(d))
+			return fmt.Sprintf("%s (%s ago)", t.Local().Format(withZone), rough(d))
 		}
-		return fmt.Sprintf("%s (in %s)", t.Local().Format(time.DateTime), rough(t.Sub(now)))
+		return fmt.Sprintf("%s (in %s)", t.Local().Format(withZone), rough(t.Sub(now)))
 	}
 	visible := transport.Visible
 	state := plainState(e.State)

@@ -32,8 +32,16 @@ type uploadOptions struct {
 	wait    bool // until the provider says that the file is ready
 	dryRun  bool
 
-	filesFrom  string // a list of files; empty: none
-	size       int64  // bytes of standard input; <0: not known
+	filesFrom    string   // a list of files; empty: none
+	include      []string // patterns of files below directories
+	exclude      []string
+	follow       bool   // links to directories
+	relative     bool   // name files by their paths below the directory
+	skipUploaded bool   // leave out what the history has
+	shard        string // I/N; empty: all files
+	checksums    string // where SHA-256 lines are written; empty: nowhere
+
+	size       int64 // bytes of standard input; <0: not known
 	sizeGiven  bool
 	spoolDir   string
 	spoolLimit int64 // bytes of standard input that may wait on the disk
@@ -43,7 +51,7 @@ func (a *app) uploadCmd() *cobra.Command {
 	var o uploadOptions
 	var size, spool string
 	c := &cobra.Command{
-		Use:     "upload FILE...",
+		Use:     "upload FILE|DIR...",
 		Aliases: []string{"up"},
 		Short:   "Upload files in parts, or resume where the last run stopped",
 		Long: `Upload files in parts. If it is interrupted, run the same command again: it sends
@@ -66,6 +74,9 @@ the same command again to continue.`,
 
   # many files; small ones are uploaded concurrently
   find photos -name '*.jpg' | multiput upload -p upscayl --files-from -
+
+  # what is in a directory, but what was uploaded before
+  multiput upload photos --include '*.jpg' --skip-uploaded -p upscayl
 
   # the output of a program
   tar c photos | multiput upload - --name photos.tar -p archetype
@@ -105,6 +116,13 @@ the same command again to continue.`,
 	f.StringVar(&o.name, "name", "", "store the file under `NAME` (default: its own name)")
 	f.BoolVar(&o.dryRun, "dry-run", false, "print what would be done, and send nothing")
 	f.StringVar(&o.filesFrom, "files-from", "", "also upload the files listed in `FILE`, one a line; - is stdin")
+	f.StringArrayVar(&o.include, "include", nil, "of a directory, upload only what matches `GLOB`; repeatable")
+	f.StringArrayVar(&o.exclude, "exclude", nil, "of a directory, leave out what matches `GLOB`; repeatable")
+	f.BoolVar(&o.follow, "follow", false, "follow symbolic links to directories")
+	f.BoolVar(&o.relative, "relative", false, "name files by their paths below the directory")
+	f.BoolVar(&o.skipUploaded, "skip-uploaded", false, "leave out files that were uploaded before and are unchanged")
+	f.StringVar(&o.shard, "shard", "", "upload the `I/N`-th share of the files (such as 2/8)")
+	f.StringVar(&o.checksums, "checksums", "", "write the SHA-256 of each uploaded file to `FILE`, as sha256sum does")
 	f.StringVar(&size, "size", "", "`SIZE` of stdin (-), so that uploading starts before its end")
 	f.StringVar(&spool, "spool-limit", spoolLimit, "keep at most `SIZE` of stdin on the disk")
 	f.StringVar(&o.spoolDir, "spool-dir", "", "`DIR` where stdin waits (default: beside the journal)")
@@ -118,19 +136,9 @@ func (a *app) upload(ctx context.Context, cfg config.Config, o uploadOptions, fi
 	if err := a.checkStdin(o, files); err != nil {
 		return err
 	}
-	if o.filesFrom != "" {
-		more, err := a.listed(config.Expand(o.filesFrom))
-		if err != nil {
-			return err
-		}
-		files = append(files, more...)
-	}
-	files, twice, err := distinct(files)
+	in, err := a.newInputs(ctx, cfg, o, files)
 	if err != nil {
 		return err
-	}
-	if o.name != "" && len(files) > 1 {
-		return usagef("--name names one file, and there are %d", len(files))
 	}
 	out, err := newOutput(a.stdout, a.shown, cfg.JSON, cfg.JQ)
 	if err != nil {
@@ -144,58 +152,54 @@ func (a *app) upload(ctx context.Context, cfg config.Config, o uploadOptions, fi
 		return err
 	}
 	defer stop()
+	if o.skipUploaded {
+		if err := in.skipDelivered(ctx, cfg, withType(u.Target, cfg.ContentType)); err != nil {
+			return err
+		}
+	}
+	known, more, all, end := peek(in.all)
+	defer end()
+	if o.name != "" && len(known) > 1 {
+		return usagef("--name names one file, and there are %s", atLeast(len(known), more))
+	}
 	if o.dryRun {
-		return a.dryRun(ctx, cfg, out, u, m, files, o)
+		return a.dryRun(ctx, cfg, out, u, m, all, o)
 	}
+	sums, err := createSums(o.checksums)
+	if err != nil {
+		return err
+	}
+	defer sums.close()
+	u.SHA256 = sums != nil
 	a.warnOfNetwork(cfg)
-	for _, warning := range twice {
-		a.warn(cfg, warning)
-	}
 	defer a.summarize(cfg)
-	show, hide := a.watch(cfg, files)
+	defer func() {
+		if in.skipped > 0 {
+			a.note(cfg, "%s left out: uploaded before, and unchanged since.", count(in.skipped, "file"))
+		}
+	}()
+	show, hide := a.watch(cfg, known)
 	defer hide()
-	b := &batch{app: a, cfg: cfg, out: out, show: show}
-	if code := b.run(ctx, b.files(files, u, m, o)); code != 0 {
+	in.warn = show.Warn
+	b := &batch{app: a, cfg: cfg, out: out, show: show, sums: sums}
+	if code := b.run(ctx, b.files(all, len(known) > 1, u, m, o)); code != 0 {
 		return &severalError{code}
 	}
 	return nil
 }
 
-// distinct leaves out a file that is named twice, and says so: two uploads of it
-// would be in each other's way. Links are files of their own, by the names that
-// they have.
-func distinct(files []string) (distinct, warnings []string, err error) {
-	seen := make(map[string]string, len(files))
-	for _, file := range files {
-		if file == "" {
-			return nil, nil, usagef("the name of a file is empty")
-		}
-		path, err := filepath.Abs(file)
-		if err != nil {
-			path = file // whoever opens it says what is wrong
-		}
-		if file == stdin {
-			path = stdin
-		}
-		if first, twice := seen[path]; twice && sameFile(first, file) {
-			warnings = append(warnings, fmt.Sprintf("%s is named twice (as %s too): it is uploaded once", transport.Visible(file), transport.Visible(first)))
-			continue
-		}
-		seen[path] = file
-		distinct = append(distinct, file)
-	}
-	return distinct, warnings, nil
+// withType is a target with the media type that was asked for.
+func withType(t upload.Target, mediaType string) upload.Target {
+	t.Type = mediaType
+	return t
 }
 
-// sameFile reports whether two names of one path are of one file: link/../f may
-// be another than f.
-func sameFile(a, b string) bool {
-	if !strings.Contains(a+b, "..") {
-		return true
+// atLeast is a number of things, or of the first of them.
+func atLeast(n int, more bool) string {
+	if more {
+		return fmt.Sprintf("more than %d", n)
 	}
-	first, err := os.Stat(a)
-	second, err2 := os.Stat(b)
-	return err != nil || err2 != nil || os.SameFile(first, second)
+	return fmt.Sprint(n)
 }
 
 // uploader wires everything that takes files to the provider of the

@@ -25,10 +25,10 @@ var flagGroups = []flagGroup{
 	{"Destination", []string{"provider", "set", "base-url", "name", "content-type", "api", "local", "from"}},
 	{"Transfer", []string{
 		"concurrency", "part-size", "limit-rate", "retries", "retry-for", "stall-timeout", "checksum", "restart", "wait", "dry-run",
-		"files-from", "size", "spool-dir", "spool-limit", "older-than", "live", "record",
+		"files-from", "include", "exclude", "follow", "relative", "skip-uploaded", "shard", "size", "spool-dir", "spool-limit", "older-than", "live", "record",
 	}},
 	{"Authentication", []string{"api-key-file", "api-key-command", "cacert"}},
-	{"Output", []string{"progress", "color", "json", "jq", "quiet", "verbose", "all", "manifest", "no-descriptions", "version", "help"}},
+	{"Output", []string{"progress", "checksums", "color", "json", "jq", "quiet", "verbose", "all", "state", "watch", "manifest", "no-descriptions", "version", "help"}},
 	{"Configuration", []string{"config", "profile", "journal", "dir", "listen", "store-listen", "url-life", "fault"}},
 }
 

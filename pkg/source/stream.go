@@ -3,6 +3,7 @@ package source
 import (
 	"context"
 	"crypto/md5" // the digest that stores answer with
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"hash"
@@ -46,6 +47,8 @@ func (e *SpoolError) SpoolDir() string { return e.Dir }
 type Spool struct {
 	Dir   string // created if missing, for the user alone
 	Limit int64  // the most bytes that wait at a time
+
+	SHA256 bool // compute that of all that comes, see File.SHA256
 }
 
 // pieceSize is how much of a stream is in one file. What of it is stored is
@@ -68,6 +71,7 @@ type stream struct {
 	ended  bool // nothing more comes
 	err    error
 	sum    hash.Hash // MD5 of all that came
+	sha    hash.Hash // SHA-256 of it; nil if it was not asked for
 }
 
 type piece struct {
@@ -144,6 +148,9 @@ func Stream(ctx context.Context, r io.Reader, size int64, s Spool) (*File, error
 		return nil, &SpoolError{s.Dir, err}
 	}
 	st := &stream{in: r, spool: s, dir: dir, size: size, news: make(chan struct{}), pieces: make(map[int64]*piece), sum: md5.New()}
+	if s.SHA256 {
+		st.sha = sha256.New()
+	}
 	f := &File{Path: streamPath(filepath.Base(dir)), Info: Info{Size: size, ModTime: time.Now().Round(0)}, s: st}
 	go st.take()
 	if size >= 0 {
@@ -246,6 +253,9 @@ func (s *stream) keep(b []byte) error {
 		return fmt.Errorf("standard input %w: it has more than %d bytes", ErrSpool, s.spool.Limit)
 	}
 	s.sum.Write(b)
+	if s.sha != nil {
+		s.sha.Write(b)
+	}
 	for len(b) > 0 {
 		n := min(int64(len(b)), pieceSize-at%pieceSize)
 		p, err := s.piece(at / pieceSize)
@@ -373,6 +383,17 @@ func (s *stream) whole() (Digest, error) {
 		return Digest{}, s.err
 	}
 	return Digest{MD5: s.sum.Sum(nil)}, nil
+}
+
+// SHA256 is that of all of a stream, which was computed as it came; nil where it
+// was not asked for, or this is no stream.
+func (f *File) SHA256() []byte {
+	if f.s == nil || f.s.sha == nil {
+		return nil
+	}
+	f.s.mu.Lock()
+	defer f.s.mu.Unlock()
+	return f.s.sha.Sum(nil)
 }
 
 // Ready waits until the first end bytes can be read. For all of a stream that is

@@ -39,6 +39,10 @@ type Uploader struct {
 	// Wait has a file waited for that is not ready when it was completed, also
 	// where the provider does not require that.
 	Wait bool
+	// SHA256 has that of the file computed for the Report, for which it is read
+	// once more when its parts are stored. Where it is no longer what was sent, the
+	// result is delivered without, and the error wraps ErrChanged.
+	SHA256 bool
 	// Deliver hands the result to its user. What it returned nil for is not
 	// delivered again. Nil: the result counts as delivered when Finish returns.
 	Deliver func(context.Context, Report) error
@@ -58,6 +62,7 @@ type Report struct {
 	BytesSent    int64         // handed to the network in this call, repeats included
 	Elapsed      time.Duration // of this call
 	Verification string        // one of the Verified constants, or Unverified
+	SHA256       []byte        // of the whole file; nil if it was not asked for, or is not known
 }
 
 // Upload takes one file to the provider and returns when the provider confirmed
@@ -270,7 +275,13 @@ func (p *Plan) finish(ctx context.Context, rs []Receipt) error {
 	if err := s.waitIfAsked(ctx); err != nil {
 		return err
 	}
-	return s.deliver(ctx)
+	var changed error
+	if s.SHA256 {
+		if changed = s.sha256(ctx); changed != nil && !errors.Is(changed, ErrChanged) {
+			return changed
+		}
+	}
+	return errors.Join(s.deliver(ctx), changed)
 }
 
 // startOver replaces an upload that cannot continue by a new one, where this call

@@ -1,0 +1,369 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"iter"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"github.com/multiput/multiput/pkg/config"
+	"github.com/multiput/multiput/pkg/journal"
+	"github.com/multiput/multiput/pkg/source/tree"
+	"github.com/multiput/multiput/pkg/transport"
+	"github.com/multiput/multiput/pkg/upload"
+)
+
+// input is a file to upload, or why there is none.
+type input struct {
+	path string // as the user named it
+	name string // what the provider is told; empty: the file's own
+	err  error
+}
+
+// inputs are the files that a command line means: those that it names, those in
+// a list, and those below directories. They are found as they are asked for.
+type inputs struct {
+	app   *app
+	opts  uploadOptions
+	named []string
+	list  iter.Seq2[string, error] // nil: there is none
+	walk  tree.Walk
+	shard shard
+	ended func() error // why no more files are wanted
+	warn  func(string) // replaced once there is a display
+
+	paths, names seen
+	walked       bool
+	delivered    map[string]upload.File // by id; nil: nothing is left out
+	target       upload.Target
+	skipped      int
+}
+
+// newInputs reads what is to be read before anything is sent. What is wrong with
+// it is an error.
+func (a *app) newInputs(ctx context.Context, cfg config.Config, o uploadOptions, named []string) (*inputs, error) {
+	in := &inputs{app: a, opts: o, named: named, ended: func() error { return context.Cause(ctx) }, warn: func(text string) { a.warn(cfg, text) }}
+	var err error
+	if in.walk.Patterns, err = tree.Parse(o.include, o.exclude); err != nil {
+		return nil, usagef("%w", err)
+	}
+	if in.shard, err = parseShard(o.shard); err != nil {
+		return nil, err
+	}
+	for _, name := range named {
+		if name == "" {
+			return nil, usagef("the name of a file is empty")
+		}
+	}
+	in.walk.Follow = o.follow
+	in.walk.Warn = func(text string) { in.warn(transport.Visible(text)) }
+	if o.filesFrom != "" {
+		in.list, err = a.listed(config.Expand(o.filesFrom))
+	}
+	return in, err
+}
+
+// skipDelivered has files left out that the history has as they are now.
+func (in *inputs) skipDelivered(ctx context.Context, cfg config.Config, to upload.Target) error {
+	known, err := in.app.journaled(ctx, cfg, true)
+	if err != nil {
+		return err
+	}
+	in.target, in.delivered = to, make(map[string]upload.File)
+	for _, l := range known {
+		if l.Record.State == upload.Delivered {
+			in.delivered[l.ID] = l.Record.Upload.File
+		}
+	}
+	return nil
+}
+
+// all gives the files of this shard.
+func (in *inputs) all(yield func(input) bool) {
+	n := 0
+	for f := range in.distinct {
+		if err := in.ended(); err != nil {
+			yield(input{path: f.path, err: err})
+			return
+		}
+		mine := in.shard.has(n)
+		n++
+		if !mine {
+			continue
+		}
+		if f.err == nil && in.isDelivered(f) {
+			in.skipped++
+			continue
+		}
+		if f.err == nil {
+			in.namedAlike(f)
+		}
+		if !yield(f) {
+			return
+		}
+	}
+	unused := in.walk.Patterns.Unused()
+	if !in.walked || len(unused) == len(in.opts.include) {
+		return // each directory says so
+	}
+	for _, p := range unused {
+		in.warn(fmt.Sprintf("--include %s matches no file", transport.Visible(p)))
+	}
+}
+
+// distinct leaves out a file that is named twice, and says so: two uploads of it
+// would be in each other's way. Links are files of their own, by the names that
+// they have.
+func (in *inputs) distinct(yield func(input) bool) {
+	for f := range in.found {
+		if f.err == nil && in.twice(f.path) {
+			continue
+		}
+		if !yield(f) {
+			return
+		}
+	}
+}
+
+// twice reports whether a path was there before, and says so.
+func (in *inputs) twice(path string) bool {
+	key, err := filepath.Abs(path)
+	if err != nil || path == stdin {
+		key = path // whoever opens it says what is wrong
+	}
+	first, twice := in.paths.add(key, path)
+	if !twice || first != "" && !sameFile(first, path) {
+		return false
+	}
+	as := ""
+	if first != "" && first != path {
+		as = fmt.Sprintf(" (as %s too)", transport.Visible(first))
+	}
+	in.warn(fmt.Sprintf("%s is named twice%s: it is uploaded once", transport.Visible(path), as))
+	return true
+}
+
+// namedAlike warns of a file that the provider gets under the name of another.
+func (in *inputs) namedAlike(f input) {
+	first, twice := in.names.add(cmp.Or(in.opts.name, f.name, filepath.Base(f.path)), f.path)
+	if !twice {
+		return
+	}
+	hint := ""
+	if !in.opts.relative && in.walked {
+		hint = "; --relative names files by their paths below the directory"
+	}
+	in.warn(fmt.Sprintf("%s has the same name as %s%s", transport.Visible(f.path), transport.Visible(cmp.Or(first, "an earlier file")), hint))
+}
+
+// found gives every file that is named, in a list, or below a directory.
+func (in *inputs) found(yield func(input) bool) {
+	for _, name := range in.named {
+		if !in.expand(name, yield) {
+			return
+		}
+	}
+	if in.list == nil {
+		return
+	}
+	for name, err := range in.list {
+		if err != nil {
+			yield(input{path: in.opts.filesFrom, err: err})
+			return
+		}
+		if !in.expand(name, yield) {
+			return
+		}
+	}
+}
+
+// expand gives a file, or the files below a directory.
+func (in *inputs) expand(path string, yield func(input) bool) bool {
+	if info, err := os.Stat(path); path == stdin || err != nil || !info.IsDir() {
+		return yield(input{path: path})
+	}
+	if in.twice(path) {
+		return true
+	}
+	in.walked = true
+	for f, err := range in.walk.Files(path) {
+		i := input{path: f.Path, err: err}
+		if in.opts.relative {
+			i.name = f.Rel
+		}
+		if !yield(i) {
+			return false
+		}
+	}
+	return true
+}
+
+// isDelivered reports whether the history has a file as it is now.
+func (in *inputs) isDelivered(f input) bool {
+	if len(in.delivered) == 0 || f.path == stdin {
+		return false
+	}
+	file, err := upload.Stat(f.path)
+	if err != nil {
+		return false // whoever opens it says what is wrong
+	}
+	t := in.target
+	t.Name = cmp.Or(in.opts.name, f.name, filepath.Base(f.path))
+	was, known := in.delivered[journal.ID(t, file.Path)]
+	return known && was.Size == file.Size && was.ModTime.Equal(file.ModTime)
+}
+
+// sameFile reports whether two names of one path are of one file: link/../f may
+// be another than f.
+func sameFile(a, b string) bool {
+	if !strings.Contains(a+b, "..") {
+		return true
+	}
+	first, err := os.Stat(a)
+	second, err2 := os.Stat(b)
+	return err != nil || err2 != nil || os.SameFile(first, second)
+}
+
+// seen remembers strings by their digests: there may be millions.
+type seen struct {
+	sums  map[[16]byte]struct{}
+	first map[[16]byte]string
+}
+
+// mostFirst is how many strings are remembered in full.
+const mostFirst = 1 << 14
+
+// add remembers a string, and what it is of. twice: it was there before; first is
+// what it was of then, empty where that is not remembered.
+func (s *seen) add(key, of string) (first string, twice bool) {
+	if s.sums == nil {
+		s.sums, s.first = make(map[[16]byte]struct{}), make(map[[16]byte]string)
+	}
+	whole := sha256.Sum256([]byte(key))
+	sum := [16]byte(whole[:16])
+	if _, twice = s.sums[sum]; twice {
+		return s.first[sum], true
+	}
+	s.sums[sum] = struct{}{}
+	if len(s.first) < mostFirst {
+		s.first[sum] = of
+	}
+	return "", false
+}
+
+// shard is a share of the files: every n-th, beginning with the i-th.
+type shard struct{ i, n int } // i counts from 1; n is 0: all of them
+
+func parseShard(s string) (shard, error) {
+	if s == "" {
+		return shard{}, nil
+	}
+	first, of, _ := strings.Cut(s, "/")
+	i, err := strconv.ParseUint(first, 10, 31)
+	n, err2 := strconv.ParseUint(of, 10, 31)
+	if err != nil || err2 != nil || i < 1 || i > n {
+		return shard{}, usagef("--shard: %q is not I/N with I from 1 to N (such as 2/8)", s)
+	}
+	return shard{int(i), int(n)}, nil
+}
+
+// has reports whether the file at an index, from 0, is in it.
+func (s shard) has(index int) bool { return s.n == 0 || index%s.n == s.i-1 }
+
+// listed gives the names in a file, or in standard input: one a line, or, where
+// there is a NUL among the first of them, with a NUL behind each. An error is the
+// last that is given.
+func (a *app) listed(from string) (iter.Seq2[string, error], error) {
+	in, end := a.stdin, func() {}
+	if from != stdin {
+		f, err := os.Open(from)
+		if err != nil {
+			return nil, fmt.Errorf("--files-from %s: %w: %w", from, upload.ErrNoInput, errors.Unwrap(err))
+		}
+		in, end = f, func() { f.Close() } //nolint:errcheck // it was only read
+	}
+	const ahead = 64 << 10 // bytes, more than a name has
+	r := bufio.NewReaderSize(in, ahead)
+	begin, err := r.Peek(ahead)
+	text, bad := config.PlainText(begin)
+	if errors.Is(err, io.EOF) {
+		err = nil
+	}
+	var p *fs.PathError
+	if errors.As(err, &p) {
+		err = p.Err
+	}
+	if err = cmp.Or(err, bad); err != nil {
+		end()
+		return nil, fmt.Errorf("--files-from %s: %w: %w", from, upload.ErrNoInput, err)
+	}
+	_, _ = r.Discard(len(begin) - len(text)) // it is there
+	delim := byte('\n')
+	if bytes.IndexByte(text, 0) >= 0 {
+		delim = 0
+	}
+	return func(yield func(string, error) bool) {
+		defer end()
+		for {
+			name, err := r.ReadString(delim)
+			name = strings.TrimSuffix(name, string(rune(delim)))
+			if delim == '\n' {
+				name = strings.TrimSuffix(name, "\r")
+			}
+			if name == stdin {
+				name = "." + string(os.PathSeparator) + name // a file of that name
+			}
+			if name != "" && !yield(name, nil) {
+				return
+			}
+			if errors.Is(err, io.EOF) {
+				return
+			}
+			if err != nil {
+				yield("", fmt.Errorf("--files-from %s: %w: %w", from, upload.ErrNoInput, err))
+				return
+			}
+		}
+	}, nil
+}
+
+// lookAhead is how many files are looked for before the first is begun: mistakes
+// show early, and totals are known.
+const lookAhead = 1000
+
+// peek gives the first files, whether there are more, and all of them from the
+// first. stop is called when no more is asked for.
+func peek(all iter.Seq[input]) (first []input, more bool, whole iter.Seq[input], stop func()) {
+	next, stop := iter.Pull(all)
+	for len(first) < lookAhead {
+		f, ok := next()
+		if !ok {
+			break
+		}
+		first = append(first, f)
+	}
+	more = len(first) == lookAhead
+	return first, more, func(yield func(input) bool) {
+		for _, f := range first {
+			if !yield(f) {
+				return
+			}
+		}
+		for more {
+			f, ok := next()
+			if !ok || !yield(f) {
+				return
+			}
+		}
+	}, stop
+}
