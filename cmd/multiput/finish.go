@@ -76,7 +76,7 @@ func (a *app) complete(ctx context.Context, cfg config.Config, o recordedOptions
 	show, hide := a.watch(cfg, []string{share.Path})
 	defer hide()
 	observe, end := show.File(share.Path)
-	u.Observe = a.actions.observe(share.Path, a.json || cfg.Quiet, observe)
+	u.Observe = a.actions.Observe(share.Path, a.json || cfg.Quiet, observe)
 	u.Deliver = func(ctx context.Context, r upload.Report) error {
 		return a.aside(show, func() error { return out.print(ctx, share.Path, r) })
 	}

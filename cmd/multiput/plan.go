@@ -90,7 +90,7 @@ func (a *app) plan(ctx context.Context, cfg config.Config, o planOptions, file s
 	show, hide := a.watch(cfg, []string{file})
 	defer hide()
 	observe, end := show.File(file)
-	u.Observe = a.actions.observe(file, a.json || cfg.Quiet, observe)
+	u.Observe = a.actions.Observe(file, a.json || cfg.Quiet, observe)
 	fail := func(err error) error {
 		end()
 		return &severalError{a.tell(failure{err: err, file: file, keyEnv: d.KeyEnv(), keyFrom: cfg.KeySource(), base: o.base, sized: cfg.PartSize > 0})}

@@ -117,7 +117,7 @@ func (a *app) sendShare(ctx context.Context, cfg config.Config, u *upload.Upload
 	defer hide()
 	observe, end := show.File(share.Path)
 	defer end()
-	u.Observe = a.actions.observe(share.Path, a.json || cfg.Quiet, observe)
+	u.Observe = a.actions.Observe(share.Path, a.json || cfg.Quiet, observe)
 	p, err := u.Join(ctx, share)
 	if err != nil {
 		return nil, nil, err

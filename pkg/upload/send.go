@@ -59,7 +59,7 @@ func (s *session) planned(wanted []Part, stored int64) Planned {
 	e.Parts, e.File.Size, e.Stored, e.StoredBytes = len(wanted), 0, 0, 0
 	for _, p := range wanted {
 		e.File.Size += p.Size
-		if s.ledger.stored(p.Number) {
+		if s.ledger.rec.has(p.Number) {
 			e.Stored++
 			e.StoredBytes += p.Size
 		}

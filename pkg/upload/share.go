@@ -174,7 +174,7 @@ func (p *Plan) Stored() []Receipt {
 	rec := p.s.ledger.rec
 	var rs []Receipt
 	for _, part := range rec.Upload.Parts {
-		if p.s.ledger.stored(part.Number) {
+		if rec.has(part.Number) {
 			rs = append(rs, rec.Receipts[part.Number])
 		}
 	}
@@ -313,4 +313,10 @@ func (s *session) renew(ctx context.Context, up Upload) (urls []Presigned, err e
 	}
 	slices.SortFunc(urls, func(a, b Presigned) int { return cmp.Compare(a.Part, b.Part) })
 	return urls, nil
+}
+
+// has reports whether a part is stored.
+func (rec *Record) has(part int) bool {
+	r, ok := rec.Receipts[part]
+	return ok && r.Unconfirmed == nil
 }
