@@ -13,13 +13,15 @@ import (
 	"fmt"
 )
 
-// ErrDamaged: a plan or receipts are damaged, were edited, or are of a newer
-// version. Test with errors.Is.
-var ErrDamaged = errors.New("not a file that multiput wrote")
-
-// ErrContradiction: receipts contradict each other or the plan, or belong to
-// another plan. Test with errors.Is.
-var ErrContradiction = errors.New("the receipts do not fit")
+// What is wrong with a file. Test with errors.Is.
+var (
+	// ErrDamaged: a plan or receipts are damaged, were edited, or are of a newer
+	// version.
+	ErrDamaged = errors.New("not a file that multiput wrote")
+	// ErrContradiction: receipts contradict each other or the plan, or belong to
+	// another plan.
+	ErrContradiction = errors.New("the receipts do not fit")
+)
 
 // Version is that of both files.
 const Version = 1

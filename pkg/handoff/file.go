@@ -27,7 +27,7 @@ func Read(path string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer f.Close() //nolint:errcheck // it was only read
+	defer f.Close()
 	b, err := io.ReadAll(io.LimitReader(f, maxFile+1))
 	if err == nil && len(b) > maxFile {
 		err = damaged(path, "it has more than %d bytes", maxFile)
@@ -38,6 +38,7 @@ func Read(path string) ([]byte, error) {
 // CanWrite reports whether a file can be written at path, before anything is
 // sent.
 func CanWrite(path string) error {
+	path = target(path)
 	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
 		if info.IsDir() {
 			return &fs.PathError{Op: "write", Path: path, Err: errors.New("is a directory")}
@@ -54,6 +55,7 @@ func CanWrite(path string) error {
 // Write writes a file as a whole or not at all, readable by its owner alone. What
 // is no regular file, a pipe or a terminal, is written to.
 func Write(path string, b []byte) (err error) {
+	path = target(path)
 	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
 		f, err := os.OpenFile(path, os.O_WRONLY, 0)
 		if err != nil {
@@ -79,6 +81,14 @@ func Write(path string, b []byte) (err error) {
 		return fmt.Errorf("write %s: %w", path, err)
 	}
 	return os.Rename(f.Name(), path)
+}
+
+// target is where a link leads: what it names is replaced, not the link.
+func target(path string) string {
+	if real, err := filepath.EvalSymlinks(path); err == nil {
+		return real
+	}
+	return path
 }
 
 func temp(path string) string { return "." + filepath.Base(path) + ".*.new" }

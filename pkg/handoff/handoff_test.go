@@ -276,6 +276,18 @@ func TestWriteIsAllOrNothing(t *testing.T) {
 			t.Error("a full disk takes it")
 		}
 	}
+	link := filepath.Join(dir, "link")
+	if err := os.Symlink(path, link); err == nil {
+		if err := Write(link, []byte("linked")); err != nil {
+			t.Fatal(err)
+		}
+		if b, _ := os.ReadFile(path); string(b) != "linked" {
+			t.Errorf("where the link leads is %q", b)
+		}
+		if err := os.Remove(link); err != nil {
+			t.Fatal(err)
+		}
+	}
 	if left, _ := os.ReadDir(dir); len(left) != 1 {
 		t.Errorf("%v is left behind", left)
 	}

@@ -109,8 +109,8 @@ func (p *Plan) SetURLs(urls []upload.Presigned) {
 func id(t upload.Target, up upload.Upload) string {
 	h := sha256.New()
 	for _, s := range []string{t.Provider, t.Base, up.ID, string(up.Data), strconv.FormatInt(up.File.Size, 10), strconv.Itoa(len(up.Parts))} {
-		h.Write(binary.BigEndian.AppendUint64(nil, uint64(len(s)))) //nolint:errcheck // a hash never fails
-		h.Write([]byte(s))                                          //nolint:errcheck // a hash never fails
+		h.Write(binary.BigEndian.AppendUint64(nil, uint64(len(s))))
+		h.Write([]byte(s))
 	}
 	return hex.EncodeToString(h.Sum(nil)[:8])
 }
