@@ -50,7 +50,7 @@ func (u *Uploader) join(ctx context.Context, sh Share) (p *Plan, err error) {
 	p = new(Plan)
 	p.s, err = u.newSession(src, File{Path: sh.Path, Name: was.Name, Type: was.Type})
 	s := p.s
-	s.shared = true
+	s.shared, s.joined = sh.Name != "", true
 	s.target = sh.Target
 	if sh.Name != "" {
 		s.target.Share = sh.Plan + " " + sh.Name
@@ -184,13 +184,11 @@ func (p *Plan) Stored() []Receipt {
 // merge takes the receipts of other machines into the record. All ETags have to
 // be the MD5s of their parts, or none.
 func (s *session) merge(ctx context.Context, rs []Receipt) error {
-	had := make(map[int]Receipt, len(rs))
 	for _, r := range rs {
 		if old, ok := s.ledger.rec.Receipts[r.Part]; ok {
 			if old.CRC32C != r.CRC32C {
 				return fmt.Errorf("part %d was sent with other bytes from this machine than from another: %w", r.Part, ErrChecksum)
 			}
-			had[r.Part] = old
 		}
 		s.ledger.keep(r)
 	}
@@ -198,7 +196,15 @@ func (s *session) merge(ctx context.Context, rs []Receipt) error {
 	if bad := s.ledger.mismatched(); len(bad) > 0 {
 		return fmt.Errorf("of part %d the store has other bytes than were sent: %w", bad[0], ErrChecksum)
 	}
-	return s.ledger.receive(ctx, rs)
+	if len(rs) > 0 {
+		if err := s.ledger.receive(ctx, rs); err != nil {
+			return err
+		}
+	}
+	// An upload of the file that was begun may have told the provider of some.
+	c := s.newCheckpoints(ctx)
+	defer c.stop()
+	return c.settle(ctx)
 }
 
 // Share makes the upload one whose parts other machines may send, and returns

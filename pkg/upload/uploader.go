@@ -254,7 +254,7 @@ func (u *Uploader) Finish(ctx context.Context, p *Plan, rs []Receipt) (Report, e
 
 func (p *Plan) finish(ctx context.Context, rs []Receipt) error {
 	s := p.s
-	if len(rs) > 0 && s.ledger.rec.State == Sending {
+	if (len(rs) > 0 || s.joined) && s.ledger.rec.State == Sending {
 		if err := s.merge(ctx, rs); err != nil {
 			return err
 		}
