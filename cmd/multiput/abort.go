@@ -210,6 +210,9 @@ func (a *app) abortOne(ctx context.Context, cfg config.Config, o abortOptions, o
 
 // abortThere tells the provider, if it can be told; else why not.
 func (a *app) abortThere(ctx context.Context, cfg config.Config, o abortOptions, r upload.Record, id string, among bool) (told bool, why string, f failure) {
+	if r.Target.Share != "" {
+		return false, "as the upload is another machine's", failure{}
+	}
 	cfg, m, err := manifestOf(cfg, r)
 	if err != nil {
 		return false, "", failure{err: err}

@@ -44,6 +44,8 @@ type entry struct {
 const (
 	stateRunning = "running"
 	stateInDoubt = "in_doubt"
+	statePlanned = "planned" // other machines are to send it
+	stateShared  = "shared"  // it is part of an upload that was planned
 )
 
 func newEntry(l journal.Listed) entry {
@@ -72,6 +74,10 @@ func stateOf(l journal.Listed) string {
 		return stateRunning
 	case s == upload.Completing:
 		return stateInDoubt
+	case s == upload.Sending && l.Record.Target.Share != "":
+		return stateShared
+	case s == upload.Sending && l.Record.Upload.Planned && l.PartsStored == 0:
+		return statePlanned
 	default:
 		return string(s)
 	}

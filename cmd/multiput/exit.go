@@ -17,6 +17,7 @@ import (
 	"crypto/tls"
 
 	"github.com/multiput/multiput/pkg/config"
+	"github.com/multiput/multiput/pkg/handoff"
 	"github.com/multiput/multiput/pkg/journal"
 	"github.com/multiput/multiput/pkg/progress"
 	"github.com/multiput/multiput/pkg/provider"
@@ -109,6 +110,8 @@ var classes = []class{
 	{typed[interrupted], exitSignaled, "interrupted", say("")},
 	{typed[*jqError], exitOutput, "ioerr", say("the file is uploaded; run the same command again with an expression that fits its result")},
 	{typed[*outputError], exitOutput, "ioerr", say("")},
+	{typed[*fileError], exitOutput, "ioerr", say("nothing is lost: run the same command again to have it written")},
+	{typed[*placeError], exitJournal, "cantcreat", say("-o names another file")},
 	{wraps(upload.ErrUndelivered), exitOutput, "ioerr", say("the file is uploaded; run the same command again to have the result printed")},
 	{wraps(upload.ErrUnverified), exitData, "data", func(f failure) string {
 		if f.report.Parts == 0 {
@@ -122,6 +125,16 @@ var classes = []class{
 		}
 		return "run the same command again when the file no longer changes: unchanged parts are not sent again, if the provider lets parts be replaced"
 	}},
+	{wraps(handoff.ErrDamaged), exitData, "data", say("take the file as multiput wrote it, from the machine that did")},
+	{wraps(handoff.ErrContradiction), exitData, "data", say("leave out the receipts that are wrong, or send the part again with multiput put --restart")},
+	{wraps(upload.ErrNotPlanned), exitData, "data", say("only the planned file can be sent; of a copy with another time, plan it with --part-checksums")},
+	{typed[*overError], exitFailed, "failed", say("the provider issues no new ones: multiput plan --restart begins another upload, and all parts are sent again")},
+	{typed[*expiredError], exitAgain, "tempfail", func(f failure) string {
+		var e *expiredError
+		errors.As(f.err, &e)
+		return fmt.Sprintf("run multiput plan --renew %s where the key is, and the same command again with the new plan", quoted(e.plan))
+	}},
+	{typed[*handoff.MissingError], exitAgain, "tempfail", say("send them with multiput put, and run the same command again with their receipts")},
 	{wraps(upload.ErrChecksum), exitData, "data", say("something between here and the store alters the data; run the same command again to send it once more")},
 	{typed[*config.Error], exitConfig, "config", unknownHint},
 	{typed[*usageError], exitUsage, "usage", func(f failure) string {

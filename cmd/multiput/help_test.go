@@ -290,7 +290,8 @@ func example(t *testing.T, line string) {
 	if err := errors.Join(os.Mkdir(filepath.Join(dir, "photos"), 0o700), os.WriteFile(filepath.Join(dir, "photos", "1.jpg"), []byte("photo"), 0o600)); err != nil {
 		t.Fatal(err)
 	}
-	for _, word := range regexp.MustCompile(`[a-z]+\.(bin|jsonl|mp4|tar|pdf|csv)\b`).FindAllString(line, -1) {
+	made := strings.ReplaceAll(line, ".plan", ".bin")
+	for _, word := range regexp.MustCompile(`[a-z]+\.(bin|jsonl|mp4|tar|pdf|csv)\b`).FindAllString(made, -1) {
 		if err := os.WriteFile(filepath.Join(dir, word), bytes.Repeat([]byte("multiput\n"), 50_000), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -329,6 +330,13 @@ func example(t *testing.T, line string) {
 			t.Fatalf("%v\n%s", err, id)
 		}
 		line = strings.ReplaceAll(line, someID, strings.TrimSpace(string(id)))
+	}
+	if strings.Contains(line, "big.plan") {
+		for _, first := range []string{"multiput plan big.bin -p archetype -o big.plan", "multiput put big.plan big.bin -o 1.receipts"} {
+			if out, err := run(first); err != nil {
+				t.Fatalf("%v\n%s", err, out)
+			}
+		}
 	}
 	out, err := run(line)
 	if err != nil || strings.Contains(string(out), "did not happen") {

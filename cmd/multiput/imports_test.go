@@ -26,6 +26,7 @@ var knows = map[string][]string{
 	"pkg/upload":            {"pkg/internal/text", "pkg/source", "pkg/transport"},
 	"pkg/journal":           {"pkg/upload"},
 	"pkg/config":            {"pkg/internal/text"},
+	"pkg/handoff":           {"pkg/upload"},
 	"pkg/progress":          {"pkg/internal/text", "pkg/upload", "pkg/transport"},
 	"pkg/internal/exact":    nil,
 	"pkg/provider/spec":     {"pkg/upload", "pkg/transport", "pkg/internal/exact", "pkg/internal/text"},
@@ -39,7 +40,7 @@ var knows = map[string][]string{
 	"docs":         nil,
 	"cmd/multiput": {
 		"docs",
-		"pkg/config", "pkg/journal", "pkg/progress", "pkg/provider", "pkg/provider/check",
+		"pkg/config", "pkg/handoff", "pkg/journal", "pkg/progress", "pkg/provider", "pkg/provider/check",
 		"pkg/sandbox", "pkg/source/tree", "pkg/transport", "pkg/upload",
 	},
 }

@@ -28,6 +28,9 @@ func (a *app) address(ctx context.Context, cfg config.Config, d *provider.Defini
 	if s.Base == "" {
 		s.Base = cfg.Base(d.Name)
 	}
+	if s.Keys != nil {
+		return nil // it is opened without any
+	}
 	for i := range d.Keys {
 		key, err := cfg.Key(ctx, keyOf(d, i, s.Base), a.stderr)
 		if err != nil {

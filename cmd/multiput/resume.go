@@ -21,8 +21,9 @@ import (
 // recordedOptions are the flags of the commands that take an upload up again:
 // where it goes is recorded, but for what is never recorded.
 type recordedOptions struct {
-	set  []string
-	base string
+	set     []string
+	base    string
+	keyless bool // a key is not needed, as far as presigned URLs do
 }
 
 // flags adds those of upload that still have a say, but for some.
@@ -95,6 +96,9 @@ func (a *app) resume(ctx context.Context, cfg config.Config, o recordedOptions, 
 		return err
 	}
 	for _, l := range chosen {
+		if l.Record.Target.Share != "" {
+			return usagef("%s is part of an upload that was planned: multiput put and complete continue it", shortID(l.ID, known))
+		}
 		if !unfinished(l) {
 			id := shortID(l.ID, known)
 			return usagef("%s (%s) is finished: multiput show %s has its result", id, transport.Visible(l.Record.Path), id)
@@ -103,7 +107,7 @@ func (a *app) resume(ctx context.Context, cfg config.Config, o recordedOptions, 
 	if len(ids) == 0 {
 		for _, l := range known {
 			// What came from a pipe is gone with the process that read it.
-			if unfinished(l) && !streamed(l.Record.Path) {
+			if unfinished(l) && !streamed(l.Record.Path) && l.Record.Target.Share == "" {
 				chosen = append(chosen, l)
 			}
 		}
@@ -240,10 +244,13 @@ func (a *app) reopen(ctx context.Context, cfg config.Config, o recordedOptions, 
 			options[name] = value
 		}
 	}
-	if err := provider.MayHaveKey(m, r.Target.Base, cfg.Base(m.Name), o.base); err != nil {
+	s := provider.Settings{Base: r.Target.Base, Options: options, Keyless: o.keyless && m.Abilities.URLs != provider.URLsNone}
+	if err := provider.MayHaveKey(m, s.Base, cfg.Base(m.Name), o.base); err != nil && !s.Keyless {
 		return nil, nil, err
+	} else if err != nil {
+		s.Keys = []provider.Secret{}
 	}
-	u, stop, err = a.open(ctx, cfg, m, provider.Settings{Base: r.Target.Base, Options: options}, true)
+	u, stop, err = a.open(ctx, cfg, m, s, true)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -112,6 +112,7 @@ the same command again: it sends only the missing parts.`,
 	root.PersistentFlags().BoolP("help", "h", false, "print this help")
 	root.Flags().BoolP("version", "V", false, "print the version")
 	root.AddCommand(a.uploadCmd(), a.listCmd(), a.showCmd(), a.resumeCmd(), a.abortCmd(), a.pruneCmd())
+	root.AddCommand(a.planCmd(), a.putCmd(), a.completeCmd())
 	root.AddCommand(a.providerCmd(), a.configCmd(), a.loginCmd(), a.logoutCmd(), a.sandboxCmd(), a.doctorCmd(), a.versionCmd(), manCmd(root))
 	root.SetHelpCommand(helpCmd())
 	root.InitDefaultHelpCmd()

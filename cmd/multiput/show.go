@@ -202,6 +202,9 @@ func next(l journal.Listed) string {
 	if l.Holder != nil && l.Record.State != upload.Delivered {
 		return "the same command is refused as long as it is running"
 	}
+	if l.Record.Target.Share != "" && unfinished(l) {
+		return "multiput put sends what is missing, and complete ends the upload"
+	}
 	if streamed(l.Record.Path) && unfinished(l) {
 		return "it cannot be resumed, as standard input is gone: the same command continues it if that is the same file; else upload the same data as a file, with --name " + quoted(l.Record.Target.Name)
 	}

@@ -26,9 +26,10 @@ var flagGroups = []flagGroup{
 	{"Transfer", []string{
 		"concurrency", "part-size", "limit-rate", "retries", "retry-for", "stall-timeout", "checksum", "restart", "wait", "dry-run",
 		"files-from", "include", "exclude", "follow", "relative", "skip-uploaded", "shard", "size", "spool-dir", "spool-limit", "older-than", "live", "record",
+		"partial", "part-checksums", "renew",
 	}},
 	{"Authentication", []string{"api-key-file", "api-key-command", "cacert"}},
-	{"Output", []string{"progress", "checksums", "color", "json", "jq", "quiet", "verbose", "all", "state", "watch", "manifest", "no-descriptions", "version", "help"}},
+	{"Output", []string{"output", "progress", "checksums", "color", "json", "jq", "quiet", "verbose", "all", "state", "watch", "manifest", "no-descriptions", "version", "help"}},
 	{"Configuration", []string{"config", "profile", "journal", "dir", "listen", "store-listen", "url-life", "fault"}},
 }
 

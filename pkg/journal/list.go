@@ -168,10 +168,11 @@ func (j *Journal) Prune(ctx context.Context, before time.Time) (n int, _ error) 
 	return n + more, err
 }
 
-// useless reports whether nothing can come of an upload any more: it is corrupt, or
-// its bytes came from a pipe that is gone.
+// useless reports whether nothing can come of an upload any more: it is corrupt, its
+// bytes came from a pipe that is gone, or it is a share of another machine's, which
+// does not tell when it is complete.
 func useless(r *upload.Record) bool {
-	return r.State == upload.Corrupt || r.State == upload.Sending && upload.Spool{}.Streamed(r.Path) && strings.HasPrefix(filepath.Base(r.Path), "stream-")
+	return r.State == upload.Corrupt || r.State == upload.Sending && r.Target.Share != "" || r.State == upload.Sending && upload.Spool{}.Streamed(r.Path) && strings.HasPrefix(filepath.Base(r.Path), "stream-")
 }
 
 // sweep forgets what is useless since before a moment, and removes files in which

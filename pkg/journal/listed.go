@@ -39,7 +39,7 @@ type field struct {
 }
 
 // fields are in the order in which they are written; what is empty is left out.
-func (l *Listed) fields(h *Holder, o *upload.Outcome) [28]field {
+func (l *Listed) fields(h *Holder, o *upload.Outcome) [30]field {
 	r := &l.Record
 	return [...]field{
 		{"id", &l.ID},
@@ -52,8 +52,10 @@ func (l *Listed) fields(h *Holder, o *upload.Outcome) [28]field {
 		{"path", &r.Path},
 		{"name", &r.Target.Name},
 		{"type", &r.Target.Type},
+		{"share", &r.Target.Share},
 		{"upload", &r.Upload.ID},
 		{"taken_over", &r.Upload.TakenOver},
+		{"planned", &r.Upload.Planned},
 		{"manifest", &r.Upload.Origin.Path},
 		{"manifest_sum", &r.Upload.Origin.Sum},
 		{"size", &r.Upload.File.Size},

@@ -381,7 +381,7 @@ func decode(key, value []byte, v any) error {
 // which the second half says the target alone, so that a file that moved is
 // found by the names in the directory.
 func ID(t upload.Target, path string) string {
-	to := digest("target", t.Provider, t.Base, t.Name, t.Type, string(t.Options))
+	to := digest("target", t.Provider, t.Base, t.Name, t.Type, string(t.Options), t.Share)
 	return digest("upload", to, path) + to
 }
 

@@ -102,6 +102,8 @@ type (
 	Settings = spec.Settings
 	// Secret is a key that shows itself only when asked to.
 	Secret = spec.Secret
+	// Keyless is a provider that may have been opened without a key.
+	Keyless = spec.Keyless
 	// Option is an option of a provider (--set).
 	Option = spec.Option
 	// OptionError says what is wrong with an option.

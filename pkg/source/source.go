@@ -186,6 +186,9 @@ func (f *File) Close() error {
 	if f.s != nil {
 		return f.s.close()
 	}
+	if f.absent() {
+		return nil
+	}
 	return f.f.Close()
 }
 
@@ -194,6 +197,9 @@ func (f *File) Close() error {
 func (f *File) Same() error {
 	if f.s != nil {
 		return f.s.failed()
+	}
+	if f.absent() {
+		return nil
 	}
 	held, err := f.f.Stat()
 	if err != nil {
@@ -222,7 +228,7 @@ func (f *File) Same() error {
 // that its size and modification time do not show: perhaps it was written to and
 // its time set back. Only reading it tells.
 func (f *File) Touched() bool {
-	if f.s != nil {
+	if f.s != nil || f.absent() {
 		return false
 	}
 	fi, err := f.f.Stat()
@@ -299,6 +305,9 @@ func (s *Section) Read(p []byte) (int, error) {
 	}
 	if int64(len(p)) > s.left {
 		p = p[:s.left]
+	}
+	if s.file.absent() {
+		return 0, s.file.notHere()
 	}
 	var at io.ReaderAt = s.own
 	switch {

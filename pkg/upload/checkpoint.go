@@ -39,8 +39,8 @@ type checkpointed struct{ err error }
 func (s *session) newCheckpoints(ctx context.Context) *checkpoints {
 	c := &checkpoints{session: s}
 	to, ok := s.Provider.(Checkpointer)
-	if !ok || len(s.ledger.rec.Upload.Parts) == 1 {
-		return c // of a single part, complete tells
+	if !ok || s.shared || len(s.ledger.rec.Upload.Parts) == 1 {
+		return c // of a single part complete tells, as who completes a shared upload does
 	}
 	c.told, c.came = make(chan checkpointed, 1), true
 	c.waiting, c.asked = make(map[int]Receipt), make(map[int]bool)

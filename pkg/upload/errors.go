@@ -40,6 +40,8 @@ var (
 	// ErrUnverified: verification was required and the store offered nothing
 	// to verify by.
 	ErrUnverified = errors.New("not verified")
+	// ErrNotPlanned: the file is not the one that another machine planned.
+	ErrNotPlanned = errors.New("it is not the planned file")
 	// ErrBusy: another process has the upload.
 	ErrBusy = errors.New("another process has it")
 	// ErrNothing: there is nothing to continue.

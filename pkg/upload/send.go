@@ -22,12 +22,11 @@ func (s *session) send(ctx context.Context, wanted []Part) error {
 			return err
 		}
 		todo, bytes := s.ledger.pending()
-		parts := len(s.ledger.rec.Upload.Parts)
 		if wanted != nil {
 			todo = slices.DeleteFunc(todo, func(p Part) bool { return !slices.Contains(wanted, p) })
 		}
 		if round == 0 {
-			s.observe(Planned{File: s.file, Upload: s.report.Upload, Parts: parts, Stored: s.ledger.rec.stored(), StoredBytes: bytes})
+			s.observe(s.planned(wanted, bytes))
 		} else {
 			for _, p := range todo {
 				s.observe(Lost{Part: p})
@@ -47,6 +46,25 @@ func (s *session) send(ctx context.Context, wanted []Part) error {
 		}
 	}
 	return fmt.Errorf("parts arrive damaged again and again: %w", ErrChecksum)
+}
+
+// planned is what is to be sent: of the wanted parts, or of the whole file, stored
+// bytes of which are there.
+func (s *session) planned(wanted []Part, stored int64) Planned {
+	rec := s.ledger.rec
+	e := Planned{File: s.file, Upload: s.report.Upload, Parts: len(rec.Upload.Parts), Stored: rec.stored(), StoredBytes: stored}
+	if wanted == nil {
+		return e
+	}
+	e.Parts, e.File.Size, e.Stored, e.StoredBytes = len(wanted), 0, 0, 0
+	for _, p := range wanted {
+		e.File.Size += p.Size
+		if s.ledger.rec.has(p.Number) {
+			e.Stored++
+			e.StoredBytes += p.Size
+		}
+	}
+	return e
 }
 
 // recheck forgets the receipts of parts that are not what was sent.

@@ -34,6 +34,8 @@ type session struct {
 	urlLife    time.Duration // of URLs of the last upload created that cannot be renewed; 0: not known
 	uploadLife time.Duration // of the upload created last; 0: not known
 	ours       bool          // the upload was created by this call
+	shared     bool          // another machine completes the upload
+	joined     bool          // others sent parts of it
 	restarted  bool          // one that this call created was replaced
 	overdue    bool          // by this machine's clock the upload has ended
 	released   bool          // some bytes of a stream are no longer here

@@ -110,6 +110,9 @@ type Upload struct {
 	// Asked is the part size that was asked for when it was created; 0: none.
 	Asked int64 `json:"asked,omitempty"`
 
+	// Planned says that other machines may send its parts.
+	Planned bool `json:"planned,omitempty"`
+
 	// Data is the provider's own: opaque to the engine.
 	Data json.RawMessage `json:"data,omitempty"`
 }
@@ -188,4 +191,5 @@ type Target struct {
 	Name     string          `json:"name"`              // the name the provider stores the file under
 	Type     string          `json:"type"`              // media type, if one was asked for
 	Options  json.RawMessage `json:"options,omitempty"` // the options that were set, canonical JSON, without the secret ones
+	Share    string          `json:"share,omitempty"`   // which part of a planned upload it is, where another machine planned it; see Share
 }

@@ -259,12 +259,9 @@ func (u *Uploader) Finish(ctx context.Context, p *Plan, rs []Receipt) (Report, e
 
 func (p *Plan) finish(ctx context.Context, rs []Receipt) error {
 	s := p.s
-	if len(rs) > 0 {
-		if err := s.ledger.receive(ctx, rs); err != nil {
+	if (len(rs) > 0 || s.joined) && s.ledger.rec.State == Sending {
+		if err := s.merge(ctx, rs); err != nil {
 			return err
-		}
-		for _, r := range rs {
-			s.ledger.keep(r)
 		}
 	}
 	if s.ledger.rec.State != Done {

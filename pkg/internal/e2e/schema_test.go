@@ -21,7 +21,7 @@ const schemaURL = "https://github.com/multiput/multiput/docs/schema/"
 // promise: a key that they do not name is not accepted.
 func schemas(t *testing.T) map[string]*jsonschema.Schema {
 	t.Helper()
-	names := []string{"result.json", "error.json", "events.json"}
+	names := []string{"result.json", "error.json", "events.json", "plan.json", "receipt.json"}
 	c := jsonschema.NewCompiler()
 	c.AssertFormat()
 	for _, name := range names {

@@ -71,6 +71,8 @@ func (s secrets) check(requests []sandbox.Request) {
 			s.t.Errorf("a secret is in %s", path)
 		}
 		kept := filepath.Base(filepath.Dir(path)) == "journal" && filepath.Ext(path) == ".db" && !renews[s.api]
+		// A plan hands the URLs on: that is what it is for.
+		kept = kept || filepath.Ext(path) == ".plan"
 		if !kept && signature.Match(b) {
 			s.t.Errorf("a signature is in %s", path)
 		}

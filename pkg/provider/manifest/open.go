@@ -55,7 +55,10 @@ func (m *Manifest) Open(s spec.Settings) (spec.Provider, error) {
 			key = s.Keys[0]
 		}
 		if p.secret, err = m.key().Take(m.title, key); err != nil {
-			return nil, err
+			if !s.Keyless || key != nil && key.Reveal() != "" {
+				return nil, err
+			}
+			p.noKey = err
 		}
 	}
 	p.hide()
@@ -119,6 +122,7 @@ type speaker struct {
 	options      map[string]any  // all, with null where there is none
 	set          json.RawMessage // those that were set, without the secret ones
 	secret       string
+	noKey        error             // says that there is no key; nil: there is one, or none is needed
 	hidden       *strings.Replacer // of all that must not be shown
 	client       spec.Client
 	skew         atomic.Pointer[time.Duration] // of the last reply of the API
@@ -154,6 +158,9 @@ func (p *speaker) Target() upload.Target {
 	return t
 }
 
+// Keyless reports whether it has no key and needs one.
+func (p *speaker) Keyless() bool { return p.noKey != nil }
+
 var errElsewhere = errors.New("the API key is not sent to another origin than the API's")
 
 // authorize is the one place where the secret goes into a request, and only
@@ -168,6 +175,9 @@ func (p *speaker) authorize(h http.Header, fields url.Values, address string) er
 	}
 	if to != p.origin {
 		return errElsewhere
+	}
+	if p.noKey != nil {
+		return &unsent{p.noKey}
 	}
 	value := strings.Replace(p.m.auth.value, "{secret}", p.secret, 1)
 	if p.m.auth.field != "" {

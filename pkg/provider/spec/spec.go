@@ -52,6 +52,9 @@ type Provider interface {
 	Target() upload.Target
 }
 
+// Keyless is a Provider that may have been opened without a key.
+type Keyless interface{ Keyless() bool }
+
 // Key is a secret that a provider needs.
 type Key struct {
 	Env   string // the environment variable that holds it; empty: none
@@ -73,6 +76,9 @@ type Settings struct {
 	Keys    []Secret          // by their place in Definition.Keys; a nil one is missing
 	Options map[string]string // those that the user set, as text
 	Client  Client            // nil: one without limits
+	// Keyless has the provider opened without a key too. A request that needs one
+	// is an error that wraps upload.ErrDenied then.
+	Keyless bool
 }
 
 // Abilities are what an API can do, as far as the definition makes use of it.

@@ -1,0 +1,14 @@
+package source
+
+import "fmt"
+
+// Absent is a file that is not on this machine: all that is known of it is where
+// it was and what identified it. It never changes, and reading it is an error that
+// wraps ErrNoInput.
+func Absent(path string, i Info) *File { return &File{Path: path, Info: i} }
+
+func (f *File) absent() bool { return f.f == nil && f.s == nil }
+
+func (f *File) notHere() error {
+	return fmt.Errorf("%s: %w: it has to be read, and is not on this machine as it was planned", f.Path, ErrNoInput)
+}

@@ -1,0 +1,328 @@
+package upload
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/multiput/multiput/pkg/source"
+	"github.com/multiput/multiput/pkg/transport"
+)
+
+// Share is what a machine knows of an upload that another one planned.
+type Share struct {
+	// Name tells the share from others of the upload, in the journal. Empty: the
+	// upload is joined to be completed, and Path may be of no file.
+	Name   string
+	Plan   string // what tells the upload from others of the file
+	Target Target // of the upload
+	Path   string // of the file, on this machine
+	Upload Upload
+	URLs   []Presigned
+	Parts  []Part         // of the upload, that are this machine's
+	CRC32C map[int]uint32 // of the bytes of parts, by number; nil: not known
+
+	Restart bool // forget what was sent of it
+}
+
+// Join opens an upload that another machine planned, creating nothing. The file
+// has to be the planned one: by size, and by modification time or, where that
+// differs, by the checksums of this machine's parts; else the error wraps
+// ErrNotPlanned. Send and Finish follow.
+func (u *Uploader) Join(ctx context.Context, sh Share) (*Plan, error) {
+	p, err := u.join(ctx, sh)
+	if err != nil && p != nil {
+		_, err = p.end(ctx, err)
+		return nil, errors.Join(err, p.Close())
+	}
+	return p, err
+}
+
+func (u *Uploader) join(ctx context.Context, sh Share) (p *Plan, err error) {
+	src, err := sh.open()
+	if err != nil {
+		return nil, err
+	}
+	was := sh.Upload.File
+	p = new(Plan)
+	p.s, err = u.newSession(src, File{Path: sh.Path, Name: was.Name, Type: was.Type})
+	s := p.s
+	s.shared, s.joined = sh.Name != "", true
+	s.target = sh.Target
+	if sh.Name != "" {
+		s.target.Share = sh.Plan + " " + sh.Name
+	}
+	s.report.Target, s.report.Upload = s.target, sh.Upload.ID
+	if err != nil {
+		return p, err
+	}
+	if err := s.isPlanned(ctx, sh); err != nil {
+		return p, err
+	}
+	if s.ledger.entry, err = s.Journal.Open(ctx, s.target, s.file.Path); err != nil {
+		return p, err
+	}
+	rec, err := s.ledger.entry.Load(ctx)
+	if err == nil && sh.Name == "" && rec != nil && rec.Upload.ID != sh.Upload.ID {
+		// Another upload of this file began here meanwhile.
+		s.target.Share = sh.Plan
+		if err = s.ledger.entry.Close(); err == nil {
+			s.ledger.entry, err = s.Journal.Open(ctx, s.target, s.file.Path)
+		}
+		if err == nil {
+			rec, err = s.ledger.entry.Load(ctx)
+		}
+	}
+	if err == nil {
+		err = s.enter(ctx, sh, rec)
+	}
+	if err != nil {
+		return p, err
+	}
+	p.show()
+	return p, nil
+}
+
+// open opens the file. To complete an upload it need not be there.
+func (sh Share) open() (*source.File, error) {
+	was := sh.Upload.File
+	src, err := source.Open(sh.Path)
+	if sh.Name != "" {
+		return src, err
+	}
+	if err == nil {
+		if src.Info.Size == was.Size && src.Info.ModTime.Equal(was.ModTime) {
+			return src, nil
+		}
+		err = src.Close()
+	}
+	if err != nil && !errors.Is(err, ErrNoInput) {
+		return nil, err
+	}
+	return source.Absent(sh.Path, source.Info{Size: was.Size, ModTime: was.ModTime, ID: was.ID}), nil
+}
+
+// isPlanned makes certain that the file is the one that was planned.
+func (s *session) isPlanned(ctx context.Context, sh Share) error {
+	was := sh.Upload.File
+	switch {
+	case s.file.Size != was.Size:
+		return fmt.Errorf("%s has %d bytes, and %d were planned: %w", s.file.Path, s.file.Size, was.Size, ErrNotPlanned)
+	case s.file.ModTime.Equal(was.ModTime):
+		return nil
+	case sh.CRC32C == nil:
+		return fmt.Errorf("%s was modified at %s, and the file that was planned at %s: %w",
+			s.file.Path, s.file.ModTime.UTC().Format(time.RFC3339Nano), was.ModTime.UTC().Format(time.RFC3339Nano), ErrNotPlanned)
+	}
+	ranges := rangesOf(sh.Parts)
+	if err := s.hash(ctx, ReadToCompare, ranges); err != nil {
+		return err
+	}
+	for _, r := range ranges {
+		if r.CRC32C != sh.CRC32C[r.number] {
+			return fmt.Errorf("%s: part %d has other bytes than were planned: %w", s.file.Path, r.number, ErrNotPlanned)
+		}
+	}
+	return nil
+}
+
+func rangesOf(parts []Part) []hashed {
+	ranges := make([]hashed, len(parts))
+	for i, p := range parts {
+		ranges[i] = hashed{Range: Range{p.Offset, p.Size}, number: p.Number}
+	}
+	return ranges
+}
+
+// enter makes rec, or a new record of the share where it is nil, the ledger's.
+func (s *session) enter(ctx context.Context, sh Share, rec *Record) error {
+	if rec != nil && rec.State == Corrupt {
+		return fmt.Errorf("the provider found that what it put together is not the file: %w", ErrChecksum)
+	}
+	if rec == nil || rec.State == Delivered || sh.Restart {
+		now := time.Now()
+		up := sh.Upload
+		up.File = s.file
+		fresh := Record{Target: s.target, Path: s.file.Path, State: Sending, Started: now, Updated: now, Upload: up}
+		if err := s.ledger.begin(ctx, fresh, nil); err != nil {
+			return err
+		}
+	} else {
+		s.ledger.use(rec)
+		was := rec.Upload.File
+		if sh.Name != "" && (!was.ModTime.Equal(s.file.ModTime) || was.ID != s.file.ID) {
+			differ, err := s.differing(ctx, *rec)
+			if err == nil {
+				err = s.ledger.drop(ctx, s.file, differ)
+			}
+			if err != nil {
+				return err
+			}
+		}
+	}
+	// The plan may have newer URLs than the journal.
+	s.ledger.rec.Presigned = sh.URLs
+	s.ledger.rec.Upload.Renewable = sh.Upload.Renewable
+	return nil
+}
+
+// Stored are the receipts that the journal has of the upload, in its order.
+func (p *Plan) Stored() []Receipt {
+	rec := p.s.ledger.rec
+	var rs []Receipt
+	for _, part := range rec.Upload.Parts {
+		if rec.has(part.Number) {
+			rs = append(rs, rec.Receipts[part.Number])
+		}
+	}
+	return rs
+}
+
+// merge takes the receipts of other machines into the record. All ETags have to
+// be the MD5s of their parts, or none.
+func (s *session) merge(ctx context.Context, rs []Receipt) error {
+	for _, r := range rs {
+		if old, ok := s.ledger.rec.Receipts[r.Part]; ok {
+			if old.CRC32C != r.CRC32C {
+				return fmt.Errorf("part %d was sent with other bytes from this machine than from another: %w", r.Part, ErrChecksum)
+			}
+		}
+		s.ledger.keep(r)
+	}
+	s.count()
+	if bad := s.ledger.mismatched(); len(bad) > 0 {
+		return fmt.Errorf("of part %d the store has other bytes than were sent: %w", bad[0], ErrChecksum)
+	}
+	if len(rs) > 0 {
+		if err := s.ledger.receive(ctx, rs); err != nil {
+			return err
+		}
+	}
+	// An upload of the file that was begun may have told the provider of some.
+	c := s.newCheckpoints(ctx)
+	defer c.stop()
+	return c.settle(ctx)
+}
+
+// Share makes the upload one whose parts other machines may send, and returns
+// presigned URLs for all of its parts: new ones, where they can be had. With
+// checksums it reads the file and returns the CRC-32C of each part, by number.
+func (u *Uploader) Share(ctx context.Context, p *Plan, checksums bool) (urls []Presigned, sums map[int]uint32, err error) {
+	if urls, sums, err = p.share(ctx, checksums); err != nil {
+		_, err = p.end(ctx, err)
+	}
+	return urls, sums, err
+}
+
+func (p *Plan) share(ctx context.Context, checksums bool) (urls []Presigned, sums map[int]uint32, err error) {
+	s := p.s
+	rec := s.ledger.rec
+	switch {
+	case rec.Upload.Whole:
+		return nil, nil, fmt.Errorf("the provider takes this file in one request, which cannot be shared: %w", ErrLimit)
+	case rec.State != Sending:
+		return nil, nil, fmt.Errorf("all parts of %s are sent already: %w", s.file.Path, ErrNothing)
+	}
+	if checksums {
+		ranges := rangesOf(rec.Upload.Parts)
+		if err := s.hash(ctx, ReadToCompare, ranges); err != nil {
+			return nil, nil, err
+		}
+		sums = make(map[int]uint32, len(ranges))
+		for _, r := range ranges {
+			sums[r.number] = r.CRC32C
+		}
+	}
+	if urls = rec.Presigned; rec.Upload.Renewable && (!s.ours || !complete(urls, rec.Upload.Parts)) {
+		if urls, err = s.renew(ctx, rec.Upload); err != nil {
+			return nil, nil, err
+		}
+	}
+	if err := s.src.Same(); err != nil {
+		return nil, nil, err
+	}
+	if !rec.Upload.Planned {
+		planned := *rec
+		planned.Upload.Planned = true
+		if err := s.ledger.entry.Begin(context.WithoutCancel(ctx), planned); err != nil {
+			return nil, nil, err
+		}
+		rec.Upload.Planned = true
+	}
+	p.show()
+	return urls, sums, nil
+}
+
+// complete reports whether there is a URL for each part.
+func complete(urls []Presigned, parts []Part) bool {
+	return len(missing(urls, parts)) == 0
+}
+
+func missing(urls []Presigned, parts []Part) []Part {
+	have := make(map[int]bool, len(urls))
+	for _, x := range urls {
+		have[x.Part] = true
+	}
+	return slices.DeleteFunc(slices.Clone(parts), func(p Part) bool { return have[p.Number] })
+}
+
+// Renew requests new presigned URLs for all parts of an upload, wherever it was
+// planned. Where the provider issues none, the error wraps ErrRefused.
+func (u *Uploader) Renew(ctx context.Context, up Upload) ([]Presigned, error) {
+	c := *u
+	c.Slots = NewSlots(1)
+	s := &session{Uploader: &c, started: time.Now(), budget: &transport.Budget{Most: u.Retry.Retries}}
+	if l, ok := u.Provider.(Limiter); ok {
+		s.limits = l.Limits()
+	}
+	urls, err := s.renew(ctx, up)
+	if err != nil && ctx.Err() != nil {
+		err = fmt.Errorf("%w: %w", context.Cause(ctx), err)
+	}
+	return urls, err
+}
+
+// atOnce is for how many parts one request asks for URLs, where the provider
+// does not say.
+const atOnce = 1000
+
+func (s *session) renew(ctx context.Context, up Upload) (urls []Presigned, err error) {
+	if !up.Renewable {
+		return nil, fmt.Errorf("this provider issues presigned URLs only when an upload is created: %w", ErrRefused)
+	}
+	most := atOnce
+	if n := s.limits.URLsAtOnce; n > 1 {
+		most = min(n, most)
+	}
+	for todo := up.Parts; len(todo) > 0; todo = missing(urls, up.Parts) {
+		ask := todo[:min(most, len(todo))]
+		var got []Presigned
+		err := s.call(ctx, OpPresign, func(ctx context.Context) (err error) {
+			got, err = s.Provider.Presign(ctx, up, ask)
+			return err
+		})
+		if err != nil {
+			return nil, err
+		}
+		wanted := make(map[int]bool, len(todo))
+		for _, p := range todo {
+			wanted[p.Number] = true
+		}
+		got = slices.DeleteFunc(got, func(x Presigned) bool { return !wanted[x.Part] })
+		if len(got) == 0 {
+			return nil, fmt.Errorf("the provider presigned other parts than were asked for: %w", ErrReply)
+		}
+		urls = append(urls, got...)
+	}
+	slices.SortFunc(urls, func(a, b Presigned) int { return cmp.Compare(a.Part, b.Part) })
+	return urls, nil
+}
+
+// has reports whether a part is stored.
+func (rec *Record) has(part int) bool {
+	r, ok := rec.Receipts[part]
+	return ok && r.Unconfirmed == nil
+}
