@@ -206,6 +206,15 @@ type BaseError struct {
 
 func (e *BaseError) Error() string { return e.Provider + ": the URL of the API: " + e.Reason }
 
+// AddressError says what is wrong with an address that stands for a provider and
+// a place there, such as s3://BUCKET/KEY.
+type AddressError struct {
+	Address string // as the user gave it
+	Reason  string
+}
+
+func (e *AddressError) Error() string { return e.Address + ": " + e.Reason }
+
 // Error is what is wrong with a definition that is in a file.
 type Error struct {
 	File     string
