@@ -15,6 +15,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/multiput/multiput/pkg/upload"
@@ -96,7 +97,7 @@ func (p *Provider) Complete(ctx context.Context, u upload.Upload, rs []upload.Re
 	}
 	a, err := p.do(ctx, c)
 	switch {
-	case errors.Is(err, upload.ErrGone), p.set.ifNoneMatch && code(err) == "PreconditionFailed":
+	case errors.Is(err, upload.ErrGone), p.set.ifNoneMatch && code(err) == "PreconditionFailed" && p.gone(ctx, d):
 		if r, is := p.completedBefore(ctx, u, d, rs, whole); is {
 			return r, nil
 		}
@@ -156,7 +157,7 @@ func (p *Provider) completedBefore(ctx context.Context, u upload.Upload, d data,
 		return upload.Result{}, false
 	}
 	if tag := joinedETag(rs); tag == "" || strings.Trim(o.etag, `"`) != tag {
-		if whole == "" || o.sum != whole || o.modified.Before(d.Began) {
+		if whole == "" || o.sum != whole || o.modified.Before(d.Began.Truncate(time.Second)) {
 			return upload.Result{}, false
 		}
 	}
@@ -204,11 +205,35 @@ func (p *Provider) head(ctx context.Context, d data) (o object, err error) {
 	return o, nil
 }
 
+// gone reports whether the store no longer has the parts: they became an object.
+func (p *Provider) gone(ctx context.Context, d data) bool {
+	_, err := p.do(ctx, call{
+		what: "list the parts", action: "s3:ListMultipartUploadParts", method: http.MethodGet, key: d.Key,
+		query: url.Values{"uploadId": {d.ID}, "max-parts": {"1"}}, created: true,
+	})
+	return errors.Is(err, upload.ErrGone)
+}
+
+// puts remembers of each upload with one PUT whether an object may be its own,
+// although it is not to overwrite any.
+type puts struct{ began, doubted sync.Map }
+
+func (s *puts) create(d data) { s.began.Store(d.Began.UnixNano(), true) }
+func (s *puts) doubt(d data)  { s.doubted.Store(d.Began.UnixNano(), true) }
+
+// mayHaveStored reports whether an earlier PUT may have been acted on: its answer
+// did not come, or another process made it.
+func (s *puts) mayHaveStored(d data) bool {
+	_, here := s.began.Load(d.Began.UnixNano())
+	_, doubted := s.doubted.Load(d.Began.UnixNano())
+	return doubted || !here
+}
+
 // perhapsOurs is a PUT that was refused since the object is there: it may be the
 // one that an earlier try stored, whose answer was lost.
 func (p *Provider) perhapsOurs(ctx context.Context, u upload.Upload, d data, sum []byte, refused error) (r upload.Receipt, err error) {
 	o, err := p.head(ctx, d)
-	if err != nil || sum == nil || o.size != u.File.Size || o.modified.Before(d.Began) || o.sum != base64.StdEncoding.EncodeToString(sum) {
+	if err != nil || sum == nil || o.size != u.File.Size || o.modified.Before(d.Began.Truncate(time.Second)) || o.sum != base64.StdEncoding.EncodeToString(sum) {
 		return r, refused
 	}
 	r = upload.Receipt{Part: u.Parts[0].Number, ETag: o.etag, Verified: true}

@@ -46,6 +46,8 @@ func Define(address string) (*spec.Definition, error) {
 	}
 	return &spec.Definition{
 		Name: Name, Title: title, Docs: "https://docs.aws.amazon.com/AmazonS3/latest/API/Welcome.html",
+		As: "s3://BUCKET[/KEY]", Where: "AWS, in the region of the bucket; --base-url names another store",
+		Auth:    "the AWS configuration: environment, profiles, SSO, roles",
 		Options: options, Limits: limits,
 		Abilities: spec.Abilities{
 			Plan: spec.PlanClient, URLs: spec.URLsAgain, Aborts: true, TakesOver: true,
@@ -78,6 +80,7 @@ type Provider struct {
 	signer      *v4.Signer
 	client      spec.Client
 	skew        atomic.Pointer[time.Duration]
+	puts        puts
 	now         func() time.Time // when parts are signed
 }
 

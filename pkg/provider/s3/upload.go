@@ -46,7 +46,7 @@ func (p *Provider) Create(ctx context.Context, f upload.File, h upload.Hint) (up
 	if err := ctx.Err(); err != nil {
 		return upload.Upload{}, nil, context.Cause(ctx)
 	}
-	d := data{Key: p.place.keyOf(f.Name), Began: time.Now().UTC().Truncate(time.Second)}
+	d := data{Key: p.place.keyOf(f.Name), Began: time.Now().UTC()}
 	if reason := badKey(d.Key); reason != "" {
 		return upload.Upload{}, nil, &unsent{fmt.Errorf("%s: %w: %s", title, upload.ErrRefused, reason)}
 	}
@@ -70,6 +70,7 @@ func (p *Provider) Create(ctx context.Context, f upload.File, h upload.Hint) (up
 			return u, nil, &unsent{err}
 		}
 		u.ID, u.Parts = "put "+p.address(d.Key), parts
+		p.puts.create(d)
 		u.Data, err = json.Marshal(d)
 		return u, nil, err
 	case p.set.sum == sumAuto:
@@ -238,8 +239,11 @@ func (p *Provider) Put(ctx context.Context, u upload.Upload, g upload.Presigned,
 	}
 	a, err := p.exchange(ctx, t, c)
 	if err != nil {
-		if d.Single && p.set.ifNoneMatch && code(err) == "PreconditionFailed" {
+		if d.Single && p.set.ifNoneMatch && code(err) == "PreconditionFailed" && p.puts.mayHaveStored(d) {
 			return p.perhapsOurs(ctx, u, d, sum, err)
+		}
+		if x := errorOf(err); d.Single && x != nil && (x.Status == 0 && !x.Unsent || x.Status >= http.StatusInternalServerError) {
+			p.puts.doubt(d)
 		}
 		switch code(err) {
 		case "ExpiredToken", "ExpiredTokenException", "RequestExpired":

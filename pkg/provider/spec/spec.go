@@ -18,12 +18,16 @@ import (
 // Definition is what can be known of a provider before it is opened, and how to
 // open it. It does not change.
 type Definition struct {
-	Name  string // what -p calls it
+	Name  string // what -p calls it, or the configuration
+	As    string // what -p takes where that is not the Name, such as s3://BUCKET[/KEY]
 	Title string // what people call it
 	Docs  string // the URL of the API's documentation; may be empty
 	Base  string // the URL of the API; empty: Settings has to give one
 	File  string // the user's manifest; empty: built in
 	Text  []byte // of the manifest; nil: there is none
+
+	Where string // where the API is, in words, where that is not one URL
+	Auth  string // where credentials come from, in words, where they are no Keys
 
 	Keys      []Key
 	Options   Options
