@@ -55,9 +55,12 @@ func (p *Provider) Create(ctx context.Context, f upload.File, h upload.Hint) (up
 	if err != nil {
 		return u, nil, err
 	}
+	if p.set.resume != "" {
+		if is, err := p.takeOver(ctx, &u, d, h.PartSize); is || err != nil {
+			return u, nil, err
+		}
+	}
 	switch {
-	case p.set.resume != "":
-		return p.takeOver(ctx, u, d)
 	case len(parts) == 1 && (p.set.single || f.Size == 0): // several stores cannot put an empty part together
 		// Whether the store compares its checksum shows in its answer.
 		if d.Single = true; p.set.sum != sumETag {
@@ -331,7 +334,10 @@ func (p *Provider) Abort(ctx context.Context, u upload.Upload) error {
 	if err != nil || d.Single {
 		return err
 	}
-	err = p.abort(ctx, d.Key, d.ID)
+	return ignoreGone(p.abort(ctx, d.Key, d.ID))
+}
+
+func ignoreGone(err error) error {
 	if errors.Is(err, upload.ErrGone) {
 		return nil
 	}

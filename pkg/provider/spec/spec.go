@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/multiput/multiput/pkg/transport"
 	"github.com/multiput/multiput/pkg/upload"
@@ -54,6 +55,24 @@ type Provider interface {
 	// Target is where a file goes: the identity of its upload, but for the
 	// file's name and type.
 	Target() upload.Target
+}
+
+// Remote is a Provider that can list the unfinished uploads that it has, whoever
+// began them.
+type Remote interface {
+	Remote(ctx context.Context) ([]RemoteUpload, error)
+	// AbortRemote aborts one. One that is gone is no error.
+	AbortRemote(ctx context.Context, r RemoteUpload) error
+}
+
+// RemoteUpload is an unfinished upload as the provider knows it.
+type RemoteUpload struct {
+	ID      string
+	Key     string
+	Name    string // for people, such as s3://BUCKET/KEY
+	Started time.Time
+	Parts   int   // that are stored
+	Bytes   int64 // that are stored
 }
 
 // Key is a secret that a provider needs.
