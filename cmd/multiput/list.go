@@ -24,20 +24,27 @@ import (
 
 func (a *app) listCmd() *cobra.Command {
 	all := false
+	var o remoteOptions
 	c := &cobra.Command{
 		Use:     "list",
 		Aliases: []string{"ls"},
 		Short:   "List unfinished uploads",
 		Long: `List the unfinished uploads in the journal: those that are running (and in which
 process), were interrupted, have an unknown outcome, or whose result was not
-printed yet. With --all, list finished uploads too.`,
+printed yet. With --all, list finished uploads too.
+
+With --remote, list what the provider has instead, whoever began it: S3 bills the
+parts of unfinished uploads.`,
 		Example: `  multiput list
 
   # how many parts of each are stored
   multiput list --jq '.uploads[] | "\(.file) \(.parts_stored)/\(.parts)"'
 
   # those whose outcome is unknown
-  multiput list --jq '.uploads[] | select(.state == "in_doubt").id'`,
+  multiput list --jq '.uploads[] | select(.state == "in_doubt").id'
+
+  # what a bucket has
+  multiput list --remote -p s3://my-bucket`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			cfg, err := config.Load(c.Flags())
@@ -45,9 +52,16 @@ printed yet. With --all, list finished uploads too.`,
 				return err
 			}
 			a.json = cfg.JSON || cfg.JQ != ""
+			if err := o.localOnly(c.Flags()); err != nil {
+				return err
+			}
+			if o.remote {
+				return readEnough(a.listRemote(c.Context(), cfg, o))
+			}
 			return readEnough(a.list(c.Context(), cfg, all, c.Flags().Changed("journal")))
 		},
 	}
+	o.remoteFlags(c.Flags(), "list the unfinished uploads that the provider (-p) has")
 	c.Flags().BoolVarP(&all, "all", "a", false, "list finished uploads too")
 	return c
 }

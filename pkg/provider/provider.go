@@ -114,6 +114,10 @@ type (
 	Error = spec.Error
 	// Finding is one thing that is wrong.
 	Finding = spec.Finding
+	// Remote is a Provider that can list its unfinished uploads.
+	Remote = spec.Remote
+	// RemoteUpload is one of them.
+	RemoteUpload = spec.RemoteUpload
 	// AddressError says what is wrong with an address such as s3://BUCKET/KEY.
 	AddressError = spec.AddressError
 )
