@@ -33,7 +33,7 @@ func (a *app) listCmd() *cobra.Command {
 process), were interrupted, have an unknown outcome, or whose result was not
 printed yet. With --all, list finished uploads too.
 
-With --remote, list what the provider has instead, whoever began it: S3 bills the
+With --remote, list all that the provider has instead, also from other machines: S3 bills the
 parts of unfinished uploads.`,
 		Example: `  multiput list
 

@@ -23,7 +23,7 @@ cannot be resumed and is removed too; abort it if the provider bills parts.
 This is rarely needed: all of these are removed after 30 days anyway.
 
 With --remote, abort the unfinished uploads that the provider has and that began
-as long ago as --older-than says, whoever began them: S3 bills their parts.`,
+as long ago as --older-than says, also from other machines: S3 bills their parts.`,
 		Example: `  multiput prune
   multiput prune --older-than 7d
 

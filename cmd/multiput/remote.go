@@ -123,7 +123,7 @@ func remoteTable(w io.Writer, all []provider.RemoteUpload, now time.Time) error 
 // pruneRemote aborts what the provider has and nobody began lately.
 func (a *app) pruneRemote(ctx context.Context, cfg config.Config, o remoteOptions, older string) error {
 	if older == "" {
-		return usagef("--remote aborts unfinished uploads, whoever sends them: say with --older-than how old they have to be")
+		return usagef("--remote aborts unfinished uploads, also those of other machines: give their age with --older-than")
 	}
 	age, err := config.ParseAge(older)
 	if err != nil {
