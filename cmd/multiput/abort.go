@@ -17,8 +17,9 @@ import (
 // abortOptions are the flags of abort.
 type abortOptions struct {
 	recordedOptions
-	older string
-	local bool
+	older  string
+	local  bool
+	remote bool // ids are those of the provider
 }
 
 func (a *app) abortCmd() *cobra.Command {
@@ -38,6 +39,9 @@ only removed from the journal.`,
   # all that did not change for a week
   multiput abort --older-than 7d
 
+  # one that the provider has, and this machine's journal not
+  multiput abort --remote -p s3://my-bucket 2~Vn0aY5
+
   # the provider no longer knows the upload, or has completed it
   multiput abort --local 1a2b3c4d`,
 		ValidArgsFunction: completeIDs(abortable),
@@ -47,11 +51,18 @@ only removed from the journal.`,
 				return err
 			}
 			a.json = cfg.JSON || cfg.JQ != ""
+			switch {
+			case o.remote && (o.local || o.older != "" || len(args) == 0):
+				return usagef("--remote takes the provider's ids of uploads, and neither --local nor --older-than")
+			case o.remote:
+				return a.abortRemote(c.Context(), cfg, remoteOptions{true, o.recordedOptions}, withIDs(args))
+			}
 			return a.abort(c.Context(), cfg, o, args)
 		},
 	}
 	o.flags(c.Flags(), "concurrency", "part-size", "limit-rate", "checksum", "progress")
 	c.Flags().StringVar(&o.older, "older-than", "", "abort all that did not change for `DURATION` (90m, 12h, 7d), except those in doubt")
+	c.Flags().BoolVar(&o.remote, "remote", false, "the ids are those of uploads that the provider (-p) has; multiput list --remote lists them")
 	c.Flags().BoolVar(&o.local, "local", false, "only remove it from the journal, without telling the provider")
 	return c
 }

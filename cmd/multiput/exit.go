@@ -155,6 +155,11 @@ var classes = []class{
 	{typed[spoolError], exitJournal, "cantcreat", say("--spool-dir DIR names another directory for what comes from standard input")},
 	{typed[*provider.Error], exitConfig, "config", say("")},
 	{typed[*provider.BaseError], exitUsage, "usage", say("")},
+	{typed[*provider.AddressError], exitUsage, "usage", say("")},
+	{hasOptionHint, exitFailed, "failed", func(f failure) string {
+		name, value := optionHint(f.err)
+		return fmt.Sprintf("--set %s=%s", name, value)
+	}},
 	{typed[*stuckError], exitFailed, "failed", func(f failure) string {
 		var s *stuckError
 		errors.As(f.err, &s)
@@ -215,6 +220,23 @@ func unknownHint(f failure) string {
 func inTrouble(err error) bool {
 	var t *transport.Error
 	return errors.As(err, &t) && t.Status >= http.StatusInternalServerError && !errors.Is(err, upload.ErrRefused)
+}
+
+// optionHint is the option of the provider that would have a request succeed.
+func optionHint(err error) (name, value string) {
+	var h interface {
+		error
+		OptionHint() (name, value string)
+	}
+	if errors.As(err, &h) {
+		return h.OptionHint()
+	}
+	return "", ""
+}
+
+func hasOptionHint(err error) bool {
+	name, _ := optionHint(err)
+	return name != ""
 }
 
 func isPlan(err error) bool { return typed[*upload.PlanError](err) }

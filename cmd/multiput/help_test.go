@@ -4,6 +4,9 @@ import (
 	"bytes"
 	"errors"
 	"flag"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -306,6 +309,9 @@ func example(t *testing.T, line string) {
 		t.Fatal(err)
 	}
 	env = append(env, "PATH="+bin+":"+os.Getenv("PATH"), "EDITOR=true", keyringEnv+"=1", "DBUS_SESSION_BUS_ADDRESS=unix:path=/nowhere")
+	if strings.Contains(line, "s3://") {
+		env = append(env, "AWS_ENDPOINT_URL_S3="+bucketOf(t), "AWS_ACCESS_KEY_ID=AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY=secret")
+	}
 	if strings.HasPrefix(line, "multiput login ") {
 		line = "pass show something | " + line
 	}
@@ -342,6 +348,23 @@ func example(t *testing.T, line string) {
 	if err != nil || strings.Contains(string(out), "did not happen") {
 		t.Errorf("%v\n%s", err, out)
 	}
+}
+
+// bucketOf is the URL of a store whose bucket has one unfinished upload.
+func bucketOf(t *testing.T) string {
+	t.Helper()
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch {
+		case r.Method == http.MethodDelete:
+			w.WriteHeader(http.StatusNoContent)
+		case r.URL.Query().Has("uploads"):
+			fmt.Fprint(w, `<ListMultipartUploadsResult><Upload><Key>big.bin</Key><UploadId>2~Vn0aY5</UploadId><Initiated>2026-11-01T10:00:00Z</Initiated></Upload></ListMultipartUploadsResult>`)
+		default:
+			fmt.Fprint(w, `<ListPartsResult><Part><PartNumber>1</PartNumber><Size>5242880</Size><ETag>"e"</ETag></Part></ListPartsResult>`)
+		}
+	}))
+	t.Cleanup(s.Close)
+	return s.URL
 }
 
 // Scripts for each shell come out, and bash, where it is there, can read its own.

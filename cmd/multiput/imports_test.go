@@ -35,7 +35,10 @@ var knows = map[string][]string{
 	"pkg/provider/manifest": {
 		"pkg/provider/spec", "pkg/provider/storeerr", "pkg/upload", "pkg/transport", "pkg/internal/exact", "pkg/internal/text",
 	},
-	"pkg/provider": {"docs", "pkg/provider/manifest", "pkg/provider/spec", "pkg/transport", "pkg/internal/text"},
+	"pkg/provider/s3": {
+		"pkg/provider/spec", "pkg/provider/storeerr", "pkg/upload", "pkg/transport", "pkg/internal/text",
+	},
+	"pkg/provider": {"docs", "pkg/provider/manifest", "pkg/provider/s3", "pkg/provider/spec", "pkg/transport", "pkg/internal/text"},
 	"pkg/sandbox":  {"pkg/internal/text"},
 	"docs":         nil,
 	"cmd/multiput": {
@@ -54,7 +57,7 @@ var only = map[string]string{
 	"github.com/bmatcuk/doublestar/v4":  "pkg/source/tree",
 	"github.com/rivo/uniseg":            "pkg/progress",
 	"github.com/spf13/cobra":            "cmd/multiput",
-	"github.com/aws/aws-sdk-go-v2":      "",
+	"github.com/aws/aws-sdk-go-v2":      "pkg/provider/s3",
 	"github.com/minio/minio-go/v7":      "",
 }
 

@@ -26,13 +26,17 @@ import (
 
 func (a *app) listCmd() *cobra.Command {
 	var o listOptions
+	var there remoteOptions
 	c := &cobra.Command{
 		Use:     "list",
 		Aliases: []string{"ls"},
 		Short:   "List unfinished uploads",
 		Long: `List the unfinished uploads in the journal: those that are running (and in which
 process), were interrupted, have an unknown outcome, or whose result was not
-printed yet. With --all, list finished uploads too.`,
+printed yet. With --all, list finished uploads too.
+
+With --remote, list all that the provider has instead, also from other machines: S3 bills the
+parts of unfinished uploads.`,
 		Example: `  multiput list
 
   # what is running to one provider; --watch shows it again and again
@@ -42,7 +46,10 @@ printed yet. With --all, list finished uploads too.`,
   multiput list --jq '.uploads[] | "\(.file) \(.parts_stored)/\(.parts)"'
 
   # those whose outcome is unknown
-  multiput list --jq '.uploads[] | select(.state == "in_doubt").id'`,
+  multiput list --jq '.uploads[] | select(.state == "in_doubt").id'
+
+  # what a bucket has
+  multiput list --remote -p s3://my-bucket`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			cfg, err := config.Load(c.Flags())
@@ -50,13 +57,22 @@ printed yet. With --all, list finished uploads too.`,
 				return err
 			}
 			a.json = cfg.JSON || cfg.JQ != ""
+			if err := there.localOnly(c.Flags(), "set", "base-url"); err != nil {
+				return err
+			}
+			if there.remote {
+				return readEnough(a.listRemote(c.Context(), cfg, there))
+			}
+			if c.Flags().Changed("provider") {
+				o.provider = cfg.Provider
+			}
 			o.journal = c.Flags().Changed("journal")
 			return readEnough(a.list(c.Context(), cfg, o))
 		},
 	}
 	f := c.Flags()
+	there.remoteFlags(f, "list the unfinished uploads that the provider (-p) has")
 	f.BoolVarP(&o.all, "all", "a", false, "list finished uploads too")
-	f.StringVarP(&o.provider, "provider", "p", "", "list only uploads to the provider `NAME`")
 	f.StringSliceVar(&o.states, "state", nil, "list only uploads in `STATE`, one of several or a list with commas")
 	f.BoolVar(&o.watch, "watch", false, "list again every two seconds, until Ctrl-C")
 	return c
@@ -89,7 +105,7 @@ func (a *app) list(ctx context.Context, cfg config.Config, o listOptions) error 
 			return usagef("--state: %q is not a state%s; there is %s", s, provider.DidYouMean(s, states), strings.Join(states, ", "))
 		}
 	}
-	if strings.ContainsAny(o.provider, `/\.`) {
+	if strings.ContainsAny(o.provider, `/\.`) && !strings.Contains(o.provider, "://") {
 		m, err := loadManifest(o.provider)
 		if err != nil {
 			return err
@@ -155,7 +171,9 @@ func (a *app) listOnce(ctx context.Context, cfg config.Config, o listOptions, ou
 // wants reports whether an upload is to be listed. Who names a state wants it
 // listed, also that of finished ones.
 func (o listOptions) wants(l journal.Listed) bool {
-	if o.provider != "" && l.Record.Target.Provider != o.provider {
+	// A store's uploads have its address with the key for a provider.
+	if at := l.Record.Target.Provider; o.provider != "" && at != o.provider &&
+		!strings.HasPrefix(at, o.provider+"://") && (!strings.Contains(o.provider, "://") || !strings.HasPrefix(at, strings.TrimSuffix(o.provider, "/")+"/")) {
 		return false
 	}
 	if len(o.states) > 0 {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"strings"
@@ -79,7 +80,7 @@ func describe(m *provider.Definition) string {
 			fmt.Fprintf(&b, "%-10s%s\n", name, text)
 		}
 	}
-	fmt.Fprintf(&b, "%s (-p %s)\n\n", m.Title, m.Name)
+	fmt.Fprintf(&b, "%s (-p %s)\n\n", m.Title, cmp.Or(m.As, m.Name))
 	file := m.File
 	if file == "" {
 		file = "built in"
@@ -89,6 +90,8 @@ func describe(m *provider.Definition) string {
 	switch {
 	case m.Base != "":
 		line("base", "%s", m.Base)
+	case m.Where != "":
+		line("base", "%s", m.Where)
 	case m.Name == sandboxName:
 		line("base", "a server in the same process")
 	default:
@@ -100,7 +103,7 @@ func describe(m *provider.Definition) string {
 	case m.NeedsKey() && m.Name != sandboxName:
 		line("key", "from --api-key-file or --api-key-command")
 	default:
-		line("key", "none")
+		line("key", "%s", cmp.Or(m.Auth, "none"))
 	}
 	line("sends", "%s", sendsText(m))
 	line("limits", "%s", limitsText(m))

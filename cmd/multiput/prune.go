@@ -12,6 +12,7 @@ import (
 
 func (a *app) pruneCmd() *cobra.Command {
 	older := ""
+	var o remoteOptions
 	c := &cobra.Command{
 		Use:   "prune",
 		Short: "Remove finished uploads from the journal",
@@ -19,9 +20,15 @@ func (a *app) pruneCmd() *cobra.Command {
 uploads stay; use abort for those. What is left of an interrupted upload of stdin
 cannot be resumed and is removed too; abort it if the provider bills parts.
 
-This is rarely needed: all of these are removed after 30 days anyway.`,
+This is rarely needed: all of these are removed after 30 days anyway.
+
+With --remote, abort the unfinished uploads that the provider has and that began
+as long ago as --older-than says, also from other machines: S3 bills their parts.`,
 		Example: `  multiput prune
-  multiput prune --older-than 7d`,
+  multiput prune --older-than 7d
+
+  # what a bucket has
+  multiput prune --remote -p s3://my-bucket --older-than 7d`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			cfg, err := config.Load(c.Flags())
@@ -29,10 +36,17 @@ This is rarely needed: all of these are removed after 30 days anyway.`,
 				return err
 			}
 			a.json = cfg.JSON || cfg.JQ != ""
+			if err := o.localOnly(c.Flags(), "provider", "set", "base-url"); err != nil {
+				return err
+			}
+			if o.remote {
+				return a.pruneRemote(c.Context(), cfg, o, older)
+			}
 			return a.prune(c.Context(), cfg, older)
 		},
 	}
-	c.Flags().StringVar(&older, "older-than", "", "only those that finished `DURATION` ago or earlier (90m, 12h, 7d)")
+	o.remoteFlags(c.Flags(), "abort unfinished uploads that the provider (-p) has")
+	c.Flags().StringVar(&older, "older-than", "", "only those that finished, or with --remote began, `DURATION` ago or earlier (90m, 12h, 7d)")
 	return c
 }
 

@@ -22,7 +22,7 @@ type flagGroup struct {
 // flagGroups are the flags that belong together, in the order of the help. Every
 // flag of every command is in one.
 var flagGroups = []flagGroup{
-	{"Destination", []string{"provider", "set", "base-url", "name", "content-type", "api", "local", "from"}},
+	{"Destination", []string{"provider", "set", "base-url", "remote", "name", "content-type", "api", "local", "from"}},
 	{"Transfer", []string{
 		"concurrency", "part-size", "limit-rate", "retries", "retry-for", "stall-timeout", "checksum", "restart", "wait", "dry-run",
 		"files-from", "include", "exclude", "follow", "relative", "skip-uploaded", "shard", "size", "spool-dir", "spool-limit", "older-than", "live", "record",

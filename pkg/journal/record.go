@@ -70,6 +70,7 @@ type storedReceipt struct {
 	Value        []byte `json:"v"`
 	ETag         []byte `json:"e,omitempty"`
 	CRC32C       uint32 `json:"c"`
+	CRC64NVME    uint64 `json:"n,omitempty"`
 	MD5          []byte `json:"m,omitempty"`
 	Verified     bool   `json:"h,omitempty"`
 	Unconfirmed  []byte `json:"u,omitempty"`
@@ -200,7 +201,7 @@ func (e encoded) store(tx *bbolt.Tx) error {
 
 func stored(r upload.Receipt) storedReceipt {
 	return storedReceipt{
-		Value: []byte(r.Value), ETag: []byte(r.ETag), CRC32C: r.CRC32C, MD5: r.MD5,
+		Value: []byte(r.Value), ETag: []byte(r.ETag), CRC32C: r.CRC32C, CRC64NVME: r.CRC64NVME, MD5: r.MD5,
 		Verified: r.Verified, Unconfirmed: r.Unconfirmed, Checkpointed: r.Checkpointed,
 	}
 }
@@ -314,7 +315,7 @@ func load(tx *bbolt.Tx) (*upload.Record, error) {
 		}
 		n := int(binary.BigEndian.Uint64(k)) // the checksum covers the key
 		r.Receipts[n] = upload.Receipt{
-			Part: n, Value: string(s.Value), ETag: string(s.ETag), CRC32C: s.CRC32C, MD5: s.MD5,
+			Part: n, Value: string(s.Value), ETag: string(s.ETag), CRC32C: s.CRC32C, CRC64NVME: s.CRC64NVME, MD5: s.MD5,
 			Verified: s.Verified, Unconfirmed: s.Unconfirmed, Checkpointed: s.Checkpointed,
 		}
 		return nil

@@ -26,6 +26,15 @@ func Text(e upload.Event) string {
 	return ""
 }
 
+// kept says what is kept of an upload that the provider had.
+func kept(e upload.TookOver) string {
+	all := are(e.Parts) + " stored"
+	if len(e.Differ) > 0 {
+		all += fmt.Sprintf("; re-sending %s, which differ from the file", numbers(e.Differ))
+	}
+	return all
+}
+
 func warning(w upload.Warning) string {
 	switch e := w.(type) {
 	case upload.StartingOver:
@@ -34,6 +43,8 @@ func warning(w upload.Warning) string {
 		return fmt.Sprintf("the file changed: re-sending %d of its stored parts", e.Parts)
 	case upload.Mismatched:
 		return fmt.Sprintf("%v: re-sending it", e.Err)
+	case upload.TookOver:
+		return fmt.Sprintf("resuming upload %s, which the provider has: %s", e.Upload, kept(e))
 	case upload.PartSizeIgnored:
 		if e.Stored > 0 {
 			return fmt.Sprintf("%s stored with a part size of %d bytes, which the upload keeps: --restart begins a new one with %d", are(e.Stored), e.Has, e.Asked)

@@ -51,6 +51,7 @@ import (
 
 	"github.com/multiput/multiput/pkg/internal/text"
 	"github.com/multiput/multiput/pkg/provider/manifest"
+	"github.com/multiput/multiput/pkg/provider/s3"
 	"github.com/multiput/multiput/pkg/provider/spec"
 )
 
@@ -67,6 +68,7 @@ var builtin = map[string]func() (*Definition, error){
 	"fileai":    read("fileai"),
 	"openai":    read("openai"),
 	"upscayl":   read("upscayl"),
+	s3.Name:     sync.OnceValues(func() (*Definition, error) { return s3.Define(s3.Name) }),
 	Sandbox:     sync.OnceValues(sandbox),
 }
 
@@ -114,6 +116,12 @@ type (
 	Error = spec.Error
 	// Finding is one thing that is wrong.
 	Finding = spec.Finding
+	// Remote is a Provider that can list its unfinished uploads.
+	Remote = spec.Remote
+	// RemoteUpload is one of them.
+	RemoteUpload = spec.RemoteUpload
+	// AddressError says what is wrong with an address such as s3://BUCKET/KEY.
+	AddressError = spec.AddressError
 )
 
 // ErrOwn is in the errors that a manifest words itself, with error().
@@ -150,9 +158,10 @@ func (e *UnknownError) Error() string {
 	return fmt.Sprintf("there is no provider %q%s (there is: %s)", e.Name, DidYouMean(e.Name, e.Known), strings.Join(e.Known, ", "))
 }
 
-// Load finds a definition: a built-in one by its name, the manifest at a path
-// that has a separator or ends in .yaml or .yml, gallery/NAME, or NAME.yaml in
-// the first of dirs that has it. Its error is an *UnknownError, an *Error or that of reading
+// Load finds a definition: a built-in one by its name, that of S3 for
+// s3://BUCKET or s3://BUCKET/KEY, the manifest at a path that has a separator or
+// ends in .yaml or .yml, gallery/NAME, or NAME.yaml in the first of dirs that has
+// it. Its error is an *UnknownError, an *AddressError, an *Error or that of reading
 // the file.
 func Load(nameOrPath string, dirs ...string) (*Definition, error) {
 	if load, ok := builtin[nameOrPath]; ok {
@@ -163,6 +172,9 @@ func Load(nameOrPath string, dirs ...string) (*Definition, error) {
 	}
 	if strings.HasPrefix(nameOrPath, galleryPrefix) && !strings.HasSuffix(nameOrPath, ".yaml") {
 		return nil, &UnknownError{Name: nameOrPath, Known: Gallery()}
+	}
+	if strings.HasPrefix(nameOrPath, s3.Scheme) {
+		return s3.Define(nameOrPath)
 	}
 	if isPath(nameOrPath) {
 		return open(nameOrPath, "")

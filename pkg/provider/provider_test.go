@@ -38,7 +38,7 @@ func write(t *testing.T, name, text string) string {
 }
 
 func TestBuiltIn(t *testing.T) {
-	if want := []string{"archetype", "fileai", "openai", "sandbox", "upscayl"}; !slices.Equal(provider.Names(), want) {
+	if want := []string{"archetype", "fileai", "openai", "s3", "sandbox", "upscayl"}; !slices.Equal(provider.Names(), want) {
 		t.Errorf("there are %v, want %v", provider.Names(), want)
 	}
 	for _, c := range []struct {
@@ -50,6 +50,7 @@ func TestBuiltIn(t *testing.T) {
 		{"fileai", "FILEAI_API_KEY", "https://api.orion.file.ai", upload.Limits{URLLife: 15 * time.Minute, TakesHint: true, Plans: true}, false},
 		{"openai", "OPENAI_API_KEY", "https://api.openai.com/v1", upload.Limits{MaxSize: 8 << 30, MaxPart: 64 << 20}, true},
 		{"upscayl", "UPSCAYL_API_KEY", "https://api.upscayl.org", upload.Limits{Plans: true}, false},
+		{"s3", "", "", upload.Limits{MinPart: 5 << 20, MaxPart: 5 << 30, MaxParts: 10_000}, true},
 		{"sandbox", "", "", upload.Limits{MaxSize: 250 << 30, Plans: true}, true},
 	} {
 		m, err := provider.Load(c.name)
@@ -117,11 +118,11 @@ func TestUnknown(t *testing.T) {
 	dir := filepath.Dir(write(t, "mine.yaml", mine))
 	_, err := provider.Load("opneai", dir)
 	var unknown *provider.UnknownError
-	const want = `there is no provider "opneai", did you mean "openai"? (there is: archetype, fileai, openai, sandbox, upscayl, mine)`
+	const want = `there is no provider "opneai", did you mean "openai"? (there is: archetype, fileai, openai, s3, sandbox, upscayl, mine)`
 	if !errors.As(err, &unknown) || err.Error() != want {
 		t.Errorf("says %v", err)
 	}
-	for _, name := range []string{"", "..", "OPENAI", "Mine ", "s3"} {
+	for _, name := range []string{"", "..", "OPENAI", "Mine ", "s4"} {
 		if _, err := provider.Load(name, dir); !errors.As(err, &unknown) {
 			t.Errorf("%q: %v", name, err)
 		}

@@ -43,3 +43,44 @@ func power(n uint64) uint32 {
 	}
 	return result
 }
+
+// CombineCRC64NVME is CombineCRC32C for CRC-64/NVME.
+func CombineCRC64NVME(a, b uint64, lenB int64) uint64 {
+	if lenB <= 0 {
+		return a
+	}
+	return multiply64(power64(uint64(lenB)), a) ^ b
+}
+
+// nvmeReversed is the polynomial of CRC-64/NVME with its bits reversed, as in
+// hash/crc64.
+const nvmeReversed = 0x9a6c9329ac4bc9b5
+
+// multiply64 is multiply for CRC-64/NVME.
+func multiply64(a, b uint64) uint64 {
+	var p uint64
+	for m := uint64(1) << 63; m != 0; m >>= 1 {
+		if a&m != 0 {
+			p ^= b
+		}
+		if b&1 != 0 {
+			b = b>>1 ^ nvmeReversed
+		} else {
+			b >>= 1
+		}
+	}
+	return p
+}
+
+// power64 is power for CRC-64/NVME.
+func power64(n uint64) uint64 {
+	result := uint64(1) << 63 // x^0
+	square := uint64(1) << 55 // x^8
+	for ; n > 0; n >>= 1 {
+		if n&1 != 0 {
+			result = multiply64(result, square)
+		}
+		square = multiply64(square, square)
+	}
+	return result
+}

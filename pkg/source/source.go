@@ -29,6 +29,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"hash/crc64"
 	"io"
 	"io/fs"
 	"os"
@@ -237,11 +238,15 @@ func (f *File) Touched() bool {
 
 // Digest is what a run of bytes hashes to.
 type Digest struct {
-	CRC32C uint32
-	MD5    []byte // nil if not asked for
+	CRC32C    uint32
+	CRC64NVME uint64 // 0 if not asked for
+	MD5       []byte // nil if not asked for
 }
 
-var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+var (
+	castagnoli = crc32.MakeTable(crc32.Castagnoli)
+	nvme       = crc64.MakeTable(nvmeReversed)
+)
 
 // Section reads one run of bytes once, hashing what it reads. It is for one
 // goroutine at a time, and is to be closed.
@@ -251,6 +256,8 @@ type Section struct {
 	off  int64
 	left int64
 	crc  uint32
+	long bool   // whether the CRC-64/NVME is wanted
+	nvme uint64 // it, so far
 	md5  hashState
 }
 
@@ -269,6 +276,13 @@ func (f *File) Section(off, size int64, wantMD5 bool) *Section {
 	if wantMD5 {
 		s.md5 = md5.New()
 	}
+	return s
+}
+
+// WithCRC64NVME has the section compute that too. It is called before the first
+// Read.
+func (s *Section) WithCRC64NVME() *Section {
+	s.long = true
 	return s
 }
 
@@ -318,6 +332,9 @@ func (s *Section) Read(p []byte) (int, error) {
 	}
 	n, err := at.ReadAt(p, s.file.begin+s.off)
 	s.crc = crc32.Update(s.crc, castagnoli, p[:n])
+	if s.long {
+		s.nvme = crc64.Update(s.nvme, nvme, p[:n])
+	}
 	if s.md5 != nil {
 		s.md5.Write(p[:n]) //nolint:errcheck // a hash never fails
 	}
@@ -359,7 +376,7 @@ func (f *File) steady() bool {
 // Digest is that of the bytes read so far; complete is false while some are
 // not.
 func (s *Section) Digest() (d Digest, complete bool) {
-	d.CRC32C = s.crc
+	d.CRC32C, d.CRC64NVME = s.crc, s.nvme
 	if s.md5 != nil {
 		d.MD5 = s.md5.Sum(nil)
 	}
@@ -368,11 +385,12 @@ func (s *Section) Digest() (d Digest, complete bool) {
 
 // Hash reads the bytes [off, off+size) for their digest alone. It stops between
 // reads when stop returns an error.
-func (f *File) Hash(off, size int64, wantMD5 bool, stop func() error) (Digest, error) {
+func (f *File) Hash(off, size int64, wantMD5, wantCRC64NVME bool, stop func() error) (Digest, error) {
 	if f.s != nil && off == 0 && size == f.Info.Size && wantMD5 {
 		return f.s.whole()
 	}
 	s := f.Section(off, size, wantMD5)
+	s.long = wantCRC64NVME
 	defer s.Close()
 	buf := make([]byte, 256<<10)
 	for s.left > 0 {

@@ -5,6 +5,7 @@ import (
 	"crypto/md5"
 	"errors"
 	"hash/crc32"
+	"hash/crc64"
 	"io"
 	"io/fs"
 	"math/rand/v2"
@@ -46,6 +47,9 @@ func TestCombineCRC32C(t *testing.T) {
 		whole := crc32.Checksum(data, castagnoli)
 		for _, cut := range []int{0, n / 3, n / 2, n} {
 			a, b := data[:cut], data[cut:]
+			if got, want := CombineCRC64NVME(crc64.Checksum(a, nvme), crc64.Checksum(b, nvme), int64(len(b))), crc64.Checksum(data, nvme); got != want {
+				t.Errorf("CRC-64/NVME of %d and %d bytes: %016x, want %016x", len(a), len(b), got, want)
+			}
 			got := CombineCRC32C(crc32.Checksum(a, castagnoli), crc32.Checksum(b, castagnoli), int64(len(b)))
 			if got != whole {
 				t.Errorf("%d bytes cut at %d: %08x, want %08x", n, cut, got, whole)
@@ -57,9 +61,9 @@ func TestCombineCRC32C(t *testing.T) {
 // The check value of CRC-32C (RFC 3720, appendix B.4, among others).
 func TestCRC32CCheckValue(t *testing.T) {
 	f := open(t, write(t, []byte("123456789")))
-	d, err := f.Hash(0, 9, true, func() error { return nil })
-	if err != nil || d.CRC32C != 0xe3069283 {
-		t.Fatalf("%08x, %v", d.CRC32C, err)
+	d, err := f.Hash(0, 9, true, true, func() error { return nil })
+	if err != nil || d.CRC32C != 0xe3069283 || d.CRC64NVME != 0xae8b14860a799888 {
+		t.Fatalf("%08x, %016x, %v", d.CRC32C, d.CRC64NVME, err)
 	}
 	if sum := md5.Sum([]byte("123456789")); !bytes.Equal(d.MD5, sum[:]) {
 		t.Errorf("MD5 %x, want %x", d.MD5, sum)
@@ -308,7 +312,7 @@ func TestTruncatedWhileRead(t *testing.T) {
 	if _, complete := s.Digest(); complete {
 		t.Error("called complete")
 	}
-	if _, err := f.Hash(0, 100, false, func() error { return nil }); !errors.Is(err, ErrChanged) {
+	if _, err := f.Hash(0, 100, false, false, func() error { return nil }); !errors.Is(err, ErrChanged) {
 		t.Errorf("Hash: %v, want ErrChanged", err)
 	}
 }
@@ -327,7 +331,7 @@ func TestGrownFile(t *testing.T) {
 	if got, err := io.ReadAll(f.Section(5, 5, false)); !errors.Is(err, ErrChanged) || string(got) != "56789" {
 		t.Errorf("its end: %q, %v; want ErrChanged", got, err)
 	}
-	if _, err := f.Hash(0, 10, true, func() error { return nil }); !errors.Is(err, ErrChanged) {
+	if _, err := f.Hash(0, 10, true, false, func() error { return nil }); !errors.Is(err, ErrChanged) {
 		t.Errorf("Hash: %v, want ErrChanged", err)
 	}
 }
@@ -335,7 +339,7 @@ func TestGrownFile(t *testing.T) {
 func TestHashStops(t *testing.T) {
 	f := open(t, write(t, make([]byte, 1<<20)))
 	enough, asked := errors.New("enough"), 0
-	_, err := f.Hash(0, 1<<20, false, func() error {
+	_, err := f.Hash(0, 1<<20, false, true, func() error {
 		if asked++; asked > 1 {
 			return enough
 		}

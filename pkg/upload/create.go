@@ -44,7 +44,7 @@ func (s *session) create(ctx context.Context) error {
 	if end := firstExpiry(urls, up.Parts); !up.Renewable && !end.IsZero() {
 		s.urlLife = time.Until(end)
 	}
-	return nil
+	return s.keepStored(ctx)
 }
 
 // open has the provider open an upload, whose plan tiles the file.

@@ -166,6 +166,14 @@ type (
 		Part int
 		Err  error
 	}
+	// TookOver says how much of an upload that the provider had is kept.
+	TookOver struct {
+		warned
+		Upload string
+		Parts  int   // that the provider has, and that are the file's
+		Differ []int // that it has, and that are sent again
+	}
+
 	// PartSizeIgnored says that the plan has parts of another size than was asked for.
 	PartSizeIgnored struct {
 		warned

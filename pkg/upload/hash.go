@@ -8,7 +8,6 @@ import (
 	"encoding/binary"
 	"fmt"
 	"hash"
-	"hash/crc64"
 	"io"
 	"runtime"
 	"slices"
@@ -25,6 +24,7 @@ type hashed struct {
 	Range
 	number int // of the part
 	md5    bool
+	nvme   bool // whether its CRC-64/NVME is wanted
 	source.Digest
 }
 
@@ -45,7 +45,7 @@ func (s *session) hash(ctx context.Context, why Reading, ranges []hashed) error 
 		for i := range ranges {
 			g.Go(func() (err error) {
 				r := &ranges[i]
-				r.Digest, err = s.src.Hash(r.Offset, r.Size, r.md5, ctx.Err)
+				r.Digest, err = s.src.Hash(r.Offset, r.Size, r.md5, r.nvme, ctx.Err)
 				done.Add(r.Size)
 				return err
 			})
@@ -71,19 +71,28 @@ func (s *session) beside(ctx context.Context, tick func(), work func(context.Con
 	}
 }
 
+// crc64 reports whether the upload takes a CRC-64/NVME of the whole.
+func (s *session) crc64() bool {
+	return s.ledger.rec.Upload.Digest == DigestCRC64NVME
+}
+
+// wantsMD5 reports whether the MD5 of parts is wanted: not where a digest of the whole
+// that costs less proves them.
+func (s *session) wantsMD5() bool { return s.Checksum != ChecksumOff && !s.crc64() }
+
 // differing are the numbers of the stored parts that the file no longer holds.
 func (s *session) differing(ctx context.Context, rec Record) (differ []int, _ error) {
 	var ranges []hashed
 	for _, p := range rec.Upload.Parts {
 		if r, ok := rec.Receipts[p.Number]; ok {
-			ranges = append(ranges, hashed{Range: Range{p.Offset, p.Size}, number: p.Number, md5: r.MD5 != nil})
+			ranges = append(ranges, hashed{Range: Range{p.Offset, p.Size}, number: p.Number, md5: r.MD5 != nil, nvme: r.CRC64NVME != 0})
 		}
 	}
 	if err := s.hash(ctx, ReadToCompare, ranges); err != nil {
 		return nil, err
 	}
 	for _, h := range ranges {
-		if r := rec.Receipts[h.number]; h.CRC32C != r.CRC32C || !bytes.Equal(h.MD5, r.MD5) {
+		if r := rec.Receipts[h.number]; h.CRC32C != r.CRC32C || r.CRC64NVME != 0 && h.CRC64NVME != r.CRC64NVME || !bytes.Equal(h.MD5, r.MD5) {
 			differ = append(differ, h.number)
 		}
 	}
@@ -94,7 +103,7 @@ func (s *session) differing(ctx context.Context, rec Record) (differ []int, _ er
 // hashUnhashed reads the parts again that were stored with verification off,
 // where it is on now and there is something to compare them with.
 func (s *session) hashUnhashed(ctx context.Context) error {
-	if s.Checksum == ChecksumOff || s.Checksum == ChecksumAuto && !s.ledger.verifier.md5 {
+	if s.Checksum == ChecksumOff || s.crc64() || s.Checksum == ChecksumAuto && !s.ledger.verifier.md5 {
 		return nil
 	}
 	var ranges []hashed
@@ -127,7 +136,7 @@ func (s *session) digests(ctx context.Context) (d Digests, err error) {
 		whole := []hashed{{Range: Range{0, s.file.Size}, md5: true}}
 		err = s.hash(ctx, ReadForDigests, whole)
 		d.MD5 = whole[0].MD5
-	case DigestSHA1, DigestSHA256, DigestCRC64NVME:
+	case DigestSHA1, DigestSHA256:
 		h, done := sequential[up.Digest](), new(atomic.Int64)
 		err = s.beside(ctx, func() { s.observe(Hashing{Why: ReadForDigests, Done: done.Load(), Of: s.file.Size}) }, func(ctx context.Context) error {
 			section := s.src.Section(0, s.file.Size, false)
@@ -135,24 +144,31 @@ func (s *session) digests(ctx context.Context) (d Digests, err error) {
 			_, err := io.Copy(h, &untilDone{ctx, section, done})
 			return err
 		})
-		*map[string]*[]byte{DigestSHA1: &d.SHA1, DigestSHA256: &d.SHA256, DigestCRC64NVME: &d.CRC64NVME}[up.Digest] = h.Sum(nil)
-	case DigestCRC32C:
+		*map[string]*[]byte{DigestSHA1: &d.SHA1, DigestSHA256: &d.SHA256}[up.Digest] = h.Sum(nil)
+	case DigestCRC32C, DigestCRC64NVME:
 		held := make([]hashed, len(up.Held))
 		for i, h := range up.Held {
-			held[i].Range = h
+			held[i].Range, held[i].nvme = h, s.crc64()
 		}
 		if err := s.hash(ctx, ReadForDigests, held); err != nil {
 			return d, err
 		}
 		for _, p := range up.Parts {
-			held = append(held, hashed{Range: Range{p.Offset, p.Size}, Digest: source.Digest{CRC32C: s.ledger.rec.Receipts[p.Number].CRC32C}})
+			r := s.ledger.rec.Receipts[p.Number]
+			held = append(held, hashed{Range: Range{p.Offset, p.Size}, Digest: source.Digest{CRC32C: r.CRC32C, CRC64NVME: r.CRC64NVME}})
 		}
 		slices.SortFunc(held, func(a, b hashed) int { return int(min(1, max(-1, a.Offset-b.Offset))) })
 		var crc uint32
+		var nvme uint64
 		for _, h := range held {
 			crc = source.CombineCRC32C(crc, h.CRC32C, h.Size)
+			nvme = source.CombineCRC64NVME(nvme, h.CRC64NVME, h.Size)
 		}
-		d.CRC32C = binary.BigEndian.AppendUint32(nil, crc)
+		if up.Digest == DigestCRC32C {
+			d.CRC32C = binary.BigEndian.AppendUint32(nil, crc)
+		} else {
+			d.CRC64NVME = binary.BigEndian.AppendUint64(nil, nvme)
+		}
 	}
 	return d, err
 }
@@ -160,11 +176,7 @@ func (s *session) digests(ctx context.Context) (d Digests, err error) {
 // sequential are the digests for which the whole file is read in its order.
 var sequential = map[string]func() hash.Hash{
 	DigestSHA1: sha1.New, DigestSHA256: sha256.New,
-	DigestCRC64NVME: func() hash.Hash { return crc64.New(crc64.MakeTable(nvme)) },
 }
-
-// nvme is the polynomial of CRC-64/NVME, reversed.
-const nvme = 0x9a6c9329ac4bc9b5
 
 // untilDone reads until its context is done, and counts.
 type untilDone struct {

@@ -306,7 +306,7 @@ func (l *loop) readable(ctx context.Context, p Part) bool {
 func (l *loop) send(ctx context.Context, p *part, now time.Time) {
 	ctx, p.cancel = context.WithCancelCause(ctx)
 	p.stage, p.ended, p.before, p.told, p.sure = inFlight, false, l.stored, 0, 0
-	p.job = &job{up: l.up, to: l.urls.have[p.Number].Presigned, part: p.Part, md5: l.Checksum != ChecksumOff && (l.ledger.verifier.wants(p.Number) || len(l.queue) == 0), began: now}
+	p.job = &job{up: l.up, to: l.urls.have[p.Number].Presigned, part: p.Part, md5: l.wantsMD5() && (l.ledger.verifier.wants(p.Number) || len(l.queue) == 0), began: now}
 	go func(j *job) { l.outcomes <- send(ctx, l.Provider, l.src, j) }(p.job)
 }
 

@@ -90,6 +90,15 @@ type Readier interface {
 	Ready(ctx context.Context, u Upload, r Result) (done bool, res Result, err error)
 }
 
+// Keeper is a Provider whose Create may take over an upload that has parts
+// already (Upload.TakenOver).
+type Keeper interface {
+	// Stored are the receipts of the parts of the plan that the provider has, with
+	// the digests that it has of them: those without any, or with others than the
+	// file's, are sent again.
+	Stored(ctx context.Context, u Upload) ([]Receipt, error)
+}
+
 // Readiness is how a file that was completed is waited for.
 type Readiness struct {
 	Every, Timeout time.Duration

@@ -58,8 +58,9 @@ type Receipt struct {
 
 	// Digests of the bytes that were sent, by which a later run proves that
 	// the file still holds them.
-	CRC32C uint32 `json:"crc32c"`
-	MD5    []byte `json:"md5,omitempty"` // nil where verification is off
+	CRC32C    uint32 `json:"crc32c"`
+	CRC64NVME uint64 `json:"crc64nvme,omitempty"` // 0 where the upload does not take it
+	MD5       []byte `json:"md5,omitempty"`       // nil where verification is off
 
 	// Verified says that the provider compared a digest that came with the part.
 	Verified bool `json:"verified,omitempty"`

@@ -32,6 +32,9 @@ type outcome struct {
 // send makes one attempt. Until ctx ends, it reads, hashes and puts.
 func send(ctx context.Context, p Provider, src *source.File, j *job) outcome {
 	section := src.Section(j.part.Offset, j.part.Size, j.md5)
+	if j.up.Digest == DigestCRC64NVME {
+		section.WithCRC64NVME()
+	}
 	defer section.Close()
 	r, err := p.Put(ctx, j.up, j.to, j.part, &partBody{src: src, job: j, r: section})
 	if cause := context.Cause(ctx); err != nil && cause != nil {
@@ -44,7 +47,7 @@ func send(ctx context.Context, p Provider, src *source.File, j *job) outcome {
 	if !complete {
 		return outcome{job: j, err: &damaged{fmt.Sprintf("part %d was confirmed before all of it was sent", j.part.Number)}}
 	}
-	r.Part, r.CRC32C, r.MD5, r.Checkpointed = j.part.Number, d.CRC32C, d.MD5, false
+	r.Part, r.CRC32C, r.CRC64NVME, r.MD5, r.Checkpointed = j.part.Number, d.CRC32C, d.CRC64NVME, d.MD5, false
 	return outcome{job: j, receipt: r}
 }
 

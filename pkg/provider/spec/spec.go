@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/multiput/multiput/pkg/transport"
 	"github.com/multiput/multiput/pkg/upload"
@@ -18,12 +19,16 @@ import (
 // Definition is what can be known of a provider before it is opened, and how to
 // open it. It does not change.
 type Definition struct {
-	Name  string // what -p calls it
+	Name  string // what -p calls it, or the configuration
+	As    string // what -p takes where that is not the Name, such as s3://BUCKET[/KEY]
 	Title string // what people call it
 	Docs  string // the URL of the API's documentation; may be empty
 	Base  string // the URL of the API; empty: Settings has to give one
 	File  string // the user's manifest; empty: built in
 	Text  []byte // of the manifest; nil: there is none
+
+	Where string // where the API is, in words, where that is not one URL
+	Auth  string // where credentials come from, in words, where they are no Keys
 
 	Keys      []Key
 	Options   Options
@@ -54,6 +59,24 @@ type Provider interface {
 
 // Keyless is a Provider that may have been opened without a key.
 type Keyless interface{ Keyless() bool }
+
+// Remote is a Provider that can list the unfinished uploads that it has, whoever
+// began them.
+type Remote interface {
+	Remote(ctx context.Context) ([]RemoteUpload, error)
+	// AbortRemote aborts one. One that is gone is no error.
+	AbortRemote(ctx context.Context, r RemoteUpload) error
+}
+
+// RemoteUpload is an unfinished upload as the provider knows it.
+type RemoteUpload struct {
+	ID      string
+	Key     string
+	Name    string // for people, such as s3://BUCKET/KEY
+	Started time.Time
+	Parts   int   // that are stored
+	Bytes   int64 // that are stored
+}
 
 // Key is a secret that a provider needs.
 type Key struct {
@@ -211,6 +234,15 @@ type BaseError struct {
 }
 
 func (e *BaseError) Error() string { return e.Provider + ": the URL of the API: " + e.Reason }
+
+// AddressError says what is wrong with an address that stands for a provider and
+// a place there, such as s3://BUCKET/KEY.
+type AddressError struct {
+	Address string // as the user gave it
+	Reason  string
+}
+
+func (e *AddressError) Error() string { return e.Address + ": " + e.Reason }
 
 // Error is what is wrong with a definition that is in a file.
 type Error struct {

@@ -23,6 +23,7 @@ type Error struct {
 	Message   string `xml:"Message"`
 	RequestID string `xml:"RequestId"`
 	Endpoint  string `xml:"Endpoint"`                  // where the bucket is, if it is elsewhere
+	Region    string `xml:"Region"`                    // that of the bucket, if the request was for another
 	Detail    string `xml:"AuthenticationErrorDetail"` // Azure's reason of a refusal
 }
 

@@ -1,0 +1,170 @@
+package s3
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strconv"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
+	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/smithy-go/logging"
+
+	"github.com/multiput/multiput/pkg/provider/spec"
+	"github.com/multiput/multiput/pkg/transport"
+	"github.com/multiput/multiput/pkg/upload"
+)
+
+// found is what the AWS configuration says.
+type found struct {
+	region          string
+	endpoint        string // of another store than AWS; empty: none
+	dualStack, fips bool
+	credentials     aws.CredentialsProvider
+}
+
+// find reads the AWS configuration: the environment and files. Nothing is sent.
+func find(ctx context.Context, s settings) (f found, err error) {
+	with := []func(*config.LoadOptions) error{config.WithLogger(logging.Nop{})} // its errors say enough
+	if s.region != "" {
+		with = append(with, config.WithRegion(s.region))
+	}
+	if s.profile != "" {
+		with = append(with, config.WithSharedConfigProfile(s.profile))
+	}
+	c, err := config.LoadDefaultConfig(ctx, with...)
+	var missing config.SharedConfigProfileNotExistError
+	switch {
+	case errors.As(err, &missing) && s.profile != "":
+		return f, &spec.OptionError{Provider: title, Option: "profile", Reason: "the AWS configuration has no such profile", Known: options}
+	case err != nil:
+		return f, fmt.Errorf("%s: %w: read the AWS configuration: %s", title, upload.ErrDenied, transport.Clean(err.Error()))
+	}
+	f.region, f.credentials = c.Region, c.Credentials
+	ignore := false
+	for _, source := range c.ConfigSources {
+		if i, ok := source.(interface {
+			GetIgnoreConfiguredEndpoints(context.Context) (bool, bool, error)
+		}); ok {
+			if v, is, err := i.GetIgnoreConfiguredEndpoints(ctx); err == nil && is {
+				ignore = v
+				break
+			}
+		}
+	}
+	for _, source := range c.ConfigSources {
+		if e, ok := source.(interface {
+			GetServiceBaseEndpoint(context.Context, string) (string, bool, error)
+		}); ok && f.endpoint == "" && !ignore {
+			if v, is, err := e.GetServiceBaseEndpoint(ctx, "S3"); err == nil && is {
+				f.endpoint = v
+			}
+		}
+		if d, ok := source.(interface {
+			GetUseDualStackEndpoint(context.Context) (aws.DualStackEndpointState, bool, error)
+		}); ok && !f.dualStack {
+			v, is, err := d.GetUseDualStackEndpoint(ctx)
+			f.dualStack = err == nil && is && v == aws.DualStackEndpointStateEnabled
+		}
+		if d, ok := source.(interface {
+			GetUseFIPSEndpoint(context.Context) (aws.FIPSEndpointState, bool, error)
+		}); ok && !f.fips {
+			v, is, err := d.GetUseFIPSEndpoint(ctx)
+			f.fips = err == nil && is && v == aws.FIPSEndpointStateEnabled
+		}
+	}
+	if f.endpoint == "" && c.BaseEndpoint != nil && !ignore {
+		f.endpoint = *c.BaseEndpoint
+	}
+	return f, nil
+}
+
+// within bounds the search for credentials: the address of a machine's role
+// does not answer where there is none.
+const within = 20 * time.Second
+
+// looked is where credentials are looked for.
+const looked = "looked in AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, the profile of ~/.aws/credentials and ~/.aws/config (SSO, roles, credential_process), " +
+	"AWS_WEB_IDENTITY_TOKEN_FILE, the container's credentials and the machine's role (IMDS)"
+
+// keys are the credentials of now: those that end soon are renewed. Its error
+// wraps upload.ErrDenied.
+func (p *Provider) keys(ctx context.Context) (aws.Credentials, error) {
+	if err := ctx.Err(); err != nil {
+		return aws.Credentials{}, context.Cause(ctx)
+	}
+	asked, cancel := context.WithTimeout(ctx, within)
+	defer cancel()
+	var c aws.Credentials
+	err := errors.New("there are none")
+	if p.credentials != nil {
+		c, err = p.credentials.Retrieve(asked)
+	}
+	switch {
+	case ctx.Err() != nil:
+		return c, context.Cause(ctx)
+	case err != nil:
+		return c, fmt.Errorf("%s: %w: no AWS credentials: %s (%s)", title, upload.ErrDenied, transport.Clean(err.Error()), looked)
+	case !c.HasKeys():
+		return c, fmt.Errorf("%s: %w: no AWS credentials (%s)", title, upload.ErrDenied, looked)
+	}
+	return c, nil
+}
+
+// unsigned says that a signature is not over the body: the bytes are compared by
+// checksums, and are sent over TLS.
+const unsigned = "UNSIGNED-PAYLOAD"
+
+// signed is a request as anybody may make it until its end.
+type signed struct {
+	url     string
+	header  http.Header
+	expires time.Time
+}
+
+// sign makes a presigned URL for a request, valid for life or until the
+// credentials end.
+func (p *Provider) sign(ctx context.Context, method, key string, query url.Values, header http.Header, now time.Time, life time.Duration) (s signed, err error) {
+	c, err := p.keys(ctx)
+	if err != nil {
+		return s, err
+	}
+	if c.CanExpire {
+		life = min(life, c.Expires.Sub(now))
+	}
+	life = max(life, time.Second).Truncate(time.Second)
+	query.Set("X-Amz-Expires", strconv.Itoa(int(life/time.Second)))
+	u := p.store.url(p.place.bucket, key, query)
+	r := &http.Request{Method: method, URL: u, Host: hostOf(u), Header: header.Clone()}
+	for k, vs := range p.set.every {
+		r.Header[k] = vs
+	}
+	if r.Header == nil {
+		r.Header = http.Header{}
+	}
+	s.url, s.header, err = p.signer.PresignHTTP(ctx, c, r, unsigned, "s3", p.store.region, now)
+	if err != nil {
+		return s, fmt.Errorf("%s: sign a request: %w", title, err)
+	}
+	s.header.Del("Host")
+	s.expires = now.Add(life)
+	return s, nil
+}
+
+// hostOf is the Host that is sent: without the scheme's own port.
+func hostOf(u *url.URL) string {
+	if u.Scheme == "https" && u.Port() == "443" || u.Scheme == "http" && u.Port() == "80" {
+		return u.Hostname()
+	}
+	return u.Host
+}
+
+// newSigner is one that signs every header where it stands: a store may overlook
+// it in the query.
+func newSigner() *v4.Signer {
+	return v4.NewSigner(func(o *v4.SignerOptions) { o.DisableURIPathEscaping, o.DisableHeaderHoisting = true, true })
+}

@@ -1,0 +1,222 @@
+package s3
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/binary"
+	"encoding/hex"
+	"encoding/json"
+	"encoding/xml"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/multiput/multiput/pkg/provider/spec"
+	"github.com/multiput/multiput/pkg/upload"
+)
+
+var (
+	_ upload.Keeper = (*Provider)(nil)
+	_ spec.Remote   = (*Provider)(nil)
+)
+
+// resumeAuto takes over the only upload of a key that the store has.
+const resumeAuto = "auto"
+
+// takeOver makes u the unfinished upload that the store has. false: it has none.
+func (p *Provider) takeOver(ctx context.Context, u *upload.Upload, d data, want int64) (bool, error) {
+	d.ID = p.set.resume
+	if d.ID == resumeAuto {
+		all, err := p.uploads(ctx, d.Key)
+		if err != nil {
+			return false, err
+		}
+		all = slices.DeleteFunc(all, func(r spec.RemoteUpload) bool { return r.Key != d.Key })
+		switch len(all) {
+		case 0:
+			return false, nil
+		case 1:
+		default:
+			var list strings.Builder
+			for _, r := range all {
+				fmt.Fprintf(&list, "\n  %s  begun %s", r.ID, r.Started.Local().Format(time.DateTime))
+			}
+			return false, &unsent{fmt.Errorf("%s: %w: the store has %d unfinished uploads of %s; say which one is to be resumed:%s", title, upload.ErrRefused, len(all), p.address(d.Key), list.String())}
+		}
+		d.ID = all[0].ID
+	}
+	parts, sum, err := p.parts(ctx, d)
+	if err != nil {
+		return false, err
+	}
+	switch sum = strings.ToLower(sum); sum {
+	case "", upload.DigestCRC64NVME, upload.DigestCRC32C:
+		d.Sum = sum
+	default:
+		return false, &unsent{fmt.Errorf("%s: %w: upload %s wants the checksum %s of each part, which multiput does not send", title, upload.ErrRefused, d.ID, strings.ToUpper(sum))}
+	}
+	size := int64(0)
+	for _, part := range parts {
+		size = max(size, part.Size)
+	}
+	if size == 0 || size < u.File.Size && size < minPart { // only a last part is stored
+		size = want
+	}
+	if u.Parts, err = upload.Split(u.File.Size, size, upload.Limits{MaxPart: maxPart, MaxParts: maxParts}); err != nil {
+		return false, err
+	}
+	u.ID, u.Digest, u.TakenOver = d.ID, d.Sum, true
+	u.Data, err = json.Marshal(d)
+	return true, err
+}
+
+// storedPart is a part that the store has.
+type storedPart struct {
+	PartNumber        int
+	Size              int64
+	ETag              string
+	ChecksumCRC64NVME string
+	ChecksumCRC32C    string
+}
+
+// parts are all parts of an upload that the store has, and the algorithm of their
+// checksums.
+func (p *Provider) parts(ctx context.Context, d data) (all []storedPart, sum string, err error) {
+	for marker := ""; ; {
+		c := call{
+			what: "list the parts", action: "s3:ListMultipartUploadParts", method: http.MethodGet, key: d.Key,
+			query: url.Values{"uploadId": {d.ID}}, created: true,
+		}
+		if marker != "" {
+			c.query.Set("part-number-marker", marker)
+		}
+		a, err := p.do(ctx, c)
+		if err != nil {
+			return nil, "", err
+		}
+		var x struct {
+			XMLName              xml.Name `xml:"ListPartsResult"`
+			ChecksumAlgorithm    string
+			IsTruncated          bool
+			NextPartNumberMarker string
+			Part                 []storedPart
+		}
+		if err := parseReply(a, c.what, &x); err != nil {
+			return nil, "", err
+		}
+		all, sum = append(all, x.Part...), x.ChecksumAlgorithm
+		if !x.IsTruncated {
+			return all, sum, nil
+		}
+		if x.NextPartNumberMarker == "" || x.NextPartNumberMarker == marker {
+			return nil, "", &unusable{title + ": " + c.what, "the list has more pages, and does not say where they begin"}
+		}
+		marker = x.NextPartNumberMarker
+	}
+}
+
+// Stored are the parts of an upload that the store has, by their checksums or
+// ETags.
+func (p *Provider) Stored(ctx context.Context, u upload.Upload) ([]upload.Receipt, error) {
+	d, err := dataOf(u)
+	if err != nil {
+		return nil, err
+	}
+	parts, _, err := p.parts(ctx, d)
+	if err != nil {
+		return nil, err
+	}
+	var rs []upload.Receipt
+	for _, part := range parts {
+		i := slices.IndexFunc(u.Parts, func(planned upload.Part) bool { return planned.Number == part.PartNumber })
+		if i < 0 {
+			continue
+		}
+		r := upload.Receipt{Part: part.PartNumber, Value: part.ETag}
+		if u.Parts[i].Size == part.Size {
+			if b, err := base64.StdEncoding.DecodeString(part.ChecksumCRC64NVME); err == nil && len(b) == 8 {
+				r.CRC64NVME = binary.BigEndian.Uint64(b)
+			}
+			if b, err := base64.StdEncoding.DecodeString(part.ChecksumCRC32C); err == nil && len(b) == 4 {
+				r.CRC32C = binary.BigEndian.Uint32(b)
+			}
+			if b, err := hex.DecodeString(strings.Trim(part.ETag, `"`)); err == nil && len(b) == 16 {
+				r.MD5 = b
+			}
+		}
+		rs = append(rs, r)
+	}
+	return rs, nil
+}
+
+// uploads are the unfinished uploads of the keys that begin so.
+func (p *Provider) uploads(ctx context.Context, prefix string) (all []spec.RemoteUpload, err error) {
+	for key, id := "", ""; ; {
+		c := call{
+			what: "list the unfinished uploads", action: "s3:ListBucketMultipartUploads", method: http.MethodGet,
+			query: url.Values{"uploads": {""}},
+		}
+		for name, value := range map[string]string{"prefix": prefix, "key-marker": key, "upload-id-marker": id} {
+			if value != "" {
+				c.query.Set(name, value)
+			}
+		}
+		a, err := p.do(ctx, c)
+		if err != nil {
+			return nil, err
+		}
+		var x struct {
+			XMLName            xml.Name `xml:"ListMultipartUploadsResult"`
+			IsTruncated        bool
+			NextKeyMarker      string
+			NextUploadIDMarker string `xml:"NextUploadIdMarker"`
+			Upload             []struct {
+				Key       string
+				UploadID  string `xml:"UploadId"`
+				Initiated time.Time
+			}
+		}
+		if err := parseReply(a, c.what, &x); err != nil {
+			return nil, err
+		}
+		for _, u := range x.Upload {
+			all = append(all, spec.RemoteUpload{ID: u.UploadID, Key: u.Key, Name: p.address(u.Key), Started: u.Initiated})
+		}
+		if !x.IsTruncated {
+			return all, nil
+		}
+		if x.NextKeyMarker == key && x.NextUploadIDMarker == id {
+			return nil, &unusable{title + ": " + c.what, "the list has more pages, and does not say where they begin"}
+		}
+		key, id = x.NextKeyMarker, x.NextUploadIDMarker
+	}
+}
+
+// Remote are the unfinished uploads that the store has below the address, with
+// what is stored of each.
+func (p *Provider) Remote(ctx context.Context) ([]spec.RemoteUpload, error) {
+	all, err := p.uploads(ctx, p.place.key)
+	if err != nil {
+		return nil, err
+	}
+	for i := range all {
+		parts, _, err := p.parts(ctx, data{ID: all[i].ID, Key: all[i].Key})
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", strconv.Quote(all[i].Key), err)
+		}
+		all[i].Parts = len(parts)
+		for _, part := range parts {
+			all[i].Bytes += part.Size
+		}
+	}
+	return all, nil
+}
+
+// AbortRemote aborts one of them. One that is gone is no error.
+func (p *Provider) AbortRemote(ctx context.Context, r spec.RemoteUpload) error {
+	return ignoreGone(p.abort(ctx, r.Key, r.ID))
+}

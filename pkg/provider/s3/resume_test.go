@@ -1,0 +1,136 @@
+package s3
+
+import (
+	"bytes"
+	"errors"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/minio/minio-go/v7"
+
+	"github.com/multiput/multiput/pkg/internal/realstore"
+	"github.com/multiput/multiput/pkg/provider/spec"
+	"github.com/multiput/multiput/pkg/transport"
+	"github.com/multiput/multiput/pkg/upload"
+)
+
+// TestResumeWithoutAJournal takes over what other clients left behind.
+func TestResumeWithoutAJournal(t *testing.T) {
+	server := realstore.MinIO(t)
+	client, err := server.Client()
+	if err != nil {
+		t.Fatal(err)
+	}
+	core := minio.Core{Client: client}
+	body := make([]byte, 3*minPart+1000)
+	_, _ = rand.NewChaCha8([32]byte{7}).Read(body)
+	path := filepath.Join(t.TempDir(), "f.bin")
+	if err := os.WriteFile(path, body, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	open := func(set map[string]string) *Provider {
+		p, err := open(place{server.Bucket, "dir/"}, spec.Settings{Base: server.Endpoint, Options: set}, static(server.AccessKey, server.SecretKey))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return p
+	}
+	run := func(set map[string]string) (r upload.Report, took upload.TookOver, err error) {
+		p := open(set)
+		u := upload.Uploader{Provider: p, Target: p.Target(), Checksum: upload.ChecksumRequire, Retry: transport.DefaultPolicy, Observe: func(e upload.Event) {
+			if e, is := e.(upload.TookOver); is {
+				took = e
+			}
+		}}
+		r, err = u.Upload(t.Context(), upload.File{Path: path})
+		return r, took, err
+	}
+	const key = "dir/f.bin"
+	begin := func() string {
+		id, err := core.NewMultipartUpload(t.Context(), server.Bucket, key, minio.PutObjectOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return id
+	}
+	put := func(id string, n int, b []byte) {
+		if _, err := core.PutObjectPart(t.Context(), server.Bucket, key, id, n, bytes.NewReader(b), int64(len(b)), minio.PutObjectPartOptions{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	first := begin()
+	put(first, 1, body[:minPart])
+	put(first, 2, bytes.Repeat([]byte("other"), minPart/5))
+	put(first, 3, body[2*minPart:3*minPart])
+	r, took, err := run(map[string]string{"resume": "auto"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if took.Upload != first || took.Parts != 2 || len(took.Differ) != 1 || took.Differ[0] != 2 || r.BytesSent != minPart+1000 || r.Verification != upload.VerifiedETag {
+		t.Errorf("took over %+v; report %+v", took, r)
+	}
+	o, err := client.GetObject(t.Context(), server.Bucket, key, minio.GetObjectOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got bytes.Buffer
+	if _, err := got.ReadFrom(o); err != nil || !bytes.Equal(got.Bytes(), body) {
+		t.Errorf("the object has %d bytes that are not the file's: %v", got.Len(), err)
+	}
+
+	// Ours, with checksums: begun by another machine.
+	p := open(nil)
+	u, _, err := p.Create(t.Context(), upload.File{Path: path, Name: "f.bin", Type: "x/y", Size: int64(len(body))}, upload.Hint{PartSize: minPart})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := p.Put(t.Context(), u, upload.Presigned{}, upload.Part{Number: 1, Size: minPart}, bytes.NewReader(body[:minPart])); err != nil {
+		t.Fatal(err)
+	}
+	second := begin()
+	_, _, err = run(map[string]string{"resume": "auto"})
+	if !errors.Is(err, upload.ErrRefused) || !strings.Contains(err.Error(), u.ID) || !strings.Contains(err.Error(), second) {
+		t.Errorf("of two: %v", err)
+	}
+	r, took, err = run(map[string]string{"resume": u.ID})
+	if err != nil || took.Parts != 1 || len(took.Differ) != 0 || r.Verification != upload.VerifiedCRC64NVME || r.PartsReused != 1 {
+		t.Errorf("by its id: %+v, %+v, %v", took, r, err)
+	}
+	if _, _, err := run(map[string]string{"resume": u.ID}); !errors.Is(err, upload.ErrGone) {
+		t.Errorf("one that is completed: %v", err)
+	}
+
+	put(second, 1, body[:minPart])
+	all, err := open(nil).Remote(t.Context())
+	if err != nil || len(all) != 0 {
+		// MinIO lists by whole keys alone.
+		t.Logf("below dir/: %+v, %v", all, err)
+	}
+	whole, err := openAt(t, server, place{server.Bucket, key})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if all, err = whole.Remote(t.Context()); err != nil || len(all) != 1 || all[0].ID != second || all[0].Bytes != minPart || all[0].Parts != 1 || time.Since(all[0].Started) > time.Hour {
+		t.Fatalf("%+v, %v", all, err)
+	}
+	for range 2 {
+		if err := whole.AbortRemote(t.Context(), all[0]); err != nil {
+			t.Error(err)
+		}
+	}
+	if all, err = whole.Remote(t.Context()); err != nil || len(all) != 0 {
+		t.Errorf("after the abort: %+v, %v", all, err)
+	}
+	if r, took, err := run(map[string]string{"resume": "auto"}); err != nil || took.Upload != "" || r.PartsReused != 0 {
+		t.Errorf("without any: %+v, %+v, %v", took, r, err)
+	}
+}
+
+func openAt(t *testing.T, server realstore.Server, at place) (*Provider, error) {
+	t.Helper()
+	return open(at, spec.Settings{Base: server.Endpoint}, static(server.AccessKey, server.SecretKey))
+}
