@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -17,7 +18,7 @@ import (
 	"github.com/multiput/multiput/pkg/journal"
 )
 
-var fenced = regexp.MustCompile("(?ms)^```(yaml|console)\n(.*?)^```$")
+var fenced = regexp.MustCompile("(?ms)^```(yaml|console)(?: (\\S+))?\n(.*?)^```$")
 
 // TestTutorial does what docs/tutorial-manifest.md says, in its order: what is
 // YAML goes into the manifest, and each command has to print what follows it.
@@ -33,6 +34,7 @@ func TestTutorial(t *testing.T) {
 	}
 	t.Setenv("NO_PROXY", "*")
 	t.Setenv("PARCEL_API_KEY", "")
+	t.Setenv("CRATE_API_KEY", "")
 	p := &parcel{t: t, parts: map[string][]byte{}}
 	server := httptest.NewServer(p)
 	defer server.Close()
@@ -41,17 +43,18 @@ func TestTutorial(t *testing.T) {
 	if err := os.WriteFile("film.mp4", film, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	var manifest []byte
+	manifests := map[string][]byte{}
 	commands := 0
 	for _, m := range fenced.FindAllStringSubmatch(string(text), -1) {
 		if m[1] == "yaml" {
-			manifest = append(manifest, m[2]...)
-			if err := os.WriteFile("parcel.yaml", manifest, 0o600); err != nil {
+			name := cmp.Or(m[2], "parcel.yaml")
+			manifests[name] = append(manifests[name], m[3]...)
+			if err := os.WriteFile(name, manifests[name], 0o600); err != nil {
 				t.Fatal(err)
 			}
 			continue
 		}
-		for _, part := range strings.Split("\n"+m[2], "\n$ ")[1:] {
+		for _, part := range strings.Split("\n"+m[3], "\n$ ")[1:] {
 			commands++
 			command, want, _ := strings.Cut(part, "\n")
 			if name, value, ok := strings.Cut(strings.TrimPrefix(command, "export "), "="); ok && strings.HasPrefix(command, "export ") {
@@ -73,7 +76,7 @@ func TestTutorial(t *testing.T) {
 	if !bytes.Equal(p.last, film) {
 		t.Errorf("what was uploaded last is %q", p.last)
 	}
-	if got, err := filepath.Glob("*"); err != nil || len(got) != 2 {
+	if got, err := filepath.Glob("*"); err != nil || len(got) != 3 {
 		t.Errorf("it leaves %v, %v", got, err)
 	}
 }
@@ -93,6 +96,10 @@ func (p *parcel) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer p.mu.Unlock()
 	b, err := io.ReadAll(r.Body)
 	if err != nil {
+		return
+	}
+	if path, ok := strings.CutPrefix(r.URL.Path, "/crate/boxes"); ok {
+		p.crate(w, r, path, b)
 		return
 	}
 	if r.Method == http.MethodPut {
@@ -143,6 +150,30 @@ func (p *parcel) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 		fmt.Fprint(w, `{"state": "ready", "file": {"id": "f1"}}`)
 	case "DELETE /v2/uploads/u1":
+	default:
+		p.t.Errorf("%s %s", r.Method, r.URL)
+	}
+}
+
+// crate is the other API of the tutorial.
+func (p *parcel) crate(w http.ResponseWriter, r *http.Request, path string, b []byte) {
+	if r.Header.Get("Authorization") != "Bearer my-crate-key" {
+		w.WriteHeader(http.StatusUnauthorized)
+		return
+	}
+	switch r.Method + " " + path {
+	case "POST ":
+		p.last = nil
+		fmt.Fprint(w, `{"box": "b1"}`)
+	case "PUT /b1/slices/1":
+		p.parts["crate"] = b
+		fmt.Fprint(w, `{"slice": "s1"}`)
+	case "POST /b1/close":
+		if string(b) != `{"slices":["s1"]}` {
+			p.t.Errorf("the box is closed with %s", b)
+		}
+		p.last = p.parts["crate"]
+		fmt.Fprint(w, `{"closed": true, "url": "https://crate.example/b1"}`)
 	default:
 		p.t.Errorf("%s %s", r.Method, r.URL)
 	}

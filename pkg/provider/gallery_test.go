@@ -13,7 +13,7 @@ import (
 // name that an upload records, and can be started from.
 func TestGallery(t *testing.T) {
 	names := provider.Gallery()
-	if len(names) < 9 {
+	if len(names) < 30 {
 		t.Fatalf("there are %v", names)
 	}
 	for _, name := range names {
