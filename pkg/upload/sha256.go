@@ -31,7 +31,7 @@ func (s *session) sha256(ctx context.Context) error {
 		for _, r := range ranges {
 			section := s.src.Section(r.Offset, r.Size, false)
 			_, err := io.Copy(h, &untilDone{ctx, section, done})
-			section.Close() //nolint:errcheck // it was only read
+			section.Close()
 			if err != nil {
 				return err
 			}

@@ -161,7 +161,10 @@ func TestUnreadableDirectory(t *testing.T) {
 	if want := []string{"a/1false", "true"}; !slices.Equal(got, want) {
 		t.Errorf("%q", got)
 	}
-	for range new(Walk).Files(dir) {
+	for _, err := range new(Walk).Files(dir) {
+		if err != nil {
+			t.Error(err)
+		}
 		break // whoever has enough may end
 	}
 }
@@ -169,7 +172,10 @@ func TestUnreadableDirectory(t *testing.T) {
 // What it takes does not grow with the number of files in other directories.
 func TestStreamed(t *testing.T) {
 	dir := grow(t, "a/1", "b/1")
-	for f := range new(Walk).Files(dir) {
+	for f, err := range new(Walk).Files(dir) {
+		if err != nil {
+			t.Fatal(err)
+		}
 		if f.Rel == "a/1" {
 			if err := os.WriteFile(filepath.Join(dir, "b", "late"), nil, 0o600); err != nil {
 				t.Fatal(err)
