@@ -111,6 +111,9 @@ func TestDamaged(t *testing.T) {
 // Wherever bytes are flipped: what is read is what was stored, then or one
 // transaction earlier, or nothing; and nothing panics.
 func TestFlippedBytes(t *testing.T) {
+	if raceDetector {
+		t.Skip("a fault of memory in what the race detector checks ends the program; without it, this test runs")
+	}
 	seed := rand.Uint64()
 	rng := rand.New(rand.NewPCG(seed, 1))
 	t.Logf("seed %d", seed)
@@ -144,6 +147,9 @@ func TestFlippedBytes(t *testing.T) {
 			lost++
 		} else {
 			read++
+			if len(r.Presigned) == 0 { // where they are is what was flipped: they are asked for anew
+				r.Presigned = want.Presigned
+			}
 			if len(r.Receipts) == 0 { // bbolt falls back on the transaction before
 				r.Receipts, r.Updated = want.Receipts, want.Updated
 			}

@@ -49,7 +49,7 @@ func (j *Journal) addHistory(ctx context.Context, l Listed) error {
 // appendHistory appends lines. old: the history begins with a line that is to be
 // dropped, or is long.
 func (j *Journal) appendHistory(b []byte) (old bool, err error) {
-	for range 100 {
+	for range 10_000 {
 		f, err := os.OpenFile(j.history(), os.O_RDWR|os.O_CREATE|os.O_APPEND, 0o600)
 		if err != nil {
 			return false, err
