@@ -70,15 +70,17 @@ func (b *batch) files(files iter.Seq[input], several bool, to *upload.Uploader, 
 // done.
 func (b *batch) watch(u *upload.Uploader, file string) (end func()) {
 	b.show.To(hostOf(u.Target.Base))
-	observe, end := b.show.File(file)
-	u.Observe = b.app.actions.Observe(file, b.app.json || b.cfg.Quiet, observe)
+	observe, hide := b.show.File(file)
+	observe = b.app.actions.Observe(file, b.app.json || b.cfg.Quiet, observe)
+	observe, sure := b.app.outcomes.watch(failure{file: file, report: upload.Report{Target: u.Target}}, observe)
+	u.Observe = observe
 	u.Deliver = func(ctx context.Context, r upload.Report) error {
 		if err := b.sums.write(file, r.SHA256); err != nil {
 			return err
 		}
 		return b.app.aside(b.show, func() error { return b.out.print(ctx, file, r) })
 	}
-	return end
+	return func() { sure(); hide() }
 }
 
 // end tells what went wrong with a file, if anything did. That stdout is closed

@@ -76,11 +76,14 @@ func (a *app) complete(ctx context.Context, cfg config.Config, o recordedOptions
 	show, hide := a.watch(cfg, []input{{path: share.Path}})
 	defer hide()
 	observe, end := show.File(share.Path)
-	u.Observe = a.actions.Observe(share.Path, a.json || cfg.Quiet, observe)
+	observe = a.actions.Observe(share.Path, a.json || cfg.Quiet, observe)
+	observe, sure := a.outcomes.watch(failure{file: share.Path, report: upload.Report{Target: share.Target}}, observe)
+	u.Observe = observe
 	u.Deliver = func(ctx context.Context, r upload.Report) error {
 		return a.aside(show, func() error { return out.print(ctx, share.Path, r) })
 	}
 	report, err := finish(ctx, u, share, receipts)
+	sure()
 	end()
 	if err != nil {
 		return &severalError{a.tell(failure{err: err, report: report, file: share.Path, keyEnv: d.KeyEnv(), keyFrom: cfg.KeySource()})}

@@ -18,10 +18,7 @@ import (
 func main() {
 	frugal()
 	a := newApp()
-	ctx, stop := signals(context.Background(), func(code int) {
-		a.leave()
-		os.Exit(code)
-	})
+	ctx, stop := signals(context.Background(), a.quit)
 	defer stop()
 	os.Exit(a.run(ctx, os.Args[1:]))
 }

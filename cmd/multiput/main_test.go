@@ -44,9 +44,9 @@ func TestMain(m *testing.M) {
 
 // multiputUnderTest is main, with a journal that may kill the process.
 func multiputUnderTest() {
-	ctx, stop := signals(context.Background(), os.Exit)
-	defer stop()
 	a := newApp()
+	ctx, stop := signals(context.Background(), a.quit)
+	defer stop()
 	if os.Getenv(keyringEnv) != "" {
 		keyring.MockInit()
 	}

@@ -33,8 +33,10 @@ type app struct {
 	flush   func()            // writes out what was said on stderr; known while a display is there
 	limit   *rate.Limiter     // of all that is sent; nil: none
 
-	drawn atomic.Pointer[drawn] // the bar; nil: there is none
-	color bool                  // whether messages have colors; known once the configuration is
+	drawn    atomic.Pointer[drawn] // the bar; nil: there is none
+	outcomes outcomes              // that are unclear
+
+	color bool // whether messages have colors; known once the configuration is
 
 	json bool // whether errors are printed as JSON; known once flags are read
 

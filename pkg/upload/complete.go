@@ -75,6 +75,7 @@ func (s *session) confirmed(ctx context.Context, a Answered, verified string) er
 	if err := s.ledger.finish(context.WithoutCancel(ctx), state, outcome, a.Data); err != nil {
 		return fmt.Errorf("the provider confirmed the upload (%s), which could not be recorded: %w", a.Result.Value, err)
 	}
+	s.observe(Unclear{})
 	if state == Waiting {
 		return s.wait(ctx)
 	}
@@ -123,12 +124,16 @@ func (s *session) end(ctx context.Context, up Upload, rs []Receipt, d Digests, d
 				return context.Cause(ctx)
 			}
 		}
+		s.observe(Unclear{Is: true})
 		if steps, ok := s.Provider.(Stepper); ok {
 			a, err = steps.CompleteStep(answering, up, rs, d)
 		} else {
 			a.Result, err = s.Provider.Complete(answering, up, rs, d)
 		}
 		doubt = doubt || err != nil && !clearly(err)
+		if err != nil && !doubt {
+			s.observe(Unclear{})
+		}
 		return err
 	})
 	// Gone may mean completed, by another run of which this one does not know.

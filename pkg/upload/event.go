@@ -115,6 +115,12 @@ type (
 		Receipts     int
 		Verification string // what the upload is verified by once it is confirmed
 	}
+	// Unclear says whether nobody could tell the outcome of the upload if the
+	// program ended now: what ends the upload was sent and not clearly answered.
+	Unclear struct {
+		happened
+		Is bool
+	}
 	// Finished is the last event of an upload that succeeded.
 	Finished struct {
 		happened

@@ -120,6 +120,7 @@ func (s *session) putWhole(ctx context.Context, to Presigned) (o outcome, doubt 
 				told = sent
 			}
 		}
+		s.observe(Unclear{Is: true})
 		err := s.beside(answering, tell, func(ctx context.Context) error {
 			if o = s.buffered(ctx, j); o.err == nil && o.job == nil {
 				o = send(ctx, s.Provider, s.src, j)
@@ -134,6 +135,9 @@ func (s *session) putWhole(ctx context.Context, to Presigned) (o outcome, doubt 
 		if err != nil && !clearly(err) && !errors.Is(err, ErrExpired) {
 			doubt = true
 			return &final{err}
+		}
+		if err != nil {
+			s.observe(Unclear{})
 		}
 		return err
 	})

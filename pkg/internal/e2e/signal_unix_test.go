@@ -163,6 +163,37 @@ func secondSignal(t *testing.T, second syscall.Signal) time.Duration {
 	return took
 }
 
+// A second signal says what nobody knows, and it says so at once.
+func TestSecondSignalInDoubt(t *testing.T) {
+	t.Parallel()
+	for name, args := range map[string][]string{"lines": nil, "json": {"--json"}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := newRehearsal(t, "upscayl", 64<<10)
+			began := r.watched(t, "complete@times=2:stall")
+			file := r.file(t, 3*64<<10)
+			p := r.start(t, append([]string{"upload", file, "-p", "upscayl"}, args...)...)
+			await(t, began, sandbox.StepComplete, 0)
+			must(t, p.Process.Signal(syscall.SIGINT))
+			time.Sleep(600 * time.Millisecond) // before that, two signals are one
+			must(t, p.Process.Signal(syscall.SIGTERM))
+			if code := p.ends(t, soon); code != exitDoubt {
+				t.Errorf("exit code %d: %s", code, &p.talk)
+			}
+			want := filepath.Base(file) + ": interrupted before the final request was answered: outcome unknown"
+			if said := p.talk.String(); !strings.Contains(said, want) || !strings.Contains(said, "run the same command again to ask once more") {
+				t.Errorf("it said %s", said)
+			}
+			r.server.Faults.Clear()
+			before := r.puts()
+			if _, talk, code := r.said(t, "upload", file, "-p", "upscayl"); code != 0 || r.puts() != before {
+				t.Errorf("the next run: exit code %d, %d parts: %s", code, r.puts()-before, talk)
+			}
+			r.cmpObject(t, file)
+		})
+	}
+}
+
 // The sandbox in this process goes on until what is on its way has arrived.
 func TestSignalInTheSandbox(t *testing.T) {
 	t.Parallel()
