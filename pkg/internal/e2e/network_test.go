@@ -108,7 +108,7 @@ func TestNetworkGone(t *testing.T) {
 			p := r.launch(t, nil, "multiput", "upload", file, "-p", "archetype", "-j", "1", "-v")
 			p.says(t, "part 1: retrying.*refused", 2)
 			proxy.Up(true)
-			p.says(t, `\(1 of 3 parts\)`, 1)
+			p.says(t, `\([12] of 3 parts stored`, 1)
 			proxy.Up(false)
 			p.says(t, "part [23]: retrying", 2)
 			proxy.Up(true)

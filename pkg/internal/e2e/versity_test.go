@@ -42,7 +42,7 @@ func TestHalfAPartIsStored(t *testing.T) {
 			if code != 0 {
 				t.Fatalf("exit code %d\n%s", code, p.stderr.String())
 			}
-			p.says(t, fmt.Sprintf("part %d (is sent again|arrived damaged)", part), 1)
+			p.says(t, fmt.Sprintf("(re-sending part %d:|part %d arrived damaged)", part, part), 1)
 			r.cmpObject(t, file)
 		})
 	}
