@@ -23,6 +23,7 @@ type line struct {
 	ETag     text   `json:"etag,omitempty"`
 	CRC32C   string `json:"crc32c"`
 	MD5      string `json:"md5,omitempty"`
+	Own      bool   `json:"own,omitempty"`
 	Verified bool   `json:"verified,omitempty"`
 }
 
@@ -42,7 +43,7 @@ func EncodeReceipts(plan string, s Shard, rs []upload.Receipt) ([]byte, error) {
 	for _, r := range rs {
 		b, err := json.Marshal(line{
 			Version: Version, Plan: plan, Shard: s.String(), Part: r.Part, Receipt: text(r.Value), ETag: text(r.ETag),
-			CRC32C: hexCRC(r.CRC32C), MD5: hex.EncodeToString(r.MD5), Verified: r.Verified,
+			CRC32C: hexCRC(r.CRC32C), MD5: hex.EncodeToString(r.MD5), Own: r.Own, Verified: r.Verified,
 		})
 		if err != nil {
 			return nil, fmt.Errorf("encode the receipts: %w", err)
@@ -125,7 +126,7 @@ func (c *Receipts) add(at string, l line) error {
 	if err != nil {
 		return damaged(at, "%v", err)
 	}
-	r := upload.Receipt{Part: l.Part, Value: string(l.Receipt), ETag: string(l.ETag), Verified: l.Verified}
+	r := upload.Receipt{Part: l.Part, Value: string(l.Receipt), ETag: string(l.ETag), Own: l.Own, Verified: l.Verified}
 	if r.CRC32C, err = parseCRC(l.CRC32C); err != nil {
 		return damaged(at, "%v", err)
 	}

@@ -72,6 +72,7 @@ type storedReceipt struct {
 	CRC32C       uint32 `json:"c"`
 	CRC64NVME    uint64 `json:"n,omitempty"`
 	MD5          []byte `json:"m,omitempty"`
+	Own          bool   `json:"o,omitempty"`
 	Verified     bool   `json:"h,omitempty"`
 	Unconfirmed  []byte `json:"u,omitempty"`
 	Checkpointed bool   `json:"p,omitempty"`
@@ -202,7 +203,7 @@ func (e encoded) store(tx *bbolt.Tx) error {
 func stored(r upload.Receipt) storedReceipt {
 	return storedReceipt{
 		Value: []byte(r.Value), ETag: []byte(r.ETag), CRC32C: r.CRC32C, CRC64NVME: r.CRC64NVME, MD5: r.MD5,
-		Verified: r.Verified, Unconfirmed: r.Unconfirmed, Checkpointed: r.Checkpointed,
+		Own: r.Own, Verified: r.Verified, Unconfirmed: r.Unconfirmed, Checkpointed: r.Checkpointed,
 	}
 }
 
@@ -316,7 +317,7 @@ func load(tx *bbolt.Tx) (*upload.Record, error) {
 		n := int(binary.BigEndian.Uint64(k)) // the checksum covers the key
 		r.Receipts[n] = upload.Receipt{
 			Part: n, Value: string(s.Value), ETag: string(s.ETag), CRC32C: s.CRC32C, CRC64NVME: s.CRC64NVME, MD5: s.MD5,
-			Verified: s.Verified, Unconfirmed: s.Unconfirmed, Checkpointed: s.Checkpointed,
+			Own: s.Own, Verified: s.Verified, Unconfirmed: s.Unconfirmed, Checkpointed: s.Checkpointed,
 		}
 		return nil
 	})

@@ -56,6 +56,10 @@ type Receipt struct {
 	Value string `json:"receipt"`        // an ETag, a part id, a part token: verbatim, quotes included
 	ETag  string `json:"etag,omitempty"` // the store's ETag, where Value is something else
 
+	// Own says that Value is of this side's making, such as a digest of the part:
+	// that it equals one proves nothing.
+	Own bool `json:"own,omitempty"`
+
 	// Digests of the bytes that were sent, by which a later run proves that
 	// the file still holds them.
 	CRC32C    uint32 `json:"crc32c"`

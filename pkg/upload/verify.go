@@ -58,10 +58,11 @@ const (
 )
 
 // check compares a receipt with what was sent. One whose part was not hashed
-// says nothing.
+// says nothing, nor does one that is still to be confirmed and came without an
+// ETag.
 func (v *verifier) check(r Receipt) finding {
 	switch {
-	case r.MD5 == nil:
+	case r.MD5 == nil, r.Unconfirmed != nil && r.ETag == "":
 		return open
 	case matches(r):
 		v.md5 = true
@@ -109,9 +110,11 @@ func (v *verifier) news() (ETagsKnown, bool) {
 	return ETagsKnown{}, false
 }
 
+// etag is what of a receipt could be an ETag: of one that is still to be
+// confirmed, and of one that this side made, only what the store said.
 func etag(r Receipt) string {
 	t := r.ETag
-	if t == "" {
+	if t == "" && !r.Own && r.Unconfirmed == nil {
 		t = r.Value
 	}
 	return strings.Trim(strings.TrimPrefix(t, "W/"), `"`)

@@ -82,13 +82,14 @@ func (p *speaker) Put(ctx context.Context, u upload.Upload, g upload.Presigned, 
 		if receipt.Value, err = p.receipt(ctx, step.receipt, a, s, api); err != nil {
 			return upload.Receipt{}, err
 		}
+		receipt.Own = step.receipt.own()
 	}
 	if step.confirm != nil {
 		if receipt.Unconfirmed, err = marshal(partReply{a.value, s.header, a.Status}); err != nil {
 			return upload.Receipt{}, p.unusableFor(a, "", true, "%v", err)
 		}
 	}
-	if receipt.ETag == receipt.Value && step.confirm == nil { // confirm may give another
+	if receipt.ETag == receipt.Value && !receipt.Own && step.confirm == nil { // confirm may give another
 		receipt.ETag = ""
 	}
 	return receipt, nil
@@ -105,7 +106,7 @@ func (p *speaker) putWhole(ctx context.Context, u upload.Upload, step *partStep,
 	if err != nil {
 		err = p.misread(a, step.result, err)
 	}
-	receipt := upload.Receipt{Part: 1, Value: result.Value, Result: &result}
+	receipt := upload.Receipt{Part: 1, Value: result.Value, Own: step.result.own(), Result: &result}
 	if err == nil && step.keep != nil {
 		receipt.Data, err = p.recordMore(u, s, 0)
 	}
@@ -196,8 +197,8 @@ func (p *speaker) Confirm(ctx context.Context, u upload.Upload, part upload.Part
 	if r.Value, err = p.receipt(ctx, e, a, s, true); err != nil {
 		return r, err
 	}
-	r.Unconfirmed = nil
-	if r.ETag == r.Value {
+	r.Unconfirmed, r.Own = nil, e.own()
+	if r.ETag == r.Value && !r.Own {
 		r.ETag = ""
 	}
 	return r, nil
@@ -224,6 +225,10 @@ func (p *speaker) receipt(ctx context.Context, e *expr, a *answer, s *scope, api
 	}
 	return value, nil
 }
+
+// own reports whether an expression may make a receipt out of what this side
+// knows, such as a digest of the part.
+func (e *expr) own() bool { return e.mentions("$part") || e.mentions("$digests") }
 
 // unanswered says what it means that no answer came: some stores break the
 // connection instead of refusing a presigned URL that is past its end.
