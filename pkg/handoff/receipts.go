@@ -25,6 +25,8 @@ type line struct {
 	MD5      string `json:"md5,omitempty"`
 	Own      bool   `json:"own,omitempty"`
 	Verified bool   `json:"verified,omitempty"`
+
+	Known json.RawMessage `json:"known,omitempty"`
 }
 
 // The end of a line is the checksum of what stands before it.
@@ -43,7 +45,7 @@ func EncodeReceipts(plan string, s Shard, rs []upload.Receipt) ([]byte, error) {
 	for _, r := range rs {
 		b, err := json.Marshal(line{
 			Version: Version, Plan: plan, Shard: s.String(), Part: r.Part, Receipt: text(r.Value), ETag: text(r.ETag),
-			CRC32C: hexCRC(r.CRC32C), MD5: hex.EncodeToString(r.MD5), Own: r.Own, Verified: r.Verified,
+			CRC32C: hexCRC(r.CRC32C), MD5: hex.EncodeToString(r.MD5), Own: r.Own, Verified: r.Verified, Known: r.Known,
 		})
 		if err != nil {
 			return nil, fmt.Errorf("encode the receipts: %w", err)
@@ -126,7 +128,7 @@ func (c *Receipts) add(at string, l line) error {
 	if err != nil {
 		return damaged(at, "%v", err)
 	}
-	r := upload.Receipt{Part: l.Part, Value: string(l.Receipt), ETag: string(l.ETag), Own: l.Own, Verified: l.Verified}
+	r := upload.Receipt{Part: l.Part, Value: string(l.Receipt), ETag: string(l.ETag), Own: l.Own, Verified: l.Verified, Known: l.Known}
 	if r.CRC32C, err = parseCRC(l.CRC32C); err != nil {
 		return damaged(at, "%v", err)
 	}

@@ -75,6 +75,7 @@ type storedReceipt struct {
 	Own          bool   `json:"o,omitempty"`
 	Verified     bool   `json:"h,omitempty"`
 	Unconfirmed  []byte `json:"u,omitempty"`
+	Known        []byte `json:"k,omitempty"`
 	Checkpointed bool   `json:"p,omitempty"`
 }
 
@@ -203,7 +204,7 @@ func (e encoded) store(tx *bbolt.Tx) error {
 func stored(r upload.Receipt) storedReceipt {
 	return storedReceipt{
 		Value: []byte(r.Value), ETag: []byte(r.ETag), CRC32C: r.CRC32C, CRC64NVME: r.CRC64NVME, MD5: r.MD5,
-		Own: r.Own, Verified: r.Verified, Unconfirmed: r.Unconfirmed, Checkpointed: r.Checkpointed,
+		Own: r.Own, Verified: r.Verified, Unconfirmed: r.Unconfirmed, Known: r.Known, Checkpointed: r.Checkpointed,
 	}
 }
 
@@ -317,7 +318,7 @@ func load(tx *bbolt.Tx) (*upload.Record, error) {
 		n := int(binary.BigEndian.Uint64(k)) // the checksum covers the key
 		r.Receipts[n] = upload.Receipt{
 			Part: n, Value: string(s.Value), ETag: string(s.ETag), CRC32C: s.CRC32C, CRC64NVME: s.CRC64NVME, MD5: s.MD5,
-			Own: s.Own, Verified: s.Verified, Unconfirmed: s.Unconfirmed, Checkpointed: s.Checkpointed,
+			Own: s.Own, Verified: s.Verified, Unconfirmed: s.Unconfirmed, Known: s.Known, Checkpointed: s.Checkpointed,
 		}
 		return nil
 	})

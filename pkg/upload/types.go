@@ -73,6 +73,10 @@ type Receipt struct {
 	// Confirmer.Confirm is through: it is what that needs, the provider's own.
 	Unconfirmed json.RawMessage `json:"unconfirmed,omitempty"`
 
+	// Known is what the provider knows of the part beside Value and wants again
+	// when it confirms, checkpoints or completes; nil: nothing.
+	Known json.RawMessage `json:"known,omitempty"`
+
 	// Result is what the upload came to, where its one part completed it (see
 	// Upload.Whole).
 	Result *Result `json:"-"`

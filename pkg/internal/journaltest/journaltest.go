@@ -138,7 +138,7 @@ func testLife(t *testing.T, j, another upload.Journal) {
 		{Part: 5, Value: `"etag"`, CRC32C: 1<<32 - 1, MD5: make([]byte, 16), Checkpointed: true},
 		{Part: 0, Value: "\xff\x00\n", ETag: "e"},
 		{Part: 5, Value: `"other"`, Verified: true},
-		{Part: 7, Value: "c", Own: true, Unconfirmed: json.RawMessage(`{"token": "<7>"}`)},
+		{Part: 7, Value: "c", Own: true, Known: json.RawMessage(`{"md5":"x"}`), Unconfirmed: json.RawMessage(`{"token": "<7>"}`)},
 	} {
 		must(t, e.Receive(ctx, r))
 		want.Receipts[r.Part] = r

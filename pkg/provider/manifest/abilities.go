@@ -53,7 +53,7 @@ func (m *Manifest) createMentions(name string) bool {
 
 func (c *createStep) mentions(name string) bool {
 	return slices.ContainsFunc(c.requests, func(r *request) bool {
-		return slices.ContainsFunc(r.exprs(), func(e *expr) bool { return e.mentions(name) })
+		return slices.ContainsFunc(append(r.exprs(), r.keep, r.ok), func(e *expr) bool { return e.mentions(name) })
 	})
 }
 

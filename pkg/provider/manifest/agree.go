@@ -3,6 +3,7 @@ package manifest
 import (
 	"net/http"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/multiput/multiput/pkg/transport"
@@ -87,8 +88,10 @@ func (m *Manifest) agreePart(s *steps, fail func(key, text string)) {
 		if e.mentions("$parts[0]") {
 			m.failAt(e, fail, "$parts[0] is called $part here")
 		}
-		if e.mentions("$digests") && len(p.digests) > 0 {
-			m.failAt(e, fail, "the digests of a part are in $part here, such as $part."+p.digests[0])
+		for _, name := range p.digests {
+			if e.mentions("$digests."+name) && (s.create == nil || !slices.Contains(s.create.digestNames(), name)) {
+				m.failAt(e, fail, "the digests of a part are in $part here, such as $part."+name)
+			}
 		}
 	}
 }

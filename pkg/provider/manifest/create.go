@@ -40,8 +40,12 @@ func (p *speaker) Create(ctx context.Context, f upload.File, w upload.Hint) (upl
 		}
 		u.Parts = parts
 	}
+	sums, err := aheadOf(st.partDigests["create"], f, u.Parts)
+	if err != nil {
+		return upload.Upload{}, nil, fmt.Errorf("%s: %w", p.m.title, err)
+	}
 	if u.Parts != nil {
-		s.parts = partsValue(u.Parts, nil, nil)
+		s.parts = partsValue(u.Parts, nil, sums)
 	}
 	kept := data{Options: p.m.options.Open(p.options)}
 	if st.create == nil {
@@ -54,14 +58,7 @@ func (p *speaker) Create(ctx context.Context, f upload.File, w upload.Hint) (upl
 		if err != nil {
 			return upload.Upload{}, nil, &unsent{fmt.Errorf("%s: %w", p.m.title, err)}
 		}
-		all := digestFieldsOf(sums)
-		s.digests = all
-		kept.Digests = map[string]any{}
-		for k, v := range all {
-			if v != nil {
-				kept.Digests[k] = v
-			}
-		}
+		s.digests, kept.Digests = digestFieldsOf(sums), known(names, sums)
 	}
 	var a *answer
 	for _, r := range st.create.requests {
@@ -272,11 +269,15 @@ func (p *speaker) readPlan(ctx context.Context, st *steps, a *answer, s *scope, 
 			return nil, fmt.Errorf("%s: %w: %w", a.op, upload.ErrReply, err)
 		}
 	}
-	if u.Parts != nil {
-		s.parts = partsValue(u.Parts, nil, nil)
-	}
 	if c.urls == nil {
 		return nil, nil
+	}
+	if s.parts == nil && u.Parts != nil {
+		sums, err := aheadOf(st.partDigests["create"], u.File, u.Parts)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", p.m.title, err)
+		}
+		s.parts = partsValue(u.Parts, nil, sums)
 	}
 	gs, err := p.readURLs(ctx, c.urls, a, s, u.Parts, u.Parts)
 	if err != nil {

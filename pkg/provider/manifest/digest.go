@@ -13,6 +13,7 @@ import (
 	"io"
 	"maps"
 	"net/http"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -86,6 +87,77 @@ func sum(names []string, write func(io.Writer) error) (map[string][]byte, error)
 	sums := map[string][]byte{}
 	for name, h := range all {
 		sums[name] = h.Sum(nil)
+	}
+	return sums, nil
+}
+
+// askedOfParts are the digests of parts that presign and part ask for.
+func (s *steps) askedOfParts() (names []string) {
+	s.requests(func(step string, r *request) {
+		if step == "presign" || step == "part" {
+			names = append(names, r.digests...)
+		}
+	})
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+// findDigests notes which digests of parts each step has to know ahead: presign
+// and part what they ask for, and all steps what of that their expressions
+// mention. What steps after part mention is computed when the part is sent.
+func (s *steps) findDigests() {
+	s.partDigests = map[string][]string{}
+	add := func(step, name string) {
+		if !slices.Contains(s.partDigests[step], name) {
+			s.partDigests[step] = append(s.partDigests[step], name)
+		}
+	}
+	s.requests(func(step string, r *request) {
+		for _, name := range s.askedOfParts() {
+			if (step == "presign" || step == "part") && slices.Contains(r.digests, name) ||
+				slices.ContainsFunc(s.exprsOf(step, r), func(e *expr) bool { return e.asksFor(name) }) {
+				add(step, name)
+				if slices.Contains(afterPart, step) {
+					add("part", name)
+					add(later, name)
+				}
+			}
+		}
+	})
+}
+
+// later is the key of the digests that steps after part mention.
+const later = "later"
+
+var afterPart = []string{"confirm", "checkpoint", "complete"}
+
+// fieldOfOther is a field of a variable that is not of parts.
+var fieldOfOther = regexp.MustCompile(`\$(digests|upload|file|options|header)\b\s*\.\s*"?\w+`)
+
+// asksFor reports whether an expression may read a digest of a part.
+func (e *expr) asksFor(name string) bool {
+	return e.mentions("$part") && regexp.MustCompile(`\b`+name+`(_base64)?\b`).MatchString(fieldOfOther.ReplaceAllString(e.text, ""))
+}
+
+// known are the fields of these digests.
+func known(names []string, sums map[string][]byte) map[string]any {
+	all := digestFieldsOf(sums)
+	maps.DeleteFunc(all, func(k string, _ any) bool { return !slices.Contains(names, strings.TrimSuffix(k, "_base64")) })
+	return all
+}
+
+// aheadOf computes digests of parts before they are sent, by their numbers.
+func aheadOf(names []string, f upload.File, parts []upload.Part) (map[int]map[string][]byte, error) {
+	if len(names) == 0 {
+		return nil, nil
+	}
+	sums := make(map[int]map[string][]byte, len(parts))
+	for _, part := range parts {
+		sum, err := ahead(names, f, part.Offset, part.Size)
+		if err != nil {
+			return nil, &unsent{err}
+		}
+		sums[part.Number] = sum
 	}
 	return sums, nil
 }

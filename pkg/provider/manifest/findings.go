@@ -1,6 +1,7 @@
 package manifest
 
 import (
+	"cmp"
 	"maps"
 	"regexp"
 	"slices"
@@ -106,6 +107,7 @@ var (
 	optionOf = regexp.MustCompile(`\$options\s*\.\s*"?([A-Za-z_]\w*)`)
 	digestOf = regexp.MustCompile(`\$digests\s*\.\s*"?([A-Za-z_]\w*)`)
 	partOf   = regexp.MustCompile(`\$part\b(?:\s*\.\s*"?([A-Za-z_]\w*))?`)
+	partsOf  = regexp.MustCompile(`\$parts\s*\[[^\]]*\]\s*\.\s*"?([A-Za-z_]\w*)`)
 	partsVar = regexp.MustCompile(`\$parts\b`)
 )
 
@@ -113,38 +115,20 @@ var (
 // or are null there.
 func (m *Manifest) agreeNames(step string, r *request, s *steps, n node) {
 	fail := func(e *expr, format string, args ...any) { node{n.Node, e.key, n.doc}.failAt(e.at, format, args...) }
-	own := r.exprs()
-	for _, e := range own {
-		if step == "create" && partsVar.MatchString(e.text) && (s.create.parts != nil || s.create.partSize != nil) {
+	sums := s.askedOfParts()
+	for _, e := range s.exprsOf(step, r) {
+		if step == "create" && e != s.create.urls && partsVar.MatchString(e.text) && (s.create.parts != nil || s.create.partSize != nil) {
 			fail(e, "$parts is null here: the reply says what the parts are")
 		}
-	}
-	all := append(own, r.keep, r.ok, r.already, r.pending)
-	var sums []string
-	if s.presign != nil {
-		sums = append(sums, s.presign.digests...)
-	}
-	switch step {
-	case "create":
-		c := s.create
-		all = append(all, c.size, c.digest, c.partSize, c.parts, c.urls, c.expires, c.resumed)
-	case "presign":
-		all = append(all, s.presign.urls)
-	case "part":
-		all = append(all, s.part.receipt, s.part.result)
-	case "confirm":
-		all = append(all, s.part.confirm.receipt)
-	case "complete":
-		all = append(all, s.complete.result)
-	case "probe":
-		all = append(all, s.probe.done, s.probe.result)
-	case "ready":
-		all = append(all, s.ready.done, s.ready.failed, s.ready.result)
-	}
-	if s.part != nil {
-		sums = append(sums, s.part.digests...)
-	}
-	for _, e := range slices.DeleteFunc(all, func(e *expr) bool { return e == nil }) {
+		for _, found := range partsOf.FindAllStringSubmatch(e.text, -1) {
+			switch name := found[1]; {
+			case !slices.Contains(digestFields, name):
+			case !slices.Contains(sums, strings.TrimSuffix(name, "_base64")):
+				fail(e, "$parts[].%s is null here: neither presign.digests nor part.digests asks for it", name)
+			case !slices.Contains([]string{"create", "presign", "checkpoint", "complete"}, step):
+				fail(e, "$parts[].%s is null here: it is known in create, presign, checkpoint and complete", name)
+			}
+		}
 		for _, found := range optionOf.FindAllStringSubmatch(e.text, -1) {
 			if _, ok := m.options.Find(found[1]); !ok {
 				fail(e, "there is no option %s%s", found[1], text.DidYouMean(found[1], m.options.Names()))
@@ -166,6 +150,30 @@ func (m *Manifest) agreeNames(step string, r *request, s *steps, n node) {
 			}
 		}
 	}
+}
+
+// exprsOf are all expressions of a request: those that it is made of, and those
+// that read its reply.
+func (s *steps) exprsOf(step string, r *request) []*expr {
+	all := append(r.exprs(), r.keep, r.ok, r.already, r.pending)
+	switch step {
+	case "create":
+		c := s.create
+		all = append(all, c.size, c.digest, c.partSize, c.parts, c.urls, c.expires, c.resumed)
+	case "presign":
+		all = append(all, s.presign.urls)
+	case "part":
+		all = append(all, s.part.receipt, s.part.result)
+	case "confirm":
+		all = append(all, cmp.Or(s.part.confirm.receipt, s.part.receipt))
+	case "complete":
+		all = append(all, s.complete.result)
+	case "probe":
+		all = append(all, s.probe.done, s.probe.result)
+	case "ready":
+		all = append(all, s.ready.done, s.ready.failed, s.ready.result)
+	}
+	return slices.DeleteFunc(all, func(e *expr) bool { return e == nil })
 }
 
 // find notes what is doubtful and no error.

@@ -43,6 +43,8 @@ type steps struct {
 	probe      *probeStep
 	abort      *listStep
 	ready      *readyStep
+
+	partDigests map[string][]string // of parts, that a step has to know ahead
 }
 
 type failureExprs struct{ message, code, requestID, gone, mismatch, retry *expr }

@@ -212,6 +212,7 @@ func (m *Manifest) read(n node) {
 		m.title = m.name
 	}
 	m.agree(n, "", &m.steps)
+	m.findDigests()
 	if small != nil {
 		m.readSmall(*small)
 	}
@@ -265,6 +266,7 @@ func (m *Manifest) readSmall(n node) {
 	n.need("small", "max_size")
 	m.small = &s
 	m.agree(n, "small.", &s)
+	s.findDigests()
 }
 
 // need reports required keys that are missing.

@@ -66,14 +66,9 @@ func (p *speaker) presign(ctx context.Context, u upload.Upload, step *presignSte
 	if err != nil {
 		return nil, err
 	}
-	plan := s.parts
-	sums := map[int]map[string][]byte{}
-	if len(step.digests) > 0 {
-		for _, part := range parts {
-			if sums[part.Number], err = ahead(step.digests, u.File, part.Offset, part.Size); err != nil {
-				return nil, &unsent{fmt.Errorf("%s: %w", p.m.title, err)}
-			}
-		}
+	sums, err := aheadOf(p.m.stepsFor(u.File).partDigests["presign"], u.File, parts)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", p.m.title, err)
 	}
 	s.parts = partsValue(parts, nil, sums)
 	if step.max == 1 && len(parts) == 1 {
@@ -84,7 +79,7 @@ func (p *speaker) presign(ctx context.Context, u upload.Upload, step *presignSte
 		return nil, err
 	}
 	p.remember(u.ID, &step.request, s)
-	s.parts = plan
+	s.parts = partsValue(u.Parts, nil, sums)
 	urls, err := p.readURLs(ctx, step.urls, a, s, u.Parts, parts)
 	if err == nil && len(urls) == 0 {
 		err = p.unusable(a, step.urls.key, "there are none")

@@ -24,15 +24,16 @@ import (
 // temporary: to send the part again is safe. Where the part completes the
 // upload, errors mean what they mean of CompleteStep.
 func (p *speaker) Put(ctx context.Context, u upload.Upload, g upload.Presigned, part upload.Part, body io.Reader) (upload.Receipt, error) {
-	step := p.m.stepsFor(u.File).part
+	st := p.m.stepsFor(u.File)
+	step := st.part
 	op := fmt.Sprintf("%s: send part %d", p.m.title, part.Number)
 	s, err := p.scope(u)
 	if err != nil {
 		return upload.Receipt{}, &unsent{err}
 	}
 	sums := map[string][]byte{}
-	if len(step.digests) > 0 {
-		if sums, err = digestsOf(step.digests, body, part.Size); err != nil {
+	if names := st.partDigests["part"]; len(names) > 0 {
+		if sums, err = digestsOf(names, body, part.Size); err != nil {
 			return upload.Receipt{}, &unsent{fmt.Errorf("%s: %w", op, err)}
 		}
 	}
@@ -77,6 +78,11 @@ func (p *speaker) Put(ctx context.Context, u upload.Upload, g upload.Presigned, 
 	receipt := upload.Receipt{Part: part.Number, Verified: hashed.proves(proofs, sums)}
 	if !api { // otherwise the API answered, and not the store
 		receipt.ETag = p.hidden.Replace(a.Header.Get("ETag"))
+	}
+	if names := st.partDigests[later]; len(names) > 0 {
+		if receipt.Known, err = marshal(known(names, sums)); err != nil {
+			return upload.Receipt{}, p.unusableFor(a, "", true, "%v", err)
+		}
 	}
 	if step.confirm == nil || step.confirm.receipt != nil {
 		if receipt.Value, err = p.receipt(ctx, step.receipt, a, s, api); err != nil {
@@ -184,6 +190,7 @@ func (p *speaker) Confirm(ctx context.Context, u upload.Upload, part upload.Part
 	}
 	value := partValue(u.Parts, part, nil)
 	value["receipt"] = orNull(r.Value)
+	recall(value, r)
 	s.part, s.in, s.header, s.status = value, reply["value"], reply["header"], reply["status"]
 	a, err := p.ask(ctx, call{request: &c.request, what: fmt.Sprintf("confirm part %d", part.Number), created: true}, s)
 	if err != nil {

@@ -198,7 +198,7 @@ func TestReceipts(t *testing.T) {
 		{`capture("id=(?<id>[0-9]+)").id`, "", "id=17 ", upload.Receipt{Part: 1, Value: "17"}, ""},
 		{".id", `"x"`, `[]`, upload.Receipt{}, "expected an object"},
 		{"$header.etag", "", "", upload.Receipt{}, "sent no ETag"},
-		{`$header.etag + "/" + ($status | tostring) + "/" + ($part.number | tostring) + $file.name`, "x", "", upload.Receipt{Part: 1, Value: "x/200/1a.bin", ETag: "x"}, ""},
+		{`$header.etag + "/" + ($status | tostring) + "/" + ($part.number | tostring) + $file.name`, "x", "", upload.Receipt{Part: 1, Value: "x/200/1a.bin", ETag: "x", Own: true}, ""},
 	} {
 		m := mustParse(t, edit(t, "receipt: $header.etag", "receipt: '"+c.receipt+"'"))
 		p, server := serve(t, m, kind, func(w http.ResponseWriter, r *http.Request) {

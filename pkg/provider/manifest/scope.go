@@ -94,10 +94,19 @@ func partsValue(parts []upload.Part, rs []upload.Receipt, sums map[int]map[strin
 		m["receipt"], m["etag"], m["checkpointed"] = nil, nil, nil
 		if r, ok := byNumber[part.Number]; ok {
 			m["receipt"], m["etag"], m["checkpointed"] = r.Value, orNull(r.ETag), r.Checkpointed
+			recall(m, r)
 		}
 		list[i] = m
 	}
 	return list
+}
+
+// recall adds what the receipt of a part knows of it.
+func recall(m map[string]any, r upload.Receipt) {
+	if v, err := exact.Decode(r.Known); err == nil {
+		more, _ := v.(map[string]any)
+		maps.Copy(m, more)
+	}
 }
 
 // reported are parts in the order of their receipts, those without a place in
