@@ -80,7 +80,7 @@ func (a *app) printPlan(ctx context.Context, out *output, file string, v upload.
 	if a.json {
 		return out.value(ctx, d)
 	}
-	return columns(a.stdout, planRows(d, v))
+	return columns(a.stdout, planRows(d, v, a.visible))
 }
 
 func newDryPlan(file string, v upload.Preview, m *provider.Definition) dryPlan {
@@ -171,8 +171,7 @@ func dryRequests(v upload.Preview, m *provider.Definition) []dryRequest {
 }
 
 // planRows are what a dry run tells people.
-func planRows(d dryPlan, v upload.Preview) [][2]string {
-	visible := transport.Visible
+func planRows(d dryPlan, v upload.Preview, visible func(string) string) [][2]string {
 	to := visible(d.Provider)
 	if d.Base != "" {
 		to += " at " + visible(d.Base)

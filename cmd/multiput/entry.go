@@ -8,7 +8,6 @@ import (
 	"io/fs"
 	"slices"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/dustin/go-humanize"
@@ -127,12 +126,19 @@ func idLength(all []journal.Listed) func(id string) int {
 }
 
 // find gives the upload that is meant: by the beginning of its id, or by what
-// the provider calls it.
+// the provider calls it. A file that is uploaded again has the same id: of these
+// the unfinished one is meant, or else the latest.
 func find(all []journal.Listed, id string) (journal.Listed, error) {
 	var found []journal.Listed
 	for _, l := range all {
-		if id != "" && (strings.HasPrefix(l.ID, strings.ToLower(id)) || l.Record.Upload.ID == id) {
+		if id == "" || !strings.HasPrefix(l.ID, strings.ToLower(id)) && l.Record.Upload.ID != id {
+			continue
+		}
+		i := slices.IndexFunc(found, func(f journal.Listed) bool { return f.ID == l.ID })
+		if i < 0 {
 			found = append(found, l)
+		} else if found[i].Record.State == upload.Delivered {
+			found[i] = l
 		}
 	}
 	switch {
@@ -272,11 +278,14 @@ func count(n int, thing string) string {
 
 // columns writes rows of a name and a value.
 func columns(w io.Writer, rows [][2]string) error {
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	width := 0
 	for _, row := range rows {
-		if _, err := fmt.Fprintf(t, "%s\t%s\n", row[0], row[1]); err != nil {
-			return unwritten(err)
-		}
+		width = max(width, len(row[0]))
 	}
-	return unwritten(t.Flush())
+	var all strings.Builder
+	for _, row := range rows {
+		fmt.Fprintf(&all, "%-*s  %s\n", width, row[0], row[1])
+	}
+	_, err := io.WriteString(w, all.String())
+	return unwritten(err)
 }

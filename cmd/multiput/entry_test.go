@@ -13,6 +13,7 @@ import (
 
 	"github.com/multiput/multiput/pkg/config"
 	"github.com/multiput/multiput/pkg/journal"
+	"github.com/multiput/multiput/pkg/transport"
 	"github.com/multiput/multiput/pkg/upload"
 )
 
@@ -51,7 +52,7 @@ func several() []journal.Listed {
 func TestTable(t *testing.T) {
 	all := several()
 	var b bytes.Buffer
-	if err := table(&b, all, all, began.Add(90*time.Minute)); err != nil {
+	if err := table(&b, all, all, began.Add(90*time.Minute), transport.Visible); err != nil {
 		t.Fatal(err)
 	}
 	want, err := os.ReadFile(filepath.Join("..", "..", "testdata", "list.golden"))
@@ -161,6 +162,16 @@ func TestFind(t *testing.T) {
 		var usage *usageError
 		if !errors.As(err, &usage) || !strings.HasPrefix(strings.TrimPrefix(err.Error(), "\""+id+"\" "), strings.TrimPrefix(says, "\""+id+"\" ")) {
 			t.Errorf("find %q: %v", id, err)
+		}
+	}
+	// A file that was uploaded before has one id with what is unfinished of it now.
+	before, last := an("77", "/data/c.mov", upload.Delivered), an("99", "/data/h", upload.Delivered)
+	before.Record.Upload.ID = "upload_before"
+	again := append([]journal.Listed{before}, append(all, last)...)
+	for id, want := range map[string]string{"77": "upload_77", "upload_before": "upload_before", "99": "upload_99"} {
+		l, err := find(again, id)
+		if err != nil || l.Record.Upload.ID != want || id == "99" && l.Record.Path != "/data/h" {
+			t.Errorf("find %q: %s, %v", id, l.Record.Upload.ID, err)
 		}
 	}
 	if _, err := find(nil, "a"); err == nil || !strings.Contains(err.Error(), "the journal is empty") {

@@ -155,7 +155,7 @@ func (a *app) listOnce(ctx context.Context, cfg config.Config, o listOptions, ou
 	}
 	switch {
 	case len(shown) > 0:
-		return unwritten(table(a.stdout, shown, known, time.Now()))
+		return unwritten(table(a.stdout, shown, known, time.Now(), a.visible))
 	case len(known) > 0 && (o.provider != "" || len(o.states) > 0):
 		a.note(cfg, "No upload is like that.")
 	case len(known) > 0:
@@ -198,7 +198,7 @@ func readEnough(err error) error {
 // table writes uploads for people. The file comes last, as it may be long. There
 // may be 100,000: cells go into one buffer, of which rows are made once the widths
 // of the columns are known.
-func table(w io.Writer, shown, known []journal.Listed, now time.Time) error {
+func table(w io.Writer, shown, known []journal.Listed, now time.Time, visible func(string) string) error {
 	header := [...]string{"ID", "STATE", "PROVIDER", "SIZE", "STORED", "AGE", "ENDS", "FILE"}
 	var (
 		text   []byte
@@ -247,7 +247,7 @@ func table(w io.Writer, shown, known []journal.Listed, now time.Time) error {
 			text = append(append(text, rough(end.Sub(now))...), " ago"...)
 		}
 		cell()
-		text = append(text, transport.Visible(named(r.Path, r.Target.Name))...)
+		text = append(text, visible(named(r.Path, r.Target.Name))...)
 		cell()
 	}
 	out := bufio.NewWriterSize(w, 64<<10)

@@ -168,6 +168,15 @@ func (o *output) text(s string) string {
 	return s
 }
 
+// visible is a name or a result for a page of lines on stdout: to a program as
+// it is, but that none of its line breaks may begin a line of the page.
+func (a *app) visible(s string) string {
+	if a.shown {
+		return transport.Visible(s)
+	}
+	return strings.ReplaceAll(s, "\n", `\n`)
+}
+
 // jqError is an expression that failed on a result.
 type jqError struct{ err error }
 

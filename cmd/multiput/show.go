@@ -79,7 +79,7 @@ func (a *app) show(ctx context.Context, cfg config.Config, id string) error {
 	if a.json {
 		return out.value(ctx, e)
 	}
-	return columns(a.stdout, rows(l, e, time.Now()))
+	return columns(a.stdout, rows(l, e, time.Now(), a.visible))
 }
 
 func whole(l journal.Listed, id string) wholeEntry {
@@ -107,14 +107,13 @@ func whole(l journal.Listed, id string) wholeEntry {
 const withZone = time.DateTime + " -07:00"
 
 // rows are what show tells people.
-func rows(l journal.Listed, e wholeEntry, now time.Time) [][2]string {
+func rows(l journal.Listed, e wholeEntry, now time.Time, visible func(string) string) [][2]string {
 	when := func(t time.Time) string {
 		if d := now.Sub(t); d >= 0 {
 			return fmt.Sprintf("%s (%s ago)", t.Local().Format(withZone), rough(d))
 		}
 		return fmt.Sprintf("%s (in %s)", t.Local().Format(withZone), rough(t.Sub(now)))
 	}
-	visible := transport.Visible
 	state := plainState(e.State)
 	if e.Holder != nil && e.Holder.String() != "" {
 		state += ": " + visible(e.Holder.String())

@@ -74,7 +74,9 @@ func VisibleJSON(b []byte) []byte {
 }
 
 // acts reports whether a terminal does something else about a character than
-// draw it.
+// draw it. The joiners, which are format characters too, are part of how emoji
+// and Persian are written.
 func acts(r rune) bool {
-	return unicode.IsControl(r) || unicode.In(r, unicode.Cf, unicode.Zl, unicode.Zp)
+	const nonJoiner, joiner = '\u200c', '\u200d'
+	return r != nonJoiner && r != joiner && (unicode.IsControl(r) || unicode.In(r, unicode.Cf, unicode.Zl, unicode.Zp))
 }

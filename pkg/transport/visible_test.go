@@ -34,7 +34,7 @@ var hostile = map[string]string{
 // included.
 func act(s string) bool {
 	return !utf8.ValidString(s) || strings.ContainsFunc(s, func(r rune) bool {
-		return r < ' ' || r >= 0x7f && r <= 0x9f || r == 0xad || r == 0x61c || r >= 0x200b && r <= 0x200f ||
+		return r < ' ' || r >= 0x7f && r <= 0x9f || r == 0xad || r == 0x61c || r == 0x200b || r == 0x200e || r == 0x200f ||
 			r >= 0x2028 && r <= 0x202e || r >= 0x2060 && r <= 0x2069 || r == 0xfeff || r >= 0xe0000 && r <= 0xe007f
 	})
 }
@@ -56,7 +56,8 @@ func TestNothingActsOnATerminal(t *testing.T) {
 func TestVisible(t *testing.T) {
 	for s, want := range map[string]string{
 		"": "", "e\u0301 日本語 שלום 👩": "e\u0301 日本語 שלום 👩",
-		" two  blanks ":                        " two  blanks ",
+		" two  blanks ": " two  blanks ",
+		"👩\u200d💻 می\u200cخواهم.mov":           "👩\u200d💻 می\u200cخواهم.mov",
 		"9.41.07\u202fAM\u00a0x\u3000y\u2003z": "9.41.07\u202fAM\u00a0x\u3000y\u2003z",
 		"private \ue0b0":                       "private \ue0b0",
 		"two lines\n\tand\r more":              `two lines\n\tand\r more`,

@@ -65,6 +65,21 @@ func TestNamesComeOutAsTheyWentIn(t *testing.T) {
 			t.Errorf("%q: %v", names[i], err)
 		}
 	}
+	// On a page of lines a name is as exact, where no terminal shows it.
+	for _, args := range [][]string{{"list", "--all"}, {"show"}} {
+		for i := range names {
+			if args[0] == "show" {
+				id, talk, code := r.said(t, "list", "--all", "--jq", `[.uploads[] | select(.name == "`+strings.ReplaceAll(oddNames[i], `"`, `\"`)+`") | .id][0]`)
+				if code != 0 {
+					t.Fatalf("%d: %s", code, talk)
+				}
+				args = []string{"show", strings.TrimSpace(id)}
+			}
+			if out, talk, code := r.said(t, args...); code != 0 || !strings.Contains(out, names[i]+"\n") {
+				t.Errorf("%q is not in what %q prints: %q %s", names[i], args, out, talk)
+			}
+		}
+	}
 	out, talk, code = r.said(t, append(args, "--jq", ".file")...)
 	if want := strings.Join(names, "\n") + "\n"; code != 0 || out != want {
 		t.Errorf("--jq .file gives %q, want %q: %s", out, want, talk)

@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"slices"
 	"strings"
-	"unicode"
 
 	"github.com/multiput/multiput/pkg/internal/exact"
 	"github.com/multiput/multiput/pkg/transport"
@@ -191,7 +190,7 @@ func (p *speaker) result(ctx context.Context, e *expr, a *answer, s *scope) (upl
 		return upload.Result{}, err
 	}
 	value, ok := toText(v)
-	if !ok || value == "" || strings.ContainsFunc(value, unicode.IsControl) {
+	if !ok || value == "" || strings.ContainsAny(value, "\n\x00") {
 		return upload.Result{}, fmt.Errorf("yields %s, not a line of text", show(v))
 	}
 	reply, err := p.reply(a)

@@ -26,6 +26,7 @@ func TestProbe(t *testing.T) {
 		{207, `{"finished":true,"place":7}`, upload.Completed, "7", nil, false},
 		{404, `{"finished":true,"place":"/a"}`, upload.Completed, "/a", nil, false},
 		{200, `{"finished":true}`, upload.Completed, "", upload.ErrCompleted, false},
+		{200, `{"finished":true,"place":" a\t\r\u001b\u202f "}`, upload.Completed, " a\t\r\x1b\u202f ", nil, false},
 		{200, `{"finished":true,"place":"a\nb"}`, upload.Completed, "", upload.ErrCompleted, false},
 		{200, `{"finished":false,"place":"/a"}`, upload.NotCompleted, "", nil, false},
 		{404, `{"finished":false}`, upload.NotCompleted, "", nil, false},
