@@ -31,14 +31,22 @@ variable over the profile in use, and the profile over the top of the config fil
 }
 
 func configPathCmd() *cobra.Command {
-	return &cobra.Command{
+	var example bool
+	c := &cobra.Command{
 		Use:   "path",
 		Short: "Print the path of the config file",
-		Long:  `Print the path of the config file, whether it exists or not.`,
+		Long: `Print the path of the config file, whether it exists or not. --example prints a
+commented config file to start from. Its first line, # yaml-language-server: …,
+has editors complete and check the keys.`,
 		Example: `  $EDITOR "$(multiput config path)"
+  multiput config path --example >config.yaml
   multiput config path --config ci.yaml`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
+			if example {
+				_, err := fmt.Fprint(c.OutOrStdout(), config.Example)
+				return err
+			}
 			path, _ := config.Path(c.Flags())
 			if path == "" {
 				return &config.Error{Where: "config file", Err: errors.New("there is no home directory; name one with --config or MULTIPUT_CONFIG")}
@@ -47,6 +55,8 @@ func configPathCmd() *cobra.Command {
 			return err
 		},
 	}
+	c.Flags().BoolVar(&example, "example", false, "print an example of a config file instead")
+	return c
 }
 
 func (a *app) configShowCmd() *cobra.Command {

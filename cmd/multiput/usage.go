@@ -29,7 +29,7 @@ var flagGroups = []flagGroup{
 		"partial", "part-checksums", "renew",
 	}},
 	{"Authentication", []string{"api-key-file", "api-key-command", "cacert"}},
-	{"Output", []string{"output", "progress", "checksums", "color", "json", "jq", "quiet", "verbose", "all", "state", "watch", "manifest", "no-descriptions", "version", "help"}},
+	{"Output", []string{"output", "progress", "checksums", "color", "json", "jq", "quiet", "verbose", "all", "state", "watch", "manifest", "example", "no-descriptions", "version", "help"}},
 	{"Configuration", []string{"config", "profile", "journal", "dir", "listen", "store-listen", "url-life", "fault"}},
 }
 
