@@ -55,6 +55,7 @@ var only = map[string]string{
 	"github.com/zalando/go-keyring":     "pkg/config",
 	"github.com/schollz/progressbar/v3": "pkg/progress",
 	"github.com/bmatcuk/doublestar/v4":  "pkg/source/tree",
+	"github.com/minio/md5-simd":         "pkg/source",
 	"github.com/rivo/uniseg":            "pkg/progress",
 	"github.com/spf13/cobra":            "cmd/multiput",
 	"github.com/aws/aws-sdk-go-v2":      "pkg/provider/s3",

@@ -25,7 +25,6 @@
 package source
 
 import (
-	"crypto/md5" // the digest that stores answer with
 	"errors"
 	"fmt"
 	"hash/crc32"
@@ -258,12 +257,7 @@ type Section struct {
 	crc  uint32
 	long bool   // whether the CRC-64/NVME is wanted
 	nvme uint64 // it, so far
-	md5  hashState
-}
-
-type hashState interface {
-	io.Writer
-	Sum(b []byte) []byte
+	md5  md5State
 }
 
 // Section gives the bytes [off, off+size). CRC32C is always computed, MD5 if
@@ -274,7 +268,7 @@ func (f *File) Section(off, size int64, wantMD5 bool) *Section {
 		s.own = f.again()
 	}
 	if wantMD5 {
-		s.md5 = md5.New()
+		s.md5 = md5s.get(size)
 	}
 	return s
 }
@@ -304,8 +298,17 @@ func (f *File) again() *os.File {
 	return own
 }
 
+// WithoutMD5 has it not be computed any more.
+func (s *Section) WithoutMD5() {
+	if s.md5 != nil {
+		s.md5.giveBack()
+		s.md5 = nil
+	}
+}
+
 // Close gives up what the section holds.
 func (s *Section) Close() error {
+	s.WithoutMD5()
 	if s.own == nil {
 		return nil
 	}

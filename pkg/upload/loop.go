@@ -306,8 +306,13 @@ func (l *loop) readable(ctx context.Context, p Part) bool {
 func (l *loop) send(ctx context.Context, p *part, now time.Time) {
 	ctx, p.cancel = context.WithCancelCause(ctx)
 	p.stage, p.ended, p.before, p.told, p.sure = inFlight, false, l.stored, 0, 0
-	p.job = &job{up: l.up, to: l.urls.have[p.Number].Presigned, part: p.Part, md5: l.wantsMD5() && (l.ledger.verifier.wants(p.Number) || len(l.queue) == 0), began: now}
+	p.job = &job{up: l.up, to: l.urls.have[p.Number].Presigned, part: p.Part, md5: l.hashes(p), began: now}
 	go func(j *job) { l.outcomes <- send(ctx, l.Provider, l.src, j) }(p.job)
+}
+
+// hashes reports whether the MD5 of a part is to be computed.
+func (l *loop) hashes(p *part) bool {
+	return l.wantsMD5() && l.ledger.verifier.wants(p.Number, len(l.queue) == 0)
 }
 
 // find is the part that has begun under a number.
@@ -333,6 +338,11 @@ func (l *loop) landed(ctx context.Context, o outcome) {
 		l.heard(nil)
 		p.stage = journaling
 		l.fresh = append(l.fresh, o.receipt)
+		for _, q := range l.begun {
+			if q.stage == inFlight && !l.hashes(q) {
+				q.job.noMD5.Store(true)
+			}
+		}
 		return
 	}
 	if errors.Is(o.err, errSurplus) {
@@ -462,7 +472,7 @@ func (l *loop) durable(w written, c *checkpoints) {
 		l.ledger.mine[r.Part] = true
 		l.count()
 		l.observe(Stored{Part: p.Part})
-		if e, ok := l.ledger.verifier.news(); ok {
+		if e, ok := l.ledger.verifier.news(); ok && l.Checksum != ChecksumOff {
 			l.observe(e)
 		}
 		l.begun = slices.DeleteFunc(l.begun, func(q *part) bool { return q == p })

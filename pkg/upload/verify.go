@@ -36,7 +36,8 @@ var errUnproven = fmt.Errorf("the provider returns no part checksums and takes n
 // with none equal, before the store is taken to answer with something else.
 const opaqueAfter = 4
 
-// sample is of how many parts the MD5 of one is still computed after that.
+// sample is of how many parts the MD5 of one is still computed after that, where the
+// ETags look like MD5s.
 const sample = 8
 
 // verifier compares receipts with what was sent. A store's ETags are MD5s or
@@ -45,6 +46,7 @@ const sample = 8
 type verifier struct {
 	md5    bool         // one ETag was its part's MD5
 	others map[int]bool // the parts whose ETag was not
+	alike  bool         // one ETag looked like an MD5
 
 	toldMD5, toldOpaque bool // see news
 }
@@ -57,12 +59,14 @@ const (
 	mismatch                // it is not, and others are
 )
 
-// check compares a receipt with what was sent. One whose part was not hashed
-// says nothing, nor does one that is still to be confirmed and came without an
-// ETag.
+// check compares a receipt with what was sent. One whose part was not hashed says
+// nothing, unless its ETag cannot be an MD5, nor does one that is still to be confirmed
+// and came without an ETag.
 func (v *verifier) check(r Receipt) finding {
+	like := looksLikeMD5(r)
+	v.alike = v.alike || like
 	switch {
-	case r.MD5 == nil, r.Unconfirmed != nil && r.ETag == "":
+	case r.MD5 == nil && (like || v.md5), r.Unconfirmed != nil && r.ETag == "":
 		return open
 	case matches(r):
 		v.md5 = true
@@ -92,10 +96,15 @@ func (v *verifier) settled(r Receipt) bool {
 // opaque reports whether this store's ETags are known not to be MD5s.
 func (v *verifier) opaque() bool { return !v.md5 && len(v.others) >= opaqueAfter }
 
-// wants reports whether the MD5 of a part is worth computing: of a store whose
-// ETags seem not to be MD5s only that of a few and of the last ones, to notice if they
-// are after all.
-func (v *verifier) wants(part int) bool { return !v.opaque() || part%sample == 0 }
+// wants reports whether the MD5 of a part is worth computing, one of the last or not.
+// Where no ETag looks like an MD5 it is not; where they do and seem not to be MD5s, that
+// of a few and of the last ones is, to notice if they are after all.
+func (v *verifier) wants(part int, last bool) bool {
+	if len(v.others) > 0 && !v.alike {
+		return false
+	}
+	return !v.opaque() || part%sample == 0 || last
+}
 
 // news is what was found out about the store, once each.
 func (v *verifier) news() (ETagsKnown, bool) {

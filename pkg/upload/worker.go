@@ -11,7 +11,8 @@ import (
 )
 
 // job is one attempt to send a part. sent counts the bytes that were handed to
-// the network; it is all that a worker and the owner share.
+// the network, and noMD5 says that the MD5 is not wanted after all; they are all that
+// a worker and the owner share.
 type job struct {
 	up    Upload
 	to    Presigned
@@ -19,6 +20,7 @@ type job struct {
 	md5   bool // whether the MD5 is wanted
 	began time.Time
 	sent  atomic.Int64
+	noMD5 atomic.Bool
 }
 
 // outcome is what an attempt came to: a receipt, with the digests of what was
@@ -55,12 +57,15 @@ func send(ctx context.Context, p Provider, src *source.File, j *job) outcome {
 type partBody struct {
 	src *source.File
 	job *job
-	r   io.Reader
+	r   *source.Section
 }
 
 var _ Hashable = (*partBody)(nil)
 
 func (b *partBody) Read(p []byte) (int, error) {
+	if b.job.noMD5.Load() {
+		b.r.WithoutMD5()
+	}
 	n, err := b.r.Read(p)
 	b.job.sent.Add(int64(n))
 	return n, err

@@ -54,7 +54,7 @@ func BenchmarkManySmallFiles(b *testing.B) {
 	r := newBench(b, "archetype", 1<<20)
 	dir := memoryDir(b)
 	c := new(thousands)
-	sink := discard(b, 1<<20, c.completed)
+	sink := (&discard{part: 1 << 20, completed: c.completed}).start(b)
 	var list, curl strings.Builder
 	for i := range n {
 		path := filepath.Join(dir, fmt.Sprintf("%05d.txt", i))

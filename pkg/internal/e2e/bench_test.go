@@ -1,12 +1,8 @@
 package e2e
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"net"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -136,110 +132,6 @@ func BenchmarkMemory(b *testing.B) {
 				b.ReportMetric(float64(m.peak)/(1<<20), "peak-MiB")
 			}
 		})
-	}
-}
-
-// BenchmarkThroughput sends 4 GiB to a server that throws it away: with curl,
-// eight parts at once, and with multiput, verification off and on. The server
-// takes half of the machine, and the same half in each case.
-func BenchmarkThroughput(b *testing.B) {
-	const size, part = 4 << 30, 64 << 20
-	r := newBench(b, "archetype", part)
-	file := r.sparse(b, size)
-	sink := discard(b, part)
-	warm(b, file)
-	b.Run("curl", func(b *testing.B) {
-		if _, err := exec.LookPath("curl"); err != nil {
-			b.Skip("curl is not installed")
-		}
-		pieces := r.pieces(b, part)
-		b.SetBytes(size)
-		for b.Loop() {
-			// Eight curls at once, each of which sends an eighth over one connection.
-			args := strings.Repeat(fmt.Sprintf(" -T %s %s/", pieces, sink), size/part/8)
-			measure(b, os.Environ(), "sh", "-c", strings.Repeat("curl -s"+args+" & ", 8)+"wait")
-		}
-	})
-	for _, checksum := range []string{"off", "auto"} {
-		b.Run("multiput/checksum="+checksum, func(b *testing.B) {
-			b.SetBytes(size)
-			for b.Loop() {
-				measure(b, r.env, r.bin, "upload", file, "-p", "archetype", "--base-url", sink, "-j", "8", "-q", "--checksum", checksum)
-			}
-		})
-	}
-}
-
-// warm reads a file once: the first reading of 4 GiB, if only of nothing, costs
-// more than sending them, and curl sends a file of one part again and again.
-func warm(b *testing.B, path string) {
-	b.Helper()
-	f, err := os.Open(path)
-	if err == nil {
-		_, err = io.Copy(io.Discard, f)
-		err = errors.Join(err, f.Close())
-	}
-	if err != nil {
-		b.Fatal(err)
-	}
-}
-
-// pieces is a sparse file of one part's size.
-func (r *bench) pieces(b *testing.B, part int64) string { return r.sparse(b, part) }
-
-// discard is an HTTP server that reads and forgets, with as much of Archetype's
-// API in front as an upload needs. completed is called after each complete.
-func discard(b *testing.B, part int64, completed ...func()) string {
-	b.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		b.Fatal(err)
-	}
-	origin := "http://" + l.Addr().String()
-	mux := http.NewServeMux()
-	mux.HandleFunc("PUT /", func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("ETag", `"opaque"`)
-		io.Copy(io.Discard, r.Body) //nolint:errcheck // a benchmark
-	})
-	mux.HandleFunc("POST /files/uploads/initiate", func(w http.ResponseWriter, r *http.Request) {
-		var q struct {
-			Size int64 `json:"num_bytes"`
-		}
-		if err := json.NewDecoder(r.Body).Decode(&q); err != nil {
-			b.Error(err)
-		}
-		var parts []map[string]any
-		for off := int64(0); off < q.Size; off += part {
-			n := len(parts) + 1
-			parts = append(parts, map[string]any{
-				"part_number": n, "url": fmt.Sprintf("%s/%d", origin, n), "offset": off, "length": min(part, q.Size-off),
-				"expires_at": time.Now().Add(time.Hour).Format(time.RFC3339),
-			})
-		}
-		answer(b, w, map[string]any{
-			"upload_id": strconv.FormatInt(q.Size, 10), "file_uid": "f", "file_name": "n", "total_bytes": q.Size, "num_parts": len(parts),
-			"is_resume": false, "integrity_algorithm": "none", "parts": parts,
-		})
-	})
-	mux.HandleFunc("POST /files/uploads/{size}/parts/checkpoint", func(w http.ResponseWriter, _ *http.Request) {
-		answer(b, w, map[string]any{"num_checkpointed": 1})
-	})
-	mux.HandleFunc("POST /files/uploads/{size}/complete", func(w http.ResponseWriter, r *http.Request) {
-		answer(b, w, map[string]any{"file_uid": "f", "file_name": "n", "num_bytes": json.Number(r.PathValue("size")), "file_status": "Registered", "file_attributes": map[string]any{}})
-		for _, f := range completed {
-			f()
-		}
-	})
-	s := &http.Server{ReadHeaderTimeout: time.Minute, Handler: mux}
-	go s.Serve(l) //nolint:errcheck // ends with the benchmark
-	b.Cleanup(func() { s.Close() })
-	return origin
-}
-
-func answer(b *testing.B, w http.ResponseWriter, v any) {
-	w.Header().Set("Content-Type", "application/json")
-	if err := json.NewEncoder(w).Encode(v); err != nil {
-		b.Error(err)
 	}
 }
 
