@@ -74,21 +74,3 @@ func (m *Manifest) readsAhead() bool {
 	}
 	return any
 }
-
-// others are the origins other than base's that requests are seen to go to.
-func (m *Manifest) others() (all []string) {
-	for _, s := range []*steps{&m.steps, m.small} {
-		if s == nil {
-			continue
-		}
-		s.requests(func(_ string, r *request) {
-			if r.url == nil || !m.elsewhere(r.url) {
-				return
-			}
-			if to := constantURL.FindStringSubmatch(r.url.text)[1]; !slices.Contains(all, to) {
-				all = append(all, to)
-			}
-		})
-	}
-	return all
-}

@@ -2,11 +2,8 @@ package manifest
 
 import (
 	"net/http"
-	"regexp"
 	"slices"
 	"strings"
-
-	"github.com/multiput/multiput/pkg/transport"
 )
 
 // agree reports keys of steps that are valid each, and make no sense together.
@@ -154,32 +151,11 @@ func (m *Manifest) agreeRequest(step string, r *request, s *steps, n node) {
 	if isPart && r.auth && m.auth != nil && r.headers.has(m.auth.header) {
 		fail("headers", "has "+m.auth.header+", which auth sets: it would be overwritten")
 	}
-	if m.auth != nil && r.auth && r.url != nil && m.elsewhere(r.url) {
+	if m.auth != nil && r.auth && r.url != nil && len(m.elsewhere(r.url)) > 0 {
 		fail("url", "leads to another origin than base, where the key is not sent: auth: false is missing")
 	}
 	m.agreePath(step, r, s, fail)
 	m.agreeNames(step, r, s, n)
-}
-
-// constantURL is a URL at the beginning of an expression.
-var constantURL = regexp.MustCompile(`^\s*"(https?://[^"\\/?#]+)(["/?#]|$)`)
-
-// elsewhere reports whether an expression is seen to lead to another origin
-// than that of base.
-func (m *Manifest) elsewhere(e *expr) bool {
-	found := constantURL.FindStringSubmatch(e.text)
-	if found == nil {
-		return false
-	}
-	to, err := transport.Origin(found[1])
-	if err != nil {
-		return true
-	}
-	if m.base == nil || len(m.base.fields) > 0 {
-		return true // a base that users give is not a constant's
-	}
-	own, err := transport.Origin(m.base.String())
-	return err != nil || own != to
 }
 
 // agreePath reports fields in the path of a request that cannot be there.

@@ -115,7 +115,7 @@ func (p *speaker) keep(ctx context.Context, r *request, a *answer, s *scope) err
 	}
 	for k, v := range m {
 		switch was, twice := merged[k]; {
-		case v == nil || v == "":
+		case isEmpty(v):
 			return p.misread(a, r.keep, fmt.Errorf("the answer has no value for %s", k))
 		case twice && s.kept[k] != r.key && !equal(was, v):
 			return p.misread(a, r.keep, fmt.Errorf("%s was kept before, with another value", k))
@@ -128,6 +128,22 @@ func (p *speaker) keep(ctx context.Context, r *request, a *answer, s *scope) err
 	}
 	s.upload = merged
 	return nil
+}
+
+// isEmpty reports whether a value is null, or text, a list or an object with
+// nothing in it.
+func isEmpty(v any) bool {
+	switch v := v.(type) {
+	case nil:
+		return true
+	case string:
+		return v == ""
+	case []any:
+		return len(v) == 0
+	case map[string]any:
+		return len(v) == 0
+	}
+	return false
 }
 
 // equal reports whether two values are the same as JSON.

@@ -104,10 +104,10 @@ var group = regexp.MustCompile(`\(\?P?<(\w+)>`)
 
 // What can be wrong with the names in the expressions of a step.
 var (
-	optionOf = regexp.MustCompile(`\$options\s*\.\s*"?([A-Za-z_]\w*)`)
-	digestOf = regexp.MustCompile(`\$digests\s*\.\s*"?([A-Za-z_]\w*)`)
-	partOf   = regexp.MustCompile(`\$part\b(?:\s*\.\s*"?([A-Za-z_]\w*))?`)
-	partsOf  = regexp.MustCompile(`\$parts\s*\[[^\]]*\]\s*\.\s*"?([A-Za-z_]\w*)`)
+	optionOf = regexp.MustCompile(`\$options` + access + `([A-Za-z_]\w*)`)
+	digestOf = regexp.MustCompile(`\$digests` + access + `([A-Za-z_]\w*)`)
+	partOf   = regexp.MustCompile(`\$part\b(?:` + access + `([A-Za-z_]\w*))?`)
+	partsOf  = regexp.MustCompile(`\$parts\s*\[\s*\d*\s*\]` + access + `([A-Za-z_]\w*)`)
 	partsVar = regexp.MustCompile(`\$parts\b`)
 )
 

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"go.yaml.in/yaml/v3"
@@ -132,8 +133,18 @@ type headers struct {
 	made  *expr
 }
 
-// has reports whether a constant header is there.
-func (h headers) has(name string) bool { return h.fixed[http.CanonicalHeaderKey(name)] != "" }
+// has reports whether a header is seen to be there.
+func (h headers) has(name string) bool {
+	if h.made != nil {
+		names, _ := keysOf(h.made)
+		for made := range names {
+			if strings.EqualFold(made, name) {
+				return true
+			}
+		}
+	}
+	return h.fixed[http.CanonicalHeaderKey(name)] != ""
+}
 
 // stepsFor are the steps of a file.
 func (m *Manifest) stepsFor(f upload.File) *steps {

@@ -25,10 +25,14 @@ func renamed(key string) string {
 // newVariables are what variables are called that had another name once.
 var newVariables = map[string]string{"$receipts": "$parts", "$want": "$part_size", "$grants": "$parts", "$grant": "$part"}
 
+// access is what stands between a variable and one of its fields: $file.name,
+// $file["name"].
+const access = `\s*(?:\.\s*"?|\.?\s*\[\s*")`
+
 // What can be wrong with the names in an expression.
 var (
-	fieldOf = regexp.MustCompile(`\$(file|part|parts\[[^\]]*\])\s*\.\s*"?([A-Za-z_]\w*)`)
-	upper   = regexp.MustCompile(`\$header\s*(?:\.\s*"?|\[\s*")([\w-]*[A-Z][\w-]*)`)
+	fieldOf = regexp.MustCompile(`\$(file|part|parts\s*\[\s*\d*\s*\])` + access + `([A-Za-z_]\w*)`)
+	upper   = regexp.MustCompile(`\$header` + access + `([\w-]*[A-Z][\w-]*)`)
 	token   = regexp.MustCompile(`(?:^|[\s|({,:]|\$parts\[[^\]]*\])\.token\b`)
 )
 
@@ -43,6 +47,7 @@ var namesOf = map[string][]string{
 func (e *expr) lint(n node) {
 	for _, m := range fieldOf.FindAllStringSubmatch(e.text, -1) {
 		of, _, _ := strings.Cut(m[1], "[")
+		of = strings.TrimSpace(of)
 		known := namesOf[of]
 		if of != "file" {
 			known = append(append([]string{}, known...), digestFields...)

@@ -102,7 +102,7 @@ func (p *speaker) refusal(ctx context.Context, a *answer, s *scope, r refusal) e
 		e.Err, e.Retry = to, false
 		return &failure{upload.ErrReply, e}
 	}
-	if r.api && x == nil && !a.isJSON && a.Status != http.StatusTooManyRequests && a.Status < 500 && strings.TrimSpace(a.text) != "" {
+	if r.api && x == nil && !a.isJSON && p.textOf(ctx, p.m.failure.message, a, s) == "" && a.Status != http.StatusTooManyRequests && a.Status < 500 && strings.TrimSpace(a.text) != "" {
 		e.Err = fmt.Errorf("the answer was %s: %w", a.kind, errNotAPI)
 	}
 	if x.Temporary(a.Status) || a.Status >= 300 && p.says(ctx, p.m.failure.retry, a, s) {
@@ -161,26 +161,29 @@ func (p *speaker) says(ctx context.Context, e *expr, a *answer, s *scope) bool {
 // told reads what the API says of an error: by the manifest's expressions, and
 // failing them where most APIs have it.
 func (p *speaker) told(ctx context.Context, a *answer, s *scope) (code, message, id string) {
-	read := func(e *expr) string {
-		if e == nil {
-			return ""
-		}
-		v, err := e.one(ctx, a.value, s)
-		if err != nil {
-			return ""
-		}
-		text, _ := toText(v)
-		return text
-	}
+	read := func(e *expr) string { return p.textOf(ctx, e, a, s) }
 	code, message, id = read(p.m.failure.code), read(p.m.failure.message), read(p.m.failure.requestID)
 	switch {
-	case strings.TrimSpace(message) != "":
+	case message != "":
 	case a.isJSON:
 		message = usualMessage(a.value)
 	default:
 		message = plainMessage(a)
 	}
 	return code, message, id
+}
+
+// textOf is the text that an expression reads out of an answer; empty: none.
+func (p *speaker) textOf(ctx context.Context, e *expr, a *answer, s *scope) string {
+	if e == nil {
+		return ""
+	}
+	v, err := e.one(ctx, a.value, s)
+	if err != nil {
+		return ""
+	}
+	text, _ := toText(v)
+	return strings.TrimSpace(text)
 }
 
 // usualMessage is the message of an error in one of the shapes that APIs use.
