@@ -101,7 +101,7 @@ func (c *controller) moved(bytes int64, taken int, now time.Time) (Why, bool) {
 	switch {
 	case c.settling:
 		least, enough = settleLeast, settleBytes
-	case c.trial == none && c.good > 0:
+	case c.trial == none && c.good > 0 && c.n == c.base:
 		least = trialMost // there is no hurry, and a short look deceives
 	}
 	if took < least || took < trialMost && c.work < int64(c.n)*enough {

@@ -366,14 +366,15 @@ func (l *loop) landed(ctx context.Context, o outcome) {
 var errSurplus = errors.New("more parts are in flight than the link takes")
 
 // endSurplus ends the youngest attempts of a slow link where there are more than
-// slots, so that parts finish one after the other instead of all at the end.
+// slots, so that parts finish one after the other instead of all at the end. Two may
+// go on: to begin one of them again would cost more.
 func (l *loop) endSurplus() {
 	n := 0
 	for _, p := range l.begun { // the oldest first
 		if p.stage != inFlight || p.ended {
 			continue
 		}
-		if n++; n > l.slots-l.Slots.excess() && n > 1 && p.job.sent.Load() < p.Size/2 {
+		if n++; n > l.slots-l.Slots.excess() && n > 2 && p.job.sent.Load() < p.Size/2 {
 			p.ended = true
 			p.cancel(errSurplus)
 		}
