@@ -225,9 +225,9 @@ func lookAtConfig(flags *pflag.FlagSet, cfg config.Config, err error) finding {
 	}
 	switch _, err := os.Stat(path); {
 	case path == "":
-		return good("config", "there is no place for a file; flags and variables alone count")
+		return good("config", "there is no home directory for a config file; only flags and variables are used")
 	case errors.Is(err, fs.ErrNotExist):
-		return good("config", "there is no file %s; flags and variables alone count", path)
+		return good("config", "%s does not exist; only flags and variables are used", path)
 	}
 	return good("config", "%s", path)
 }
@@ -331,7 +331,7 @@ func lookAtJournal(ctx context.Context, path string) []finding {
 		found = nil
 	}
 	for _, err := range wrong {
-		found = append(found, wary("journal", "the next upload of that file moves it aside and begins anew; parts that are stored are still at the provider", "%v", err))
+		found = append(found, wary("journal", "the next upload of that file moves it aside and starts over; parts that are stored are still at the provider", "%v", err))
 	}
 	return append(found, lookAtUploads(open, time.Now())...)
 }
@@ -354,7 +354,7 @@ func lookAtUploads(open []journal.Listed, now time.Time) (found []finding) {
 			found = append(found, wary("upload", again+" to have its result printed", "%s is uploaded, and its result was not printed", what))
 			continue
 		case upload.Waiting:
-			found = append(found, wary("upload", again+" to wait for it", "%s is uploaded, and was not ready", what))
+			found = append(found, wary("upload", again+" to wait until it is ready", "%s is uploaded, and was not ready", what))
 			continue
 		case upload.Completing:
 			found = append(found, wary("upload", again+" to ask the provider", "%s may or may not have completed: the final request got no clear answer", what))

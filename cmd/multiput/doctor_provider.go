@@ -101,7 +101,7 @@ const (
 func lookAtWay(ctx context.Context, client *transport.Client, address string) []finding {
 	u, err := url.Parse(address)
 	if err != nil {
-		return []finding{bad("address", exitConfig, "", "is no URL")}
+		return []finding{bad("address", exitConfig, "", "is not a URL")}
 	}
 	proxy, err := transport.Proxy(address)
 	var found []finding

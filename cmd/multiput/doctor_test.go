@@ -110,7 +110,7 @@ func TestDoctorFindsTheWay(t *testing.T) {
 	w := newWard(t)
 	url, ca := clinic(t, 0)
 	w.says(0, []string{
-		`ok +config +there is no file .*config\.yaml; flags and variables alone count`,
+		`ok +config +.*config\.yaml does not exist; only flags and variables are used`,
 		`ok +state +.* can be written to`, `ok +space +.*`, `ok +journal +there is none yet at .*`, `ok +files +.*`,
 		`ok +openai provider +OpenAI, https://127\.0\.0\.1:\d+`,
 		`ok +openai key +found in OPENAI_API_KEY`,

@@ -44,7 +44,7 @@ func several() []journal.Listed {
 	unknown := an("78", "/data/e", upload.Sending)
 	unknown.Holder = new(journal.Holder)
 	delivered := an("99", "/data/\x1b[31mred\n.bin", upload.Delivered)
-	delivered.Holder = running.Holder // it begins anew
+	delivered.Holder = running.Holder // it starts over
 	delivered.Record.Updated = began.Add(-100 * time.Hour)
 	return []journal.Listed{sending, running, urls, an("88", "/data/d.bin", upload.Completing), unknown, an("98", "/data/f", upload.Done), an("97", "/data/g", upload.Corrupt), delivered}
 }
@@ -106,9 +106,9 @@ func TestDocumentedFields(t *testing.T) {
 	}
 	all := fields(newEntry(several()[0]))
 	for heading, v := range map[string]any{
-		"## What list tells": newEntry(several()[0]),
-		"## What show tells": whole(several()[0], ""),
-		"## What a dry run tells": dryPlan{
+		"## Fields of list": newEntry(several()[0]),
+		"## Fields of show": whole(several()[0], ""),
+		"## Fields of a dry run": dryPlan{
 			Options: json.RawMessage("{}"), Requests: []dryRequest{},
 		},
 	} {
@@ -130,7 +130,7 @@ func TestDocumentedFields(t *testing.T) {
 			}
 		}
 		want := fields(v)
-		if heading == "## What show tells" {
+		if heading == "## Fields of show" {
 			want = slices.DeleteFunc(want, func(name string) bool { return slices.Contains(all, name) })
 		}
 		slices.Sort(documented)

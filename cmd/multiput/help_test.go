@@ -116,31 +116,6 @@ func TestFlagGroups(t *testing.T) {
 	}
 }
 
-// The help and the pages that it opens with have no phrase of our own where the
-// field has a word.
-func TestPlainWords(t *testing.T) {
-	private := regexp.MustCompile(`(?i)\b(go(es)? on with|giv(e|es|en|ing) \S+ up|give up|all talk|what is said|of multiput's own|(any|some|no)body|whoever|leave to send|address(es)? of (a )?parts?|crawls?|verdict|condemn|spoiled|courtesy|frugal|somebody|is no (url|file|size|number)\b|is of no use)`)
-	paths, _ := allCommands()
-	for _, path := range paths {
-		if strings.HasPrefix(path, "multiput completion ") {
-			continue // they are cobra's
-		}
-		text := strings.Join(strings.Fields(helpOf(t, append(strings.Fields(path)[1:], "--help")...)), " ")
-		if found := private.FindString(text); found != "" {
-			t.Errorf("the help of %s says %q", path, found)
-		}
-	}
-	for _, page := range []string{"README.md", "docs/install.md", "docs/ci.md", ".github/SECURITY.md", ".github/actions/upload/README.md"} {
-		b, err := os.ReadFile(filepath.Join("..", "..", filepath.FromSlash(page)))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if found := private.FindString(strings.Join(strings.Fields(string(b)), " ")); found != "" {
-			t.Errorf("%s says %q", page, found)
-		}
-	}
-}
-
 // The help lists every page for users, and shows each.
 func TestTopics(t *testing.T) {
 	pages, err := filepath.Glob(filepath.Join("..", "..", "docs", "*.md"))
@@ -429,7 +404,7 @@ func TestManualPages(t *testing.T) {
 	}
 }
 
-// The examples of docs/troubleshooting.md run, and it has a row for every check
+// The examples of docs/troubleshooting.md run, and it has a row forevery check
 // and every exit code.
 func TestTroubleshooting(t *testing.T) {
 	text, err := os.ReadFile(filepath.Join("..", "..", "docs", "troubleshooting.md"))

@@ -102,7 +102,7 @@ func (a *app) plan(ctx context.Context, cfg config.Config, o planOptions, file s
 	defer p.Close() //nolint:errcheck // the kernel drops the lock anyway
 	urls, sums, err := u.Share(ctx, p, o.checksums)
 	if errors.Is(err, upload.ErrNothing) {
-		err = fmt.Errorf("all of its parts are sent: multiput upload %s ends it, or plan --restart begins anew", quoted(file))
+		err = fmt.Errorf("all of its parts are sent: multiput upload %s ends it, or plan --restart starts over", quoted(file))
 	}
 	if err != nil {
 		return fail(err)

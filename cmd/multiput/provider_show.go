@@ -180,7 +180,7 @@ func abilitiesText(m *provider.Definition) (can, cannot []string) {
 	}
 	can = append(can, map[string]string{
 		provider.PlanAPI:    "plan the parts itself",
-		provider.PlanWish:   "plan the parts itself, and heed a wish for their size",
+		provider.PlanWish:   "plan the parts itself, and accept a requested part size",
 		provider.PlanClient: "take the parts that multiput plans (--part-size)",
 	}[ab.Plan])
 	if ab.URLs == provider.URLsNone {

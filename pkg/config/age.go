@@ -11,7 +11,7 @@ import (
 // ParseAge reads a duration as Go has it, with days before it or alone: 90m,
 // 7d, 1d12h.
 func ParseAge(s string) (time.Duration, error) {
-	bad := fmt.Errorf("%q is no duration (such as 90m, 12h, 7d)", s)
+	bad := fmt.Errorf("%q is not a duration (such as 90m, 12h, 7d)", s)
 	rest, days := s, 0
 	if d, after, ok := strings.Cut(s, "d"); ok {
 		n, err := strconv.Atoi(d)

@@ -235,7 +235,7 @@ func (f *file) each(n *yaml.Node, at, want string, take func(name string, k, v *
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		k := n.Content[i]
 		if k.Kind != yaml.ScalarNode || k.Value == "" {
-			return f.fault(k, at, "has a key that is no word")
+			return f.fault(k, at, "has a key that is not a word")
 		}
 		if seen[k.Value] {
 			return f.fault(k, strings.TrimPrefix(at+"."+k.Value, "."), "is there twice")

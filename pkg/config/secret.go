@@ -71,7 +71,7 @@ type Found struct {
 func (c Config) Key(ctx context.Context, of KeyOf, talk io.Writer) (Found, error) {
 	switch {
 	case c.APIKeyFile != "" && c.APIKeyCommand != "":
-		return Found{}, &UsageError{Err: errors.New("an API key file and an API key command: which?")}
+		return Found{}, &UsageError{Err: errors.New("--api-key-file and --api-key-command exclude each other")}
 	case c.APIKeyFile != "":
 		s, err := keyFromFile(c.APIKeyFile)
 		return Found{Secret: s, From: c.APIKeyFile}, err

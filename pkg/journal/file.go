@@ -24,7 +24,7 @@ type file struct {
 	db     *bbolt.DB
 	f      *os.File // bbolt's own
 	info   os.FileInfo
-	broken bool // bbolt panicked: it may hold locks of its own for ever
+	broken bool // bbolt panicked: it may hold locks of its own forever
 	fresh  bool // nothing of it is on the disk for sure
 }
 
@@ -246,7 +246,7 @@ func (j *Journal) lock(id string, create bool) (*file, *upload.Record, error) {
 				return nil, nil, failed("move aside", path, asideErr)
 			}
 			if name != "" {
-				j.warn("the journal file %s is damaged (%v). It was moved to %s, and this upload begins anew; parts that are stored are still at the provider", path, err, name)
+				j.warn("the journal file %s is damaged (%v). It was moved to %s, and this upload starts over; parts that are stored are still at the provider", path, err, name)
 			}
 		case !errors.Is(err, fs.ErrNotExist):
 			if d != nil && d.fresh && leadsTo(path, d.info) {

@@ -132,7 +132,7 @@ func (j *Journal) Find(ctx context.Context, t upload.Target, path string) (*uplo
 	id := ID(t, path)
 	r, err := j.read(id)
 	if errors.Is(err, errDamaged) {
-		j.warn("%v: an upload of this file moves it aside and begins anew", failed("read", j.path(id, extDB), err))
+		j.warn("%v: an upload of this file moves it aside and starts over", failed("read", j.path(id, extDB), err))
 		return nil, nil
 	}
 	if err != nil {

@@ -92,7 +92,7 @@ func (j *Journal) look(id string) (Listed, bool) {
 		}
 		return h, true
 	case errors.Is(err, errDamaged):
-		j.warn("%v: the next upload of this file moves it aside and begins anew", err)
+		j.warn("%v: the next upload of this file moves it aside and starts over", err)
 	case err != nil:
 		j.warn("%v", err)
 	case r != nil:

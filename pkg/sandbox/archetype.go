@@ -100,7 +100,7 @@ func (s *Server) archetypeInitiate(c *call) reply {
 		return archetypeFail(400, "", bad.Error())
 	}
 	if t, params, err := mime.ParseMediaType(kind); err != nil || len(params) > 0 || !strings.Contains(t, "/") {
-		return archetypeFail(400, "invalid_file_type", fmt.Sprintf("file_type %q is no media type.", kind))
+		return archetypeFail(400, "invalid_file_type", fmt.Sprintf("file_type %q is not a media type.", kind))
 	}
 	if size > archetypeLimit {
 		return archetypeFail(413, "", fmt.Sprintf("num_bytes is %d, above the limit of 250 GB.", size))

@@ -109,13 +109,13 @@ func TestArchetypeStrict(t *testing.T) {
 		return slices.Equal(keys(a.at("errors", 0)), []string{"code", "error_uid", "message", "suggestion"})
 	})
 	r.wantRefusals("/files/uploads/initiate", []strict{
-		{"unknown field", initiate("a", 1, `,"part_size":5`), 400, "part_size is no field"},
+		{"unknown field", initiate("a", 1, `,"part_size":5`), 400, "part_size is not a field"},
 		{"case", `{"Filename":"a","file_type":"a/b","num_bytes":1}`, 400, "filename is missing"},
 		{"no size", `{"filename":"a","file_type":"a/b"}`, 400, "num_bytes is missing"},
-		{"size as text", `{"filename":"a","file_type":"a/b","num_bytes":"1"}`, 400, "num_bytes is no whole number"},
-		{"fraction", `{"filename":"a","file_type":"a/b","num_bytes":1.0}`, 400, "num_bytes is no whole number"},
-		{"below zero", `{"filename":"a","file_type":"a/b","num_bytes":-1}`, 400, "num_bytes is no whole number"},
-		{"null", `{"filename":null,"file_type":"a/b","num_bytes":1}`, 400, "filename is no string"},
+		{"size as text", `{"filename":"a","file_type":"a/b","num_bytes":"1"}`, 400, "num_bytes is not a whole number"},
+		{"fraction", `{"filename":"a","file_type":"a/b","num_bytes":1.0}`, 400, "num_bytes is not a whole number"},
+		{"below zero", `{"filename":"a","file_type":"a/b","num_bytes":-1}`, 400, "num_bytes is not a whole number"},
+		{"null", `{"filename":null,"file_type":"a/b","num_bytes":1}`, 400, "filename is not a string"},
 		{"empty name", `{"filename":"","file_type":"a/b","num_bytes":1}`, 400, "filename is empty"},
 		{"type", `{"filename":"a","file_type":"text","num_bytes":1}`, 400, "invalid_file_type"},
 		{"type with parameters", `{"filename":"a","file_type":"text/csv; charset=utf-8","num_bytes":1}`, 400, "invalid_file_type"},
@@ -144,8 +144,8 @@ func TestArchetypeParts(t *testing.T) {
 		{"part 0", `{"part_numbers":[0]}`, 400, "no part 0"},
 		{"part 4", `{"part_numbers":[4]}`, 400, "no part 4"},
 		{"as text", `{"part_numbers":["1"]}`, 400, "part_numbers[0]"},
-		{"one", `{"part_numbers":1}`, 400, "no array"},
-		{"more", `{"part_numbers":[1],"x":1}`, 400, "x is no field"},
+		{"one", `{"part_numbers":1}`, 400, "is not an array"},
+		{"more", `{"part_numbers":[1],"x":1}`, 400, "x is not a field"},
 	})
 	tokens := archetypePut(t, plan, file)
 	r.wantRefusals(base+"/parts/checkpoint", []strict{

@@ -81,7 +81,7 @@ func openDisk(root string, now func() time.Time, minPart int64, discard bool) (*
 		err = json.Unmarshal(text, &s)
 	}
 	if err == nil && len(s) < 32 {
-		err = fmt.Errorf("%s is no signing key", path)
+		err = fmt.Errorf("%s is not a signing key", path)
 	}
 	d.secret = []byte(s)
 	return d, err
@@ -95,7 +95,7 @@ func (d *disk) path(key string) string {
 
 func (d *disk) Create(_ context.Context, key string) (Ref, error) {
 	if !fs.ValidPath(key) || strings.Count(key, "/") != 2 {
-		return Ref{}, fmt.Errorf("%q is no key", key)
+		return Ref{}, fmt.Errorf("%q is not a key", key)
 	}
 	r := Ref{Key: key, ID: newID("")}
 	for _, sub := range []string{"parts", "blobs", "new"} {
@@ -222,7 +222,7 @@ func openStored(path string) (f *os.File, etag string, size int64, err error) {
 		size = info.Size() - int64(trailerSize)
 		t := make([]byte, trailerSize)
 		if _, err = f.ReadAt(t, max(0, size)); err == nil && string(t[trailerETag:]) != trailerMark {
-			err = fmt.Errorf("%s is no part", path)
+			err = fmt.Errorf("%s is not a part", path)
 		}
 		etag = string(bytes.TrimRight(t[:trailerETag], "\x00"))
 	}

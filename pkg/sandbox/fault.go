@@ -283,7 +283,7 @@ func parseFault(spec string) (*fault, error) {
 			return nil, fmt.Errorf("no such condition @%s: they are @part=N, @after=K and @times=N", key)
 		}
 		if err != nil {
-			return nil, fmt.Errorf("@%s=%s is no count", key, value)
+			return nil, fmt.Errorf("@%s=%s is not a count", key, value)
 		}
 	}
 	kind, arg, given := strings.Cut(what, "=")
@@ -351,7 +351,7 @@ func argPID(f *fault, arg string, given bool) (err error) {
 		return nil
 	}
 	if f.pid, err = strconv.Atoi(arg); err != nil || f.pid <= 1 {
-		return fmt.Errorf("%q is no process id", arg)
+		return fmt.Errorf("%q is not a process id", arg)
 	}
 	return nil
 }
@@ -397,11 +397,11 @@ func argRedirect(f *fault, arg string, _ bool) (err error) {
 		arg = rest
 	}
 	if f.status < 300 || f.status > 399 {
-		return fmt.Errorf("%d is no redirect", f.status)
+		return fmt.Errorf("%d is not a redirect", f.status)
 	}
 	u, err := url.Parse(arg)
 	if err != nil || arg == "" {
-		return fmt.Errorf("%q is no URL", arg)
+		return fmt.Errorf("%q is not a URL", arg)
 	}
 	f.url = u.String()
 	return nil
@@ -409,10 +409,10 @@ func argRedirect(f *fault, arg string, _ bool) (err error) {
 
 func argPatch(f *fault, arg string, _ bool) error {
 	if err := json.Unmarshal([]byte(arg), &f.patch); err != nil {
-		return fmt.Errorf("the patch is no JSON: %w", err)
+		return fmt.Errorf("the patch is not JSON: %w", err)
 	}
 	if _, ok := f.patch.(map[string]any); !ok {
-		return errors.New("the patch is no JSON object")
+		return errors.New("the patch is not a JSON object")
 	}
 	return nil
 }
@@ -420,7 +420,7 @@ func argPatch(f *fault, arg string, _ bool) error {
 func parseStatus(s string) (int, error) {
 	n, err := strconv.Atoi(s)
 	if err != nil || n < 200 || n > 599 {
-		return 0, fmt.Errorf("%q is no status of a reply: 200 to 599", s)
+		return 0, fmt.Errorf("%q is not a status of a reply: 200 to 599", s)
 	}
 	return n, nil
 }

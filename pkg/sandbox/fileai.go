@@ -103,7 +103,7 @@ func (s *Server) fileaiInitiate(c *call) reply {
 	}
 	size := math.Round(megabytes * float64(s.Megabyte))
 	if size > 1<<50 {
-		o.complain("fileSize", "is in megabytes, and this many are no file", false)
+		o.complain("fileSize", "is in megabytes, and this many are too many for a file", false)
 	}
 	if bad := o.done(); bad != nil {
 		return fileaiFail(400, "", bad.Error())

@@ -129,10 +129,10 @@ func TestFileAIStrict(t *testing.T) {
 	}
 	r.wantStrictHTTP(fileaiPath, megabytes(1, 1<<20, ""), "x-api-key", testKey, shape)
 	r.wantRefusals(fileaiPath, []strict{
-		{"unknown", megabytes(1, 1, `,"size":1`), 400, "size is no field"},
+		{"unknown", megabytes(1, 1, `,"size":1`), 400, "size is not a field"},
 		{"no size", `{"fileName":"a","fileType":"a/b"}`, 400, "fileSize is missing"},
-		{"size as text", `{"fileName":"a","fileType":"a/b","fileSize":"1"}`, 400, "fileSize is no number"},
-		{"below zero", `{"fileName":"a","fileType":"a/b","fileSize":-1}`, 400, "fileSize is no number"},
+		{"size as text", `{"fileName":"a","fileType":"a/b","fileSize":"1"}`, 400, "fileSize is not a number"},
+		{"below zero", `{"fileName":"a","fileType":"a/b","fileSize":-1}`, 400, "fileSize is not a number"},
 		{"bytes", `{"fileName":"a","fileType":"a/b","fileSize":150500000000}`, 400, "megabytes"},
 		{"flag as text", megabytes(1, 1, `,"isSplit":"true"`), 400, "isSplit is neither"},
 		{"limit of 0", megabytes(1, 1, `,"partSizeLimit":0`), 400, "partSizeLimit"},

@@ -54,7 +54,7 @@ func (c *call) readJSON() (*object, *fieldError) {
 	o := &object{}
 	o.root = o
 	if o.fields, err = readFields(b); err != nil {
-		return nil, &fieldError{problem: "the body is no JSON object: " + err.Error()}
+		return nil, &fieldError{problem: "the body is not a JSON object: " + err.Error()}
 	}
 	return o, nil
 }
@@ -77,7 +77,7 @@ func readFields(b []byte) (map[string]json.RawMessage, error) {
 		}
 		name, ok := t.(string)
 		if !ok {
-			return nil, errors.New("a name is no string")
+			return nil, errors.New("a name is not a string")
 		}
 		var v json.RawMessage
 		if err := dec.Decode(&v); err != nil {
@@ -106,7 +106,7 @@ func (o *object) complain(name, problem string, missing bool) {
 // end complains about the fields that nobody asked for.
 func (o *object) end() {
 	for name := range o.fields {
-		o.complain(name, "is no field of this call", false)
+		o.complain(name, "is not a field of this call", false)
 	}
 }
 
@@ -136,7 +136,7 @@ func (o *object) text(name string) string {
 	}
 	var s string
 	if v[0] != '"' || json.Unmarshal(v, &s) != nil {
-		o.complain(name, "is no string", false)
+		o.complain(name, "is not a string", false)
 	} else if s == "" {
 		o.complain(name, "is empty", true)
 	}
@@ -151,7 +151,7 @@ func (o *object) integer(name string) int64 {
 	}
 	n, err := strconv.ParseInt(string(v), 10, 64)
 	if err != nil || n < 0 {
-		o.complain(name, "is no whole number of 0 or more", false)
+		o.complain(name, "is not a whole number of 0 or more", false)
 		return 0
 	}
 	return n
@@ -165,7 +165,7 @@ func (o *object) number(name string) float64 {
 	}
 	n, err := strconv.ParseFloat(string(v), 64)
 	if err != nil || n < 0 {
-		o.complain(name, "is no number of 0 or more", false)
+		o.complain(name, "is not a number of 0 or more", false)
 		return 0
 	}
 	return n
@@ -187,7 +187,7 @@ func (o *object) object(name string) *object {
 	}
 	m, err := readFields(v)
 	if err != nil {
-		o.complain(name, "is no object", false)
+		o.complain(name, "is not an object", false)
 		return in
 	}
 	in.fields = m
@@ -201,7 +201,7 @@ func (o *object) list(name string) []json.RawMessage {
 	}
 	var list []json.RawMessage
 	if v[0] != '[' || json.Unmarshal(v, &list) != nil {
-		o.complain(name, "is no array", false)
+		o.complain(name, "is not an array", false)
 	}
 	return list
 }
@@ -212,7 +212,7 @@ func (o *object) each(name string, read func(item *object)) {
 		at := fmt.Sprintf("%s[%d]", name, i)
 		m, err := readFields(v)
 		if err != nil {
-			o.complain(at, "is no object", false)
+			o.complain(at, "is not an object", false)
 			return
 		}
 		item := &object{at: o.at + at + ".", root: o.root, fields: m}
@@ -229,7 +229,7 @@ func (o *object) texts(name string) []string {
 	for i, v := range o.list(name) {
 		var s string
 		if v[0] != '"' || json.Unmarshal(v, &s) != nil || s == "" {
-			o.complain(fmt.Sprintf("%s[%d]", name, i), "is no string, or empty", false)
+			o.complain(fmt.Sprintf("%s[%d]", name, i), "is not a string, or empty", false)
 			return nil
 		}
 		out = append(out, s)
@@ -242,7 +242,7 @@ func (o *object) integers(name string) []int {
 	for i, v := range o.list(name) {
 		n, err := strconv.ParseInt(string(v), 10, 32)
 		if err != nil || n < 0 {
-			o.complain(fmt.Sprintf("%s[%d]", name, i), "is no whole number of 0 or more", false)
+			o.complain(fmt.Sprintf("%s[%d]", name, i), "is not a whole number of 0 or more", false)
 			return nil
 		}
 		out = append(out, int(n))

@@ -191,7 +191,7 @@ func (s *Server) openaiPart(c *call) reply {
 	}
 	kind, params, err := mime.ParseMediaType(c.r.Header.Get("Content-Type"))
 	if err != nil || kind != "multipart/form-data" || params["boundary"] == "" {
-		return openaiFail(400, "", "", "The request is no multipart/form-data.")
+		return openaiFail(400, "", "", "The request is not multipart/form-data.")
 	}
 	tooLarge := openaiFail(400, "", "data", "The part is larger than 64 MB.")
 	if c.r.ContentLength > openaiPart+64<<10 {
@@ -205,7 +205,7 @@ func (s *Server) openaiPart(c *call) reply {
 	case field.FormName() != "data":
 		return openaiFail(400, "", field.FormName(), fmt.Sprintf("The form has a field %q: data is its only one.", field.FormName()))
 	case field.FileName() == "":
-		return openaiFail(400, "", "data", "The field data is no file: it has no filename.")
+		return openaiFail(400, "", "data", "The field data is not a file: it has no filename.")
 	}
 	data := &capReader{Reader: c.data(field), left: openaiPart}
 	blob, err := s.Store.(Joiner).Put(c.r.Context(), u.Ref, data)

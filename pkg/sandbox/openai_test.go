@@ -117,7 +117,7 @@ func TestOpenAIStrict(t *testing.T) {
 	})
 	const max = 8 << 30
 	r.wantRefusals("/uploads", []strict{
-		{"unknown", `{"filename":"a","purpose":"batch","bytes":1,"mime_type":"a/b","size":1}`, 400, "size is no field"},
+		{"unknown", `{"filename":"a","purpose":"batch","bytes":1,"mime_type":"a/b","size":1}`, 400, "size is not a field"},
 		{"no mime_type", `{"filename":"a","purpose":"batch","bytes":1}`, 400, "mime_type is missing"},
 		{"purpose", strings.Replace(creation(1), "fine-tune", "storage", 1), 400, "purpose is none of"},
 		{"bytes as text", `{"filename":"a","purpose":"batch","bytes":"1","mime_type":"a/b"}`, 400, `"param":"bytes"`},
@@ -127,7 +127,7 @@ func TestOpenAIStrict(t *testing.T) {
 		{"more of it", strings.Replace(creation(1), "}", `,"expires_after":{"anchor":"created_at","seconds":7200,"x":1}}`, 1), 400, "expires_after.x"},
 		{"a life too short", strings.Replace(creation(1), "}", `,"expires_after":{"anchor":"created_at","seconds":3599}}`, 1), 400, "expires_after.seconds"},
 		{"a life too long", strings.Replace(creation(1), "}", `,"expires_after":{"anchor":"created_at","seconds":2592001}}`, 1), 400, "expires_after.seconds"},
-		{"as a number", strings.Replace(creation(1), "}", `,"expires_after":3600}`, 1), 400, "expires_after is no object"},
+		{"as a number", strings.Replace(creation(1), "}", `,"expires_after":3600}`, 1), 400, "expires_after is not an object"},
 	})
 	r.post(200, "/uploads", creation(max))
 	up := r.post(200, "/uploads", strings.Replace(creation(1), "}", `,"expires_after":{"anchor":"created_at","seconds":3600}}`, 1))
@@ -185,8 +185,8 @@ func TestOpenAIParts(t *testing.T) {
 	for _, c := range []struct {
 		name, kind, body, want string
 	}{
-		{"raw", "application/octet-stream", "abc", "no multipart/form-data"},
-		{"no boundary", "multipart/form-data", "abc", "no multipart/form-data"},
+		{"raw", "application/octet-stream", "abc", "not multipart/form-data"},
+		{"no boundary", "multipart/form-data", "abc", "not multipart/form-data"},
 		{"other boundary", good, "abc", "no field data"},
 		{"empty", good, "", "no field data"},
 	} {
@@ -215,7 +215,7 @@ func TestOpenAIParts(t *testing.T) {
 	foreign := r.openaiPart(r.post(200, "/uploads", creation(1)).text("id"), []byte("abc"))
 	r.wantRefusals("/uploads/"+id+"/complete", []strict{
 		{"none", listed(nil, ""), 400, "part_ids is empty"},
-		{"no list", `{"part_ids":"x"}`, 400, "no array"},
+		{"no list", `{"part_ids":"x"}`, 400, "is not an array"},
 		{"missing", `{}`, 400, "part_ids is missing"},
 		{"too few", listed([]string{abc}, ""), 400, "3 bytes"},
 		{"too many", listed([]string{abc, def, other}, ""), 400, "8 bytes"},
@@ -225,7 +225,7 @@ func TestOpenAIParts(t *testing.T) {
 		{"another upload's", listed([]string{abc, foreign}, ""), 400, "no part"},
 		{"no md5", listed([]string{abc, def}, "xyz"), 400, "no MD5"},
 		{"wrong md5", listed([]string{def, abc}, hexMD5("abcdef")), 400, "another"},
-		{"more", `{"part_ids":[],"x":1}`, 400, "x is no field"},
+		{"more", `{"part_ids":[],"x":1}`, 400, "x is not a field"},
 	})
 	done := r.post(200, "/uploads/"+id+"/complete", listed([]string{def, abc}, hexMD5("defabc")))
 	if list, _ := r.s.Finished(); len(list) != 1 || !list[0].Verified {

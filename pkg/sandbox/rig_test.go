@@ -352,7 +352,7 @@ func (r *rig) wantStrictHTTP(path, body, keyHeader, good string, shape func(a an
 		{"other charset", "POST", path, body, []string{"Content-Type", "application/json; charset=latin1"}, 400},
 		{"two objects", "POST", path, body + "{}", nil, 400},
 		{"an array", "POST", path, "[" + body + "]", nil, 400},
-		{"no JSON", "POST", path, "hello", nil, 400},
+		{"is not JSON", "POST", path, "hello", nil, 400},
 		{"half of it", "POST", path, body[:len(body)/2], nil, 400},
 		{"twice", "POST", path, body[:len(body)-1] + "," + body[1:], nil, 400},
 	} {

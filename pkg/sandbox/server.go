@@ -154,7 +154,7 @@ func (s *Server) can(f *fault) error {
 	case s.Discard && slices.Contains([]string{kindOpaqueETag, kindCorrupt, kindTruncate}, f.kind):
 		return errors.New("the store discards what it takes")
 	case !byAPI && (f.kind == kindBadJSON || f.kind == kindPatch):
-		return errors.New("the reply to a put is no JSON")
+		return errors.New("the reply to a put is not JSON")
 	case (f.kind == kindKill || f.kind == kindKillLate) && f.pid == 0 && s.Kill == nil:
 		return errors.New("whom to kill? give a process id")
 	}

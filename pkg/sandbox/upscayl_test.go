@@ -93,11 +93,11 @@ func TestUpscaylStrict(t *testing.T) {
 	const missing = `"Bad Request: Missing required parameters"`
 	r.wantRefusals("/get-upload-url", []strict{
 		{"no wrapper", `{"fileSize":1,"fileType":"image/jpeg","originalFileName":"a.jpg"}`, 400, missing},
-		{"beside it", strings.Replace(picture(1, ""), `{"data"`, `{"x":1,"data"`, 1), 400, "x is no field"},
+		{"beside it", strings.Replace(picture(1, ""), `{"data"`, `{"x":1,"data"`, 1), 400, "x is not a field"},
 		{"no name", `{"data":{"fileSize":1,"fileType":"image/jpeg"}}`, 400, missing},
-		{"size as text", `{"data":{"fileSize":"1","fileType":"image/jpeg","originalFileName":"a.jpg"}}`, 400, "data.fileSize is no whole number"},
-		{"unknown", picture(1, `,"fileName":"a"`), 400, "data.fileName is no field"},
-		{"no object", `{"data":[]}`, 400, "data is no object"},
+		{"size as text", `{"data":{"fileSize":"1","fileType":"image/jpeg","originalFileName":"a.jpg"}}`, 400, "data.fileSize is not a whole number"},
+		{"unknown", picture(1, `,"fileName":"a"`), 400, "data.fileName is not a field"},
+		{"no object", `{"data":[]}`, 400, "data is not an object"},
 	})
 	plan := r.post(200, "/get-upload-url", picture(3, ""))
 	tags := upscaylPut(t, plan, []byte("abc"))

@@ -39,8 +39,8 @@ import (
 
 // What is wrong with a file. Test with errors.Is.
 var (
-	// ErrNoInput: it is missing, is no regular file, or cannot be read.
-	ErrNoInput = errors.New("cannot be read as a file")
+	// ErrNoInput: the file is missing, is not a regular file, or cannot be read.
+	ErrNoInput = errors.New("cannot be read")
 	// ErrChanged: it is no longer what it was.
 	ErrChanged = errors.New("the file changed")
 )

@@ -16,7 +16,7 @@ func Proxy(address string) (*url.URL, error) {
 	}
 	p, err := http.ProxyFromEnvironment(&http.Request{URL: u})
 	if err != nil {
-		return nil, errors.New("what the environment names as a proxy is no address of one")
+		return nil, errors.New("HTTPS_PROXY or HTTP_PROXY is not the URL of a proxy")
 	}
 	if p == nil {
 		return nil, nil

@@ -33,7 +33,7 @@ var (
 	ErrPartSize = errors.New("part size outside the provider's limits")
 	// ErrChanged: the file changed while it was sent.
 	ErrChanged = source.ErrChanged
-	// ErrNoInput: the file is missing, is no regular file, or cannot be read.
+	// ErrNoInput: the file is missing, is not a regular file, or cannot be read.
 	ErrNoInput = source.ErrNoInput
 	// ErrChecksum: what is stored is not what was sent.
 	ErrChecksum = errors.New("checksum mismatch")

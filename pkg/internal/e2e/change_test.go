@@ -48,7 +48,7 @@ func TestFileChangesWhileItIsSent(t *testing.T) {
 		api    string
 		change func(path string) error
 		then   func(path string) error // before the next run
-		again  bool                    // it is written anew before the next run
+		again  bool                    // it is written again before the next run
 		puts   int                     // of the next run
 		open   bool                    // what Windows does not let anybody do to an open file
 	}{

@@ -10,7 +10,7 @@ import (
 )
 
 // The file of an upload that cannot be read is moved aside, with one warning, and
-// the upload begins anew; another upload is not affected. One of a later version
+// the upload starts over; another upload is not affected. One of a later version
 // ends the upload with exit 73 before anything is sent, and is not touched.
 func TestJournalFileThatCannotBeRead(t *testing.T) {
 	for what, spoil := range map[string]func(path string) error{

@@ -97,7 +97,7 @@ func TestReadOnlyDisk(t *testing.T) {
 }
 
 // The state directory goes while a part is on its way: that is said, nothing is
-// completed by half, and the next run begins anew.
+// completed by half, and the next run starts over.
 func TestStateDirectoryVanishes(t *testing.T) {
 	t.Parallel()
 	r := newRehearsal(t, "upscayl", 64<<10)

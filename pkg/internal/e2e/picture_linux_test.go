@@ -21,7 +21,7 @@ import (
 //
 //	go test ./pkg/internal/e2e -run TestPicture -update
 //
-// draws it anew.
+// redraws it.
 func TestPicture(t *testing.T) {
 	svg, err := filepath.Abs(filepath.Join("..", "..", "..", "docs", "terminal.svg"))
 	must(t, err)

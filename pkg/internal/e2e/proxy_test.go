@@ -19,7 +19,7 @@ import (
 )
 
 // outpost is a proxy of the test's own. It answers CONNECT with these statuses,
-// one after the other and the last for ever; after 200 it connects to the
+// one after the other and the last forever; after 200 it connects to the
 // target, whatever name it was asked for.
 type outpost struct {
 	address string // host and port

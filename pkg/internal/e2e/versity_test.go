@@ -190,7 +190,7 @@ var (
 
 // TestRefusedPutsAtVersity: versitygw answers a PUT whose URL has expired, or
 // whose signature is wrong, with a 403 or by breaking the connection, as it
-// happens. Neither is tried for ever, and where there are new URLs, the upload
+// happens. Neither is retried forever, and where there are new URLs, the upload
 // gets through.
 func TestRefusedPutsAtVersity(t *testing.T) {
 	t.Parallel()

@@ -107,7 +107,7 @@ func (t *trial) endsBy(name string, ended <-chan error) {
 // never answers. The upload goes on afterwards.
 func (t *trial) cancelledUnderWay() {
 	if t.Wire == nil {
-		t.Logf("not tried: nobody can hold a request back here")
+		t.Logf("not tried: no request can be held back here")
 		return
 	}
 	p, u, leave, rs, body := t.stored("cancelled under way.bin")

@@ -88,7 +88,7 @@ func (t *trial) takeOver() {
 	rs = t.putAll(p, again, gs, again.Parts, body)
 	t.silent("complete without a digest", func() {
 		if _, err := p.Complete(t.Context(), again, rs, upload.Digests{}); err == nil {
-			t.Errorf("complete of ranges that nobody vouches for: no error")
+			t.Errorf("complete of ranges whose content is unverified: no error")
 		}
 	})
 	t.complete(p, again, rs, body)

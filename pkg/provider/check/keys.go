@@ -64,7 +64,7 @@ func (t *trial) keyRefusedLater() {
 // in one header of each request, and nowhere else.
 func (t *trial) whereTheKeyWent() {
 	if t.Wire == nil {
-		t.Logf("not seen: nobody watches the wire")
+		t.Logf("not checked: the requests are not recorded")
 		return
 	}
 	const header = "a header"

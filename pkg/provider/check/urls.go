@@ -67,7 +67,7 @@ func (t *trial) urlsOnce() {
 // lapsed uses a presigned URL that is past its end.
 func (t *trial) lapsed() {
 	if t.Backdate == nil {
-		t.Logf("not tried: nobody can issue a presigned URL that has ended here")
+		t.Logf("not tried: no expired presigned URL can be made here")
 		return
 	}
 	f, body := file("lapsed.bin", 1000)

@@ -52,7 +52,7 @@ func (e *expr) mentions(words string) bool { return e != nil && strings.Contains
 // import in it.
 func compile(src string) (*gojq.Code, error) {
 	if strings.TrimSpace(src) == "" {
-		return nil, errors.New("is empty; a jq expression belongs here")
+		return nil, errors.New("is empty: expected a jq expression")
 	}
 	if len(src) > maxExpr {
 		return nil, fmt.Errorf("is longer than %d characters", maxExpr)

@@ -55,7 +55,7 @@ func (n node) digest() string {
 func (n node) count() int {
 	i := n.integer()
 	if i <= 0 {
-		n.fail("is %d; at least 1 belongs here", i)
+		n.fail("expected at least 1, found %d", i)
 	}
 	return i
 }

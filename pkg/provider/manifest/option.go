@@ -69,6 +69,6 @@ func (n node) bound() *float64 {
 	case float64:
 		return &v
 	}
-	n.fail("is %s; a number belongs here", n.kind())
+	n.fail("expected a number, found %s", n.kind())
 	return nil
 }

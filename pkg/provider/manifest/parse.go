@@ -158,7 +158,8 @@ func (m *Manifest) read(n node) {
 	var small *node
 	fields := map[string]func(node){
 		"version": func(v node) {
-			if version = v.integer(); version != 1 {
+			problems := len(v.doc.problems)
+			if version = v.integer(); version != 1 && len(v.doc.problems) == problems {
 				v.fail("is %d; this program reads version 1", version)
 			}
 		},
@@ -379,7 +380,7 @@ func (n node) requests(more func(*request) map[string]func(node), with ...string
 		all = append(all, read(at))
 	})
 	if len(all) == 0 {
-		n.fail("is empty; at least one request belongs here")
+		n.fail("is empty: expected at least one request")
 		return []*request{{}}
 	}
 	for i := range len(all) - 1 {

@@ -171,7 +171,7 @@ func TestPresign(t *testing.T) {
 		{`"url":"https://x.example/a","headers":{"xa":null}`, "headers: "},
 		{`"url":"https://x.example/a","headers":[{"nam":"x-a"}]`, `unknown field "nam"`},
 		{`"url":"https://x.example/a","headers":5`, "headers is 5"},
-		{`"url":"https://x.example/a","expires":"soon"`, `expires "soon" is no time`},
+		{`"url":"https://x.example/a","expires":"soon"`, `expires "soon" is not a time`},
 		{`"url":"https://x.example/a","expires_in":"soon"`, `expires_in is "soon"`},
 		{`"url":"https://x.example/a","expires_in":-1`, `expires_in is -1`},
 		{`"url":"http://x.example/a"`, "plain http is refused"},

@@ -192,7 +192,7 @@ func (p *speaker) readURL(a *answer, number int, m map[string]any) (upload.Presi
 		const most = 366 * 24 * 3600
 		s, ok := toInt64(v)
 		if !ok || s <= 0 || s > most {
-			return g, fmt.Errorf("expires_in is %s, which is no number of seconds that makes sense", show(v))
+			return g, fmt.Errorf("expires_in is %s, which is not a plausible number of seconds", show(v))
 		}
 		life = time.Duration(s) * time.Second
 	}

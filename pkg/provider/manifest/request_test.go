@@ -91,7 +91,7 @@ func TestParseForms(t *testing.T) {
 		{"digests: [sha1]", "auth: true", 24, "part.auth", "the part is not a form"},
 		{"max: 2", "max: 0", 20, "presign.max", "at least 1"},
 		{"consecutive: true", "consecutive: 1", 19, "presign.consecutive", "true or false"},
-		{"headers: {X-Kind: last}", "headers: [a]", 31, "complete.headers", "a mapping belongs here"},
+		{"headers: {X-Kind: last}", "headers: [a]", 31, "complete.headers", "expected a mapping, found a list"},
 		{"min_size: 2B", "min_size: few", 5, "limits.min_size", "not a size"},
 	} {
 		_, err := Parse("acme.yaml", editForms(t, c.old, c.new))

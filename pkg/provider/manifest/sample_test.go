@@ -91,7 +91,7 @@ func TestReplay(t *testing.T) {
 
 func TestReplayNoList(t *testing.T) {
 	m := mustParse(t, []byte(whole+"samples: {}\n"))
-	if _, err := check.Samples(t.Context(), m.Definition()); err == nil || !strings.HasSuffix(err.Error(), "samples: is a mapping; a list belongs here") {
+	if _, err := check.Samples(t.Context(), m.Definition()); err == nil || !strings.HasSuffix(err.Error(), "samples: expected a list, found a mapping") {
 		t.Errorf("says %v", err)
 	}
 }

@@ -137,7 +137,7 @@ func partValue(plan []upload.Part, part upload.Part, sums map[string][]byte) map
 func plain(v any) (any, error) {
 	b, err := marshal(v)
 	if err != nil {
-		return nil, fmt.Errorf("is no value that JSON has: %w", err)
+		return nil, fmt.Errorf("is not a value that JSON has: %w", err)
 	}
 	return exact.Decode(b)
 }

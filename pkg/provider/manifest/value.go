@@ -70,7 +70,7 @@ const (
 	lastMillis  = 253_402_300_799_999 // the end of the year 9999
 )
 
-var errTime = errors.New("is no time: RFC 3339, Unix seconds and Unix milliseconds are read")
+var errTime = errors.New("is not a time: RFC 3339, Unix seconds and Unix milliseconds are read")
 
 // toTime reads an RFC 3339 string, or Unix seconds or milliseconds by their
 // magnitude, as a number or as text. Null and "" are the zero time.

@@ -50,14 +50,20 @@ func (n node) kind() string {
 	case n.Tag == "!!null":
 		return "nothing"
 	}
-	return fmt.Sprintf("%s (%s)", n.Value, strings.TrimPrefix(n.Tag, "!!"))
+	switch n.Tag {
+	case "!!str":
+		return fmt.Sprintf("the string %q", n.Value)
+	case "!!int", "!!float":
+		return "the number " + n.Value
+	}
+	return n.Value
 }
 
 // fields reads a mapping: each key by its own function, no other key, none
 // twice.
 func (n node) fields(read map[string]func(node)) {
 	if n.Kind != yaml.MappingNode {
-		n.fail("is %s; a mapping belongs here", n.kind())
+		n.fail("expected a mapping, found %s", n.kind())
 		return
 	}
 	seen := map[string]bool{}
@@ -72,7 +78,7 @@ func (n node) fields(read map[string]func(node)) {
 		case k.Kind != yaml.ScalarNode:
 			n.failAt(place{k.Line, k.Column}, "has a key that is not a word")
 		case seen[k.Value]:
-			at.failAt(place{k.Line, k.Column}, "stands here a second time")
+			at.failAt(place{k.Line, k.Column}, "is there twice")
 		case !known && renamed(at.key) != "":
 			at.failAt(place{k.Line, k.Column}, "is called %s now", renamed(at.key))
 			n.doc.places[at.key] = place{at.Line, at.Column}
@@ -90,7 +96,7 @@ func (n node) fields(read map[string]func(node)) {
 // each reads a mapping whose keys are names of the manifest's own.
 func (n node) each(read func(name string, at node)) {
 	if n.Kind != yaml.MappingNode {
-		n.fail("is %s; a mapping belongs here", n.kind())
+		n.fail("expected a mapping, found %s", n.kind())
 		return
 	}
 	known := map[string]func(node){}
@@ -104,7 +110,7 @@ func (n node) each(read func(name string, at node)) {
 // text reads a string that is not empty.
 func (n node) text() string {
 	if n.Kind != yaml.ScalarNode || n.Tag != "!!str" {
-		n.fail("is %s; text belongs here (in quotes, if need be)", n.kind())
+		n.fail("expected a string (in quotes, if need be), found %s", n.kind())
 		return ""
 	}
 	if strings.TrimSpace(n.Value) == "" {
@@ -116,7 +122,7 @@ func (n node) text() string {
 // list reads each element of a list.
 func (n node) list(read func(node)) {
 	if n.Kind != yaml.SequenceNode {
-		n.fail("is %s; a list belongs here", n.kind())
+		n.fail("expected a list, found %s", n.kind())
 		return
 	}
 	for i, c := range n.Content {
@@ -145,7 +151,7 @@ func (n node) texts() map[string]string {
 func (n node) hex() []byte {
 	b, err := hex.DecodeString(n.Value)
 	if n.Kind != yaml.ScalarNode || err != nil {
-		n.fail("is %s; a digest in hex belongs here, in quotes", n.kind())
+		n.fail("expected a digest in hex, in quotes, found %s", n.kind())
 	}
 	return b
 }
@@ -153,7 +159,7 @@ func (n node) hex() []byte {
 func (n node) boolean() bool {
 	var b bool
 	if n.Kind != yaml.ScalarNode || n.Tag != "!!bool" || n.Decode(&b) != nil {
-		n.fail("is %s; true or false belongs here", n.kind())
+		n.fail("expected true or false, found %s", n.kind())
 	}
 	return b
 }
@@ -161,7 +167,7 @@ func (n node) boolean() bool {
 func (n node) integer() int {
 	var i int
 	if n.Kind != yaml.ScalarNode || n.Tag != "!!int" || n.Decode(&i) != nil {
-		n.fail("is %s; a whole number belongs here", n.kind())
+		n.fail("expected a whole number, found %s", n.kind())
 	}
 	return i
 }
@@ -170,7 +176,7 @@ func (n node) integer() int {
 func (n node) duration() time.Duration {
 	d, err := time.ParseDuration(n.Value)
 	if n.Kind != yaml.ScalarNode || err != nil || d <= 0 {
-		n.fail("is %s; a duration such as 15m belongs here", n.kind())
+		n.fail("expected a duration such as 15m, found %s", n.kind())
 	}
 	return d
 }
@@ -178,12 +184,12 @@ func (n node) duration() time.Duration {
 // size reads bytes, as a number or as text with a unit.
 func (n node) size(r text.Reading) int64 {
 	if n.Kind != yaml.ScalarNode {
-		n.fail("is %s; a size belongs here", n.kind())
+		n.fail("expected a size, found %s", n.kind())
 		return 0
 	}
 	b, err := text.ParseSize(n.Value, r)
 	if err == nil && b == 0 {
-		err = errors.New("is 0; a size above 0 belongs here")
+		err = errors.New("expected a size above 0, found 0")
 	}
 	if err != nil {
 		n.fail("%v", err)
@@ -194,7 +200,7 @@ func (n node) size(r text.Reading) int64 {
 // expr reads a jq expression.
 func (n node) expr() *expr {
 	if n.Kind != yaml.ScalarNode || n.Tag != "!!str" {
-		n.fail("is %s; a jq expression belongs here, in quotes if it starts with { or [", n.kind())
+		n.fail("expected a jq expression, in quotes if it starts with { or [, found %s", n.kind())
 		return nil
 	}
 	code, err := compile(n.Value)

@@ -43,9 +43,9 @@ func (w *Walk) Files(dir string) iter.Seq2[File, error] {
 		if !r.below(dir, "", nil) || r.given > 0 {
 			return
 		}
-		reason := "no file in it matches " + w.Patterns.String()
+		reason := "no file matches " + w.Patterns.String()
 		if r.found == 0 {
-			reason = "there is no file in this directory"
+			reason = "the directory has no files"
 		}
 		yield(File{Path: dir}, &source.UnfitError{Path: dir, Reason: reason})
 	}

@@ -1,0 +1,179 @@
+package main
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// ownDialect are phrases that stand for a term of the field, each with what to
+// write instead. White space stands for any.
+var ownDialect = []struct{ phrase, write string }{
+	{`grants?\b|leave to (send|upload)|ask(s|ed|ing)? for leave|has (none|leave) that holds`, "presign, presigned URL"},
+	{`(the )?address(es)? of (a |the )?parts?\b`, "presigned URL"},
+	{`so that (of )?every part has to be`, "every part is checked"},
+	{`crawl(s|ed|ing)?\b|is under way for`, "straggler"},
+	{`(is )?of no use\b|cost(s)? somebody|helps nobody|to wait for it`, "say what happens"},
+	{`can(not|'t) be read as a file|is no regular file|which multiput cannot upload`, "is a directory, no such file"},
+	{`nothing waits for its end`, "so that uploading starts before its end"},
+	{`giv(e|es|en|ing) (\S+ )?up\b|gave (\S+ )?up\b`, "abort, stop"},
+	{`(go|goes|going|gone|went) on with`, "resume, continue"},
+	{`all talk\b|talk (is|goes) (on|to)|what is said|of multiput's own`, "messages, Output, Configuration"},
+	{`sound;|come out as they say`, "valid; 6 samples passed"},
+	{`belongs here`, "expected a mapping, found"},
+	{`: which\?`, "exclude each other"},
+	{`are no checksums|takes none of the file`, "returns no part checksums"},
+	{`no clear answer came`, "got no clear answer"},
+	{`unseal(s|ed)?\b|seal(s|ed)?\b|judg(e|es|ed|ing)\b|verdicts?\b|condemn(s|ed)?\b|spoil(s|ed|t)?\b|(dis)trust(s|ed)\b|distrust\b`, "verify, mismatch, reject, corrupt, recheck"},
+	{`fl(y|ies|ew|own|ying)\b|landed\b|courtesy|frugal(ly)?\b`, "attempt, in flight, plain words"},
+	{`nobody|no one|somebody|someone|anybody|whoever|whosoever`, "say who: the provider, another process, the user"},
+	{`(there )?(is|are|was) no (url|file|size|number|duration|json|word|address|mapping|integer|manifest|option|directory)\b`, "is not a"},
+	{`that there is not\b`, "unknown"},
+	{`anew\b|heed(s|ed)?\b|for ever\b|mended\b|(is|are|was|were) told of\b`, "again, start over, respect, forever, repaired, reported"},
+}
+
+// rejected are the phrases of ownDialect, each with what to write instead.
+var rejected = func() map[*regexp.Regexp]string {
+	all := map[*regexp.Regexp]string{}
+	for _, d := range ownDialect {
+		all[regexp.MustCompile(`(?i)\b(`+d.phrase+`)`)] = d.write
+	}
+	return all
+}()
+
+// oldNames are names of the manifest language that are errors now: each says the
+// new one.
+var oldNames = regexp.MustCompile(`^(\w+\.)*grants?(\.\w+)?$|^\$grants?$|^(\w+\.)*grant_life$`)
+
+// wordsIn are the rejected phrases in a text.
+func wordsIn(text string) (found []string) {
+	text = strings.Join(strings.Fields(text), " ")
+	for phrase, write := range rejected {
+		for _, m := range phrase.FindAllString(text, -1) {
+			if !strings.HasPrefix(strings.ToLower(m), "there ") { // there is no file: plain English
+				found = append(found, strconv.Quote(m)+" (write: "+write+")")
+			}
+		}
+	}
+	return found
+}
+
+// What the house style rejects is found, wherever it stands.
+func TestPlainWordsAreChecked(t *testing.T) {
+	for _, text := range []string{
+		"Grant is leave to send one part until a moment.", "asking for leave to send parts 3, 4, as part 3 has none that holds",
+		"an ETag is the MD5 of its part, so that of every part has to be", "part 7 crawls: it is under way for 40s", "of no use, and it may cost somebody something",
+		"Perhaps there is nothing at that address: to wait for it helps nobody.", "x: cannot be read as a file: no such file or directory",
+		". is a directory, which multiput cannot upload (only regular files)", "where that is uploaded (-): nothing waits for its end then",
+		"Give uploads up, at the provider and here", "Go on with uploads that are not finished", "All talk is on stderr", "What is said", "Files of multiput's own",
+		"sound; 6 samples come out as they say", "is hello (str); a mapping belongs here", "an API key file and an API key command: which?",
+		"the provider's receipts are no checksums of the parts, and it takes none of the file", "complete was sent, and no clear answer came",
+		"sealed", "unseal", "judge", "verdict", "condemn", "spoiled", "distrust", "fly", "landed", "courtesy", "frugal", "giving it\nup", "X is no URL",
+	} {
+		if wordsIn("before: "+text+"; after") == nil {
+			t.Errorf("not found: %s", text)
+		}
+	}
+}
+
+// No text that a user can see has a phrase of our own where the field has a term:
+// neither a string of the program nor a page, a help, a manifest or an example.
+func TestPlainWords(t *testing.T) {
+	root := filepath.Join("..", "..")
+	read := map[string]int{}
+	err := filepath.WalkDir(root, func(path string, e fs.DirEntry, err error) error {
+		if err != nil || e.IsDir() {
+			if name := e.Name(); err == nil && (name == ".git" || name == "cache" || name == "node_modules") {
+				return fs.SkipDir
+			}
+			return err
+		}
+		name, err := filepath.Rel(root, path)
+		if err != nil {
+			return err
+		}
+		name = filepath.ToSlash(name)
+		kind := filepath.Ext(name)
+		switch {
+		case strings.HasSuffix(name, "_test.go"):
+			return nil
+		case kind == ".go":
+			read[kind]++
+			return wordsOfGo(t, path, name)
+		case kind == ".md" && !strings.HasPrefix(name, "docs/design/"), kind == ".yaml", kind == ".yml", kind == ".json" && strings.HasPrefix(name, "docs/"),
+			kind == ".txt" && strings.HasPrefix(name, "testdata/help/"), kind == ".golden", kind == ".svg":
+			b, err := os.ReadFile(path)
+			if err != nil {
+				return err
+			}
+			read[kind]++
+			for _, w := range wordsIn(string(b)) {
+				t.Errorf("%s says %s", name, w)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, kind := range []string{".go", ".md", ".yaml", ".yml", ".json", ".txt", ".golden"} {
+		if read[kind] == 0 {
+			t.Errorf("no %s was read", kind)
+		}
+	}
+}
+
+// wordsOfGo looks at the strings of a file, with what is joined by + as one.
+func wordsOfGo(t *testing.T, path, name string) error {
+	files := token.NewFileSet()
+	f, err := parser.ParseFile(files, path, nil, 0)
+	if err != nil {
+		return err
+	}
+	ast.Inspect(f, func(n ast.Node) bool {
+		if _, ok := n.(*ast.ImportSpec); ok {
+			return false
+		}
+		e, ok := n.(ast.Expr)
+		if !ok {
+			return true
+		}
+		text, ok := literal(e)
+		if !ok {
+			return true
+		}
+		if oldNames.MatchString(text) {
+			return false
+		}
+		for _, w := range wordsIn(text) {
+			t.Errorf("%s:%d says %s", name, files.Position(n.Pos()).Line, w)
+		}
+		return false
+	})
+	return nil
+}
+
+// literal is the text of a string, or of strings joined by +.
+func literal(e ast.Expr) (string, bool) {
+	switch e := e.(type) {
+	case *ast.BasicLit:
+		if e.Kind == token.STRING {
+			text, err := strconv.Unquote(e.Value)
+			return text, err == nil
+		}
+	case *ast.BinaryExpr:
+		if e.Op == token.ADD {
+			x, okX := literal(e.X)
+			y, okY := literal(e.Y)
+			return x + y, okX && okY
+		}
+	}
+	return "", false
+}
