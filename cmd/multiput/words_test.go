@@ -23,7 +23,7 @@ var ownDialect = []struct{ phrase, write string }{
 	{`(is )?of no use\b|cost(s)? somebody|helps nobody|to wait for it`, "say what happens"},
 	{`can(not|'t) be read as a file|is no regular file|which multiput cannot upload`, "is a directory, no such file"},
 	{`nothing waits for its end`, "so that uploading starts before its end"},
-	{`giv(e|es|en|ing) (\S+ )?up\b|gave (\S+ )?up\b`, "abort, stop"},
+	{`giv(e|es|en|ing) (\S+ ){0,2}up\b|gave (\S+ ){0,2}up\b`, "abort, stop"},
 	{`(go|goes|going|gone|went) on with`, "resume, continue"},
 	{`all talk\b|talk (is|goes) (on|to)|what is said|of multiput's own`, "messages, Output, Configuration"},
 	{`sound;|come out as they say`, "valid; 6 samples passed"},

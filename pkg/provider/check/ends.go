@@ -164,7 +164,7 @@ func (t *trial) notSaidCompleted(when string, u upload.Upload) {
 	}
 }
 
-// abort gives an upload up, twice; nothing goes to it any more.
+// abort aborts an upload, twice; nothing goes to it any more.
 func (t *trial) abort() {
 	f, body := file("aborted.bin", 1000)
 	p := t.open()
@@ -220,11 +220,11 @@ func (t *trial) nothingGoes(p upload.Provider, u upload.Upload, rs []upload.Rece
 	t.refused("complete", err)
 }
 
-// abortCompleted gives an upload up that is complete: its object stays,
+// abortCompleted aborts an upload that is complete: its object stays,
 // whatever the provider says.
 func (t *trial) abortCompleted() {
 	if !t.Aborts {
-		t.Logf("nothing to try: this API has no call that gives an upload up")
+		t.Logf("nothing to try: this API has no call that aborts an upload")
 		return
 	}
 	f, body := file("abort completed.bin", 100)
