@@ -288,7 +288,7 @@ func (a *app) listed(from string) (iter.Seq2[string, error], error) {
 	if from != stdin {
 		f, err := os.Open(from)
 		if err != nil {
-			return nil, fmt.Errorf("--files-from %s: %w: %w", from, upload.ErrNoInput, errors.Unwrap(err))
+			return nil, &upload.UnreadableError{Path: "--files-from " + from, Err: err}
 		}
 		in, end = f, func() { f.Close() } //nolint:errcheck // it was only read
 	}

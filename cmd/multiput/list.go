@@ -89,7 +89,7 @@ type listOptions struct {
 
 // states are those that an entry can have.
 var states = []string{
-	string(upload.Sending), stateRunning, stateInDoubt, string(upload.Waiting), string(upload.Done), string(upload.Delivered), string(upload.Corrupt),
+	statePlanned, stateShared, string(upload.Sending), stateRunning, stateInDoubt, string(upload.Waiting), string(upload.Done), string(upload.Delivered), string(upload.Corrupt),
 }
 
 // listEvery is how often list --watch looks.
@@ -157,7 +157,7 @@ func (a *app) listOnce(ctx context.Context, cfg config.Config, o listOptions, ou
 	case len(shown) > 0:
 		return unwritten(table(a.stdout, shown, known, time.Now(), a.visible))
 	case len(known) > 0 && (o.provider != "" || len(o.states) > 0):
-		a.note(cfg, "No upload is like that.")
+		a.note(cfg, "No upload matches.")
 	case len(known) > 0:
 		a.note(cfg, "Every upload is finished; --all lists them.")
 	case o.journal && !exists(cfg.Journal):

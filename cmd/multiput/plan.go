@@ -167,10 +167,7 @@ func unread(path string, err error) error {
 	if err == nil || errors.Is(err, handoff.ErrDamaged) {
 		return err
 	}
-	if why := errors.Unwrap(err); why != nil {
-		err = why
-	}
-	return fmt.Errorf("%s: %w: %w", path, upload.ErrNoInput, err)
+	return &upload.UnreadableError{Path: path, Err: err}
 }
 
 // writeOut writes to a file or, where path is empty or -, to stdout.

@@ -155,13 +155,27 @@ func pastEnd(f *os.File, path string, end int64) error {
 	return nil
 }
 
-func noInput(path string, err error) error {
-	var p *fs.PathError
-	if errors.As(err, &p) {
-		err = p.Err
-	}
-	return fmt.Errorf("%s: %w: %w", path, ErrNoInput, err)
+func noInput(path string, err error) error { return &UnreadableError{path, err} }
+
+// UnreadableError is a file or a directory that cannot be opened or read. It wraps
+// ErrNoInput.
+type UnreadableError struct {
+	Path string
+	Err  error
 }
+
+func (e *UnreadableError) Error() string {
+	var p *fs.PathError
+	switch {
+	case errors.Is(e.Err, fs.ErrNotExist):
+		return e.Path + ": no such file"
+	case errors.As(e.Err, &p):
+		return e.Path + ": cannot be read: " + p.Err.Error()
+	}
+	return e.Path + ": cannot be read: " + e.Err.Error()
+}
+
+func (e *UnreadableError) Unwrap() []error { return []error{ErrNoInput, e.Err} }
 
 func info(fi fs.FileInfo) Info { return Info{Size: fi.Size(), ModTime: fi.ModTime(), ID: id(fi)} }
 

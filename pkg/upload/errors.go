@@ -8,6 +8,9 @@ import (
 	"github.com/multiput/multiput/pkg/source"
 )
 
+// UnreadableError is a file that cannot be opened or read. It wraps ErrNoInput.
+type UnreadableError = source.UnreadableError
+
 // What an error of this package or of a Provider means. Test with errors.Is.
 var (
 	// ErrExpired: a presigned URL is no longer valid. The engine asks for a new one.

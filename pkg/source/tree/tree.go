@@ -115,11 +115,7 @@ func (r *run) below(dir, rel string, above []fs.FileInfo) bool {
 
 func (r *run) fail(path string, err error) bool {
 	r.given++
-	var p *fs.PathError
-	if errors.As(err, &p) {
-		err = p.Err
-	}
-	return r.yield(File{Path: path}, fmt.Errorf("%s: %w: %w", path, source.ErrNoInput, err))
+	return r.yield(File{Path: path}, &source.UnreadableError{Path: path, Err: err})
 }
 
 func (r *run) warn(format string, args ...any) {
