@@ -1,6 +1,7 @@
 // Package realstore runs real S3 servers for tests: MinIO and versitygw, of the
 // versions pinned in testdata/tools; and toxiproxy, which breaks the network in
-// front of them. Each call starts a server of its own on a
+// front of them. Further Uppy's Companion, an upload API in front of an S3
+// server, and Azurite, which npm installs. Each call starts a server of its own on a
 // loopback port, with random credentials, an empty bucket and a temporary
 // directory, and stops it when the test ends. It is for tests alone: nothing
 // that ships imports it.
