@@ -20,6 +20,7 @@ type abortOptions struct {
 	older  string
 	local  bool
 	remote bool // ids are those of the provider
+	plan   bool // plan files are named instead of ids
 }
 
 func (a *app) abortCmd() *cobra.Command {
@@ -42,6 +43,9 @@ only removed from the journal.`,
   # one that the provider has, and this machine's journal not
   multiput abort --remote -p s3://my-bucket 2~Vn0aY5
 
+  # that of a plan, from any machine
+  multiput abort --plan big.plan
+
   # the provider no longer knows the upload, or has completed it
   multiput abort --local 1a2b3c4d`,
 		ValidArgsFunction: completeIDs(abortable),
@@ -52,6 +56,10 @@ only removed from the journal.`,
 			}
 			a.json = cfg.JSON || cfg.JQ != ""
 			switch {
+			case o.plan && (o.local || o.remote || o.older != "" || len(args) == 0):
+				return usagef("--plan takes plan files, and none of --local, --remote and --older-than")
+			case o.plan:
+				return a.abortPlans(c.Context(), cfg, o, args)
 			case o.remote && (o.local || o.older != "" || len(args) == 0):
 				return usagef("--remote takes the provider's ids of uploads, and neither --local nor --older-than")
 			case o.remote:
@@ -63,6 +71,7 @@ only removed from the journal.`,
 	o.flags(c.Flags(), "concurrency", "part-size", "limit-rate", "checksum", "progress")
 	c.Flags().StringVar(&o.older, "older-than", "", "abort all that did not change for `DURATION` (90m, 12h, 7d), except those in doubt")
 	c.Flags().BoolVar(&o.remote, "remote", false, "the ids are those of uploads that the provider (-p) has; multiput list --remote lists them")
+	c.Flags().BoolVar(&o.plan, "plan", false, "name plan files instead of ids; a self-contained one needs no key")
 	c.Flags().BoolVar(&o.local, "local", false, "only remove it from the journal, without telling the provider")
 	return c
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"maps"
 	"slices"
 
@@ -19,8 +20,8 @@ func (a *app) completeCmd() *cobra.Command {
 		Use:   "complete PLAN RECEIPTS...",
 		Short: "Complete a planned upload with the receipts of its parts",
 		Long: `Complete an upload that multiput plan planned, with the receipts that multiput put
-wrote, and print its result as upload does. It needs the key, but not the machine
-that planned it. If receipts are missing, it names the parts and sends nothing.`,
+wrote, and print its result as upload does. It needs the key, unless the plan is
+self-contained, but not the machine that planned it. If receipts are missing, it names the parts and sends nothing.`,
 		Example: `  multiput complete big.plan *.receipts
   multiput complete big.plan *.receipts --json`,
 		Args: cobra.MinimumNArgs(2),
@@ -66,6 +67,8 @@ func (a *app) complete(ctx context.Context, cfg config.Config, o recordedOptions
 	if err != nil {
 		return err
 	}
+	o.signed = plan.Signed()
+	o.keyless = len(o.signed) > 0
 	u, stop, err := a.reopen(ctx, cfg, o, d, record, false)
 	if err != nil {
 		return &severalError{a.tell(failure{err: err, keyEnv: d.KeyEnv(), keyFrom: cfg.KeySource()})}
@@ -85,6 +88,9 @@ func (a *app) complete(ctx context.Context, cfg config.Config, o recordedOptions
 	report, err := finish(ctx, u, share, receipts)
 	sure()
 	end()
+	if errors.Is(err, upload.ErrExpired) {
+		err = &expiredError{err, planPath}
+	}
 	if err != nil {
 		return &severalError{a.tell(failure{err: err, report: report, file: share.Path, keyEnv: d.KeyEnv(), keyFrom: cfg.KeySource()})}
 	}

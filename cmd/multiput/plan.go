@@ -21,6 +21,7 @@ type planOptions struct {
 	uploadOptions
 	out       string // the plan file; empty: stdout
 	checksums bool
+	ends      bool
 	renew     bool
 }
 
@@ -63,6 +64,7 @@ issues them. A plan holds no key, but its URLs let any reader send the parts.`,
 	f.BoolVar(&o.restart, "restart", false, "abort the unfinished upload of this file, and start over")
 	f.StringVarP(&o.out, "output", "o", "", "write the plan to `FILE` (default: stdout)")
 	f.BoolVar(&o.checksums, "part-checksums", false, "put the CRC-32C of each part into the plan, for machines that have a copy of the file")
+	f.BoolVar(&o.ends, "self-contained", false, "put presigned requests that complete and abort the upload into the plan, so that no other machine needs the key")
 	f.BoolVar(&o.renew, "renew", false, "renew the presigned URLs of the plan that is named instead of a file, in place")
 	return c
 }
@@ -86,6 +88,10 @@ func (a *app) plan(ctx context.Context, cfg config.Config, o planOptions, file s
 		return err
 	}
 	defer stop()
+	if _, ok := u.Provider.(upload.EndSigner); o.ends && !ok {
+		return usagef("--self-contained: %s cannot presign the requests that end an upload", d.Title)
+	}
+	u.Shared, u.PartDigests = true, o.checksums
 	a.warnOfNetwork(cfg)
 	show, hide := a.watch(cfg, []input{{path: file}})
 	defer hide()
@@ -100,7 +106,7 @@ func (a *app) plan(ctx context.Context, cfg config.Config, o planOptions, file s
 		return fail(err)
 	}
 	defer p.Close() //nolint:errcheck // the kernel drops the lock anyway
-	urls, sums, err := u.Share(ctx, p, o.checksums)
+	shared, err := u.Share(ctx, p, o.ends)
 	if errors.Is(err, upload.ErrNothing) {
 		err = fmt.Errorf("all of its parts are sent: multiput upload %s ends it, or plan --restart starts over", quoted(file))
 	}
@@ -108,7 +114,7 @@ func (a *app) plan(ctx context.Context, cfg config.Config, o planOptions, file s
 		return fail(err)
 	}
 	end()
-	plan := handoff.New(p.Target, p.Upload, urls, sums)
+	plan := handoff.New(p.Target, shared)
 	return a.writePlan(cfg, o.out, plan)
 }
 
@@ -136,9 +142,9 @@ func (a *app) renew(ctx context.Context, cfg config.Config, o planOptions, path 
 	u, stop, err := a.reopen(ctx, cfg, recordedOptions{base: o.base}, d, record, false)
 	if err == nil {
 		defer stop()
-		var urls []upload.Presigned
-		urls, err = u.Renew(ctx, share.Upload)
-		plan.SetURLs(urls)
+		var shared upload.Shared
+		shared, err = u.Renew(ctx, share.Upload, o.ends || len(plan.Requests) > 0)
+		plan.SetURLs(shared)
 	}
 	if err != nil {
 		return &severalError{a.tell(failure{err: err, file: path, keyEnv: d.KeyEnv(), keyFrom: cfg.KeySource()})}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -96,7 +97,9 @@ func (a *app) put(ctx context.Context, cfg config.Config, o putOptions, planPath
 	}
 	a.warnOfNetwork(cfg)
 	rs, stored, err := a.sendShare(ctx, cfg, u, share)
-	if errors.Is(err, upload.ErrExpired) && !errors.Is(err, upload.ErrDenied) {
+	k, _ := u.Provider.(provider.Keyless)
+	over := k != nil && k.Keyless() && plan.Expired(time.Now()) // it looked for a key to renew them
+	if over || errors.Is(err, upload.ErrExpired) && !errors.Is(err, upload.ErrDenied) {
 		if err = error(&expiredError{err, planPath}); !plan.Upload.Renewable {
 			err = &overError{err}
 		}

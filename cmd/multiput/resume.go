@@ -23,7 +23,8 @@ import (
 type recordedOptions struct {
 	set     []string
 	base    string
-	keyless bool // a key is not needed, as far as presigned URLs do
+	keyless bool                        // a key is not needed, as far as presigned URLs do
+	signed  map[string]upload.Presigned // requests of the upload that need no key
 }
 
 // flags adds those of upload that still have a say, but for some.
@@ -244,7 +245,7 @@ func (a *app) reopen(ctx context.Context, cfg config.Config, o recordedOptions, 
 			options[name] = value
 		}
 	}
-	s := provider.Settings{Base: r.Target.Base, Options: options, Keyless: o.keyless && m.Abilities.URLs != provider.URLsNone}
+	s := provider.Settings{Base: r.Target.Base, Options: options, Keyless: o.keyless && m.Abilities.URLs != provider.URLsNone, Signed: o.signed}
 	if err := provider.MayHaveKey(m, s.Base, cfg.Base(m.Name), o.base); err != nil && !s.Keyless {
 		return nil, nil, err
 	} else if err != nil {

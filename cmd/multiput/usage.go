@@ -26,7 +26,7 @@ var flagGroups = []flagGroup{
 	{"Transfer", []string{
 		"concurrency", "part-size", "limit-rate", "retries", "retry-for", "stall-timeout", "checksum", "restart", "wait", "dry-run",
 		"files-from", "include", "exclude", "follow", "relative", "skip-uploaded", "shard", "size", "spool-dir", "spool-limit", "older-than", "live", "record",
-		"partial", "part-checksums", "renew",
+		"partial", "part-checksums", "self-contained", "renew", "plan",
 	}},
 	{"Authentication", []string{"api-key-file", "api-key-command", "cacert"}},
 	{"Output", []string{"output", "progress", "checksums", "color", "json", "jq", "quiet", "verbose", "all", "state", "watch", "manifest", "example", "no-descriptions", "version", "help"}},

@@ -34,7 +34,7 @@ func someUpload(parts int) (upload.Target, upload.Upload, []upload.Presigned) {
 
 func TestPlanComesBack(t *testing.T) {
 	target, up, urls := someUpload(7)
-	p := New(target, up, urls, map[int]uint32{1: 0, 7: 0xdeadbeef})
+	p := New(target, upload.Shared{Upload: up, URLs: urls, CRC32C: map[int]uint32{1: 0, 7: 0xdeadbeef}})
 	b, err := p.Encode()
 	if err != nil {
 		t.Fatal(err)
@@ -79,7 +79,7 @@ func TestDamageIsRefused(t *testing.T) {
 	for i := range urls {
 		urls[i].URL = "https://store.example/x"
 	}
-	p := New(target, up, urls, nil)
+	p := New(target, upload.Shared{Upload: up, URLs: urls})
 	plan, err := p.Encode()
 	if err != nil {
 		t.Fatal(err)
@@ -130,7 +130,7 @@ func TestParseShard(t *testing.T) {
 func TestShardsCoverTheParts(t *testing.T) {
 	for parts := 1; parts <= 12; parts++ {
 		target, up, urls := someUpload(parts)
-		p := New(target, up, urls, nil)
+		p := New(target, upload.Shared{Upload: up, URLs: urls})
 		for of := 1; of <= 20; of++ {
 			next := 1
 			for i := 1; i <= of; i++ {
@@ -159,7 +159,7 @@ func TestReceiptsMerge(t *testing.T) {
 	for range 300 {
 		parts := 1 + r.IntN(20)
 		target, up, urls := someUpload(parts)
-		p := New(target, up, urls, nil)
+		p := New(target, upload.Shared{Upload: up, URLs: urls})
 		of := 1 + r.IntN(25)
 		var files [][]byte
 		lost := map[int]bool{}
@@ -214,7 +214,7 @@ func TestReceiptsMerge(t *testing.T) {
 
 func TestReceiptsContradict(t *testing.T) {
 	target, up, urls := someUpload(3)
-	p := New(target, up, urls, map[int]uint32{2: 7})
+	p := New(target, upload.Shared{Upload: up, URLs: urls, CRC32C: map[int]uint32{2: 7}})
 	file := func(plan string, rs ...upload.Receipt) []byte {
 		b, err := EncodeReceipts(plan, whole, rs)
 		if err != nil {
@@ -298,7 +298,7 @@ func BenchmarkPlan10000(b *testing.B) {
 	target, up, urls := someUpload(10_000)
 	path := filepath.Join(b.TempDir(), "x.plan")
 	for b.Loop() {
-		doc, err := New(target, up, urls, nil).Encode()
+		doc, err := New(target, upload.Shared{Upload: up, URLs: urls}).Encode()
 		if err != nil {
 			b.Fatal(err)
 		}
@@ -316,7 +316,7 @@ func BenchmarkPlan10000(b *testing.B) {
 
 func FuzzDecode(f *testing.F) {
 	target, up, urls := someUpload(2)
-	b, err := New(target, up, urls, nil).Encode()
+	b, err := New(target, upload.Shared{Upload: up, URLs: urls}).Encode()
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -327,7 +327,7 @@ func FuzzDecode(f *testing.F) {
 		if (p == nil) == (err == nil) || err != nil && !errors.Is(err, ErrDamaged) {
 			t.Errorf("%v, %v", p, err)
 		}
-		if err := New(target, up, urls, nil).Receipts().Add("r", b); err != nil && !errors.Is(err, ErrDamaged) && !errors.Is(err, ErrContradiction) {
+		if err := New(target, upload.Shared{Upload: up, URLs: urls}).Receipts().Add("r", b); err != nil && !errors.Is(err, ErrDamaged) && !errors.Is(err, ErrContradiction) {
 			t.Errorf("%v", err)
 		}
 	})

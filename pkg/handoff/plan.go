@@ -23,6 +23,16 @@ type Plan struct {
 	File     File   `json:"file"`
 	Upload   Upload `json:"upload"`
 	Parts    []Part `json:"parts"`
+	// Requests are presigned requests that end the upload, by what the provider
+	// calls them; none: they need its key.
+	Requests map[string]Request `json:"requests,omitempty"`
+}
+
+// Request is a presigned request.
+type Request struct {
+	URL     string            `json:"url"`
+	Headers map[string]string `json:"headers,omitempty"`
+	Expires time.Time         `json:"expires,omitzero"`
 }
 
 // Target is the rest of where the file goes.
@@ -60,14 +70,15 @@ type Part struct {
 	Offset  int64             `json:"offset"`
 	Size    int64             `json:"size"`
 	CRC32C  string            `json:"crc32c,omitempty"` // of its bytes, 8 hex digits
+	Digest  string            `json:"digest,omitempty"` // of its bytes, that the URL is signed with, in base64
 	URL     string            `json:"url,omitempty"`    // none: it goes to the API, which needs the key
 	Headers map[string]string `json:"headers,omitempty"`
 	Expires time.Time         `json:"expires,omitzero"` // the URL; none: not known
 }
 
-// New makes a plan of an upload. Without sums, parts have no checksums.
-func New(t upload.Target, up upload.Upload, urls []upload.Presigned, sums map[int]uint32) *Plan {
-	f := up.File
+// New makes a plan of an upload.
+func New(t upload.Target, sh upload.Shared) *Plan {
+	up, f := sh.Upload, sh.Upload.File
 	p := &Plan{
 		Version: Version, ID: id(t, up), Provider: t.Provider, Base: t.Base,
 		Target: Target{Name: text(t.Name), Type: t.Type, Options: t.Options},
@@ -79,20 +90,20 @@ func New(t upload.Target, up upload.Upload, urls []upload.Presigned, sums map[in
 		Parts: make([]Part, len(up.Parts)),
 	}
 	for i, part := range up.Parts {
-		p.Parts[i] = Part{Number: part.Number, Offset: part.Offset, Size: part.Size}
-		if sum, ok := sums[part.Number]; ok {
+		p.Parts[i] = Part{Number: part.Number, Offset: part.Offset, Size: part.Size, Digest: part.Digest}
+		if sum, ok := sh.CRC32C[part.Number]; ok {
 			p.Parts[i].CRC32C = hexCRC(sum)
 		}
 	}
-	p.SetURLs(urls)
+	p.SetURLs(sh)
 	return p
 }
 
 // SetURLs replaces the presigned URLs. The sandbox's address changes, so that its
 // URLs would be of no use.
-func (p *Plan) SetURLs(urls []upload.Presigned) {
-	byPart := make(map[int]upload.Presigned, len(urls))
-	for _, x := range urls {
+func (p *Plan) SetURLs(sh upload.Shared) {
+	byPart := make(map[int]upload.Presigned, len(sh.URLs))
+	for _, x := range sh.URLs {
 		byPart[x.Part] = x
 	}
 	for i := range p.Parts {
@@ -103,6 +114,25 @@ func (p *Plan) SetURLs(urls []upload.Presigned) {
 		}
 		part.URL, part.Headers, part.Expires = x.URL, x.Header, x.Expires
 	}
+	p.Requests = nil
+	for name, x := range sh.Requests {
+		if p.Requests == nil {
+			p.Requests = make(map[string]Request, len(sh.Requests))
+		}
+		p.Requests[name] = Request{URL: x.URL, Headers: x.Header, Expires: x.Expires}
+	}
+}
+
+// Signed are the presigned requests that end the upload; nil: none.
+func (p *Plan) Signed() map[string]upload.Presigned {
+	var signed map[string]upload.Presigned
+	for name, r := range p.Requests {
+		if signed == nil {
+			signed = make(map[string]upload.Presigned, len(p.Requests))
+		}
+		signed[name] = upload.Presigned{URL: r.URL, Header: r.Headers, Expires: r.Expires}
+	}
+	return signed
 }
 
 // id tells an upload from all others.
@@ -147,7 +177,7 @@ func (p *Plan) Share(path string, parts []upload.Part) upload.Share {
 func (p *Plan) parts() []upload.Part {
 	parts := make([]upload.Part, len(p.Parts))
 	for i, part := range p.Parts {
-		parts[i] = upload.Part{Number: part.Number, Offset: part.Offset, Size: part.Size}
+		parts[i] = upload.Part{Number: part.Number, Offset: part.Offset, Size: part.Size, Digest: part.Digest}
 	}
 	return parts
 }
@@ -232,6 +262,25 @@ func parseCRC(s string) (uint32, error) {
 	return binary.BigEndian.Uint32(b), nil
 }
 
+// hexCRC64 is empty for one that is not known.
+func hexCRC64(n uint64) string {
+	if n == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%016x", n)
+}
+
+func parseCRC64(s string) (uint64, error) {
+	if s == "" {
+		return 0, nil
+	}
+	b, err := hex.DecodeString(s)
+	if err != nil || len(b) != 8 {
+		return 0, fmt.Errorf("%q is not a CRC-64", s)
+	}
+	return binary.BigEndian.Uint64(b), nil
+}
+
 // Expires is when the first of the presigned URLs expires; zero: not known.
 func (p *Plan) Expires() (first time.Time) {
 	for _, part := range p.Parts {
@@ -240,4 +289,10 @@ func (p *Plan) Expires() (first time.Time) {
 		}
 	}
 	return first
+}
+
+// Expired reports whether a presigned URL of a part is no longer valid.
+func (p *Plan) Expired(now time.Time) bool {
+	end := p.Expires()
+	return !end.IsZero() && !now.Before(end)
 }

@@ -15,16 +15,17 @@ import (
 
 // line is one line of a receipts file.
 type line struct {
-	Version  int    `json:"version"`
-	Plan     string `json:"plan"`
-	Shard    string `json:"shard"`
-	Part     int    `json:"part"`
-	Receipt  text   `json:"receipt"`
-	ETag     text   `json:"etag,omitempty"`
-	CRC32C   string `json:"crc32c"`
-	MD5      string `json:"md5,omitempty"`
-	Own      bool   `json:"own,omitempty"`
-	Verified bool   `json:"verified,omitempty"`
+	Version   int    `json:"version"`
+	Plan      string `json:"plan"`
+	Shard     string `json:"shard"`
+	Part      int    `json:"part"`
+	Receipt   text   `json:"receipt"`
+	ETag      text   `json:"etag,omitempty"`
+	CRC32C    string `json:"crc32c"`
+	CRC64NVME string `json:"crc64nvme,omitempty"`
+	MD5       string `json:"md5,omitempty"`
+	Own       bool   `json:"own,omitempty"`
+	Verified  bool   `json:"verified,omitempty"`
 
 	Known json.RawMessage `json:"known,omitempty"`
 }
@@ -45,7 +46,7 @@ func EncodeReceipts(plan string, s Shard, rs []upload.Receipt) ([]byte, error) {
 	for _, r := range rs {
 		b, err := json.Marshal(line{
 			Version: Version, Plan: plan, Shard: s.String(), Part: r.Part, Receipt: text(r.Value), ETag: text(r.ETag),
-			CRC32C: hexCRC(r.CRC32C), MD5: hex.EncodeToString(r.MD5), Own: r.Own, Verified: r.Verified, Known: r.Known,
+			CRC32C: hexCRC(r.CRC32C), CRC64NVME: hexCRC64(r.CRC64NVME), MD5: hex.EncodeToString(r.MD5), Own: r.Own, Verified: r.Verified, Known: r.Known,
 		})
 		if err != nil {
 			return nil, fmt.Errorf("encode the receipts: %w", err)
@@ -132,6 +133,9 @@ func (c *Receipts) add(at string, l line) error {
 	if r.CRC32C, err = parseCRC(l.CRC32C); err != nil {
 		return damaged(at, "%v", err)
 	}
+	if r.CRC64NVME, err = parseCRC64(l.CRC64NVME); err != nil {
+		return damaged(at, "%v", err)
+	}
 	if l.MD5 != "" {
 		if r.MD5, err = hex.DecodeString(l.MD5); err != nil || len(r.MD5) != 16 {
 			return damaged(at, "%q is not an MD5", l.MD5)
@@ -147,7 +151,7 @@ func (c *Receipts) add(at string, l line) error {
 	if sum := part.CRC32C; sum != "" && sum != l.CRC32C {
 		return bad("part %d was sent with other bytes than were planned", l.Part)
 	}
-	if old, ok := c.byPart[l.Part]; ok && (old.Value != r.Value || old.ETag != r.ETag || old.CRC32C != r.CRC32C || r.MD5 != nil && old.MD5 != nil && !bytes.Equal(old.MD5, r.MD5)) {
+	if old, ok := c.byPart[l.Part]; ok && (old.Value != r.Value || old.ETag != r.ETag || old.CRC32C != r.CRC32C || old.CRC64NVME != r.CRC64NVME || r.MD5 != nil && old.MD5 != nil && !bytes.Equal(old.MD5, r.MD5)) {
 		return bad("part %d has another receipt in %s", l.Part, old.at)
 	} else if !ok || old.MD5 == nil {
 		c.byPart[l.Part] = found{r, at}

@@ -61,7 +61,7 @@ func TestRealStores(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if objects, err := store.Objects(); err != nil || len(objects) != count {
+			if objects, err := store.Objects(t.Context()); err != nil || len(objects) != count {
 				t.Errorf("%d objects, %v, want %d", len(objects), err, count)
 			}
 		})

@@ -55,7 +55,7 @@ func (s *session) open(ctx context.Context) (up Upload, urls []Presigned, err er
 	defer stop()
 	err = s.call(ctx, OpCreate, func(context.Context) error {
 		err := s.beside(answering, s.readAhead, func(ctx context.Context) (err error) {
-			up, urls, err = s.Provider.Create(ctx, s.file, Hint{PartSize: cmp.Or(s.PartSize, s.hint)})
+			up, urls, err = s.Provider.Create(ctx, s.file, Hint{PartSize: cmp.Or(s.PartSize, s.hint), Shared: s.Shared, Digests: s.PartDigests})
 			return err
 		})
 		if err != nil && up.ID != "" {

@@ -15,6 +15,10 @@ const maxRounds = 4
 // all. It goes round again for parts whose receipts turn out to be of other bytes
 // than were sent.
 func (s *session) send(ctx context.Context, wanted []Part) error {
+	among := make(map[int]bool, len(wanted))
+	for _, p := range wanted {
+		among[p.Number] = true
+	}
 	c := s.newCheckpoints(ctx)
 	defer c.stop()
 	for round := range maxRounds {
@@ -23,7 +27,7 @@ func (s *session) send(ctx context.Context, wanted []Part) error {
 		}
 		todo, bytes := s.ledger.pending()
 		if wanted != nil {
-			todo = slices.DeleteFunc(todo, func(p Part) bool { return !slices.Contains(wanted, p) })
+			todo = slices.DeleteFunc(todo, func(p Part) bool { return !among[p.Number] })
 		}
 		if round == 0 {
 			s.observe(s.planned(wanted, bytes))

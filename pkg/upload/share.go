@@ -3,6 +3,8 @@ package upload
 import (
 	"cmp"
 	"context"
+	"encoding/base64"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"slices"
@@ -207,53 +209,141 @@ func (s *session) merge(ctx context.Context, rs []Receipt) error {
 	return c.settle(ctx)
 }
 
-// Share makes the upload one whose parts other machines may send, and returns
-// presigned URLs for all of its parts: new ones, where they can be had. With
-// checksums it reads the file and returns the CRC-32C of each part, by number.
-func (u *Uploader) Share(ctx context.Context, p *Plan, checksums bool) (urls []Presigned, sums map[int]uint32, err error) {
-	if urls, sums, err = p.share(ctx, checksums); err != nil {
-		_, err = p.end(ctx, err)
-	}
-	return urls, sums, err
+// Shared is what other machines need to send the parts of an upload.
+type Shared struct {
+	Upload   Upload // its parts have digests, where their URLs are signed with them
+	URLs     []Presigned
+	CRC32C   map[int]uint32       // of parts, by number; nil: not computed
+	Requests map[string]Presigned // see EndSigner; nil: none
 }
 
-func (p *Plan) share(ctx context.Context, checksums bool) (urls []Presigned, sums map[int]uint32, err error) {
+// DigestSigner is a Provider that may sign the digest of a part with its URL.
+type DigestSigner interface {
+	// SignsDigests reports whether it does so for this upload: Upload.Digest is
+	// the one, and other machines need Part.Digest to be known.
+	SignsDigests(u Upload) bool
+}
+
+// EndSigner is a Provider that can presign the requests that end an upload, so
+// that nobody else needs a key. Digests are of the whole file, if they are known.
+type EndSigner interface {
+	SignEnd(ctx context.Context, u Upload, d Digests) (map[string]Presigned, error)
+}
+
+// Share makes the upload one whose parts other machines may send: with new
+// presigned URLs, where they can be had, and with those of the requests that end
+// the upload, if ends says so. With PartDigests, and where URLs are signed with
+// digests, it reads the file.
+func (u *Uploader) Share(ctx context.Context, p *Plan, ends bool) (Shared, error) {
+	sh, err := p.share(ctx, ends)
+	if err != nil {
+		_, err = p.end(ctx, err)
+	}
+	return sh, err
+}
+
+func (p *Plan) share(ctx context.Context, ends bool) (sh Shared, err error) {
 	s := p.s
 	rec := s.ledger.rec
 	switch {
 	case rec.Upload.Whole:
-		return nil, nil, fmt.Errorf("the provider takes this file in one request, which cannot be shared: %w", ErrLimit)
+		return sh, fmt.Errorf("the provider takes this file in one request, which cannot be shared: %w", ErrLimit)
 	case rec.State != Sending:
-		return nil, nil, fmt.Errorf("all parts of %s are sent already: %w", s.file.Path, ErrNothing)
+		return sh, fmt.Errorf("all parts of %s are sent already: %w", s.file.Path, ErrNothing)
 	}
-	if checksums {
-		ranges := rangesOf(rec.Upload.Parts)
-		if err := s.hash(ctx, ReadToCompare, ranges); err != nil {
-			return nil, nil, err
-		}
-		sums = make(map[int]uint32, len(ranges))
-		for _, r := range ranges {
-			sums[r.number] = r.CRC32C
+	sh.Upload = rec.Upload
+	signer, is := s.Provider.(DigestSigner)
+	signs := is && signer.SignsDigests(rec.Upload)
+	if signs || s.PartDigests {
+		if err := s.digestParts(ctx, &sh, signs); err != nil {
+			return sh, err
 		}
 	}
-	if urls = rec.Presigned; rec.Upload.Renewable && (!s.ours || !complete(urls, rec.Upload.Parts)) {
-		if urls, err = s.renew(ctx, rec.Upload); err != nil {
-			return nil, nil, err
+	if sh.URLs = rec.Presigned; rec.Upload.Renewable && (!s.ours || signs || !complete(sh.URLs, rec.Upload.Parts)) {
+		if sh.URLs, err = s.renew(ctx, sh.Upload); err != nil {
+			return sh, err
+		}
+	}
+	if ends {
+		if sh.Requests, err = s.signEnd(ctx, sh.Upload); err != nil {
+			return sh, err
 		}
 	}
 	if err := s.src.Same(); err != nil {
-		return nil, nil, err
+		return sh, err
 	}
 	if !rec.Upload.Planned {
 		planned := *rec
 		planned.Upload.Planned = true
 		if err := s.ledger.entry.Begin(context.WithoutCancel(ctx), planned); err != nil {
-			return nil, nil, err
+			return sh, err
 		}
 		rec.Upload.Planned = true
 	}
 	p.show()
-	return urls, sums, nil
+	return sh, nil
+}
+
+// digestParts reads the file for the digests of its parts: the CRC-32C, if asked
+// for, and what their URLs are signed with.
+func (s *session) digestParts(ctx context.Context, sh *Shared, signs bool) error {
+	ranges := rangesOf(sh.Upload.Parts)
+	for i := range ranges {
+		ranges[i].nvme = signs && s.crc64()
+	}
+	if err := s.hash(ctx, ReadToCompare, ranges); err != nil {
+		return err
+	}
+	if s.PartDigests {
+		sh.CRC32C = make(map[int]uint32, len(ranges))
+	}
+	// The journal's parts have none: whoever sends them from there reads them then.
+	sh.Upload.Parts = slices.Clone(sh.Upload.Parts)
+	for i, r := range ranges {
+		if s.PartDigests {
+			sh.CRC32C[r.number] = r.CRC32C
+		}
+		switch {
+		case !signs:
+		case s.crc64():
+			sh.Upload.Parts[i].Digest = base64.StdEncoding.EncodeToString(binary.BigEndian.AppendUint64(nil, r.CRC64NVME))
+		default:
+			sh.Upload.Parts[i].Digest = base64.StdEncoding.EncodeToString(binary.BigEndian.AppendUint32(nil, r.CRC32C))
+		}
+	}
+	return nil
+}
+
+// signEnd has the requests presigned that end an upload.
+func (s *session) signEnd(ctx context.Context, up Upload) (requests map[string]Presigned, err error) {
+	signer, ok := s.Provider.(EndSigner)
+	if !ok {
+		return nil, fmt.Errorf("this provider cannot presign the requests that end an upload: %w", ErrRefused)
+	}
+	var d Digests
+	crc, nvme, known := uint32(0), uint64(0), len(up.Parts) > 0
+	for _, p := range up.Parts {
+		switch b, err := base64.StdEncoding.DecodeString(p.Digest); {
+		case err == nil && len(b) == 8:
+			nvme = source.CombineCRC64NVME(nvme, binary.BigEndian.Uint64(b), p.Size)
+		case err == nil && len(b) == 4:
+			crc = source.CombineCRC32C(crc, binary.BigEndian.Uint32(b), p.Size)
+		default:
+			known = false
+		}
+	}
+	switch {
+	case !known:
+	case up.Digest == DigestCRC64NVME:
+		d.CRC64NVME = binary.BigEndian.AppendUint64(nil, nvme)
+	default:
+		d.CRC32C = binary.BigEndian.AppendUint32(nil, crc)
+	}
+	err = s.call(ctx, OpPresign, func(ctx context.Context) (err error) {
+		requests, err = signer.SignEnd(ctx, up, d)
+		return err
+	})
+	return requests, err
 }
 
 // complete reports whether there is a URL for each part.
@@ -270,19 +360,24 @@ func missing(urls []Presigned, parts []Part) []Part {
 }
 
 // Renew requests new presigned URLs for all parts of an upload, wherever it was
-// planned. Where the provider issues none, the error wraps ErrRefused.
-func (u *Uploader) Renew(ctx context.Context, up Upload) ([]Presigned, error) {
+// planned, and for what ends it, if ends says so. Where the provider issues none,
+// the error wraps ErrRefused.
+func (u *Uploader) Renew(ctx context.Context, up Upload, ends bool) (sh Shared, err error) {
 	c := *u
 	c.Slots = NewSlots(1)
 	s := &session{Uploader: &c, started: time.Now(), budget: &transport.Budget{Most: u.Retry.Retries}}
 	if l, ok := u.Provider.(Limiter); ok {
 		s.limits = l.Limits()
 	}
-	urls, err := s.renew(ctx, up)
+	sh.Upload = up
+	sh.URLs, err = s.renew(ctx, up)
+	if err == nil && ends {
+		sh.Requests, err = s.signEnd(ctx, up)
+	}
 	if err != nil && ctx.Err() != nil {
 		err = fmt.Errorf("%w: %w", context.Cause(ctx), err)
 	}
-	return urls, err
+	return sh, err
 }
 
 // atOnce is for how many parts one request asks for URLs, where the provider

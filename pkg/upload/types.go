@@ -24,6 +24,10 @@ type File struct {
 // own may ignore all of it.
 type Hint struct {
 	PartSize int64 // bytes; 0 leaves it to the provider
+
+	// Shared: other machines send the parts, with their presigned URLs alone.
+	// Digests: the digests of the parts are known when those are signed.
+	Shared, Digests bool
 }
 
 // Part is a byte range of the file, with the number the provider knows it by.
@@ -32,6 +36,10 @@ type Part struct {
 	Number int   `json:"number"`
 	Offset int64 `json:"offset"`
 	Size   int64 `json:"size"`
+
+	// Digest of its bytes, the one that Upload.Digest names, in base64. It is
+	// known only of parts that other machines send; see DigestSigner.
+	Digest string `json:"digest,omitempty"`
 }
 
 // Range is a run of bytes of the file.

@@ -30,6 +30,8 @@ type Uploader struct {
 	Retry       transport.Policy // for each request; its Patience counts once the provider was reached
 	Rate        int64            // bytes per second that the network is held to; 0: not known
 	Checksum    Checksum
+	Shared      bool // the parts are for other machines to send; see Share
+	PartDigests bool // and the digest of each is computed beforehand
 	Restart     bool // abort what the journal remembers, and begin again
 	Resume      bool // continue what the journal remembers of this very path, or else ErrNothing
 

@@ -73,7 +73,7 @@ func TestFrozenServer(t *testing.T) {
 	if code := p.wait(t); code != 0 {
 		t.Fatalf("exit code %d\n%s", code, p.stderr.String())
 	}
-	objects, err := (&stage{dir: r.dir, served: dir}).objects()
+	objects, err := (&stage{dir: r.dir, served: dir}).objects(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}

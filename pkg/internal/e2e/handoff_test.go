@@ -23,20 +23,30 @@ type chain struct {
 	*rehearsal
 	file, plan string
 	args       []string // of plan
+	sender     []string // the environment of put, where it differs
+	same       func(*testing.T)
 }
 
 func newChain(t *testing.T, api string) *chain {
 	t.Helper()
 	r := newRehearsal(t, api, 64<<10)
-	return &chain{r, r.file(t, killSize), filepath.Join(r.dir, "big.plan"), append([]string{"-p", api}, planArgs[api]...)}
+	file := r.file(t, killSize)
+	return &chain{
+		rehearsal: r, file: file, plan: filepath.Join(r.dir, "big.plan"), args: append([]string{"-p", api}, planArgs[api]...),
+		same: func(t *testing.T) { t.Helper(); r.cmpObject(t, file) },
+	}
 }
 
 // run runs a step, killed at a journal write if at says so, until it succeeds. It
 // reports whether the kill came.
 func (c *chain) run(t *testing.T, at string, args ...string) (killed bool) {
 	t.Helper()
+	var env []string
+	if args[0] == "put" {
+		env = c.sender
+	}
 	if at != "" {
-		switch _, code := c.multiput(t, []string{killEnv + "=" + at}, args...); code {
+		switch _, code := c.multiput(t, append([]string{killEnv + "=" + at}, env...), args...); code {
 		case 0:
 			return false
 		case -1:
@@ -44,7 +54,7 @@ func (c *chain) run(t *testing.T, at string, args ...string) (killed bool) {
 			t.Fatalf("%s at %s: exit code %d, want to be killed", args[0], at, code)
 		}
 	}
-	if _, code := c.multiput(t, nil, args...); code != 0 {
+	if _, code := c.multiput(t, env, args...); code != 0 {
 		t.Fatalf("%s: exit code %d (killed before at %q)", args[0], code, at)
 	}
 	return at != ""
@@ -62,36 +72,44 @@ func (c *chain) receipts(name string) string { return filepath.Join(c.dir, name+
 func TestKillHandoff(t *testing.T) {
 	t.Parallel()
 	for api := range planArgs {
-		for place, step := range []string{"plan", "put", "complete"} {
-			t.Run(api+"/"+step, func(t *testing.T) {
-				t.Parallel()
-				killed := 0
-				for n := 1; ; n++ {
-					came := false
-					for _, after := range []string{"", "+"} {
-						at := [3]string{}
-						at[place] = fmt.Sprintf("write=%d%s", n, after)
-						c := newChain(t, api)
-						first := c.planned(t, at[0])
-						out := c.receipts("all")
-						second := c.run(t, at[1], "put", c.plan, c.file, "-j", "3", "-o", out)
-						third := c.run(t, at[2], "complete", c.plan, out)
-						came = came || first || second || third
-						c.cmpObject(t, c.file)
-					}
-					if !came {
-						break
-					}
-					killed++
-					if testing.Short() && killed == 2 {
-						break
-					}
+		t.Run(api, func(t *testing.T) {
+			t.Parallel()
+			killHandoff(t, func(t *testing.T) *chain { t.Helper(); return newChain(t, api) })
+		})
+	}
+}
+
+func killHandoff(t *testing.T, begin func(*testing.T) *chain) {
+	t.Helper()
+	for place, step := range []string{"plan", "put", "complete"} {
+		t.Run(step, func(t *testing.T) {
+			t.Parallel()
+			killed := 0
+			for n := 1; ; n++ {
+				came := false
+				for _, after := range []string{"", "+"} {
+					at := [3]string{}
+					at[place] = fmt.Sprintf("write=%d%s", n, after)
+					c := begin(t)
+					first := c.planned(t, at[0])
+					out := c.receipts("all")
+					second := c.run(t, at[1], "put", c.plan, c.file, "-j", "3", "-o", out)
+					third := c.run(t, at[2], "complete", c.plan, out)
+					came = came || first || second || third
+					c.same(t)
 				}
-				if killed == 0 {
-					t.Error("there was no write to be killed at")
+				if !came {
+					break
 				}
-			})
-		}
+				killed++
+				if testing.Short() && killed == 2 {
+					break
+				}
+			}
+			if killed == 0 {
+				t.Error("there was no write to be killed at")
+			}
+		})
 	}
 }
 
@@ -107,46 +125,50 @@ func TestAnyPartition(t *testing.T) {
 		for round := range rounds {
 			t.Run(fmt.Sprintf("%s/%d", api, round), func(t *testing.T) {
 				t.Parallel()
-				r := rand.New(rand.NewPCG(uint64(round), uint64(len(api))))
 				c := newChain(t, api)
 				c.planned(t, "")
-				of := 1 + r.IntN(7)
-				done := []string{"complete", c.plan}
-				for _, i := range r.Perm(of) {
-					shard, at := fmt.Sprintf("%d/%d", i+1, of), ""
-					if r.IntN(2) == 0 {
-						at = fmt.Sprintf("receipt=%d+", 1+r.IntN(2))
-					}
-					out := c.receipts(fmt.Sprint(i))
-					put := []string{"put", c.plan, c.file, "--shard", shard, "-o", out}
-					c.run(t, at, put...)
-					first, err := os.ReadFile(out)
-					if err != nil {
-						t.Fatal(err)
-					}
-					if r.IntN(3) == 0 {
-						if err := os.Remove(out); err != nil {
-							t.Fatal(err)
-						}
-						c.run(t, "", put...)
-						if again, err := os.ReadFile(out); err != nil || !bytes.Equal(again, first) {
-							t.Errorf("shard %s has other receipts the second time (%v):\n%s\n%s", shard, err, first, again)
-						}
-					}
-					// The last shards may have no part: it is complete before them.
-					done = append(done, out)
-					switch _, code := c.multiput(t, nil, done...); {
-					case code == 0:
-						c.cmpObject(t, c.file)
-						return
-					case code != exitAgain:
-						t.Fatalf("with %d of %d shards: exit code %d, want %d", len(done)-2, of, code, exitAgain)
-					}
-				}
-				t.Error("with all shards it is not complete")
+				anyPartition(t, c, rand.New(rand.NewPCG(uint64(round), uint64(len(api)))))
 			})
 		}
 	}
+}
+
+func anyPartition(t *testing.T, c *chain, r *rand.Rand) {
+	t.Helper()
+	of := 1 + r.IntN(7)
+	done := []string{"complete", c.plan}
+	for _, i := range r.Perm(of) {
+		shard, at := fmt.Sprintf("%d/%d", i+1, of), ""
+		if r.IntN(2) == 0 {
+			at = fmt.Sprintf("receipt=%d+", 1+r.IntN(2))
+		}
+		out := c.receipts(fmt.Sprint(i))
+		put := []string{"put", c.plan, c.file, "--shard", shard, "-o", out}
+		c.run(t, at, put...)
+		first, err := os.ReadFile(out)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r.IntN(3) == 0 {
+			if err := os.Remove(out); err != nil {
+				t.Fatal(err)
+			}
+			c.run(t, "", put...)
+			if again, err := os.ReadFile(out); err != nil || !bytes.Equal(again, first) {
+				t.Errorf("shard %s has other receipts the second time (%v):\n%s\n%s", shard, err, first, again)
+			}
+		}
+		// The last shards may have no part: it is complete before them.
+		done = append(done, out)
+		switch _, code := c.multiput(t, nil, done...); {
+		case code == 0:
+			c.same(t)
+			return
+		case code != exitAgain:
+			t.Fatalf("with %d of %d shards: exit code %d, want %d", len(done)-2, of, code, exitAgain)
+		}
+	}
+	t.Error("with all shards it is not complete")
 }
 
 // TestPlanSchema checks plans and receipts against docs/schema.

@@ -289,7 +289,7 @@ func (r *rehearsal) puts() int {
 // cmpObject checks that there is one object, and that it is the file.
 func (r *rehearsal) cmpObject(t *testing.T, file string) {
 	t.Helper()
-	objects, err := (&stage{dir: r.dir, served: "served", store: r.store}).objects()
+	objects, err := (&stage{dir: r.dir, served: "served", store: r.store}).objects(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}

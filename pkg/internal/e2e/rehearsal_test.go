@@ -80,7 +80,7 @@ func await(t *testing.T, began <-chan sandbox.Request, step string, part int) {
 // objects are those that were completed.
 func (r *rehearsal) objects(t *testing.T) [][]byte {
 	t.Helper()
-	os, err := (&stage{dir: r.dir, served: "served", store: r.store}).objects()
+	os, err := (&stage{dir: r.dir, served: "served", store: r.store}).objects(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}

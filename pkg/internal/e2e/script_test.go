@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -230,7 +231,7 @@ func cmdRequests(ts *testscript.TestScript, neg bool, args []string) {
 // are N objects. (Which is the latest, a store tells to the second only.)
 func cmdCmpObject(ts *testscript.TestScript, neg bool, args []string) {
 	s := on(ts)
-	objects, err := s.objects()
+	objects, err := s.objects(context.Background())
 	ts.Check(err)
 	if len(args) > 1 {
 		if n, err := strconv.Atoi(args[1]); err != nil || n != len(objects) {
@@ -312,9 +313,9 @@ func cmdExits(ts *testscript.TestScript, neg bool, args []string) {
 }
 
 // objects are those that were completed, by age.
-func (s *stage) objects() ([][]byte, error) {
+func (s *stage) objects(ctx context.Context) ([][]byte, error) {
 	if s.store != nil {
-		return s.store.Objects()
+		return s.store.Objects(ctx)
 	}
 	type file struct {
 		path string

@@ -230,8 +230,7 @@ func (s *Store) Join(ctx context.Context, r sandbox.Ref, list []sandbox.Blob, ch
 }
 
 // Objects returns the objects that were completed, by age.
-func (s *Store) Objects() ([][]byte, error) {
-	ctx := context.Background()
+func (s *Store) Objects(ctx context.Context) ([][]byte, error) {
 	var infos []minio.ObjectInfo
 	for info := range s.core.Client.ListObjects(ctx, s.server.Bucket, minio.ListObjectsOptions{Recursive: true}) {
 		if info.Err != nil {

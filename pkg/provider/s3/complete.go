@@ -82,19 +82,9 @@ func (p *Provider) Complete(ctx context.Context, u upload.Upload, rs []upload.Re
 	if err != nil {
 		return r, &unsent{fmt.Errorf("%s: complete the upload: %w", title, err)}
 	}
-	c := call{
-		what: "complete the upload", action: "s3:PutObject", method: http.MethodPost, key: d.Key, query: url.Values{"uploadId": {d.ID}},
-		header: http.Header{"Content-Type": {"application/xml"}}, body: body, slow: true, created: true,
-	}
 	whole := wholeSum(d, sums)
-	if whole != "" {
-		c.header.Set(sumHeader(d.Sum), whole)
-		c.header.Set("X-Amz-Checksum-Type", fullObject)
-		c.header.Set("X-Amz-Mp-Object-Size", strconv.FormatInt(u.File.Size, 10))
-	}
-	if p.set.ifNoneMatch {
-		c.header.Set("If-None-Match", "*")
-	}
+	c := p.completeCall(u, d, whole)
+	c.body = body
 	a, err := p.do(ctx, c)
 	switch {
 	case errors.Is(err, upload.ErrGone), p.set.ifNoneMatch && code(err) == "PreconditionFailed" && p.gone(ctx, d):
@@ -122,6 +112,50 @@ func (p *Provider) Complete(ctx context.Context, u upload.Upload, rs []upload.Re
 		sum = x.ChecksumCRC32C
 	}
 	return p.result(d, x.ETag, a.Header.Get("X-Amz-Version-Id"), cmp.Or(sum, a.Header.Get(sumHeader(cmp.Or(d.Sum, upload.DigestCRC64NVME)))))
+}
+
+func (p *Provider) completeCall(u upload.Upload, d data, whole string) call {
+	c := call{
+		what: "complete the upload", action: "s3:PutObject", method: http.MethodPost, key: d.Key, query: url.Values{"uploadId": {d.ID}},
+		header: http.Header{"Content-Type": {"application/xml"}}, slow: true, created: true, step: "complete",
+	}
+	if whole != "" {
+		c.header.Set(sumHeader(d.Sum), whole)
+		c.header.Set("X-Amz-Checksum-Type", fullObject)
+		c.header.Set("X-Amz-Mp-Object-Size", strconv.FormatInt(u.File.Size, 10))
+	}
+	if p.set.ifNoneMatch {
+		c.header.Set("If-None-Match", "*")
+	}
+	return c
+}
+
+// SignsDigests says that a part's URL is signed with its checksum, if the upload
+// takes one.
+func (p *Provider) SignsDigests(u upload.Upload) bool {
+	d, err := dataOf(u)
+	return err == nil && d.Sum != "" && !d.Single
+}
+
+// SignEnd presigns what completes and aborts the upload, and what finds out how a
+// completion ended whose answer was lost. One PUT needs none of them.
+func (p *Provider) SignEnd(ctx context.Context, u upload.Upload, sums upload.Digests) (map[string]upload.Presigned, error) {
+	d, err := dataOf(u)
+	if err != nil || d.Single {
+		return nil, err
+	}
+	requests := make(map[string]upload.Presigned)
+	for _, c := range []call{p.completeCall(u, d, wholeSum(d, sums)), abortCall(d.Key, d.ID), headCall(d), goneCall(d)} {
+		if c.query == nil {
+			c.query = url.Values{}
+		}
+		s, err := p.sign(ctx, c.method, c.key, c.query, c.header, p.now(), urlLife)
+		if err != nil {
+			return nil, err
+		}
+		requests[c.step] = s.presigned()
+	}
+	return requests, nil
 }
 
 // wholeSum is the checksum of the whole object, in base64; empty: the upload
@@ -187,10 +221,7 @@ type object struct {
 }
 
 func (p *Provider) head(ctx context.Context, d data) (o object, err error) {
-	a, err := p.do(ctx, call{
-		what: "look at the object", action: "s3:GetObject", method: http.MethodHead, key: d.Key,
-		header: http.Header{"X-Amz-Checksum-Mode": {"ENABLED"}},
-	})
+	a, err := p.do(ctx, headCall(d))
 	if err != nil {
 		return o, err
 	}
@@ -205,12 +236,23 @@ func (p *Provider) head(ctx context.Context, d data) (o object, err error) {
 	return o, nil
 }
 
+func headCall(d data) call {
+	return call{
+		what: "look at the object", action: "s3:GetObject", method: http.MethodHead, key: d.Key,
+		header: http.Header{"X-Amz-Checksum-Mode": {"ENABLED"}}, step: "look",
+	}
+}
+
+func goneCall(d data) call {
+	return call{
+		what: "list the parts", action: "s3:ListMultipartUploadParts", method: http.MethodGet, key: d.Key,
+		query: url.Values{"uploadId": {d.ID}, "max-parts": {"1"}}, created: true, step: "parts",
+	}
+}
+
 // gone reports whether the store no longer has the parts: they became an object.
 func (p *Provider) gone(ctx context.Context, d data) bool {
-	_, err := p.do(ctx, call{
-		what: "list the parts", action: "s3:ListMultipartUploadParts", method: http.MethodGet, key: d.Key,
-		query: url.Values{"uploadId": {d.ID}, "max-parts": {"1"}}, created: true,
-	})
+	_, err := p.do(ctx, goneCall(d))
 	return errors.Is(err, upload.ErrGone)
 }
 

@@ -104,6 +104,7 @@ func (p *Provider) keys(ctx context.Context) (aws.Credentials, error) {
 	if p.credentials != nil {
 		c, err = p.credentials.Retrieve(asked)
 	}
+	p.keyless.Store(ctx.Err() == nil && (err != nil || !c.HasKeys()))
 	switch {
 	case ctx.Err() != nil:
 		return c, context.Cause(ctx)
@@ -114,6 +115,9 @@ func (p *Provider) keys(ctx context.Context) (aws.Credentials, error) {
 	}
 	return c, nil
 }
+
+// Keyless reports whether it looked for credentials and found none.
+func (p *Provider) Keyless() bool { return p.keyless.Load() }
 
 // unsigned says that a signature is not over the body: the bytes are compared by
 // checksums, and are sent over TLS.
@@ -153,6 +157,14 @@ func (p *Provider) sign(ctx context.Context, method, key string, query url.Value
 	s.header.Del("Host")
 	s.expires = now.Add(life)
 	return s, nil
+}
+
+func (s signed) presigned() upload.Presigned {
+	g := upload.Presigned{URL: s.url, Expires: s.expires, Header: map[string]string{}}
+	for k := range s.header {
+		g.Header[k] = s.header.Get(k)
+	}
+	return g
 }
 
 // hostOf is the Host that is sent: without the scheme's own port.

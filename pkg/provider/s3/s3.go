@@ -81,12 +81,17 @@ type Provider struct {
 	client      spec.Client
 	skew        atomic.Pointer[time.Duration]
 	puts        puts
-	now         func() time.Time // when parts are signed
+	signed      map[string]upload.Presigned // requests of one upload, by their step
+	keyless     atomic.Bool                 // there were no credentials
+	now         func() time.Time            // when parts are signed
 }
 
 var (
-	_ spec.Provider = (*Provider)(nil)
-	_ upload.Clock  = (*Provider)(nil)
+	_ spec.Provider       = (*Provider)(nil)
+	_ spec.Keyless        = (*Provider)(nil)
+	_ upload.Clock        = (*Provider)(nil)
+	_ upload.DigestSigner = (*Provider)(nil)
+	_ upload.EndSigner    = (*Provider)(nil)
 )
 
 // open checks the settings: the endpoint (a *spec.BaseError), the options (a
@@ -98,10 +103,10 @@ func open(at place, s spec.Settings, find func(context.Context, settings) (found
 	}
 	// Open has no context, and needs none: files and the environment are read.
 	f, err := find(context.TODO(), set)
-	if err != nil {
+	if err != nil && !s.Keyless { // a sender with presigned URLs need not have our profile
 		return nil, err
 	}
-	p := &Provider{place: at, set: set, credentials: f.credentials, signer: newSigner(), client: s.Client, now: time.Now}
+	p := &Provider{place: at, set: set, credentials: f.credentials, signer: newSigner(), client: s.Client, signed: s.Signed, now: time.Now}
 	if p.client == nil {
 		p.client = &transport.Client{}
 	}

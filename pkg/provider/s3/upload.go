@@ -61,7 +61,7 @@ func (p *Provider) Create(ctx context.Context, f upload.File, h upload.Hint) (up
 		}
 	}
 	switch {
-	case len(parts) == 1 && (p.set.single || f.Size == 0): // several stores cannot put an empty part together
+	case len(parts) == 1 && (p.set.single && !h.Shared || f.Size == 0): // several stores cannot put an empty part together
 		// Whether the store compares its checksum shows in its answer.
 		if d.Single = true; p.set.sum != sumETag {
 			d.Sum = upload.DigestCRC64NVME
@@ -76,6 +76,11 @@ func (p *Provider) Create(ctx context.Context, f upload.File, h upload.Hint) (up
 		p.puts.create(d)
 		u.Data, err = json.Marshal(d)
 		return u, nil, err
+	case h.Shared && !h.Digests:
+		// The URL of a part would be signed with its checksum: ETags have to do.
+		if p.set.sum == upload.DigestCRC64NVME || p.set.sum == upload.DigestCRC32C {
+			return u, nil, &unsent{fmt.Errorf("%s: %w: the %s of each part is signed with its URL, so the plan needs the checksums of the parts", title, upload.ErrRefused, p.set.sum)}
+		}
 	case p.set.sum == sumAuto:
 		d.Sum = upload.DigestCRC64NVME
 	case p.set.sum != sumETag:
@@ -171,10 +176,8 @@ func (p *Provider) Presign(ctx context.Context, u upload.Upload, parts []upload.
 		if err != nil {
 			return nil, err
 		}
-		g := upload.Presigned{Part: part.Number, URL: s.url, Expires: s.expires, Header: map[string]string{}}
-		for k := range s.header {
-			g.Header[k] = s.header.Get(k)
-		}
+		g := s.presigned()
+		g.Part = part.Number
 		urls = append(urls, g)
 	}
 	return urls, nil
@@ -191,6 +194,9 @@ func (p *Provider) signPart(ctx context.Context, f upload.File, d data, part upl
 	} else {
 		query.Set("partNumber", strconv.Itoa(part.Number))
 		query.Set("uploadId", d.ID)
+	}
+	if b, err := base64.StdEncoding.DecodeString(part.Digest); sum == nil && d.Sum != "" && err == nil && len(b) > 0 {
+		sum = b
 	}
 	if sum != nil {
 		header.Set(sumHeader(d.Sum), base64.StdEncoding.EncodeToString(sum))
@@ -227,6 +233,11 @@ func (p *Provider) Put(ctx context.Context, u upload.Upload, g upload.Presigned,
 	}
 	var sum []byte
 	if d.Sum != "" {
+		sum, _ = base64.StdEncoding.DecodeString(g.Header[sumHeader(d.Sum)])
+	}
+	// What a plan authorizes is sent as it is: the credentials of this machine may
+	// be of another account.
+	if d.Sum != "" && len(sum) == 0 && (!d.Single || !u.Planned || g.URL == "") {
 		if sum, err = ahead(hashes[d.Sum](), body, part.Size); err != nil {
 			return r, &unsent{fmt.Errorf("%s: %w", op, err)}
 		}
@@ -261,7 +272,7 @@ func (p *Provider) Put(ctx context.Context, u upload.Upload, g upload.Presigned,
 	if r.Value == "" {
 		return r, &retried{unusable{op, "the store sent no ETag, so there is no proof that the part is stored"}}
 	}
-	if sum != nil {
+	if len(sum) > 0 {
 		if d.Sum == upload.DigestCRC32C {
 			r.CRC32C = binary.BigEndian.Uint32(sum)
 		} else {
@@ -345,9 +356,13 @@ func ignoreGone(err error) error {
 }
 
 func (p *Provider) abort(ctx context.Context, key, id string) error {
-	_, err := p.do(ctx, call{
-		what: "abort the upload", action: "s3:AbortMultipartUpload", method: http.MethodDelete, key: key,
-		query: url.Values{"uploadId": {id}}, created: true,
-	})
+	_, err := p.do(ctx, abortCall(key, id))
 	return err
+}
+
+func abortCall(key, id string) call {
+	return call{
+		what: "abort the upload", action: "s3:AbortMultipartUpload", method: http.MethodDelete, key: key,
+		query: url.Values{"uploadId": {id}}, created: true, step: "abort",
+	}
 }

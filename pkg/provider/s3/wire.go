@@ -25,8 +25,9 @@ type call struct {
 	query   url.Values
 	header  http.Header
 	body    []byte
-	slow    bool // whether the answer may take minutes
-	created bool // whether there is an upload, which can be gone
+	slow    bool   // whether the answer may take minutes
+	created bool   // whether there is an upload, which can be gone
+	step    string // its name among those that are presigned for others; empty: it is not one
 }
 
 // callLife is how long a request may wait until it is sent, with its signature.
@@ -41,7 +42,7 @@ func (p *Provider) do(ctx context.Context, c call) (*transport.Reply, error) {
 	if c.header == nil {
 		c.header = http.Header{}
 	}
-	s, err := p.sign(ctx, c.method, c.key, c.query, c.header, time.Now(), callLife)
+	s, err := p.signCall(ctx, c)
 	if err != nil {
 		return nil, &unsent{err}
 	}
@@ -50,6 +51,23 @@ func (p *Provider) do(ctx context.Context, c call) (*transport.Reply, error) {
 		r.Body, r.Size = bytes.NewReader(c.body), int64(len(c.body))
 	}
 	return p.exchange(ctx, r, c)
+}
+
+// signCall signs a request, unless that was done before.
+func (p *Provider) signCall(ctx context.Context, c call) (s signed, err error) {
+	given, is := p.signed[c.step]
+	late := is && !given.Expires.IsZero() && !time.Now().Before(given.Expires)
+	if is && !late {
+		s = signed{url: given.URL, header: http.Header{}, expires: given.Expires}
+		for k, v := range given.Header {
+			s.header.Set(k, v)
+		}
+		return s, nil
+	}
+	if s, err = p.sign(ctx, c.method, c.key, c.query, c.header, time.Now(), callLife); err != nil && late && p.Keyless() {
+		err = fmt.Errorf("%s: %s: %w", title, c.what, upload.ErrExpired)
+	}
+	return s, err
 }
 
 // exchange makes a request that is signed.

@@ -102,6 +102,9 @@ type Settings struct {
 	// Keyless has the provider opened without a key too. A request that needs one
 	// is an error that wraps upload.ErrDenied then.
 	Keyless bool
+	// Signed are presigned requests of one upload, as upload.EndSigner made them;
+	// they go before any key.
+	Signed map[string]upload.Presigned
 }
 
 // Abilities are what an API can do, as far as the definition makes use of it.

@@ -1,0 +1,181 @@
+package e2e
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/santhosh-tekuri/jsonschema/v6"
+
+	"github.com/multiput/multiput/pkg/internal/realstore"
+)
+
+var s3Stores = map[string]func(testing.TB) realstore.Server{"minio": realstore.MinIO, "versitygw": realstore.VersityGW}
+
+// nobody has no credentials; somebodyElse has some, of another account.
+var (
+	nobody       = []string{"AWS_ACCESS_KEY_ID=", "AWS_SECRET_ACCESS_KEY=", "AWS_REGION=", "AWS_ENDPOINT_URL_S3="}
+	somebodyElse = []string{"AWS_ACCESS_KEY_ID=somebody", "AWS_SECRET_ACCESS_KEY=else", "AWS_REGION=eu-north-1", "AWS_ENDPOINT_URL_S3="}
+)
+
+// s3Chain is a chain whose senders have no credentials.
+func s3Chain(t *testing.T, server realstore.Server, parts int64, planArgs ...string) *chain {
+	t.Helper()
+	r := onS3(t, server)
+	file, key := r.file(t, parts*realPart-1000), filepath.Base(r.dir)+"/"+strings.ReplaceAll(t.Name(), "/", "-")
+	return &chain{
+		rehearsal: r, file: file, plan: filepath.Join(r.dir, "big.plan"), sender: append(slices.Clone(nobody), "AWS_PROFILE=none-such"),
+		args: append([]string{"-p", "s3://" + server.Bucket + "/" + key, "--part-size", "5MiB"}, planArgs...),
+		same: func(t *testing.T) {
+			t.Helper()
+			body, _ := s3Object(t, server, key)
+			if want, err := os.ReadFile(file); err != nil || !bytes.Equal(body, want) {
+				t.Errorf("the object is not the file (%v)", err)
+			}
+		},
+	}
+}
+
+// s3Plans are the kinds of plans of S3.
+var s3Plans = map[string][]string{
+	"plain": nil, "checksums": {"--part-checksums"}, "crc32c": {"--part-checksums", "--set", "checksum=crc32c"},
+	"self-contained": {"--self-contained", "--part-checksums"}, "self-contained-plain": {"--self-contained"},
+}
+
+// TestS3Handoff shares uploads to a bucket: the senders have no credentials, or
+// those of another account, and where the plan is self-contained nobody else has any
+// either. Nothing but the file's parts can be stored by a plan with checksums.
+func TestS3Handoff(t *testing.T) {
+	t.Parallel()
+	known := schemas(t)
+	for name, start := range s3Stores {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			server := start(t)
+			for kind, args := range s3Plans {
+				t.Run(kind, func(t *testing.T) {
+					t.Parallel()
+					c := s3Chain(t, server, 3, args...)
+					c.planned(t, "")
+					c.run(t, "", "put", c.plan, c.file, "--shard", "1/2", "-o", c.receipts("1"))
+					c.sender = somebodyElse
+					c.run(t, "", "put", c.plan, c.file, "--shard", "2/2", "-o", c.receipts("2"))
+					env := nobody
+					if !strings.Contains(kind, "self-contained") {
+						if _, code := c.multiput(t, nobody, "complete", c.plan, c.receipts("1"), c.receipts("2")); code != exitDenied {
+							t.Errorf("complete without credentials: exit code %d, want %d", code, exitDenied)
+						}
+						env = nil
+					}
+					out, code := c.multiput(t, env, "complete", c.plan, c.receipts("1"), c.receipts("2"), "--checksum", "require", "--json")
+					var result struct{ Result, Verification string }
+					want := map[string]string{"checksums": "crc64nvme", "crc32c": "crc32c", "self-contained": "crc64nvme"}[kind]
+					if want == "" {
+						want = "etag"
+					}
+					if err := json.Unmarshal([]byte(out), &result); code != 0 || err != nil || result.Verification != want || !strings.HasPrefix(result.Result, "s3://"+server.Bucket+"/") {
+						t.Fatalf("complete: exit code %d, %s; want the verification %s", code, out, want)
+					}
+					c.same(t)
+					for path, s := range map[string]*jsonschema.Schema{c.plan: known["plan.json"], c.receipts("1"): known["receipt.json"]} {
+						b, err := os.ReadFile(path)
+						if err != nil {
+							t.Fatal(err)
+						}
+						valid(t, s, string(b))
+						if bytes.Contains(b, []byte(server.SecretKey)) {
+							t.Errorf("%s has the secret key", path)
+						}
+					}
+				})
+			}
+		})
+	}
+}
+
+// TestS3HandoffKill kills each step at every write to the journal.
+func TestS3HandoffKill(t *testing.T) {
+	t.Parallel()
+	for name, start := range s3Stores {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			server := start(t)
+			killHandoff(t, func(t *testing.T) *chain { t.Helper(); return s3Chain(t, server, 2, s3Plans["checksums"]...) })
+		})
+	}
+}
+
+// TestS3HandoffPartition is TestAnyPartition on a store.
+func TestS3HandoffPartition(t *testing.T) {
+	t.Parallel()
+	server := realstore.MinIO(t)
+	for round := range 4 {
+		for kind, args := range s3Plans {
+			t.Run(fmt.Sprintf("%s/%d", kind, round), func(t *testing.T) {
+				t.Parallel()
+				c := s3Chain(t, server, 3, args...)
+				c.planned(t, "")
+				anyPartition(t, c, rand.New(rand.NewPCG(uint64(round), uint64(len(kind)))))
+			})
+		}
+	}
+}
+
+// TestS3HandoffAbort aborts by a self-contained plan, without credentials.
+func TestS3HandoffAbort(t *testing.T) {
+	t.Parallel()
+	server := realstore.MinIO(t)
+	c := s3Chain(t, server, 2, "--self-contained")
+	c.planned(t, "")
+	c.run(t, "", "put", c.plan, c.file, "--shard", "1/2", "-o", c.receipts("1"))
+	list := []string{"list", "--remote", "-p", "s3://" + server.Bucket, "--jq", ".uploads | length"}
+	if out, code := c.multiput(t, nil, list...); code != 0 || strings.TrimSpace(out) != "1" {
+		t.Fatalf("the store has %q unfinished uploads, want 1 (exit code %d)", out, code)
+	}
+	for range 2 {
+		if _, code := c.multiput(t, nobody, "abort", "--plan", c.plan); code != 0 {
+			t.Errorf("abort: exit code %d", code)
+		}
+	}
+	if out, code := c.multiput(t, nil, list...); code != 0 || strings.TrimSpace(out) != "0" {
+		t.Errorf("after abort the store has %q unfinished uploads (exit code %d)", out, code)
+	}
+	if _, code := c.multiput(t, nobody, "put", c.plan, c.file, "--shard", "2/2", "-o", c.receipts("2")); code == 0 {
+		t.Error("put sends to an upload that was aborted")
+	}
+	c.planned(t, "")
+	c.run(t, "", "put", c.plan, c.file, "-o", c.receipts("all"))
+	c.run(t, "", "complete", c.plan, c.receipts("all"))
+	c.same(t)
+}
+
+// TestRecipeSelfContained runs the recipe whose sender completes the upload.
+func TestRecipeSelfContained(t *testing.T) {
+	t.Parallel()
+	server := realstore.MinIO(t)
+	c := s3Chain(t, server, 2)
+	steps := handoffRecipe(t, "Hand over everything")
+	if len(steps) != 2 {
+		t.Fatalf("the recipe has %d steps, want 2", len(steps))
+	}
+	sender := t.TempDir()
+	if err := os.Rename(c.file, filepath.Join(c.dir, "big.bin")); err != nil {
+		t.Fatal(err)
+	}
+	c.sh(t, c.dir, steps[0]+`cp big.plan big.bin "$TO" && touch -d 2001-01-01 "$TO/big.bin"`, "TO="+sender, "MULTIPUT_PROVIDER="+c.args[1])
+	out := c.sh(t, sender, steps[1], append(slices.Clone(nobody), "HOME="+sender, "XDG_STATE_HOME="+sender)...)
+	if want := c.args[1] + "\n"; out != want {
+		t.Errorf("stdout is %q, want %q", out, want)
+	}
+	c.file = filepath.Join(c.dir, "big.bin")
+	body, _ := s3Object(t, server, strings.TrimPrefix(c.args[1], "s3://"+server.Bucket+"/"))
+	if want, err := os.ReadFile(c.file); err != nil || !bytes.Equal(body, want) {
+		t.Errorf("the object is not the file (%v)", err)
+	}
+}
