@@ -135,7 +135,7 @@ func (a *app) abort(ctx context.Context, cfg config.Config, o abortOptions, ids 
 	return nil
 }
 
-// stale are the uploads that nobody has gone on with for some time. Those that
+// stale are the uploads that have not changed for some time. Those that
 // may be finished, or somebody else's, are for people to look at.
 func (a *app) stale(cfg config.Config, o abortOptions, known []journal.Listed) ([]journal.Listed, error) {
 	age, err := config.ParseAge(o.older)
@@ -213,7 +213,7 @@ func (a *app) abortOne(ctx context.Context, cfg config.Config, o abortOptions, o
 			return f
 		}
 	}
-	// Nobody is to come back to what is gone, whatever signal came meanwhile.
+	// The upload is gone: write that down even if a signal came in the meantime.
 	if err := t.Forget(context.WithoutCancel(ctx)); err != nil {
 		return failure{err: err}
 	}

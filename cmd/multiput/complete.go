@@ -35,7 +35,7 @@ func completions(c *cobra.Command) {
 }
 
 // complete sets how the value of a flag is completed, where the command has that
-// flag as its own and nobody else said how.
+// flag as its own and has no completion yet.
 func complete(c *cobra.Command, name string, how cobra.CompletionFunc) {
 	f := c.PersistentFlags().Lookup(name)
 	if f == nil {
@@ -48,7 +48,7 @@ func complete(c *cobra.Command, name string, how cobra.CompletionFunc) {
 		return
 	}
 	if err := c.RegisterFlagCompletionFunc(name, how); err != nil {
-		panic(err) // the flag is there, and nobody else said how
+		panic(err) // the flag exists and has no completion yet
 	}
 }
 

@@ -114,7 +114,7 @@ func idLength(all []journal.Listed) func(id string) int {
 	ids = slices.Compact(ids)
 	alike := make(map[string]int) // of those that need more, how many
 	for i := 1; i < len(ids); i++ {
-		n := shortest // whoever begins alike is beside it
+		n := shortest // ids are sorted: the longest common prefix is with a neighbor
 		for n < len(ids[i]) && strings.HasPrefix(ids[i-1], ids[i][:n]) {
 			n++
 		}

@@ -270,7 +270,7 @@ func quoted(s string) string {
 	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
 }
 
-// redirectHint says what has to change so that nobody is sent elsewhere.
+// redirectHint says what to change so that the server does not redirect.
 func redirectHint(f failure) string {
 	var r *transport.RedirectError
 	errors.As(f.err, &r)

@@ -139,7 +139,7 @@ func (in *inputs) distinct(yield func(input) bool) {
 func (in *inputs) twice(path string) bool {
 	key, err := filepath.Abs(path)
 	if err != nil || path == stdin {
-		key = path // whoever opens it says what is wrong
+		key = path // opening it reports the error
 	}
 	first, twice := in.paths.add(key, path)
 	if !twice || first != "" && !sameFile(first, path) {
@@ -215,7 +215,7 @@ func (in *inputs) isDelivered(f input) bool {
 	}
 	file, err := upload.Stat(f.path)
 	if err != nil {
-		return false // whoever opens it says what is wrong
+		return false // opening it reports the error
 	}
 	t := in.target
 	t.Name = cmp.Or(in.opts.name, f.name, filepath.Base(f.path))

@@ -11,7 +11,7 @@ import (
 	"github.com/multiput/multiput/pkg/upload"
 )
 
-// outcomes has the uploads whose outcome nobody could tell if the program ended
+// outcomes has the uploads whose outcome would be unknown if the program ended
 // now. It is safe for concurrent use.
 type outcomes struct {
 	mu      sync.Mutex
@@ -75,7 +75,7 @@ func (a *app) abandon(code int) int {
 	}()
 	select {
 	case <-told:
-	case <-time.After(lastWords): // whoever reads stderr has stopped
+	case <-time.After(lastWords): // the reader of stderr has stopped
 	}
 	return exitDoubt
 }

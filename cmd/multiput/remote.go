@@ -120,7 +120,7 @@ func remoteTable(w io.Writer, all []provider.RemoteUpload, now time.Time) error 
 	return t.Flush()
 }
 
-// pruneRemote aborts what the provider has and nobody began lately.
+// pruneRemote aborts the unfinished uploads of the provider that are old enough.
 func (a *app) pruneRemote(ctx context.Context, cfg config.Config, o remoteOptions, older string) error {
 	if older == "" {
 		return usagef("--remote aborts unfinished uploads, also those of other machines: give their age with --older-than")

@@ -85,7 +85,7 @@ func (a *app) run(ctx context.Context, args []string) int {
 		usage.cmd = cmd.CommandPath()
 	}
 	if brokenPipe(err) {
-		return 0 // whoever read it has seen enough
+		return 0 // the reader has closed the pipe, as head does
 	}
 	if f := cmd.Flags().Lookup("color"); f != nil && f.Changed {
 		a.color = a.colored(f.Value.String())

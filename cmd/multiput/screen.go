@@ -137,7 +137,7 @@ func (a *app) style(cfg config.Config) progress.Style {
 	case style != "auto" && style != "":
 		return style
 	case a.json && !a.screen.terminal:
-		return progress.Warnings // nothing but objects, for whoever reads them
+		return progress.Warnings // only objects: a program reads them
 	case a.screen.terminal:
 		return progress.Bar
 	}

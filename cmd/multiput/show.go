@@ -249,7 +249,7 @@ func are(n int, thing string) string {
 	return count(n, thing) + " are"
 }
 
-// advice says what to look for at the provider when nobody knows how an upload
+// advice says what to look for at the provider when it is unknown how an upload
 // ended.
 func advice(l journal.Listed, id string) string {
 	r := l.Record

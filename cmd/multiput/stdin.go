@@ -10,8 +10,7 @@ import (
 	"github.com/multiput/multiput/pkg/upload"
 )
 
-// spoolLimit is how much of standard input may wait on the disk where nobody
-// says.
+// spoolLimit is how much of standard input is buffered on disk at most, by default.
 const spoolLimit = "16GiB"
 
 // warnOfStream says what the upload of standard input cannot do.

@@ -53,5 +53,5 @@ func shared(a, b uintptr) bool {
 	return errors.Join(err, undo) == nil && seen&unix.O_APPEND != 0
 }
 
-// pipeEnded reports whether a write failed because nobody reads any more.
+// pipeEnded reports whether a write failed because the reader is gone.
 func pipeEnded(err error) bool { return errors.Is(err, unix.EPIPE) }

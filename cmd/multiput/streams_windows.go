@@ -14,7 +14,7 @@ func wasClosed(f *os.File) bool {
 	return err != nil && kind == windows.FILE_TYPE_UNKNOWN
 }
 
-// pipeEnded reports whether a write failed because nobody reads any more.
+// pipeEnded reports whether a write failed because the reader is gone.
 func pipeEnded(err error) bool {
 	return errors.Is(err, windows.ERROR_BROKEN_PIPE) || errors.Is(err, windows.ERROR_NO_DATA)
 }

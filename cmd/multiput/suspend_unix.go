@@ -54,7 +54,7 @@ func suspendable(d *progress.Display, flush func()) (end func()) {
 	}
 }
 
-// suspend stops the program as Ctrl-Z does where nobody handles it, and returns
+// suspend stops the program as Ctrl-Z does by default, and returns
 // when it goes on.
 func suspend(goes <-chan os.Signal) {
 	select {

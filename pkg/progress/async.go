@@ -9,7 +9,7 @@ import (
 
 const (
 	// maxTalk is how many bytes may wait to be read. What is said beyond is
-	// lost: nobody reads it.
+	// lost: it has no reader.
 	maxTalk = 1 << 20
 	// lastWords is how long the end of the program waits for them.
 	lastWords = time.Second
@@ -43,7 +43,7 @@ func (t *Async) run() {
 		t.said = nil
 		t.mu.Unlock()
 		if len(said) > 0 {
-			t.w.Write(said) //nolint:errcheck // talk that nobody can hear
+			t.w.Write(said) //nolint:errcheck // messages without a reader
 		}
 		t.mu.Lock()
 		if len(t.said) == 0 && len(said) > 0 {

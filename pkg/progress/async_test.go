@@ -28,7 +28,7 @@ func TestAsyncWrites(t *testing.T) {
 // A reader that has stopped blocks no writer, and what it does not take is
 // bounded.
 func TestAsyncDoesNotBlock(t *testing.T) {
-	r, w := io.Pipe() // nobody reads
+	r, w := io.Pipe() // no reader
 	defer r.Close()
 	talk := NewAsync(w)
 	line := bytes.Repeat([]byte("x"), 1000)

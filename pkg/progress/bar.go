@@ -101,7 +101,7 @@ func (b *bar) tick() {
 
 func (b *bar) draw() {
 	if b.active != nil && !b.active() {
-		b.line = "" // whoever has the terminal now has written over it
+		b.line = "" // the program that has the terminal now has overwritten it
 		return
 	}
 	now := time.Now()
@@ -117,7 +117,7 @@ func (b *bar) put(line string) {
 }
 
 // ended leaves the bar of a single upload that did not come to its end as it
-// is, over the ^C of whoever ended it.
+// is, over the ^C of the user.
 func (b *bar) ended(*file) {
 	if b.line == "" || b.several() {
 		return

@@ -123,7 +123,7 @@ func (o *objects) tick() {
 	o.say("progress", nil, with)
 }
 
-// text passes objects on and makes one of every other line: whoever reads them
+// text passes objects on and makes one of every other line: a program that reads them
 // must not stumble over a line that is none.
 func (o *objects) text(p []byte) {
 	for line := range bytes.Lines(p) {

@@ -177,7 +177,7 @@ func replyLost(t *testing.T, d *provider.Definition, life []spec.Sample, n int, 
 	p.ended(t, rep, err)
 }
 
-// stopped stops at one request, whose outcome nobody hears, and runs again.
+// stopped stops at one request, whose outcome is lost, and runs again.
 func stopped(t *testing.T, d *provider.Definition, life []spec.Sample, n int, whole bool) {
 	p := play(t, d, life)
 	ctx, stop := context.WithCancelCause(t.Context())

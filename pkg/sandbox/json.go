@@ -12,7 +12,7 @@ import (
 )
 
 // object is a JSON object of a request, read field by field: names are
-// compared exactly, types strictly, and a field nobody asked for is an error.
+// compared exactly, types strictly, and an unknown field is an error.
 // It remembers the first complaint.
 type object struct {
 	at     string // "" or "parts[3]."
@@ -103,7 +103,7 @@ func (o *object) complain(name, problem string, missing bool) {
 	}
 }
 
-// end complains about the fields that nobody asked for.
+// end reports the unknown fields.
 func (o *object) end() {
 	for name := range o.fields {
 		o.complain(name, "is not a field of this call", false)

@@ -25,7 +25,7 @@ func APIs() []string { return []string{"archetype", "fileai", "openai", "upscayl
 type Server struct {
 	API string // one of APIs
 	Dir string // for all it remembers; created if missing
-	Key string // what the API's auth header must carry; empty: nobody is asked
+	Key string // what the API's auth header must carry; empty: none is required
 
 	// Store is where the parts go. Nil: below Dir.
 	Store Store
@@ -257,7 +257,7 @@ func (s *Server) Start(ctx context.Context, listen string) (base string, stop fu
 	ready := make(chan struct{})
 	unhook = context.AfterFunc(ctx, func() {
 		<-ready
-		_ = stop() // whoever calls stop gets its error
+		_ = stop() // the caller of stop gets its error
 	})
 	close(ready)
 	return "http://" + l.Addr().String() + Base(s.API), stop, nil
@@ -282,5 +282,5 @@ func listenAt(ctx context.Context, addr string) (net.Listener, error) {
 	return l, nil
 }
 
-// newID makes an id that nobody guesses.
+// newID makes an id that cannot be guessed.
 func newID(prefix string) string { return prefix + strings.ToLower(rand.Text()) }

@@ -182,7 +182,7 @@ type Finished struct {
 	Object
 }
 
-// Finished returns the completed uploads of this API, whoever served them.
+// Finished returns the completed uploads of this API, of all processes.
 func (s *Server) Finished() ([]Finished, error) {
 	if err := s.open(); err != nil {
 		return nil, err

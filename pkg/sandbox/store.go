@@ -19,7 +19,7 @@ type Store interface {
 	// Parts says what is stored under these numbers; what is not, is left out.
 	Parts(ctx context.Context, r Ref, numbers []int) ([]Part, error)
 	// Complete makes the object of its parts, which come in ascending order.
-	// Nobody sees the object unless check accepts its bytes.
+	// The object is visible only once check accepts its bytes.
 	Complete(ctx context.Context, r Ref, parts []Part, check Check) (Object, error)
 	// Abort forgets the upload and its parts.
 	Abort(ctx context.Context, r Ref) error

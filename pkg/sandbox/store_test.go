@@ -458,7 +458,7 @@ func TestStart(t *testing.T) {
 	}
 }
 
-// Without a key nobody is asked for one.
+// Without a key none is required.
 func TestNoKey(t *testing.T) {
 	s := &sandbox.Server{API: "upscayl", Dir: t.TempDir()}
 	h, err := s.Handler()

@@ -7,7 +7,7 @@ import (
 )
 
 // id is made of the file's place on its device and the time of its last change
-// of any kind, which nobody can set.
+// of any kind, which a program cannot set.
 func id(fi fs.FileInfo) string {
 	s, ok := fi.Sys().(*syscall.Stat_t)
 	if !ok {

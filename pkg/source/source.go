@@ -306,7 +306,7 @@ func (f *File) again() *os.File {
 		return nil
 	}
 	if fi, err := own.Stat(); err != nil || !os.SameFile(fi, f.fi) {
-		own.Close() // another file took its place: whoever asks Same is told
+		own.Close() // another file took its place: Same reports it
 		return nil
 	}
 	return own

@@ -112,7 +112,7 @@ func TestSame(t *testing.T) {
 	for name, change := range changes {
 		t.Run(name, func(t *testing.T) {
 			if runtime.GOOS == "windows" && (name == "deleted" || name == "replaced") {
-				t.Skip("Windows lets nobody delete or rename a file that is open")
+				t.Skip("Windows does not allow deleting or renaming an open file")
 			}
 			path := write(t, make([]byte, 100))
 			f := open(t, path)
@@ -234,7 +234,7 @@ func TestType(t *testing.T) {
 // Whatever happens under its name, what was opened is read.
 func TestSectionsReadWhatWasOpened(t *testing.T) {
 	if runtime.GOOS == "windows" {
-		t.Skip("Windows lets nobody replace a file that is open")
+		t.Skip("Windows does not allow replacing an open file")
 	}
 	path := write(t, bytes.Repeat([]byte("old"), 100))
 	f := open(t, path)
@@ -375,7 +375,7 @@ func TestUnreadable(t *testing.T) {
 // The directory of the file may go too, or turn into something else.
 func TestSameWithoutItsDirectory(t *testing.T) {
 	if runtime.GOOS == "windows" {
-		t.Skip("Windows lets nobody rename the directory of a file that is open")
+		t.Skip("Windows does not allow renaming the directory of an open file")
 	}
 	dir := filepath.Join(t.TempDir(), "dir")
 	path := filepath.Join(dir, "file")

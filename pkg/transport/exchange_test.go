@@ -218,7 +218,7 @@ func TestRefusedAddresses(t *testing.T) {
 	}
 }
 
-// TestEncodedReplies has servers encode what nobody asked them to.
+// TestEncodedReplies has servers encode replies without being asked.
 func TestEncodedReplies(t *testing.T) {
 	zip := func(s string) string {
 		var b strings.Builder
@@ -362,7 +362,7 @@ func TestUnsentOnlyWithoutAConnection(t *testing.T) {
 	_ = l.Close()
 	_, err = (&transport.Client{}).Do(t.Context(), put(closed, strings.NewReader("x"), 1))
 	if e := failed(t, err); !e.Unsent || !e.Retry {
-		t.Errorf("nobody listens: %+v, want unsent and temporary", e)
+		t.Errorf("no listener: %+v, want unsent and temporary", e)
 	}
 	hangsUp := sockets(t, func(c *net.TCPConn) {
 		_, _ = head(bufio.NewReader(c))

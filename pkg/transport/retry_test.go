@@ -268,12 +268,12 @@ func TestErrorText(t *testing.T) {
 	}
 }
 
-// unreached is an exchange that found nobody.
+// unreached is an exchange that reached no server.
 func unreached() error {
 	return &transport.Error{Op: "x", Err: errors.New("no route to host"), Retry: true, Unsent: true}
 }
 
-// While nobody can be reached, tries do not count; when the patience is at its
+// While no server can be reached, attempts do not count; when the patience is at its
 // end, so is the operation.
 func TestRetryIsPatientWithoutANetwork(t *testing.T) {
 	p := policy

@@ -203,7 +203,7 @@ func TestSlowRequest(t *testing.T) {
 	}
 }
 
-// Whoever waits for nothing is not left waiting.
+// A wait for no bytes returns at once.
 func TestCancel(t *testing.T) {
 	why := errors.New("the reason")
 	ctx, cancel := context.WithCancelCause(t.Context())

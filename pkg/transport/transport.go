@@ -154,7 +154,7 @@ func (c *Client) Do(ctx context.Context, r Request) (*Reply, error) {
 	}
 	caller := ctx
 	if !r.Bulk && c.Stall > 0 {
-		// An answer that drips keeps moving; it is not to do so for ever.
+		// A reply that arrives byte by byte does not stall: limit its time as well.
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeoutCause(ctx, 2*slowFactor*c.Stall, ErrStalled)
 		defer cancel()

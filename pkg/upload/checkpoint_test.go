@@ -205,7 +205,7 @@ func TestCheckpointsThatAreRefused(t *testing.T) {
 				if err == nil {
 					r.check(rep)
 					if len(told[upload.Warning](r)) == 0 {
-						t.Error("nobody was told")
+						t.Error("no warning")
 					}
 				} else {
 					// All is stored; only the last word is missing.
@@ -350,7 +350,7 @@ func TestWhileDoubtIsSettled(t *testing.T) {
 	}
 }
 
-// silentCheckpoints answers only when nobody waits any more.
+// silentCheckpoints answers only when its caller has gone.
 type silentCheckpoints struct {
 	*cloud
 	asked func()

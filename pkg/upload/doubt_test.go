@@ -163,7 +163,7 @@ func TestAskedByTheNextRun(t *testing.T) {
 		"it cannot be told":    {true, []error{errGone}, []reply{unknown}, 1, 2, upload.ErrDoubt},
 		"complete may be sent": {false, []error{nil}, []reply{unknown}, 1, 1, nil},
 		"not, and refused":     {false, []error{errRefused}, nil, 1, 2, upload.ErrRefused},
-		"nobody answers":       {false, []error{silence()}, []reply{fails(trouble(503))}, 6, 7, upload.ErrDoubt},
+		"no answer at all":     {false, []error{silence()}, []reply{fails(trouble(503))}, 6, 7, upload.ErrDoubt},
 		"no leave":             {true, []error{errGone}, []reply{fails(errDenied)}, 0, 1, upload.ErrDenied},
 	} {
 		t.Run(name, func(t *testing.T) {

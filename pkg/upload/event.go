@@ -115,7 +115,7 @@ type (
 		Receipts     int
 		Verification string // what the upload is verified by once it is confirmed
 	}
-	// Unclear says whether nobody could tell the outcome of the upload if the
+	// Unclear says whether the outcome of the upload would be unknown if the
 	// program ended now: what ends the upload was sent and not clearly answered.
 	Unclear struct {
 		happened

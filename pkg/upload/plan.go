@@ -49,7 +49,7 @@ func Split(size, want int64, l Limits) ([]Part, error) {
 	return parts, nil
 }
 
-// partSize is that of a file's parts where nobody asked for one: the default
+// partSize is that of a file's parts where none was requested: the default
 // as far as the limits let it, and larger where there would be too many.
 func partSize(size, most int64, l Limits) (int64, error) {
 	largest := int64(math.MaxInt64)

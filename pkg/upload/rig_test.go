@@ -124,7 +124,7 @@ func (r *rig) seen(e upload.Event) {
 	r.events = append(r.events, e)
 	r.mu.Unlock()
 	if r.journal.killed.Load() {
-		return // what a dying process says is heard by nobody
+		return // the output of a dying process is lost
 	}
 	id := r.current()
 	switch e := e.(type) {
@@ -253,6 +253,6 @@ func told[E upload.Event](r *rig) []E {
 func skipOnWindows(t *testing.T) {
 	t.Helper()
 	if runtime.GOOS == "windows" {
-		t.Skip("Windows lets nobody delete or rename a file that is open")
+		t.Skip("Windows does not allow deleting or renaming an open file")
 	}
 }

@@ -81,7 +81,7 @@ func (s *simulation) newProvider() upload.Provider {
 }
 
 // exchange is one request: it takes its time, and may go wrong. do is what the
-// provider does; act says whether it does it when nobody waits any more.
+// provider does; act says whether it does it when its caller has gone.
 func (s *simulation) exchange(ctx context.Context, what string, part int, do func(d *rand.Rand) error) error {
 	l := s.life
 	if l.killed.Load() {
@@ -119,7 +119,7 @@ func (s *simulation) exchange(ctx context.Context, what string, part int, do fun
 	}
 	if !nap(ctx, slow) {
 		if d.IntN(2) == 0 { // it was on its way
-			s.say("%s: acted on, and nobody waits", call)
+			s.say("%s: acted on, and its caller has gone", call)
 			_ = do(d)
 		}
 		return &transport.Error{Op: what, Err: context.Cause(ctx)}

@@ -174,7 +174,7 @@ const (
 	Completing State = "completing" // complete may have been sent
 	Waiting    State = "waiting"    // the provider confirmed; the file has to get ready
 	Done       State = "done"       // the provider confirmed; the result is stored
-	Delivered  State = "delivered"  // the result reached whoever asked
+	Delivered  State = "delivered"  // the result was printed
 
 	// Corrupt: instead of Done, the provider found that what it put together is
 	// not the file. Nothing of it can be used again.

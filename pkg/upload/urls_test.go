@@ -44,7 +44,7 @@ func TestURLsAreRequestedInWindows(t *testing.T) {
 
 // All parts that wait are served by one request, however long it takes.
 func TestOneRequestServesAllThatWait(t *testing.T) {
-	for range 20 { // whoever comes first
+	for range 20 { // in any order
 		bubble(t, func(t *testing.T) {
 			r := newRig(t, 8000)
 			r.concurrency = 8
@@ -325,7 +325,7 @@ func TestCancelledWhileWaitingForLeave(t *testing.T) {
 	})
 }
 
-// silentURLs answers only when nobody waits any more.
+// silentURLs answers only when its caller has gone.
 type silentURLs struct{ *cloud }
 
 func (s silentURLs) Presign(ctx context.Context, _ upload.Upload, _ []upload.Part) ([]upload.Presigned, error) {

@@ -76,7 +76,7 @@ func TestFileChangesWhileItIsSent(t *testing.T) {
 	} {
 		t.Run(what, func(t *testing.T) {
 			if c.open && runtime.GOOS == "windows" {
-				t.Skip("Windows lets nobody do that to a file that is open")
+				t.Skip("Windows does not allow that while the file is open")
 			}
 			t.Parallel()
 			if c.api == "" {

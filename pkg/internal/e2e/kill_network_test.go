@@ -217,7 +217,7 @@ func (d *doomed) at(n int, delay time.Duration, step string, both bool) {
 // TestKillBeforeCompleteIsAnswered: complete was acted on, the process died
 // before the answer, and from then on the API knows no such upload. Where it
 // can be asked how the upload ended, the next run asks, and it is done. Where
-// not, nobody can say, and that is said, again and again. No part is sent.
+// not, the outcome is unknown, and each run reports that. No part is sent.
 func TestKillBeforeCompleteIsAnswered(t *testing.T) {
 	t.Parallel()
 	for api, asked := range map[string]bool{"archetype": false, "fileai": true, "openai": false, "upscayl": false} {

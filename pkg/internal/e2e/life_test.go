@@ -38,7 +38,7 @@ func rehearse(t *testing.T, s *sandbox.Server) *rehearsal {
 		base   string
 		stop   func() error
 		err    error
-		before = s.StoreURL == "" // nobody else stands before the store
+		before = s.StoreURL == "" // nothing else is in front of the store
 	)
 	for range 10 { // another test may be quicker to take an address that is free
 		if before {

@@ -46,7 +46,7 @@ func (r *rehearsal) onTerminal(t *testing.T, columns int, env []string, args ...
 				p.came <- b[:n]
 			}
 			if err != nil {
-				return // nobody has the other end any more
+				return // the other end is closed
 			}
 		}
 	}()

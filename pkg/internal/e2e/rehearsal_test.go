@@ -53,7 +53,7 @@ func (r *rehearsal) watched(t *testing.T, faults ...string) <-chan sandbox.Reque
 		Before: func(q sandbox.Request) {
 			select {
 			case began <- q:
-			default: // nobody waits any more
+			default: // the waiter is gone
 			}
 		},
 	}
@@ -106,7 +106,7 @@ func (h *heard) Write(p []byte) (int, error) {
 	defer h.mu.Unlock()
 	select {
 	case h.more <- struct{}{}:
-	default: // nobody waits
+	default: // no waiter
 	}
 	return h.b.Write(p)
 }

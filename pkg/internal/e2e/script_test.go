@@ -103,7 +103,7 @@ func (s *stage) note(r sandbox.Request) {
 	for _, what := range []string{r.Step, fmt.Sprintf("%s %d", r.Step, r.Part)} {
 		select {
 		case s.begun(what) <- struct{}{}:
-		default: // nobody waited for the one before
+		default: // the one before was not waited for
 		}
 	}
 }

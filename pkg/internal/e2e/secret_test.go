@@ -26,7 +26,7 @@ import (
 	"time"
 )
 
-// stranger is a server that nobody has business with.
+// stranger is a server that must not be contacted.
 func stranger(t *testing.T, s *httptest.Server) *atomic.Int32 {
 	t.Helper()
 	hits := new(atomic.Int32)
@@ -39,7 +39,7 @@ func stranger(t *testing.T, s *httptest.Server) *atomic.Int32 {
 	return hits
 }
 
-// Whoever redirects the API gets neither the key nor the file. A complete that
+// The target of a redirect gets neither the key nor the file. A complete that
 // is answered with 301, 302 or 303 may have been done, with its answer elsewhere;
 // 307 and 308 say that somebody else is to do it.
 func TestRedirectsAreRefused(t *testing.T) {
@@ -127,7 +127,7 @@ func authority(t *testing.T) (file string, server tls.Certificate) {
 	return file, server
 }
 
-// A server whose certificate nobody vouches for is sent nothing, whatever is
+// A server whose certificate is not trusted is sent nothing, whatever is
 // said to the contrary; --cacert vouches for it.
 func TestOnlyTrustedServers(t *testing.T) {
 	t.Parallel()

@@ -30,7 +30,7 @@ func TestFirstSignal(t *testing.T) {
 		until  func(t *testing.T, p *running, began <-chan sandbox.Request)
 		stored string // what is said of it
 		again  int    // how many parts the next run sends
-		doubt  bool   // nobody knows how it ended
+		doubt  bool   // the outcome is unknown
 	}{
 		"a part is on its way": {faults: []string{"put@part=3:slow=64k"}, until: begun(sandbox.StepPut, 3), stored: "3 of 5 parts are stored.", again: 2},
 		"a part stands still":  {faults: []string{"put@part=3:stall=1000"}, until: begun(sandbox.StepPut, 3), stored: "2 of 5 parts are stored.", again: 3},
@@ -177,7 +177,7 @@ func secondSignal(t *testing.T, second syscall.Signal) time.Duration {
 	return took
 }
 
-// A second signal says what nobody knows, and it says so at once.
+// A second signal prints the uploads whose outcome is unknown, at once.
 func TestSecondSignalInDoubt(t *testing.T) {
 	t.Parallel()
 	for name, args := range map[string][]string{"lines": nil, "json": {"--json"}} {
@@ -254,8 +254,8 @@ func TestNohup(t *testing.T) {
 	}
 }
 
-// Nobody reads stderr any more, as after `2>&1 >/dev/null | head -1`: it goes
-// on. Nobody reads stdout: the result is kept for the next run.
+// The reader of stderr is gone, as after `2>&1 >/dev/null | head -1`: the upload
+// continues. The reader of stdout is gone: the result is kept for the next run.
 func TestClosedPipes(t *testing.T) {
 	t.Parallel()
 	for _, which := range []string{"stderr", "stdout", "both"} {

@@ -59,10 +59,10 @@ type Subject struct {
 	// same name that is under way; nil: it cannot.
 	TakeOver map[string]string
 
-	// Wire tells what went over the wire; nil: nobody watches.
+	// Wire records the requests; nil: they are not recorded.
 	Wire *Recorder
 	// Backdate has urls issued as if that had been long ago, until undo: so
-	// they are past their end. Nil: nobody can.
+	// they are past their end. Nil: not possible.
 	Backdate func() (undo func())
 	// Tries is how often a call is made before its temporary error counts: 1,
 	// unless the store is known to answer only now and then. 0 is 1.

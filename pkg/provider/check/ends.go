@@ -207,7 +207,7 @@ func (t *trial) nothingGoes(p upload.Provider, u upload.Upload, rs []upload.Rece
 		if err != nil {
 			t.refused("presign", err)
 		} else {
-			// Where parts go to the API itself nobody is asked, and the part is
+			// Where parts go to the API itself no URL is requested, and the part is
 			// refused instead.
 			_, err := t.tryPut(p, u, gs[0], u.Parts[0], body)
 			t.refused("put", err)

@@ -109,7 +109,7 @@ func (t *trial) emptyFile() {
 // awkward are names that some layer could take for something else.
 var awkward = []string{
 	" leading, inner and trailing ",
-	"üñïcödé 文件 📦 e\u0301.bin", // the last é in two: nobody may join it
+	"üñïcödé 文件 📦 e\u0301.bin", // the last é is decomposed, and has to stay so
 	`"double" and 'single' quotes, back\slash.bin`,
 	"../../up.bin",
 	"..",

@@ -90,13 +90,12 @@ type Live struct {
 	Aborts   bool           // whether the API has a call that aborts an upload
 	Options  map[string]any // those that are set, for Record
 	// Tell hears how each step went, nil being well; a step that the API does
-	// not have is not told of. Nil: nobody listens.
+	// not have is not told of. Nil: not reported.
 	Tell func(step string, err error)
 	// Record is told which step the exchanges are of that it writes down. Nil:
 	// nothing is written down.
 	Record *Transcript
-	// Retrying hears of each wait before a step is tried again. Nil: nobody
-	// listens.
+	// Retrying, if it is set, is called before each retry of a step.
 	Retrying func(step string, err error, wait time.Duration)
 }
 

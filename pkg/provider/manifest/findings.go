@@ -19,7 +19,7 @@ func (m *Manifest) keptBefore(step string, r *request, s *steps) (names map[stri
 	names, all = map[string]bool{}, true
 	done := false
 	s.requests(func(of string, before *request) {
-		done = done || before == r && step != "part" // what part keeps nobody sees
+		done = done || before == r && step != "part" // what part keeps is not used
 		if step == "create" && of != "create" {
 			return
 		}

@@ -24,7 +24,7 @@ type Walk struct {
 	// Follow has symbolic links to directories followed. Those to files always
 	// are.
 	Follow bool
-	// Warn is told what is left out, and why. Nil: nobody is.
+	// Warn reports what is left out, and why. It may be nil.
 	Warn func(string)
 }
 

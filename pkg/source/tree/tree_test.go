@@ -165,7 +165,7 @@ func TestUnreadableDirectory(t *testing.T) {
 		if err != nil {
 			t.Error(err)
 		}
-		break // whoever has enough may end
+		break // a caller may stop early
 	}
 }
 
