@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -28,6 +29,7 @@ type played struct {
 	file   upload.File
 	body   []byte
 	result any
+	atOnce int // parts
 }
 
 var (
@@ -73,7 +75,7 @@ func livesOf(t *testing.T, d *provider.Definition) (lives [][]spec.Sample) {
 func play(t *testing.T, d *provider.Definition, life []spec.Sample) *played {
 	t.Helper()
 	given := life[0].Given
-	p := &played{d: d, dir: filepath.Join(t.TempDir(), "journal"), file: given.File}
+	p := &played{d: d, dir: filepath.Join(t.TempDir(), "journal"), file: given.File, atOnce: 1}
 	if p.body = bytes.Repeat([]byte("multiput"), int(given.File.Size/8+1))[:given.File.Size]; given.Bytes != nil {
 		p.body = []byte(*given.Bytes)
 	}
@@ -94,7 +96,7 @@ func play(t *testing.T, d *provider.Definition, life []spec.Sample) *played {
 func (p *played) run(ctx context.Context) (upload.Report, error) {
 	speaker := p.open(p.d)
 	u := &upload.Uploader{
-		Provider: speaker, Target: speaker.Target(), Journal: &journal.Journal{Dir: p.dir}, Concurrency: 1, Wait: true,
+		Provider: speaker, Target: speaker.Target(), Journal: &journal.Journal{Dir: p.dir}, Concurrency: p.atOnce, Wait: true,
 		PartSize: p.life[0].Given.PartSize, Retry: transport.Policy{Retries: 4, Base: time.Millisecond},
 	}
 	return u.Upload(ctx, upload.File{Path: p.file.Path, Name: p.file.Name, Type: p.file.Type})
@@ -141,12 +143,80 @@ func TestScripts(t *testing.T) {
 				if !whole && d.Abilities.URLs != spec.URLsNone {
 					t.Run("expired", func(t *testing.T) { expired(t, d, life) })
 				}
-				for n := range p.seen {
+				t.Run("four at once", func(t *testing.T) {
+					p := play(t, d, life)
+					p.atOnce = 4
+					rep, err := p.run(t.Context())
+					p.ended(t, rep, err)
+				})
+				for n, e := range p.seen {
+					if _, said := answerOf(life, e.step, "gone"); said {
+						t.Run(fmt.Sprintf("gone at %d", n+1), func(t *testing.T) { gone(t, d, life, n+1) })
+					}
+					if e.step == "confirm" {
+						t.Run(fmt.Sprintf("not confirmed at %d", n+1), func(t *testing.T) { notConfirmed(t, d, life, n+1) })
+					}
 					t.Run(fmt.Sprintf("reply %d lost", n+1), func(t *testing.T) { replyLost(t, d, life, n+1, whole) })
 					t.Run(fmt.Sprintf("stopped at %d", n+1), func(t *testing.T) { stopped(t, d, life, n+1, whole) })
 				}
 			})
 		}
+	}
+}
+
+// answerOf is the reply of a sample of a step that means an error.
+func answerOf(life []spec.Sample, step, word string) (spec.Sample, bool) {
+	for _, s := range life {
+		if s.Step == step && s.Want["error"] == word {
+			return s, true
+		}
+	}
+	return spec.Sample{}, false
+}
+
+// gone has the API say once that it no longer knows the upload: another is
+// begun, by this run or by the next.
+func gone(t *testing.T, d *provider.Definition, life []spec.Sample, n int) {
+	p := play(t, d, life)
+	p.instead = func(at int, e event) *spec.Sample {
+		if at != n {
+			return nil
+		}
+		s, _ := answerOf(life, e.step, "gone")
+		return &s
+	}
+	rep, err := p.run(t.Context())
+	if err != nil {
+		if !errors.Is(err, upload.ErrGone) {
+			t.Errorf("it ended with %v", err)
+		}
+		rep, err = p.run(t.Context())
+	}
+	p.ended(t, rep, err)
+	if p.times("create") < 2 {
+		t.Errorf("no other upload was begun: %v", p.seen)
+	}
+}
+
+// notConfirmed refuses a confirmation for good: the run ends, without the part
+// being sent again, and the next one confirms it.
+func notConfirmed(t *testing.T, d *provider.Definition, life []spec.Sample, n int) {
+	p := play(t, d, life)
+	p.instead = func(at int, _ event) *spec.Sample {
+		if at != n {
+			return nil
+		}
+		return &spec.Sample{Reply: spec.SampleReply{Status: http.StatusBadRequest, Body: `{"message":"never"}`}}
+	}
+	if _, err := p.run(t.Context()); !errors.Is(err, upload.ErrRefused) || len(p.seen) > n+1 { // one that is aborted
+		t.Fatalf("it ended with %v, after %v", err, p.seen)
+	}
+	part := p.seen[n-1].part
+	puts := p.puts[part]
+	rep, err := p.run(t.Context())
+	p.ended(t, rep, err)
+	if p.puts[part] != puts {
+		t.Errorf("part %d was sent again: %v", part, p.seen)
 	}
 }
 

@@ -45,6 +45,9 @@ type script struct {
 	// is given: an error is what the client gets instead.
 	before, after func(n int) error
 	expire        int // so many parts are refused as past the end of their URL
+	// instead is what request n is answered with instead of being acted on; nil:
+	// as its sample says.
+	instead func(n int, e event) *spec.Sample
 }
 
 // event is a request of a step; part is 0 where it is of none.
@@ -93,6 +96,15 @@ func (s *script) Do(_ context.Context, q transport.Request) (*transport.Reply, e
 			s.t.Errorf("%s: %s went to %s with the key", q.Op, name, q.URL)
 		}
 	}
+	if s.instead != nil {
+		if x := s.instead(n, e); x != nil {
+			header := http.Header{}
+			for k, v := range x.Reply.Header {
+				header.Set(k, v)
+			}
+			return q.Answer(x.Reply.Status, header, []byte(x.Reply.Body)), nil
+		}
+	}
 	status, header, text := s.answer(e, q, body)
 	if s.after != nil {
 		if err := s.after(n); err != nil {
@@ -100,6 +112,16 @@ func (s *script) Do(_ context.Context, q transport.Request) (*transport.Reply, e
 		}
 	}
 	return q.Answer(status, header, []byte(text)), nil
+}
+
+// times is how many requests were of a step.
+func (s *script) times(step string) (n int) {
+	for _, e := range s.seen {
+		if e.step == step {
+			n++
+		}
+	}
+	return n
 }
 
 // answer acts on a request and says what comes back.
