@@ -1,0 +1,273 @@
+package manifest
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"mime/multipart"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/multiput/multiput/pkg/provider/spec"
+	"github.com/multiput/multiput/pkg/transport"
+	"github.com/multiput/multiput/pkg/upload"
+)
+
+// build makes a request to the API.
+func (p *speaker) build(ctx context.Context, c call, s *scope) (r transport.Request, err error) {
+	r = transport.Request{Op: p.m.title + ": " + c.what, Method: c.method, Header: http.Header{}, Slow: c.slow}
+	if r.URL, err = p.address(ctx, c.request, s); err != nil {
+		return r, fmt.Errorf("%s: %w", r.Op, err)
+	}
+	// What was kept may be a token: it is as secret in a path as in a query.
+	r.Signed = c.keptInURL()
+	var (
+		body   []byte
+		fields url.Values
+	)
+	switch {
+	case c.body != nil:
+		if body, err = p.body(ctx, c.body, s); err != nil {
+			return r, err
+		}
+		r.Header.Set("Content-Type", "application/json")
+	case c.text != nil:
+		v, err := c.text.one(ctx, s.in, s)
+		text, ok := v.(string)
+		if err == nil && !ok {
+			err = fmt.Errorf("yields %s, not text", show(p.scrub(v)))
+		}
+		if err != nil {
+			return r, p.wrong(c.text, err)
+		}
+		body = []byte(text)
+		r.Header.Set("Content-Type", c.kind)
+	case c.fields != nil:
+		if fields, err = p.values(ctx, c.fields, s); err != nil {
+			return r, err
+		}
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	}
+	r.Header.Set("Accept", "application/json")
+	if c.text != nil {
+		r.Header.Set("Accept", "*/*")
+	}
+	if p.own(r.URL) {
+		if err := p.setHeaders(ctx, r.Header, p.m.headers, s); err != nil {
+			return r, err
+		}
+	}
+	if err := p.setHeaders(ctx, r.Header, c.headers, s); err != nil {
+		return r, err
+	}
+	if c.auth {
+		if err := p.authorize(r.Header, fields, r.URL); err != nil {
+			return r, fmt.Errorf("%s: %w", r.Op, err)
+		}
+	}
+	switch {
+	case fields != nil && c.multipart:
+		var form bytes.Buffer
+		w := multipart.NewWriter(&form)
+		if err := writeFields(w, fields); err != nil {
+			return r, err
+		}
+		if err := w.Close(); err != nil {
+			return r, fmt.Errorf("build the form: %w", err)
+		}
+		r.Header.Set("Content-Type", w.FormDataContentType())
+		body = form.Bytes()
+	case fields != nil:
+		body = []byte(fields.Encode())
+	}
+	if body != nil {
+		r.Body, r.Size = bytes.NewReader(body), int64(len(body))
+	}
+	return r, nil
+}
+
+func writeFields(w *multipart.Writer, fields url.Values) error {
+	for _, k := range slices.Sorted(maps.Keys(fields)) {
+		for _, v := range fields[k] {
+			if err := w.WriteField(k, v); err != nil {
+				return fmt.Errorf("build the form: %w", err)
+			}
+		}
+	}
+	return nil
+}
+
+// setHeaders sets those of one kind of request.
+func (p *speaker) setHeaders(ctx context.Context, to http.Header, h headers, s *scope) error {
+	all := h.fixed
+	if h.made != nil {
+		v, err := h.made.one(ctx, s.in, s)
+		if err == nil {
+			all, err = readHeaders(v)
+		}
+		if err != nil {
+			return p.wrong(h.made, err)
+		}
+	}
+	for k, v := range all {
+		to.Set(k, v)
+	}
+	return nil
+}
+
+// values are the fields of a form, or of a query: null is left out, and a list
+// stands there as often as it has elements.
+func (p *speaker) values(ctx context.Context, e *expr, s *scope) (url.Values, error) {
+	v, err := e.one(ctx, s.in, s)
+	if err != nil {
+		return nil, p.wrong(e, err)
+	}
+	m, ok := v.(map[string]any)
+	if !ok {
+		return nil, p.wrong(e, fmt.Errorf("yields %s, not an object", show(p.scrub(v))))
+	}
+	values := url.Values{}
+	for k, v := range m {
+		list, isList := v.([]any)
+		if !isList {
+			list = []any{v}
+		}
+		for _, v := range list {
+			text, ok := toText(v)
+			switch b, isBool := v.(bool); {
+			case v == nil:
+				continue
+			case isBool:
+				text = strconv.FormatBool(b)
+			case !ok:
+				return nil, p.wrong(e, fmt.Errorf("%s is %s, neither text nor a number nor a boolean", k, show(p.scrub(v))))
+			}
+			values.Add(k, text)
+		}
+	}
+	return values, nil
+}
+
+// inOp says of an error that the manifest words itself what it is about.
+func inOp(op string, err error) error {
+	var own *unusable
+	if errors.As(err, &own) && own.own && own.op == "" {
+		own.op = op
+		return own
+	}
+	return err
+}
+
+// keptInURL reports whether the URL of a request has something in it that a
+// request before kept, but for the upload's id, which people are told.
+func (r *request) keptInURL() bool {
+	if r.path != nil {
+		return slices.ContainsFunc(r.path.fields, func(f field) bool { return f.of == "upload" && f.name != "id" })
+	}
+	return r.url.mentions("$upload")
+}
+
+// unsent is an error that was found before anything was sent.
+type unsent struct{ error }
+
+func (e *unsent) Unwrap() []error { return []error{upload.ErrUnsent, e.error} }
+
+// address is where a request goes, with its query.
+func (p *speaker) address(ctx context.Context, r *request, s *scope) (string, error) {
+	address := ""
+	if r.path != nil {
+		path, err := r.path.expand(s)
+		if err != nil {
+			return "", fmt.Errorf("%w: %w", upload.ErrReply, err)
+		}
+		address = p.base + path
+	} else {
+		v, err := r.url.one(ctx, s.in, s)
+		if err != nil {
+			return "", p.wrong(r.url, err)
+		}
+		to, ok := v.(string)
+		if !ok || to == "" {
+			return "", fmt.Errorf("%w: %s yields %s, not a URL", upload.ErrReply, r.url.key, show(p.scrub(v)))
+		}
+		if address, err = p.resolve(to); err != nil {
+			return "", fmt.Errorf("%w: %s: %w", upload.ErrReply, r.url.key, err)
+		}
+		if r.auth && p.m.auth != nil && !p.own(address) {
+			return "", fmt.Errorf("%w: %s: %w", upload.ErrReply, r.url.key, errElsewhere)
+		}
+	}
+	return p.withQuery(ctx, address, r.query, s)
+}
+
+// withQuery adds what a query yields to an address.
+func (p *speaker) withQuery(ctx context.Context, address string, query *expr, s *scope) (string, error) {
+	if query == nil {
+		return address, nil
+	}
+	values, err := p.values(ctx, query, s)
+	if err != nil || len(values) == 0 {
+		return address, err
+	}
+	sign := "?"
+	if strings.Contains(address, "?") {
+		sign = "&"
+	}
+	return address + sign + values.Encode(), nil
+}
+
+// resolve makes a relative address whole, by RFC 3986: /x is the origin's
+// root, x lies below the base. One that is whole stays as it came.
+func (p *speaker) resolve(to string) (string, error) {
+	base, err := url.Parse(p.base + "/")
+	if err != nil {
+		return "", err
+	}
+	u, err := base.Parse(to)
+	if err != nil {
+		return "", errors.New("is not a URL")
+	}
+	if t, err := url.Parse(to); err != nil || !t.IsAbs() {
+		to = u.String()
+	}
+	_, err = transport.CheckURL(to)
+	return to, err
+}
+
+// own reports whether an address is of the API's origin.
+func (p *speaker) own(address string) bool {
+	to, err := transport.Origin(address)
+	return err == nil && to == p.origin
+}
+
+// body builds a request's body.
+func (p *speaker) body(ctx context.Context, e *expr, s *scope) ([]byte, error) {
+	v, err := e.one(ctx, s.in, s)
+	if err != nil {
+		return nil, p.wrong(e, err)
+	}
+	switch v.(type) {
+	case map[string]any, []any:
+	default:
+		return nil, p.wrong(e, fmt.Errorf("yields %s, neither an object nor a list", show(p.scrub(v))))
+	}
+	b, err := marshal(v)
+	if err != nil {
+		return nil, p.wrong(e, fmt.Errorf("yields what JSON cannot hold: %w", err))
+	}
+	return b, nil
+}
+
+// wrong says that an expression failed on what this program gave it. What the
+// manifest says itself, with error(), is about the reply that led there.
+func (p *speaker) wrong(e *expr, err error) error {
+	if own := ownError(err); own != "" {
+		return &unusable{key: e.key, reason: p.hidden.Replace(transport.Clean(own)), own: true}
+	}
+	return &spec.Error{File: p.m.file, Problems: []spec.Problem{{Line: e.at.line, Column: e.at.column, Key: e.key, Text: p.hidden.Replace(err.Error())}}}
+}
