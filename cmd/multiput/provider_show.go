@@ -84,6 +84,9 @@ func describe(m *provider.Definition) string {
 	file := m.File
 	if file == "" {
 		file = "built in"
+		if strings.HasPrefix(m.Name, "gallery/") {
+			file = "gallery"
+		}
 	}
 	line("manifest", "%s", file)
 	line("docs", "%s", m.Docs)
@@ -132,12 +135,21 @@ func sendsText(m *provider.Definition) string {
 	} else if m.Base != "" {
 		api = m.Base
 	}
-	text := "the file to " + api
-	if m.Abilities.URLs != provider.URLsNone {
-		text = "the file to the URLs that " + api + " gives"
+	urls := "the URLs that " + api + " gives"
+	to := m.FileTo
+	switch {
+	case m.Given || len(to) == 0 && m.Abilities.URLs != provider.URLsNone:
+		to = append(to, urls)
+	case len(to) == 0:
+		to = []string{api}
 	}
-	for _, origin := range m.Elsewhere {
-		text += ", requests without the key to " + origin
+	text := "the file to " + strings.Join(to, " and ")
+	others := m.Elsewhere
+	if m.RequestsGiven {
+		others = append(others, urls)
+	}
+	if len(others) > 0 {
+		text += ", requests without the key to " + strings.Join(others, " and ")
 	}
 	if m.NeedsKey() {
 		text += ", the key to " + api + " alone"

@@ -7,18 +7,31 @@ import (
 
 	"github.com/itchyny/gojq"
 
+	"github.com/multiput/multiput/pkg/provider/spec"
 	"github.com/multiput/multiput/pkg/transport"
 )
 
-// others are the origins other than base's that requests are seen to go to.
-func (m *Manifest) others() (all []string) {
+// addresses notes where requests are seen to go, beside the API.
+func (m *Manifest) addresses(d *spec.Definition) {
 	for _, s := range []*steps{&m.steps, m.small} {
-		if s != nil {
-			s.requests(func(_ string, r *request) { all = append(all, m.elsewhere(r.url)...) })
+		if s == nil {
+			continue
 		}
+		s.requests(func(step string, r *request) {
+			given := r.url.mentions("$upload") && !r.auth
+			if step == "part" {
+				d.FileTo = append(d.FileTo, m.elsewhere(r.url)...)
+				d.Given = d.Given || given || !r.fixed()
+				return
+			}
+			d.Elsewhere = append(d.Elsewhere, m.elsewhere(r.url)...)
+			d.RequestsGiven = d.RequestsGiven || given
+		})
 	}
-	slices.Sort(all)
-	return slices.Compact(all)
+	for _, all := range []*[]string{&d.FileTo, &d.Elsewhere} {
+		slices.Sort(*all)
+		*all = slices.Compact(*all)
+	}
 }
 
 // urlStart is the origin at the beginning of a URL, and what ends it there.

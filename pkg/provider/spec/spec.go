@@ -37,6 +37,10 @@ type Definition struct {
 	Requests  []Request // in the order of an upload's life
 	Findings  []Finding // what is doubtful, and no error
 	Elsewhere []string  // other origins that requests go to, without a key: constant ones
+	FileTo    []string  // those that parts go to
+	// Given says that URLs which the API gave are the addresses of parts, and
+	// those of other requests, which have no key then.
+	Given, RequestsGiven bool
 
 	// Open checks the settings, in this order: the base URL (a *BaseError), the
 	// options (an *OptionError), the keys (an error that wraps
