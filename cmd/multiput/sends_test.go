@@ -25,11 +25,12 @@ complete:
 		t.Fatal(err)
 	}
 	for name, want := range map[string]string{
-		"openai":        "the file to https://api.openai.com, the key to https://api.openai.com alone",
-		"upscayl":       "the file to the URLs that https://api.upscayl.org gives, the key to https://api.upscayl.org alone",
-		"gallery/box":   "the file to https://upload.box.com, the key to https://upload.box.com alone",
-		"gallery/dandi": "the file to the URLs that https://api.dandiarchive.org gives, requests without the key to the URLs that https://api.dandiarchive.org gives, the key to https://api.dandiarchive.org alone",
-		own:             "the file to https://store.example, requests without the key to https://other.example and the URLs that https://api.example gives, the key to https://api.example alone",
+		"openai":             "the file to https://api.openai.com, the key to https://api.openai.com alone",
+		"upscayl":            "the file to the URLs that https://api.upscayl.org gives, the key to https://api.upscayl.org alone",
+		"gallery/box":        "the file to https://upload.box.com, the key to https://upload.box.com alone",
+		"gallery/dandi":      "the file to the URLs that https://api.dandiarchive.org gives, requests without the key to the URLs that https://api.dandiarchive.org gives, the key to https://api.dandiarchive.org alone",
+		"gallery/azure-blob": "the file to the API",
+		own:                  "the file to https://store.example, requests without the key to https://other.example and the URLs that https://api.example gives, the key to https://api.example alone",
 	} {
 		d, err := provider.Load(name)
 		if err != nil {

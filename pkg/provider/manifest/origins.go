@@ -18,7 +18,7 @@ func (m *Manifest) addresses(d *spec.Definition) {
 			continue
 		}
 		s.requests(func(step string, r *request) {
-			given := r.url.mentions("$upload") && !r.auth
+			given := !r.auth && r.url.isGiven()
 			if step == "part" {
 				d.FileTo = append(d.FileTo, m.elsewhere(r.url)...)
 				d.Given = d.Given || given || !r.fixed()
@@ -32,6 +32,18 @@ func (m *Manifest) addresses(d *spec.Definition) {
 		slices.Sort(*all)
 		*all = slices.Compact(*all)
 	}
+}
+
+// atBase is an expression that begins with the URL of the API.
+var atBase = regexp.MustCompile(`^[\s(]*("\\\()?\$base\b`)
+
+// isGiven reports whether an expression may yield a URL that the API gave.
+func (e *expr) isGiven() bool {
+	if !e.mentions("$upload") || atBase.MatchString(e.text) {
+		return false
+	}
+	q, err := gojq.Parse(e.text)
+	return err != nil || len(beginnings(q)) == 0
 }
 
 // urlStart is the origin at the beginning of a URL, and what ends it there.
