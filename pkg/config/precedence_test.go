@@ -174,14 +174,14 @@ func TestProfileIsOfOneProvider(t *testing.T) {
 	}{
 		"its own":          {[]string{"--profile", "work"}, nil, "https://work.example", 3, "echo work", "", 3, "", ""},
 		"named too":        {[]string{"--profile", "work", "-p", "openai"}, nil, "https://work.example", 3, "echo work", "", 3, "", ""},
-		"another":          {[]string{"--profile", "work", "-p", "fileai"}, nil, "", 0, "", "", 3, "not used of it: base-url, set, api-key-command", "config.yaml is for archetype: not used of it: api-key-file"},
-		"by variable":      {[]string{"--profile", "work"}, map[string]string{"MULTIPUT_PROVIDER": "fileai"}, "", 0, "", "", 3, "profile work in ", " is for openai: not used of it: base-url, set, api-key-command"},
+		"another":          {[]string{"--profile", "work", "-p", "fileai"}, nil, "", 0, "", "", 3, "not used: base-url, set, api-key-command", "config.yaml is for archetype; not used: api-key-file"},
+		"by variable":      {[]string{"--profile", "work"}, map[string]string{"MULTIPUT_PROVIDER": "fileai"}, "", 0, "", "", 3, "profile work in ", " is for openai; not used: base-url, set, api-key-command"},
 		"the top's":        {[]string{"--profile", "work", "-p", "archetype"}, nil, "", 0, "", "/archetype.key", 3, "is for openai", ""},
 		"no profile":       {nil, nil, "", 0, "", "/archetype.key", 0, "", ""},
-		"not the top's":    {[]string{"-p", "openai"}, nil, "https://top.example", 0, "", "", 0, "config.yaml is for archetype: not used of it: api-key-file", ""},
-		"without a source": {[]string{"--profile", "other"}, nil, "", 0, "", "", 0, "config.yaml is for archetype: not used of it: api-key-file", ""},
+		"not the top's":    {[]string{"-p", "openai"}, nil, "https://top.example", 0, "", "", 0, "config.yaml is for archetype; not used: api-key-file", ""},
+		"without a source": {[]string{"--profile", "other"}, nil, "", 0, "", "", 0, "config.yaml is for archetype; not used: api-key-file", ""},
 		"a variable":       {[]string{"--profile", "work"}, map[string]string{"MULTIPUT_OPENAI_BASE_URL": "https://variable.example"}, "https://variable.example", 3, "echo work", "", 3, "", ""},
-		"path elsewhere":   {[]string{"--profile", "mine", "-p", "./mine.yaml"}, nil, "", 0, "", "", 0, "not used of it: base-url", ""},
+		"path elsewhere":   {[]string{"--profile", "mine", "-p", "./mine.yaml"}, nil, "", 0, "", "", 0, "not used: base-url", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c, err := load(t, setting{file: work, args: step.args, env: step.env})

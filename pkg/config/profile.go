@@ -119,7 +119,7 @@ func (l *layers) useProfile(c *Config) error {
 			delete(l.profile, key)
 		}
 		if len(keys) > 0 {
-			c.Unused = append(c.Unused, fmt.Sprintf("%s is for %s: not used of it: %s", c.fromProfile(), to, strings.Join(keys, ", ")))
+			c.Unused = append(c.Unused, fmt.Sprintf("%s is for %s; not used: %s", c.fromProfile(), to, strings.Join(keys, ", ")))
 		}
 	} else {
 		c.own = p.base
@@ -156,7 +156,7 @@ func (l *layers) keySource(c *Config) {
 		to := l.file.top.habits["provider"].text
 		if at == byFile && to != "" && !sameProvider(to, c.Provider) {
 			*sources[i], at = "", byDefault
-			unused = append(unused, fmt.Sprintf("%s is for %s: not used of it: %s", c.File, to, key))
+			unused = append(unused, fmt.Sprintf("%s is for %s; not used: %s", c.File, to, key))
 		}
 		most = max(most, at)
 	}

@@ -1,6 +1,7 @@
 package progress
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 	"time"
@@ -151,29 +152,24 @@ func note(n upload.Note) string {
 		case e.Answer == upload.NotCompleted:
 			return "asked the provider whether the upload was completed: it was not"
 		}
-		return "asked the provider whether the upload was completed: the answer does not tell"
+		return "asked the provider whether the upload was completed: the answer is unclear"
 	}
 	return fmt.Sprintf("%T", n)
 }
 
+// verifications say by what the parts of an upload are verified.
+var verifications = map[string]string{
+	upload.VerifiedCRC32C:    "the provider compares the CRC-32C of the whole file",
+	upload.VerifiedMD5:       "the provider compares the MD5 of the whole file",
+	upload.VerifiedSHA1:      "the provider compares the SHA-1 of the whole file",
+	upload.VerifiedSHA256:    "the provider compares the SHA-256 of the whole file",
+	upload.VerifiedCRC64NVME: "the provider compares the CRC-64/NVME of the whole file",
+	upload.VerifiedHeader:    "the provider compared the digest that came with each part",
+	upload.VerifiedETag:      "the ETag of every part is the MD5 of what was sent",
+}
+
 func finishing(e upload.Finishing) string {
-	by := "nothing: the provider offers nothing to compare"
-	switch e.Verification {
-	case upload.VerifiedCRC32C:
-		by = "the provider compares the CRC-32C of the whole file"
-	case upload.VerifiedMD5:
-		by = "the provider compares the MD5 of the whole file"
-	case upload.VerifiedSHA1:
-		by = "the provider compares the SHA-1 of the whole file"
-	case upload.VerifiedSHA256:
-		by = "the provider compares the SHA-256 of the whole file"
-	case upload.VerifiedCRC64NVME:
-		by = "the provider compares the CRC-64/NVME of the whole file"
-	case upload.VerifiedHeader:
-		by = "the provider compared the digest that came with each part"
-	case upload.VerifiedETag:
-		by = "the ETag of every part is the MD5 of what was sent"
-	}
+	by := cmp.Or(verifications[e.Verification], "nothing: the provider offers nothing to compare")
 	return fmt.Sprintf("complete: all parts are stored, sending %s; verification: %s", count(e.Receipts, "receipt"), by)
 }
 
@@ -184,23 +180,18 @@ func count(n int, thing string) string {
 	return fmt.Sprintf("%d %ss", n, thing)
 }
 
+// reasons say why the number of parts at once changes.
+var reasons = map[upload.Why]string{
+	upload.WhyFaster:  "more parts at once are faster",
+	upload.WhyEnough:  "fewer parts at once are as fast",
+	upload.WhyTrial:   "to measure whether that is faster",
+	upload.WhyBack:    "the last change was not faster",
+	upload.WhyRefused: "the store refused more (503 or 429)",
+	upload.WhyBroken:  "connections broke",
+}
+
 func concurrency(e upload.Concurrency) string {
-	why := ""
-	switch e.Why {
-	case upload.WhyFaster:
-		why = "more parts at once carry more"
-	case upload.WhyEnough:
-		why = "fewer parts at once carry as much"
-	case upload.WhyTrial:
-		why = "to find out whether that carries more"
-	case upload.WhyBack:
-		why = "the last change carried no more"
-	case upload.WhyRefused:
-		why = "the store refused more (503 or 429)"
-	case upload.WhyBroken:
-		why = "connections broke"
-	}
-	s := fmt.Sprintf("concurrency: %d parts at once instead of %d: %s", e.Is, e.Was, why)
+	s := fmt.Sprintf("concurrency: %d parts at once instead of %d: %s", e.Is, e.Was, reasons[e.Why])
 	if e.Goodput > 0 {
 		s += fmt.Sprintf(" (%s)", text.Rate(e.Goodput))
 	}
@@ -215,7 +206,7 @@ func found(e upload.Found) string {
 	case e.Next == upload.StepCreate && e.Had == upload.Delivered:
 		return fmt.Sprintf("journal: this file was uploaded at %s: creating a new upload", e.At.Format(time.RFC3339))
 	case e.Next == upload.StepCreate && e.Had == upload.Corrupt:
-		return fmt.Sprintf("journal: the object of upload %s was not the file: creating a new upload", e.Upload)
+		return fmt.Sprintf("journal: the checksum of upload %s did not match at the provider: creating a new upload", e.Upload)
 	case e.Next == upload.StepCreate:
 		return fmt.Sprintf("journal: upload %s is not continued: creating a new upload", e.Upload)
 	case e.Next == upload.StepWait:

@@ -133,9 +133,9 @@ func Stream(ctx context.Context, r io.Reader, size int64, s Spool) (*File, error
 	if f := inPlace(r); f != nil {
 		switch {
 		case size >= 0 && size < f.Info.Size:
-			return nil, fmt.Errorf("standard input: %w: it was said to have %d bytes, and has more", ErrChanged, size)
+			return nil, fmt.Errorf("standard input: %w: expected %d bytes, and there are more", ErrChanged, size)
 		case size > f.Info.Size:
-			return nil, fmt.Errorf("standard input: %w: it was said to have %d bytes, and ended after %d", ErrChanged, size, f.Info.Size)
+			return nil, fmt.Errorf("standard input: %w: expected %d bytes, and it ended after %d", ErrChanged, size, f.Info.Size)
 		}
 		return f, nil
 	}
@@ -248,7 +248,7 @@ func (s *stream) keep(b []byte) error {
 	s.mu.Unlock()
 	switch {
 	case size >= 0 && at+int64(len(b)) > size:
-		return fmt.Errorf("standard input: %w: it was said to have %d bytes, and has more", ErrChanged, size)
+		return fmt.Errorf("standard input: %w: expected %d bytes, and there are more", ErrChanged, size)
 	case size < 0 && at+int64(len(b)) > s.spool.Limit:
 		return fmt.Errorf("standard input %w: it has more than %d bytes", ErrSpool, s.spool.Limit)
 	}
@@ -296,7 +296,7 @@ func (s *stream) end(err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err == nil && s.size >= 0 && s.have < s.size {
-		err = fmt.Errorf("standard input: %w: it was said to have %d bytes, and ended after %d", ErrChanged, s.size, s.have)
+		err = fmt.Errorf("standard input: %w: expected %d bytes, and it ended after %d", ErrChanged, s.size, s.have)
 	}
 	s.ended = true
 	if s.err == nil {

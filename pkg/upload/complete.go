@@ -182,7 +182,7 @@ func (s *session) corrupt(ctx context.Context, why error) error {
 		return errors.Join(why, err)
 	}
 	s.abandon(ctx, s.ledger.rec.Upload)
-	return fmt.Errorf("the provider says that what it put together is not the file: %w", why)
+	return fmt.Errorf("the checksum of the whole file does not match at the provider: %w", why)
 }
 
 // done makes durable that the upload is done.
@@ -200,7 +200,7 @@ func (s *session) deliver(ctx context.Context) error {
 	ctx = context.WithoutCancel(ctx)
 	o := s.ledger.rec.Outcome
 	if o == nil {
-		return fmt.Errorf("%w: it says that the upload is done, and not what came of it", ErrJournal)
+		return fmt.Errorf("%w: it says that the upload is done, without its result", ErrJournal)
 	}
 	s.report.Result, s.report.Verification = o.Result, o.Verification
 	s.report.Elapsed, s.report.Concurrency = time.Since(s.started), s.Slots.Most()

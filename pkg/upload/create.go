@@ -207,7 +207,7 @@ func (s *session) anew(parts []Part) error {
 	if s.hint = s.better(rate, s.urlLife); s.hint > 0 && len(parts) > 0 && s.hint > parts[0].Size {
 		return nil
 	}
-	larger := "and takes no wish for larger parts"
+	larger := "and does not let the client choose larger parts"
 	if s.PartSize > 0 {
 		larger = "and the part size was asked for"
 	} else if s.limits.TakesHint {

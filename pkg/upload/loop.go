@@ -363,7 +363,7 @@ func (l *loop) landed(ctx context.Context, o outcome) {
 }
 
 // errSurplus ends an attempt that is more than a slow link takes.
-var errSurplus = errors.New("more parts are in flight than the link takes")
+var errSurplus = errors.New("more parts are in flight than the connection can carry")
 
 // endSurplus ends the youngest attempts of a slow link where there are more than
 // slots, so that parts finish one after the other instead of all at the end. Two may

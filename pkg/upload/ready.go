@@ -48,7 +48,7 @@ func (s *session) readiness() *Readiness {
 // upload is done then.
 func (s *session) wait(ctx context.Context) error {
 	if s.ledger.rec.Outcome == nil {
-		return fmt.Errorf("%w: it says that the upload was completed, and not what came of it", ErrJournal)
+		return fmt.Errorf("%w: it says that the upload was completed, without its result", ErrJournal)
 	}
 	outcome := *s.ledger.rec.Outcome
 	how := s.readiness()

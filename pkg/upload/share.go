@@ -142,7 +142,7 @@ func rangesOf(parts []Part) []hashed {
 // enter makes rec, or a new record of the share where it is nil, the ledger's.
 func (s *session) enter(ctx context.Context, sh Share, rec *Record) error {
 	if rec != nil && rec.State == Corrupt {
-		return fmt.Errorf("the provider found that what it put together is not the file: %w", ErrChecksum)
+		return fmt.Errorf("the checksum of the whole file did not match at the provider: %w", ErrChecksum)
 	}
 	if rec == nil || rec.State == Delivered || sh.Restart {
 		now := time.Now()
@@ -408,7 +408,7 @@ func (s *session) renew(ctx context.Context, up Upload) (urls []Presigned, err e
 		}
 		got = slices.DeleteFunc(got, func(x Presigned) bool { return !wanted[x.Part] })
 		if len(got) == 0 {
-			return nil, fmt.Errorf("the provider presigned other parts than were asked for: %w", ErrReply)
+			return nil, fmt.Errorf("the provider presigned other parts than were requested: %w", ErrReply)
 		}
 		urls = append(urls, got...)
 	}

@@ -294,7 +294,7 @@ func (p *Plan) startOver(ctx context.Context, why error) error {
 		}
 	}
 	if s.released {
-		return fmt.Errorf("what standard input gave is no longer here to be sent again: %w", why)
+		return fmt.Errorf("the data from standard input is gone and cannot be sent again: %w", why)
 	}
 	if s.restarted {
 		return why
