@@ -91,7 +91,7 @@ func TestPlainWordsAreChecked(t *testing.T) {
 
 // No text that a user can see has a phrase of our own where the field has a term:
 // neither a string of the program nor a page, a help, a manifest or an example.
-func TestPlainWords(t *testing.T) {
+func TestPlainWordsInDocsAndStrings(t *testing.T) {
 	root := filepath.Join("..", "..")
 	read := map[string]int{}
 	err := filepath.WalkDir(root, func(path string, e fs.DirEntry, err error) error {
