@@ -72,7 +72,7 @@ func (b *batch) watch(u *upload.Uploader, file string) (end func()) {
 	b.show.To(hostOf(u.Target.Base))
 	observe, hide := b.show.File(file)
 	observe = b.app.actions.Observe(file, b.app.json || b.cfg.Quiet, observe)
-	observe, sure := b.app.outcomes.watch(failure{file: file, report: upload.Report{Target: u.Target}}, observe)
+	observe, sure := b.app.outcomes.watch(failure{file: file}, observe)
 	u.Observe = observe
 	u.Deliver = func(ctx context.Context, r upload.Report) error {
 		if err := b.sums.write(file, r.SHA256); err != nil {

@@ -80,7 +80,7 @@ func (a *app) complete(ctx context.Context, cfg config.Config, o recordedOptions
 	defer hide()
 	observe, end := show.File(share.Path)
 	observe = a.actions.Observe(share.Path, a.json || cfg.Quiet, observe)
-	observe, sure := a.outcomes.watch(failure{file: share.Path, report: upload.Report{Target: share.Target}}, observe)
+	observe, sure := a.outcomes.watch(failure{file: share.Path}, observe)
 	u.Observe = observe
 	u.Deliver = func(ctx context.Context, r upload.Report) error {
 		return a.aside(show, func() error { return out.print(ctx, share.Path, r) })

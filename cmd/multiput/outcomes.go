@@ -34,10 +34,8 @@ func (o *outcomes) watch(f failure, observe func(upload.Event)) (_ func(upload.E
 		o.unclear[f.file] = f
 	}
 	return func(e upload.Event) {
-		switch e := e.(type) {
-		case upload.Planned:
-			f.report.File, f.report.Upload = e.File, e.Upload
-		case upload.Unclear:
+		if e, ok := e.(upload.Unclear); ok {
+			f.report = e.Report
 			set(e.Is)
 		}
 		observe(e)

@@ -116,7 +116,10 @@ func (o *output) value(ctx context.Context, v any) error {
 }
 
 // outputError: what was asked for could not be written to stdout.
-type outputError struct{ err error }
+type outputError struct {
+	err  error
+	lost bool // it is needed: it is not enough that a reader has read enough
+}
 
 func (e *outputError) Error() string { return "write to stdout: " + e.err.Error() }
 func (e *outputError) Unwrap() error { return e.err }
@@ -125,7 +128,7 @@ func unwritten(err error) error {
 	if err == nil {
 		return nil
 	}
-	return &outputError{err}
+	return &outputError{err: err}
 }
 
 func (o *output) selected(ctx context.Context, b []byte) error {

@@ -183,7 +183,10 @@ func (a *app) writeOut(path string, b []byte) error {
 		if err == nil && n < len(b) {
 			err = io.ErrShortWrite
 		}
-		return unwritten(err)
+		if err != nil {
+			return &outputError{err, true}
+		}
+		return nil
 	}
 	if err := handoff.Write(path, b); err != nil {
 		return &fileError{err}

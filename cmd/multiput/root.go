@@ -62,6 +62,8 @@ func usagef(format string, args ...any) error {
 func (a *app) run(ctx context.Context, args []string) int {
 	a.stderr = a.actions.Guard(a.stderr)
 	a.args = args
+	out := &watched{w: a.stdout}
+	a.stdout = out
 	root := a.root()
 	root.SetArgs(args)
 	a.args = args
@@ -69,6 +71,9 @@ func (a *app) run(ctx context.Context, args []string) int {
 	a.json = config.WantsJSON(args)
 	a.color = a.colored(os.Getenv("MULTIPUT_COLOR"))
 	cmd, err := root.ExecuteContextC(ctx)
+	if out.err != nil && (err == nil || errors.Is(err, out.err)) && !typed[*outputError](err) {
+		err = unwritten(out.err) // cobra's own commands do not say so
+	}
 	if err == nil {
 		return 0
 	}

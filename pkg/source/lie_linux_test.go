@@ -2,7 +2,6 @@ package source_test
 
 import (
 	"errors"
-	"io"
 	"os"
 	"testing"
 
@@ -39,14 +38,9 @@ func TestFilesThatLieAboutTheirSize(t *testing.T) {
 	if fi, err := os.Stat(page); err != nil || fi.Size() == 0 {
 		t.Skip("this kernel has no file that says it has a page")
 	}
-	f, err := source.Open(page)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	_, err = io.ReadAll(f.Section(0, f.Info.Size, false))
+	_, err := source.Open(page)
 	var unfit *source.UnfitError
 	if !errors.As(err, &unfit) || !unfit.PipeInstead() {
-		t.Errorf("%s, which says %d bytes: %v", page, f.Info.Size, err)
+		t.Errorf("%s, which says that it has a page: %v", page, err)
 	}
 }

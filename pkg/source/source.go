@@ -109,8 +109,8 @@ func Open(path string) (*File, error) {
 		f.Close()
 		return nil, noInput(path, err)
 	}
-	if err = irregular(path, fi.Mode()); err == nil && fi.Size() == 0 {
-		err = pastEnd(f, path, fi.Size())
+	if err = irregular(path, fi.Mode()); err == nil {
+		err = truthful(f, path, fi)
 	}
 	if err != nil {
 		f.Close()
@@ -140,6 +140,20 @@ func absolute(path string) (string, error) {
 		return "", err
 	}
 	return filepath.Abs(filepath.Join(dir, name))
+}
+
+// truthful refuses a file of the kernel's that says it has no bytes and has some,
+// or that it has a page and has less, before anything is sent.
+func truthful(f *os.File, path string, fi fs.FileInfo) error {
+	if fi.Size() == 0 {
+		return pastEnd(f, path, 0)
+	}
+	if _, err := f.ReadAt(make([]byte, 1), fi.Size()-1); err == io.EOF {
+		if now, err := f.Stat(); err == nil && now.Size() == fi.Size() {
+			return &UnfitError{path, fmt.Sprintf("it says that it has %d bytes, and has fewer", fi.Size()), true}
+		}
+	}
+	return nil // what else is wrong shows when it is read
 }
 
 // pastEnd reads where a file should have ended. One that has more, though it

@@ -124,7 +124,7 @@ func (s *session) end(ctx context.Context, up Upload, rs []Receipt, d Digests, d
 				return context.Cause(ctx)
 			}
 		}
-		s.observe(Unclear{Is: true})
+		s.observe(Unclear{Is: true, Report: s.report})
 		if steps, ok := s.Provider.(Stepper); ok {
 			a, err = steps.CompleteStep(answering, up, rs, d)
 		} else {

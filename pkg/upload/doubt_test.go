@@ -367,6 +367,16 @@ func TestInterruptedInDoubt(t *testing.T) {
 				if s := r.journal.state("u1"); s != upload.Completing {
 					t.Errorf("the journal says %q", s)
 				}
+				// The next run is told to stop before it asks: the doubt is as it was.
+				ctx, cancel = context.WithCancelCause(t.Context())
+				r.observe = func(e upload.Event) {
+					if u, ok := e.(upload.Unclear); ok && u.Is && u.Report.Upload == "u1" {
+						cancel(errCtrlC)
+					}
+				}
+				if _, err := r.run(ctx); !errors.Is(err, errCtrlC) || !errors.Is(err, upload.ErrDoubt) || r.cloud.completes != 1 || r.cloud.probes != probes {
+					t.Errorf("the next run: error %v, %d completes, %d probes", err, r.cloud.completes, r.cloud.probes)
+				}
 			})
 		})
 	}

@@ -119,7 +119,8 @@ type (
 	// program ended now: what ends the upload was sent and not clearly answered.
 	Unclear struct {
 		happened
-		Is bool
+		Is     bool
+		Report Report // which it is
 	}
 	// Finished is the last event of an upload that succeeded.
 	Finished struct {

@@ -193,6 +193,9 @@ func (p *Plan) show() {
 	p.s.use()
 	p.File, p.Target, p.Upload, p.Presigned = p.s.file, p.s.target, rec.Upload, rec.Presigned
 	p.Next, _ = Next(rec, p.s.file)
+	if rec.State == Completing {
+		p.s.observe(Unclear{Is: true, Report: p.s.report}) // as an earlier run left it
+	}
 }
 
 // Close gives the upload back. It stays in the journal.
@@ -213,6 +216,9 @@ func (p *Plan) end(ctx context.Context, err error) (Report, error) {
 		err = errors.Join(err, s.ledger.distrust(ctx))
 	}
 	if err != nil && ctx.Err() != nil {
+		if rec := s.ledger.rec; rec != nil && rec.State == Completing && !errors.Is(err, ErrDoubt) {
+			err = fmt.Errorf("%w: the final request got no clear answer before: %w", ErrDoubt, err)
+		}
 		err = fmt.Errorf("%w: %w", context.Cause(ctx), err)
 	}
 	return s.report, err

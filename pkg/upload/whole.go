@@ -120,7 +120,7 @@ func (s *session) putWhole(ctx context.Context, to Presigned) (o outcome, doubt 
 				told = sent
 			}
 		}
-		s.observe(Unclear{Is: true})
+		s.observe(Unclear{Is: true, Report: s.report})
 		err := s.beside(answering, tell, func(ctx context.Context) error {
 			if o = s.buffered(ctx, j); o.err == nil && o.job == nil {
 				o = send(ctx, s.Provider, s.src, j)

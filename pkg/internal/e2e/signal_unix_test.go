@@ -202,6 +202,11 @@ func TestSecondSignalInDoubt(t *testing.T) {
 			if said := p.talk.String(); !strings.Contains(said, want) || !strings.Contains(said, "run the same command again to ask once more") {
 				t.Errorf("it said %s", said)
 			}
+			_, id, found := strings.Cut(p.talk.String(), "multiput show ")
+			id, _, _ = strings.Cut(id, " ")
+			if out, talk, code := r.said(t, "show", id); !found || code != 0 || !strings.Contains(out, file) {
+				t.Errorf("the hint names %q, of which there is: %s%s", id, out, talk)
+			}
 			r.server.Faults.Clear()
 			before := r.puts()
 			if _, talk, code := r.said(t, "upload", file, "-p", "upscayl"); code != 0 || r.puts() != before {
