@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/itchyny/gojq"
+
+	"github.com/multiput/multiput/pkg/upload"
 )
 
 // The bounds of one expression's run. The steps suffice for plans of 10,000
@@ -30,9 +32,17 @@ type scope struct {
 	kept map[string]string // which request kept a field of upload, where that was in this process
 
 	file, options, partSize, upload, parts, part, digests, header, status, base any
+
+	plan []upload.Part // what parts is made of, where an expression wants it
 }
 
-func (s *scope) values() []any {
+// values are those of the variables that e may name. $parts of a long plan is made
+// only where it is wanted: at the request of each of 10,000 parts it would be most
+// of the memory and most of the time of an upload.
+func (s *scope) values(e *expr) []any {
+	if s.parts == nil && s.plan != nil && e.mentions("$parts") {
+		s.parts = partsValue(s.plan, nil, nil)
+	}
 	return []any{s.file, s.options, s.partSize, s.upload, s.parts, s.part, s.digests, s.header, s.status, s.base}
 }
 
@@ -105,7 +115,7 @@ func (e *expr) run(ctx context.Context, in any, s *scope, most int) (vs []any, e
 		}
 	}()
 	b := &budget{Context: bounded, left: maxSteps}
-	iter := e.code.RunWithContext(b, in, s.values()...)
+	iter := e.code.RunWithContext(b, in, s.values(e)...)
 	for {
 		v, ok := iter.Next()
 		if !ok {

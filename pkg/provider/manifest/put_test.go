@@ -219,3 +219,25 @@ func TestReceipts(t *testing.T) {
 		}
 	}
 }
+
+// TestPutOfManyParts shows that the request of one part does not cost more the
+// more parts there are.
+func TestPutOfManyParts(t *testing.T) {
+	p, server := serve(t, mustParse(t, []byte(whole)), kind, func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("ETag", `"e"`)
+	})
+	u := created()
+	for n := range 10_000 {
+		u.Parts = append(u.Parts, upload.Part{Number: n + 1, Offset: int64(n), Size: 1})
+	}
+	part := u.Parts[5000]
+	allocated := testing.AllocsPerRun(3, func() {
+		_, err := p.Put(t.Context(), u, upload.Presigned{Part: part.Number, URL: server + "/p"}, part, strings.NewReader("x"))
+		if err != nil {
+			t.Fatal(err)
+		}
+	})
+	if allocated > 5000 {
+		t.Errorf("one part of 10,000 took %.0f allocations", allocated)
+	}
+}

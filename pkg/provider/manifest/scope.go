@@ -24,7 +24,7 @@ func (p *speaker) scope(u upload.Upload) (*scope, error) {
 	if kept, ok := m["options"].(map[string]any); ok {
 		maps.Copy(options, kept)
 	}
-	s := &scope{file: fileValue(u.File), options: options, base: p.base, upload: p.with(u.ID, up), parts: partsValue(u.Parts, nil, nil)}
+	s := &scope{file: fileValue(u.File), options: options, base: p.base, upload: p.with(u.ID, up), plan: u.Parts}
 	sums := digestFieldsOf(nil)
 	if known, ok := m["digests"].(map[string]any); ok {
 		maps.Copy(sums, known)
