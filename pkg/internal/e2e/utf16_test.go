@@ -13,9 +13,15 @@ import (
 func TestUTF16IsNamed(t *testing.T) {
 	r := newRehearsal(t, "archetype", 64<<10)
 	file := r.file(t, 1000)
-	for name, order := range map[string]binary.AppendByteOrder{"little": binary.LittleEndian, "big": binary.BigEndian} {
+	for name, order := range map[string]binary.AppendByteOrder{
+		"little": binary.LittleEndian, "big": binary.BigEndian, "little, no mark": binary.LittleEndian, "big, no mark": binary.BigEndian,
+	} {
+		text := file + "\n.\n"
+		if !strings.HasSuffix(name, "no mark") {
+			text = "\ufeff" + text
+		}
 		var b []byte
-		for _, unit := range utf16.Encode([]rune("\ufeff" + file + "\n")) {
+		for _, unit := range utf16.Encode([]rune(text)) {
 			b = order.AppendUint16(b, unit)
 		}
 		path := filepath.Join(r.dir, name+".txt")
