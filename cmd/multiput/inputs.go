@@ -68,7 +68,7 @@ func (a *app) newInputs(ctx context.Context, cfg config.Config, o uploadOptions,
 	in.walk.Follow = o.follow
 	in.walk.Warn = func(text string) { in.warn(transport.Visible(text)) }
 	if o.filesFrom != "" {
-		in.list, err = a.listed(config.Expand(o.filesFrom))
+		in.list, err = a.listed(o.filesFrom)
 	}
 	return in, err
 }

@@ -62,7 +62,7 @@ issues them. A plan holds no key, but its URLs let any reader send the parts.`,
 	f.StringVar(&o.base, "base-url", "", "use this `URL` of the API instead of the provider's own")
 	f.StringVar(&o.name, "name", "", "store the file under `NAME` (default: its own name)")
 	f.BoolVar(&o.restart, "restart", false, "abort the unfinished upload of this file, and start over")
-	f.StringVarP(&o.out, "output", "o", "", "write the plan to `FILE` (default: stdout)")
+	pathVar(f, &o.out, "output", "o", "write the plan to `FILE` (default: stdout)")
 	f.BoolVar(&o.checksums, "part-checksums", false, "put the CRC-32C of each part into the plan, for machines that have a copy of the file")
 	f.BoolVar(&o.ends, "self-contained", false, "put presigned requests that complete and abort the upload into the plan, so that no other machine needs the key")
 	f.BoolVar(&o.renew, "renew", false, "renew the presigned URLs of the plan that is named instead of a file, in place")

@@ -54,7 +54,7 @@ down as samples.`,
 	f.BoolVar(&o.live, "live", false, "upload a small file to the real API")
 	f.StringArrayVarP(&o.set, "set", "s", nil, "with --live: set an option of the provider to a value (`KEY=VALUE`); repeatable")
 	f.StringVar(&o.base, "base-url", "", "with --live: use this `URL` of the API instead of the manifest's own")
-	f.StringVar(&o.record, "record", "", "with --live: write the exchanges to `FILE`, as samples")
+	pathVar(f, &o.record, "record", "", "with --live: write the exchanges to `FILE`, as samples")
 	f.StringVar(&o.name, "name", "multiput-check.txt", "with --live: store the file under `NAME`")
 	all := pflag.NewFlagSet("", pflag.ContinueOnError)
 	config.Flags(all)

@@ -51,7 +51,7 @@ no receipt yet. A shard that is finished has its receipts written again.`,
 	f := c.Flags()
 	o.flags(f, "part-size")
 	f.StringVar(&o.shard, "shard", "", "send the shard `I/N` of the parts, from 1/N to N/N (default: all)")
-	f.StringVarP(&o.out, "output", "o", "", "write the receipts to `FILE` (default: stdout)")
+	pathVar(f, &o.out, "output", "o", "write the receipts to `FILE` (default: stdout)")
 	f.BoolVar(&o.partial, "partial", false, "write the receipts that there are when it is interrupted")
 	f.BoolVar(&o.restart, "restart", false, "send all parts of the shard again")
 	return c

@@ -97,7 +97,7 @@ sandbox" lists them.`,
 	f.StringVar(&o.api, "api", "archetype", "run the API of provider `NAME`: "+strings.Join(sandbox.APIs(), ", "))
 	f.StringVar(&o.listen, "listen", "", "listen on `HOST:PORT` (default: loopback, the port of the last run)")
 	f.StringVar(&o.storeListen, "store-listen", "", "listen on `HOST:PORT` for the object store (default: the API's)")
-	f.StringVar(&o.dir, "dir", "", "store everything in `DIR` (default: in the user's state directory)")
+	pathVar(f, &o.dir, "dir", "", "store everything in `DIR` (default: in the user's state directory)")
 	f.StringVar(&o.partSize, "part-size", "", "plan parts of this `SIZE`")
 	f.DurationVar(&o.urlLife, "url-life", 0, "let presigned URLs expire after `DURATION` (default: as the API does)")
 	f.StringArrayVar(&o.faults, "fault", nil, "inject a `FAULT`; repeatable")
@@ -120,7 +120,7 @@ func (a *app) sandbox(ctx context.Context, o sandboxOptions, command []string) e
 	if err != nil {
 		return usagef("--part-size: %w", err)
 	}
-	if o.dir = config.Expand(o.dir); o.dir == "" {
+	if o.dir == "" {
 		dir, err := config.StateDir()
 		if err != nil {
 			return err

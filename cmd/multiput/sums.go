@@ -6,8 +6,6 @@ import (
 	"io/fs"
 	"os"
 	"strings"
-
-	"github.com/multiput/multiput/pkg/config"
 )
 
 // sums writes SHA-256 sums as sha256sum does.
@@ -30,7 +28,6 @@ func createSums(path string) (*sums, error) {
 	if path == "-" {
 		return nil, usagef("--checksums names a file: stdout has the results")
 	}
-	path = config.Expand(path)
 	f, err := os.Create(path)
 	if err != nil {
 		return nil, newSumsError(path, err)

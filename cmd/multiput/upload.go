@@ -102,7 +102,7 @@ the same command again to continue.`,
 			if err != nil {
 				return err
 			}
-			if o.spoolDir = config.Expand(o.spoolDir); o.spoolDir == "" {
+			if o.spoolDir == "" {
 				o.spoolDir = cfg.Journal + ".spool"
 			}
 			a.json = cfg.JSON || cfg.JQ != "" || cfg.Progress == string(progress.JSON)
@@ -115,17 +115,17 @@ the same command again to continue.`,
 	f.StringVar(&o.base, "base-url", "", "use this `URL` of the API instead of the provider's own")
 	f.StringVar(&o.name, "name", "", "store the file under `NAME` (default: its own name)")
 	f.BoolVar(&o.dryRun, "dry-run", false, "print what would be done, and send nothing")
-	f.StringVar(&o.filesFrom, "files-from", "", "also upload the files listed in `FILE`, one a line; - is stdin")
+	pathVar(f, &o.filesFrom, "files-from", "", "also upload the files listed in `FILE`, one a line; - is stdin")
 	f.StringArrayVar(&o.include, "include", nil, "of a directory, upload only what matches `GLOB`; repeatable")
 	f.StringArrayVar(&o.exclude, "exclude", nil, "of a directory, leave out what matches `GLOB`; repeatable")
 	f.BoolVar(&o.follow, "follow", false, "follow symbolic links to directories")
 	f.BoolVar(&o.relative, "relative", false, "name files by their paths below the directory")
 	f.BoolVar(&o.skipUploaded, "skip-uploaded", false, "leave out files that were uploaded before and are unchanged")
 	f.StringVar(&o.shard, "shard", "", "upload the `I/N`-th share of the files (such as 2/8)")
-	f.StringVar(&o.checksums, "checksums", "", "write the SHA-256 of each uploaded file to `FILE`, as sha256sum does")
+	pathVar(f, &o.checksums, "checksums", "", "write the SHA-256 of each uploaded file to `FILE`, as sha256sum does")
 	f.StringVar(&size, "size", "", "`SIZE` of stdin (-), so that uploading starts before its end")
 	f.StringVar(&spool, "spool-limit", spoolLimit, "keep at most `SIZE` of stdin on the disk")
-	f.StringVar(&o.spoolDir, "spool-dir", "", "`DIR` where stdin waits (default: beside the journal)")
+	pathVar(f, &o.spoolDir, "spool-dir", "", "`DIR` where stdin waits (default: beside the journal)")
 	f.BoolVar(&o.wait, "wait", false, "wait until the provider says that the file is ready, where it can")
 	f.BoolVar(&o.restart, "restart", false, "abort the unfinished upload of this file, and start over")
 	return c
