@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strconv"
 	"strings"
 	"sync/atomic"
 
@@ -61,7 +62,6 @@ func usagef(format string, args ...any) error {
 // run executes a command line and gives the exit code.
 func (a *app) run(ctx context.Context, args []string) int {
 	a.stderr = a.actions.Guard(a.stderr)
-	a.args = args
 	out := &watched{w: a.stdout}
 	a.stdout = out
 	root := a.root()
@@ -184,15 +184,32 @@ func (a *app) asUsage(c *cobra.Command) {
 	}
 	if check := c.Args; check != nil {
 		c.Args = func(c *cobra.Command, args []string) error {
-			if err := check(c, args); err != nil {
-				return &usageError{err, c.CommandPath()}
+			err := check(c, args)
+			if err != nil && !typed[*usageError](err) {
+				err = &usageError{otherArguments(c, args), c.CommandPath()}
 			}
-			return nil
+			return err
 		}
 	}
 	for _, sub := range c.Commands() {
 		a.asUsage(sub)
 	}
+}
+
+// otherArguments: a command was not given the arguments that its usage line has.
+func otherArguments(c *cobra.Command, args []string) error {
+	given := make([]string, len(args))
+	for i, arg := range args {
+		given[i] = strconv.Quote(arg)
+	}
+	_, takes, ok := strings.Cut(c.Use, " ")
+	switch {
+	case !ok:
+		return fmt.Errorf("%s takes no arguments, but %s was given", c.Name(), strings.Join(given, " "))
+	case len(args) == 0:
+		return fmt.Errorf("%s needs %s", c.Name(), takes)
+	}
+	return fmt.Errorf("%s needs %s, but %s was given", c.Name(), takes, strings.Join(given, " "))
 }
 
 // flagError is what is wrong with a flag, with the one that may be meant. A

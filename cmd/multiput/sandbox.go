@@ -82,7 +82,7 @@ sandbox" lists them.`,
   multiput sandbox --api archetype --fault 'put@times=3:status=503' -- multiput upload big.bin -p archetype`,
 		Args: func(c *cobra.Command, args []string) error {
 			if c.ArgsLenAtDash() > 0 || (c.ArgsLenAtDash() < 0 && len(args) > 0) {
-				return errors.New("a command to run comes after --")
+				return usagef("a command to run comes after --")
 			}
 			return nil
 		},

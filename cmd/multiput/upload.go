@@ -85,7 +85,7 @@ the same command again to continue.`,
   multiput upload data.tar -p ./my-api.yaml`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) == 0 && o.filesFrom == "" {
-				return errors.New("name a file to upload")
+				return usagef("name a file to upload")
 			}
 			return nil
 		},

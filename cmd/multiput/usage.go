@@ -197,7 +197,7 @@ func flagError(c *cobra.Command, err error) error {
 // a value has to be.
 var kinds = map[string]string{
 	"duration": "a duration (such as 90s or 5m)", "int": "a whole number (such as 10)", "int64": "a whole number (such as 10)",
-	"uint": "a whole number (such as 10)", "bool": "true or false", "float64": "a number (such as 0.5)",
+	"uint": "a whole number (such as 10)", "count": "0, 1 or 2", "bool": "true or false", "float64": "a number (such as 0.5)",
 }
 
 // similar suggests the name that may be meant: the one that is nearest, or the

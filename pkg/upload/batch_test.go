@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -23,7 +24,15 @@ type several struct {
 	files   []string
 	opened  []string
 	results []string // in the order in which they were delivered
-	ended   map[string]error
+
+	mu    sync.Mutex // of what follows, while a batch runs
+	ended map[string]error
+}
+
+func (s *several) done() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.ended)
 }
 
 func newSeveral(t *testing.T, sizes ...int) *several {
@@ -58,7 +67,11 @@ func (s *several) jobs(deliver func(upload.Report) error) iter.Seq[upload.Job] {
 						},
 					}, nil
 				},
-				Done: func(_ upload.Report, err error) { s.ended[filepath.Base(path)] = err },
+				Done: func(_ upload.Report, err error) {
+					s.mu.Lock()
+					defer s.mu.Unlock()
+					s.ended[filepath.Base(path)] = err
+				},
 			}
 			if !yield(job) {
 				return
@@ -104,8 +117,8 @@ func TestBatchIsLazy(t *testing.T) {
 		jobs := func(yield func(upload.Job) bool) {
 			for job := range s.jobs(nil) {
 				// One has a slot, and the next waits for one.
-				if asked++; asked > len(s.ended)+2 {
-					t.Errorf("asked for file %d when %d are done", asked, len(s.ended))
+				if asked++; asked > s.done()+2 {
+					t.Errorf("asked for file %d when %d are done", asked, s.done())
 				}
 				if !yield(job) {
 					return
