@@ -10,12 +10,12 @@ import (
 // usage line.
 func TestOtherArguments(t *testing.T) {
 	for line, want := range map[string]string{
-		"put a.plan":          `put needs PLAN FILE, but "a.plan" was given`,
+		"put a.plan":          "put needs PLAN FILE, but 1 was given",
 		"complete":            "complete needs PLAN RECEIPTS...",
 		"login":               "login needs PROVIDER",
-		"show a b":            `show needs ID, but "a" "b" was given`,
-		"list x":              `list takes no arguments, but "x" was given`,
-		"completion fish y":   `fish takes no arguments, but "y" was given`,
+		"show a b":            "show needs ID, but 2 were given",
+		"list x":              "list takes no arguments, but 1 was given",
+		"completion fish y":   "fish takes no arguments, but 1 was given",
 		"upload":              "name a file to upload",
 		"sandbox x":           "a command to run comes after --",
 		"list --verbose=much": `--verbose: "much" is not 0, 1 or 2`,

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"strconv"
 	"strings"
 	"sync/atomic"
 
@@ -197,19 +196,20 @@ func (a *app) asUsage(c *cobra.Command) {
 }
 
 // otherArguments: a command was not given the arguments that its usage line has.
+// What was given is not shown: it may be an API key.
 func otherArguments(c *cobra.Command, args []string) error {
-	given := make([]string, len(args))
-	for i, arg := range args {
-		given[i] = strconv.Quote(arg)
+	given := fmt.Sprintf("%d were given", len(args))
+	if len(args) == 1 {
+		given = "1 was given"
 	}
 	_, takes, ok := strings.Cut(c.Use, " ")
 	switch {
 	case !ok:
-		return fmt.Errorf("%s takes no arguments, but %s was given", c.Name(), strings.Join(given, " "))
+		return fmt.Errorf("%s takes no arguments, but %s", c.Name(), given)
 	case len(args) == 0:
 		return fmt.Errorf("%s needs %s", c.Name(), takes)
 	}
-	return fmt.Errorf("%s needs %s, but %s was given", c.Name(), takes, strings.Join(given, " "))
+	return fmt.Errorf("%s needs %s, but %s", c.Name(), takes, given)
 }
 
 // flagError is what is wrong with a flag, with the one that may be meant. A
