@@ -136,7 +136,7 @@ func (a *app) abort(ctx context.Context, cfg config.Config, o abortOptions, ids 
 }
 
 // stale are the uploads that have not changed for some time. Those that
-// may be finished, or somebody else's, are for people to look at.
+// may be finished, or belong to another user, are for people to look at.
 func (a *app) stale(cfg config.Config, o abortOptions, known []journal.Listed) ([]journal.Listed, error) {
 	age, err := config.ParseAge(o.older)
 	if err != nil {

@@ -342,7 +342,7 @@ const endsSoon = time.Hour
 // mostUploads is how many uploads are told of one by one.
 const mostUploads = 20
 
-// lookAtUploads says which uploads need somebody, and by when.
+// lookAtUploads says which uploads need attention, and by when.
 func lookAtUploads(open []journal.Listed, now time.Time) (found []finding) {
 	const again = "run the same command again"
 	unfinished := 0

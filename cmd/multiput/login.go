@@ -41,7 +41,7 @@ from a file, a command or the provider's variable takes precedence over it.`,
 				return err
 			}
 			if err := config.Keyring(); err != nil {
-				return err // before somebody types
+				return err // before the user types a key
 			}
 			key, err := a.askKey(c.Context(), m)
 			if err != nil {

@@ -19,7 +19,7 @@ import (
 	"github.com/multiput/multiput/pkg/internal/realstore"
 )
 
-// real is somebody else's server that a manifest of the gallery is for.
+// real is a third-party server that a manifest of the gallery is for.
 type real struct {
 	*rehearsal
 	args   []string                        // of upload

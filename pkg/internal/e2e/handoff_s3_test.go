@@ -18,10 +18,10 @@ import (
 
 var s3Stores = map[string]func(testing.TB) realstore.Server{"minio": realstore.MinIO, "versitygw": realstore.VersityGW}
 
-// nobody has no credentials; somebodyElse has some, of another account.
+// noKeys are no credentials; otherAccount are those of another account.
 var (
-	nobody       = []string{"AWS_ACCESS_KEY_ID=", "AWS_SECRET_ACCESS_KEY=", "AWS_REGION=", "AWS_ENDPOINT_URL_S3="}
-	somebodyElse = []string{"AWS_ACCESS_KEY_ID=somebody", "AWS_SECRET_ACCESS_KEY=else", "AWS_REGION=eu-north-1", "AWS_ENDPOINT_URL_S3="}
+	noKeys       = []string{"AWS_ACCESS_KEY_ID=", "AWS_SECRET_ACCESS_KEY=", "AWS_REGION=", "AWS_ENDPOINT_URL_S3="}
+	otherAccount = []string{"AWS_ACCESS_KEY_ID=somebody", "AWS_SECRET_ACCESS_KEY=else", "AWS_REGION=eu-north-1", "AWS_ENDPOINT_URL_S3="}
 )
 
 // s3Chain is a chain whose senders have no credentials.
@@ -30,7 +30,7 @@ func s3Chain(t *testing.T, server realstore.Server, parts int64, planArgs ...str
 	r := onS3(t, server)
 	file, key := r.file(t, parts*realPart-1000), filepath.Base(r.dir)+"/"+strings.ReplaceAll(t.Name(), "/", "-")
 	return &chain{
-		rehearsal: r, file: file, plan: filepath.Join(r.dir, "big.plan"), sender: append(slices.Clone(nobody), "AWS_PROFILE=none-such"),
+		rehearsal: r, file: file, plan: filepath.Join(r.dir, "big.plan"), sender: append(slices.Clone(noKeys), "AWS_PROFILE=none-such"),
 		args: append([]string{"-p", "s3://" + server.Bucket + "/" + key, "--part-size", "5MiB"}, planArgs...),
 		same: func(t *testing.T) {
 			t.Helper()
@@ -49,7 +49,7 @@ var s3Plans = map[string][]string{
 }
 
 // TestS3Handoff shares uploads to a bucket: the senders have no credentials, or
-// those of another account, and where the plan is self-contained nobody else has any
+// those of another account, and where the plan is self-contained no other machine has any
 // either. Nothing but the file's parts can be stored by a plan with checksums.
 func TestS3Handoff(t *testing.T) {
 	t.Parallel()
@@ -64,11 +64,11 @@ func TestS3Handoff(t *testing.T) {
 					c := s3Chain(t, server, 3, args...)
 					c.planned(t, "")
 					c.run(t, "", "put", c.plan, c.file, "--shard", "1/2", "-o", c.receipts("1"))
-					c.sender = somebodyElse
+					c.sender = otherAccount
 					c.run(t, "", "put", c.plan, c.file, "--shard", "2/2", "-o", c.receipts("2"))
-					env := nobody
+					env := noKeys
 					if !strings.Contains(kind, "self-contained") {
-						if _, code := c.multiput(t, nobody, "complete", c.plan, c.receipts("1"), c.receipts("2")); code != exitDenied {
+						if _, code := c.multiput(t, noKeys, "complete", c.plan, c.receipts("1"), c.receipts("2")); code != exitDenied {
 							t.Errorf("complete without credentials: exit code %d, want %d", code, exitDenied)
 						}
 						env = nil
@@ -139,14 +139,14 @@ func TestS3HandoffAbort(t *testing.T) {
 		t.Fatalf("the store has %q unfinished uploads, want 1 (exit code %d)", out, code)
 	}
 	for range 2 {
-		if _, code := c.multiput(t, nobody, "abort", "--plan", c.plan); code != 0 {
+		if _, code := c.multiput(t, noKeys, "abort", "--plan", c.plan); code != 0 {
 			t.Errorf("abort: exit code %d", code)
 		}
 	}
 	if out, code := c.multiput(t, nil, list...); code != 0 || strings.TrimSpace(out) != "0" {
 		t.Errorf("after abort the store has %q unfinished uploads (exit code %d)", out, code)
 	}
-	if _, code := c.multiput(t, nobody, "put", c.plan, c.file, "--shard", "2/2", "-o", c.receipts("2")); code == 0 {
+	if _, code := c.multiput(t, noKeys, "put", c.plan, c.file, "--shard", "2/2", "-o", c.receipts("2")); code == 0 {
 		t.Error("put sends to an upload that was aborted")
 	}
 	c.planned(t, "")
@@ -169,7 +169,7 @@ func TestRecipeSelfContained(t *testing.T) {
 		t.Fatal(err)
 	}
 	c.sh(t, c.dir, steps[0]+`cp big.plan big.bin "$TO" && touch -d 2001-01-01 "$TO/big.bin"`, "TO="+sender, "MULTIPUT_PROVIDER="+c.args[1])
-	out := c.sh(t, sender, steps[1], append(slices.Clone(nobody), "HOME="+sender, "XDG_STATE_HOME="+sender)...)
+	out := c.sh(t, sender, steps[1], append(slices.Clone(noKeys), "HOME="+sender, "XDG_STATE_HOME="+sender)...)
 	if want := c.args[1] + "\n"; out != want {
 		t.Errorf("stdout is %q, want %q", out, want)
 	}
