@@ -122,7 +122,7 @@ func (a *app) abort(ctx context.Context, cfg config.Config, o abortOptions, ids 
 			f = a.abortOne(ctx, cfg, o, out, l, id, len(chosen) > 1)
 		}
 		if f.err != nil {
-			f.file, f.stopped = l.Record.Path, fmt.Sprintf("interrupted: %s is not aborted.", id)
+			f.file, f.stopped = named(l.Record.Path, l.Record.Target.Name), fmt.Sprintf("interrupted: %s is not aborted.", id)
 			code = worse(code, a.tell(f))
 		}
 		if ctx.Err() != nil {
@@ -160,7 +160,7 @@ func (a *app) stale(cfg config.Config, o abortOptions, known []journal.Listed) (
 		}
 		if left != "" {
 			id := shortID(l.ID, known)
-			a.note(cfg, "%s (%s) is skipped, as %s: multiput show %s", id, transport.Visible(r.Path), left, id)
+			a.note(cfg, "%s (%s) is skipped, as %s: multiput show %s", id, fileOf(r), left, id)
 			continue
 		}
 		chosen = append(chosen, l)
@@ -176,9 +176,9 @@ func (o abortOptions) takes(r upload.Record, id string) error {
 	switch {
 	case o.local:
 	case r.State == upload.Done, r.State == upload.Waiting:
-		return usagef("%s (%s) is uploaded: multiput resume %s prints its result, and --local removes it from the journal", id, transport.Visible(r.Path), id)
+		return usagef("%s (%s) is uploaded: multiput resume %s prints its result, and --local removes it from the journal", id, fileOf(r), id)
 	case r.State == upload.Delivered:
-		return usagef("%s (%s) is finished, and cannot be aborted any more", id, transport.Visible(r.Path))
+		return usagef("%s (%s) is finished, and cannot be aborted any more", id, fileOf(r))
 	}
 	return nil
 }
@@ -218,12 +218,12 @@ func (a *app) abortOne(ctx context.Context, cfg config.Config, o abortOptions, o
 		return failure{err: err}
 	}
 	if a.json {
-		return failure{err: out.value(ctx, aborted{1, l.ID, r.Path, told})}
+		return failure{err: out.value(ctx, aborted{1, l.ID, named(r.Path, r.Target.Name), told})}
 	}
 	if told {
-		a.note(cfg, "%s (%s) is aborted.", id, transport.Visible(r.Path))
+		a.note(cfg, "%s (%s) is aborted.", id, fileOf(*r))
 	} else {
-		a.note(cfg, "%s (%s) is removed from the journal; %s was not told, %s.", id, transport.Visible(r.Path), transport.Visible(r.Target.Provider), why)
+		a.note(cfg, "%s (%s) is removed from the journal; %s was not told, %s.", id, fileOf(*r), transport.Visible(r.Target.Provider), why)
 	}
 	return failure{}
 }

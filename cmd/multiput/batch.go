@@ -40,12 +40,17 @@ func (b *batch) files(files iter.Seq[input], several bool, to *upload.Uploader, 
 				job.In, job.Size, job.Spool = b.app.stdin, o.size, upload.Spool{Dir: o.spoolDir, Limit: o.spoolLimit, SHA256: to.SHA256}
 			}
 			end := func() {}
+			f := failure{
+				file: file, piped: file == stdin && job.Spool.Needed(job.In), several: several,
+				keyEnv: d.KeyEnv(), keyFrom: b.cfg.KeySource(), base: o.base,
+				sized: b.cfg.PartSize > 0, limited: b.cfg.LimitRate > 0,
+			}
 			job.Open = func(context.Context) (*upload.Uploader, error) {
 				if in.err != nil {
 					return nil, in.err
 				}
 				u := *to
-				end = b.watch(&u, file)
+				end = b.watch(&u, f)
 				if file == stdin {
 					b.app.warnOfStream(&u, job, b.show.Warn)
 				}
@@ -53,11 +58,8 @@ func (b *batch) files(files iter.Seq[input], several bool, to *upload.Uploader, 
 			}
 			job.Done = func(r upload.Report, err error) {
 				end()
-				b.end(failure{
-					err: err, file: file, several: several, report: r,
-					keyEnv: d.KeyEnv(), keyFrom: b.cfg.KeySource(), base: o.base,
-					sized: b.cfg.PartSize > 0, limited: b.cfg.LimitRate > 0,
-				})
+				f.err, f.report = err, r
+				b.end(f)
 			}
 			if !yield(job) {
 				return
@@ -68,11 +70,12 @@ func (b *batch) files(files iter.Seq[input], several bool, to *upload.Uploader, 
 
 // watch has the events and the result of a file shown. end is called when it is
 // done.
-func (b *batch) watch(u *upload.Uploader, file string) (end func()) {
+func (b *batch) watch(u *upload.Uploader, f failure) (end func()) {
+	file := f.file
 	b.show.To(hostOf(u.Target.Base))
 	observe, hide := b.show.File(file)
 	observe = b.app.actions.Observe(file, b.app.json || b.cfg.Quiet, observe)
-	observe, sure := b.app.outcomes.watch(failure{file: file}, observe)
+	observe, sure := b.app.outcomes.watch(failure{file: file, piped: f.piped}, observe)
 	u.Observe = observe
 	u.Deliver = func(ctx context.Context, r upload.Report) error {
 		if err := b.sums.write(file, r.SHA256); err != nil {

@@ -344,11 +344,14 @@ const mostUploads = 20
 
 // lookAtUploads says which uploads need attention, and by when.
 func lookAtUploads(open []journal.Listed, now time.Time) (found []finding) {
-	const again = "run the same command again"
 	unfinished := 0
 	for _, l := range open {
 		r := l.Record
-		what := fmt.Sprintf("%s to %s", r.Path, r.Target.Provider)
+		again := "run the same command again"
+		if streamed(r.Path) {
+			again = "run multiput resume"
+		}
+		what := fmt.Sprintf("%s to %s", named(r.Path, r.Target.Name), r.Target.Provider)
 		switch r.State {
 		case upload.Done:
 			found = append(found, wary("upload", again+" to have its result printed", "%s is uploaded, and its result was not printed", what))
@@ -361,6 +364,9 @@ func lookAtUploads(open []journal.Listed, now time.Time) (found []finding) {
 			continue
 		}
 		unfinished++
+		if isGone(r) {
+			continue // prune removes it
+		}
 		stored := fmt.Sprintf("%d of %d parts are stored", l.PartsStored, l.Parts)
 		end, of := endOf(l)
 		switch left := end.Sub(now); {

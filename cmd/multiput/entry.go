@@ -168,7 +168,7 @@ func candidates(some, all []journal.Listed) string {
 
 // about says in a few words which upload it is.
 func about(l journal.Listed) string {
-	return fmt.Sprintf("%s to %s, %s", transport.Visible(named(l.Record.Path, l.Record.Target.Name)), l.Record.Target.Provider, plainState(stateOf(l)))
+	return fmt.Sprintf("%s to %s, %s", fileOf(l.Record), l.Record.Target.Provider, plainState(stateOf(l)))
 }
 
 func plainState(s string) string { return strings.ReplaceAll(s, "_", " ") }
@@ -233,8 +233,8 @@ func (a *app) journaled(ctx context.Context, cfg config.Config, all bool) ([]jou
 // abortable is what abort does not skip.
 func abortable(l journal.Listed) bool { return unfinished(l) && l.Holder == nil }
 
-// resumable is what resume can bring to its end: what came from a pipe is gone.
-func resumable(l journal.Listed) bool { return abortable(l) && !streamed(l.Record.Path) }
+// resumable is what resume can bring to its end.
+func resumable(l journal.Listed) bool { return abortable(l) && !isGone(l.Record) }
 
 func unfinished(l journal.Listed) bool { return l.Record.State != upload.Delivered }
 

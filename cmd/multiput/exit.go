@@ -63,6 +63,7 @@ func worse(a, b int) int {
 type failure struct {
 	err     error
 	file    string // as the user named it; may be empty
+	piped   bool   // whether it is standard input that can be read once only
 	report  upload.Report
 	keyEnv  string // the variable of the provider's key
 	keyFrom string // where else the key came from; empty: from keyEnv
@@ -98,21 +99,43 @@ func typed[E error](err error) bool {
 
 func say(hint string) func(failure) string { return func(failure) string { return hint } }
 
-const again = "run the same command again to continue"
+// againHint says how an upload is continued.
+func againHint(f failure) string {
+	switch {
+	case f.piped && f.report.PartsStored > 0:
+		return asFile(f.report.File.Name)
+	case f.piped:
+		return "run the whole command again"
+	}
+	return "run the same command again to continue"
+}
+
+// deliverHint says how the result of an upload is printed that was not.
+func deliverHint(how string) func(failure) string {
+	return func(f failure) string {
+		if f.piped {
+			return fmt.Sprintf("the file is uploaded; run multiput resume %s %s", f.id(), how)
+		}
+		return "the file is uploaded; run the same command again " + how
+	}
+}
 
 var classes = []class{
 	{wraps(upload.ErrDoubt), exitDoubt, "protocol", func(f failure) string {
+		if f.piped {
+			return fmt.Sprintf("look at the provider for %s (upload %s), multiput show %s says how; multiput resume %s asks once more", f.report.File.Name, f.report.Upload, f.id(), f.id())
+		}
 		if errors.Is(f.err, upload.ErrCompleted) {
 			return fmt.Sprintf("the provider has %s (upload %s): look for it there, multiput show %s says how; run the same command again to ask once more, but not with --restart, which uploads it a second time", f.report.File.Name, f.report.Upload, f.id())
 		}
 		return fmt.Sprintf("look at the provider for %s (upload %s), multiput show %s says how; run the same command again to ask once more, or with --restart to upload it again", f.report.File.Name, f.report.Upload, f.id())
 	}},
 	{typed[interrupted], exitSignaled, "interrupted", say("")},
-	{typed[*jqError], exitOutput, "ioerr", say("the file is uploaded; run the same command again with an expression that fits its result")},
+	{typed[*jqError], exitOutput, "ioerr", deliverHint("with an expression that fits its result")},
 	{typed[*outputError], exitOutput, "ioerr", say("")},
 	{typed[*fileError], exitOutput, "ioerr", say("nothing is lost: run the same command again to have it written")},
 	{typed[*placeError], exitJournal, "cantcreat", say("-o names another file")},
-	{wraps(upload.ErrUndelivered), exitOutput, "ioerr", say("the file is uploaded; run the same command again to have the result printed")},
+	{wraps(upload.ErrUndelivered), exitOutput, "ioerr", deliverHint("to have the result printed")},
 	{wraps(upload.ErrUnverified), exitData, "data", func(f failure) string {
 		if f.report.Parts == 0 {
 			return "without --set resume=true it is uploaded as a new file" // refused at create: it was a taking over
@@ -120,7 +143,7 @@ var classes = []class{
 		return "--checksum auto accepts an upload that nothing can verify"
 	}},
 	{wraps(upload.ErrChanged), exitData, "data", func(f failure) string {
-		if f.file == stdin {
+		if f.piped {
 			return "a stream cannot be sent again: run the whole command again, or upload the same data as a file with the same --name"
 		}
 		return "run the same command again when the file no longer changes: unchanged parts are not sent again, if the provider lets parts be replaced"
@@ -151,6 +174,11 @@ var classes = []class{
 	{typed[*provider.OptionError], exitUsage, "usage", say("set an option with --set KEY=VALUE")},
 	{typed[*provider.UnknownError], exitUsage, "usage", say("-p takes a provider's name or the path of a manifest")},
 	{wraps(upload.ErrPartSize), exitUsage, "usage", say("choose another --part-size, or none")},
+	{typed[*goneError], exitNoInput, "noinput", func(f failure) string {
+		var e *goneError
+		errors.As(f.err, &e)
+		return e.hint()
+	}},
 	{wraps(upload.ErrNoInput), exitNoInput, "noinput", pipeHint},
 	{typed[spoolError], exitJournal, "cantcreat", say("--spool-dir DIR names another directory for what comes from standard input")},
 	{typed[*provider.Error], exitConfig, "config", say("")},
@@ -191,7 +219,7 @@ var classes = []class{
 	}},
 	{wraps(config.ErrNoKeyring), exitFailed, "failed", say("an API key can also come from the provider's variable, --api-key-file or --api-key-command")},
 	{typed[*tls.CertificateVerificationError], exitFailed, "failed", say("a certificate authority of your own is trusted with --cacert FILE")},
-	{wraps(upload.ErrUnfinished), exitAgain, "tempfail", say(again)},
+	{wraps(upload.ErrUnfinished), exitAgain, "tempfail", againHint},
 	{typed[*transport.RedirectError], exitFailed, "failed", redirectHint},
 	{wraps(upload.ErrReply), exitFailed, "failed", baseHint},
 	{tooLarge, exitFailed, "failed", say("a smaller --part-size may do, where the provider lets it be chosen (with --restart if parts are stored); else it is the file that is too large")},
@@ -199,7 +227,7 @@ var classes = []class{
 	{typed[*sumsError], exitJournal, "cantcreat", say("")},
 	{wraps(syscall.EMFILE, syscall.ENFILE), exitJournal, "cantcreat", say("too many files are open: raise the limit (ulimit -n), or use less --concurrency")},
 	{wraps(upload.ErrJournal), exitJournal, "cantcreat", say("--journal DIR names another directory for it")},
-	{inTrouble, exitAgain, "tempfail", say(again)},
+	{inTrouble, exitAgain, "tempfail", againHint},
 	{func(error) bool { return true }, exitFailed, "failed", baseHint},
 }
 
@@ -316,7 +344,7 @@ func proxyRefuses(denied bool) func(error) bool {
 // refusedHint leads out of an upload that the provider will not complete: its
 // parts are stored, and every run would end as this one.
 func refusedHint(f failure) string {
-	if f.report.Parts > 0 && f.report.PartsStored == f.report.Parts {
+	if f.report.Parts > 0 && f.report.PartsStored == f.report.Parts && !f.piped {
 		return "if it is refused again, --restart uploads the file again"
 	}
 	return baseHint(f)
@@ -345,7 +373,7 @@ func (a *app) tell(f failure) int {
 	if code == exitSignaled && errors.As(f.err, &i) {
 		code = i.exitCode()
 		if message = f.stopped; message == "" {
-			message = interruptedMessage(f.report)
+			message = interruptedMessage(f.report, f.piped)
 		}
 		if f.several {
 			message = transport.Visible(f.file) + ": " + message
@@ -408,8 +436,13 @@ func (a *app) lines(message string, f failure) string {
 	return transport.VisibleLines(message)
 }
 
-func interruptedMessage(r upload.Report) string {
-	if r.Parts == 0 {
+func interruptedMessage(r upload.Report, piped bool) string {
+	switch {
+	case piped && r.PartsStored > 0:
+		return fmt.Sprintf("interrupted: %d of %d parts are stored. A pipe cannot be read again: %s.", r.PartsStored, r.Parts, asFile(r.File.Name))
+	case piped && r.Parts > 0:
+		return fmt.Sprintf("interrupted: 0 of %d parts are stored. Run the whole command again.", r.Parts)
+	case r.Parts == 0:
 		return "interrupted: nothing was sent yet. Run the same command again to start."
 	}
 	return fmt.Sprintf("interrupted: %d of %d parts are stored. Run the same command again to continue.", r.PartsStored, r.Parts)

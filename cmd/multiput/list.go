@@ -222,7 +222,11 @@ func table(w io.Writer, shown, known []journal.Listed, now time.Time, visible fu
 		r := &l.Record
 		text = append(text, l.ID[:min(length(l.ID), len(l.ID))]...)
 		cell()
-		text = append(text, plainState(stateOf(*l))...)
+		if isGone(*r) && l.Holder == nil && (upload.Spool{}).Gone(r.Path) {
+			text = append(text, "cannot be resumed"...)
+		} else {
+			text = append(text, plainState(stateOf(*l))...)
+		}
 		if h := l.Holder; h != nil && h.PID != 0 && unfinished(*l) {
 			text = fmt.Appendf(text, " (%d on %s)", h.PID, transport.Visible(h.Host))
 		}

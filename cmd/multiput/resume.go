@@ -102,13 +102,12 @@ func (a *app) resume(ctx context.Context, cfg config.Config, o recordedOptions, 
 		}
 		if !unfinished(l) {
 			id := shortID(l.ID, known)
-			return usagef("%s (%s) is finished: multiput show %s has its result", id, transport.Visible(l.Record.Path), id)
+			return usagef("%s (%s) is finished: multiput show %s has its result", id, fileOf(l.Record), id)
 		}
 	}
 	if len(ids) == 0 {
 		for _, l := range known {
-			// What came from a pipe is gone with the process that read it.
-			if unfinished(l) && !streamed(l.Record.Path) && l.Record.Target.Share == "" {
+			if unfinished(l) && !isGone(l.Record) && l.Record.Target.Share == "" {
 				chosen = append(chosen, l)
 			}
 		}
@@ -120,7 +119,7 @@ func (a *app) resume(ctx context.Context, cfg config.Config, o recordedOptions, 
 	defer a.summarize(cfg)
 	files := make([]input, len(chosen))
 	for i, l := range chosen {
-		files[i].path = l.Record.Path
+		files[i].path = named(l.Record.Path, l.Record.Target.Name)
 	}
 	show, hide := a.watch(cfg, files)
 	defer hide()
@@ -138,9 +137,15 @@ func (b *batch) recorded(chosen []journal.Listed, o recordedOptions) iter.Seq[up
 		for _, l := range chosen {
 			r := l.Record
 			end, stop := func() {}, func() {}
-			f := failure{file: r.Path, several: among, sized: b.cfg.PartSize > 0, limited: b.cfg.LimitRate > 0}
+			f := failure{file: named(r.Path, r.Target.Name), several: among, sized: b.cfg.PartSize > 0, limited: b.cfg.LimitRate > 0}
 			job := upload.Job{File: upload.File{Path: r.Path, Name: r.Target.Name, Type: r.Target.Type}}
+			if streamed(r.Path) {
+				job.File.Size, job.File.ModTime, job.File.ID = r.Upload.File.Size, r.Upload.File.ModTime, r.Upload.File.ID
+			}
 			job.Open = func(ctx context.Context) (u *upload.Uploader, err error) {
+				if isGone(r) {
+					return nil, &goneError{r}
+				}
 				cfg, m, err := manifestOf(b.cfg, r)
 				if err != nil {
 					return nil, err
@@ -149,7 +154,7 @@ func (b *batch) recorded(chosen []journal.Listed, o recordedOptions) iter.Seq[up
 					b.app.warn(cfg, text)
 				}
 				// Before anything needs a key.
-				if _, err := upload.Stat(r.Path); err != nil {
+				if _, err := upload.Stat(r.Path); err != nil && !streamed(r.Path) {
 					return nil, err
 				}
 				f.keyEnv, f.keyFrom = m.KeyEnv(), cfg.KeySource()
@@ -158,7 +163,7 @@ func (b *batch) recorded(chosen []journal.Listed, o recordedOptions) iter.Seq[up
 					return nil, err
 				}
 				u.Resume = true
-				end = b.watch(u, r.Path)
+				end = b.watch(u, f)
 				return u, nil
 			}
 			job.Done = func(report upload.Report, err error) {

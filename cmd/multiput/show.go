@@ -204,15 +204,23 @@ func next(l journal.Listed) string {
 	if l.Record.Target.Share != "" && unfinished(l) {
 		return "multiput put sends what is missing, and complete ends the upload"
 	}
-	if streamed(l.Record.Path) && unfinished(l) {
-		return "it cannot be resumed, as standard input is gone: the same command continues it if that is the same file; else upload the same data as a file, with --name " + quoted(l.Record.Target.Name)
+	if isGone(l.Record) {
+		e := goneError{l.Record}
+		return "it cannot be resumed, as standard input is gone: " + e.hint()
 	}
 	f, err := upload.Stat(l.Record.Path)
+	if streamed(l.Record.Path) {
+		f, err = l.Record.Upload.File, nil
+	}
 	if errors.Is(err, upload.ErrNoInput) {
 		return "the file is missing or cannot be read: nothing is sent until it is back"
 	}
 	step, compare := upload.Next(&l.Record, f)
-	return nextText(step, compare, l.Parts-l.PartsStored, l.Record)
+	how := ""
+	if streamed(l.Record.Path) && unfinished(l) {
+		how = "with multiput resume, "
+	}
+	return how + nextText(step, compare, l.Parts-l.PartsStored, l.Record)
 }
 
 // nextText says what a first step is.
@@ -253,13 +261,16 @@ func are(n int, thing string) string {
 // ended.
 func advice(l journal.Listed, id string) string {
 	r := l.Record
-	at := r.Target.Provider
+	at, anew := r.Target.Provider, "the same command with --restart uploads the file again"
+	if (upload.Spool{}).Gone(r.Path) {
+		anew = "upload the data again"
+	}
 	if m, err := provider.Load(at, config.ProviderDir()); err == nil {
 		at = place(m)
 	}
 	return fmt.Sprintf("the upload may or may not have completed: the final request got no clear answer. Look at %s for %s (%d bytes, upload %s). "+
-		"If it is there, multiput abort --local %s removes it from the journal; if it is not, the same command with --restart uploads the file again",
-		transport.Visible(at), transport.Visible(r.Target.Name), r.Upload.File.Size, transport.Visible(r.Upload.ID), id)
+		"If it is there, multiput abort --local %s removes it from the journal; if it is not, %s",
+		transport.Visible(at), transport.Visible(r.Target.Name), r.Upload.File.Size, transport.Visible(r.Upload.ID), id, anew)
 }
 
 func place(m *provider.Definition) string {

@@ -7,6 +7,7 @@ import (
 	"github.com/dustin/go-humanize"
 	"golang.org/x/term"
 
+	"github.com/multiput/multiput/pkg/transport"
 	"github.com/multiput/multiput/pkg/upload"
 )
 
@@ -41,6 +42,34 @@ func named(path, name string) string {
 	return path
 }
 
+// fileOf is how a message names the file of an upload.
+func fileOf(r upload.Record) string { return transport.Visible(named(r.Path, r.Target.Name)) }
+
+// isGone reports whether what is left to send of an upload is standard input of
+// another process.
+func isGone(r upload.Record) bool { return r.State == upload.Sending && streamed(r.Path) }
+
+// goneError: what is left to send of an upload was standard input.
+type goneError struct{ r upload.Record }
+
+func (e *goneError) Error() string {
+	return fmt.Sprintf("%s cannot be resumed: standard input is gone", fileOf(e.r))
+}
+func (*goneError) Unwrap() error { return upload.ErrNoInput }
+
+// hint says how it is continued.
+func (e *goneError) hint() string {
+	if (upload.Spool{}).Gone(e.r.Path) {
+		return asFile(e.r.Target.Name)
+	}
+	return "the same command continues it, with the same file: multiput upload - --name " + quoted(e.r.Target.Name) + " <FILE"
+}
+
+// asFile says how an upload of a pipe is continued.
+func asFile(name string) string {
+	return "upload the same data as a file, with --name " + quoted(name) + ", to continue"
+}
+
 // checkStdin refuses what cannot be meant with standard input.
 func (a *app) checkStdin(o uploadOptions, files []string) error {
 	uses := 0
@@ -62,7 +91,7 @@ func (a *app) checkStdin(o uploadOptions, files []string) error {
 		return usagef("standard input has no name: give it one with --name")
 	case streams && o.dryRun:
 		return usagef("--dry-run cannot look at standard input without reading it")
-	case streams && o.restart:
+	case streams && o.restart && (upload.Spool{}).Needed(a.stdin):
 		return usagef("--restart has nothing to abort: standard input is a new upload each time")
 	case streams && isFile && term.IsTerminal(int(f.Fd())):
 		return usagef("standard input is a terminal: pipe something into it")

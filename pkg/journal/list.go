@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
@@ -172,7 +171,7 @@ func (j *Journal) Prune(ctx context.Context, before time.Time) (n int, _ error) 
 // bytes came from a pipe that is gone, or it is a share of another machine's, which
 // does not tell when it is complete.
 func useless(r *upload.Record) bool {
-	return r.State == upload.Corrupt || r.State == upload.Sending && r.Target.Share != "" || r.State == upload.Sending && upload.Spool{}.Streamed(r.Path) && strings.HasPrefix(filepath.Base(r.Path), "stream-")
+	return r.State == upload.Corrupt || r.State == upload.Sending && r.Target.Share != "" || r.State == upload.Sending && upload.Spool{}.Gone(r.Path)
 }
 
 // sweep forgets what is useless since before a moment, and removes files in which

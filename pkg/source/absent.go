@@ -7,8 +7,9 @@ import "fmt"
 // wraps ErrNoInput.
 func Absent(path string, i Info) *File { return &File{Path: path, Info: i} }
 
-func (f *File) absent() bool { return f.f == nil && f.s == nil }
+// Absent reports whether it is one of Absent.
+func (f *File) Absent() bool { return f.f == nil && f.s == nil }
 
 func (f *File) notHere() error {
-	return fmt.Errorf("%s: %w: it has to be read, and is not on this machine as it was planned", f.Path, ErrNoInput)
+	return fmt.Errorf("%s: %w: it has to be read, and is not on this machine as it was planned", f, ErrNoInput)
 }

@@ -85,6 +85,14 @@ type File struct {
 	s     *stream // instead of f: it comes from a pipe
 }
 
+// String is how an error names the file.
+func (f *File) String() string {
+	if (Spool{}).Streamed(f.Path) {
+		return "standard input"
+	}
+	return f.Path
+}
+
 // Open opens a regular file for reading. Whatever cannot be one, a directory, a
 // device, a pipe, a file that lies about its size, is an error that wraps
 // ErrNoInput.
@@ -214,7 +222,7 @@ func (f *File) Close() error {
 	if f.s != nil {
 		return f.s.close()
 	}
-	if f.absent() {
+	if f.Absent() {
 		return nil
 	}
 	return f.f.Close()
@@ -226,12 +234,12 @@ func (f *File) Same() error {
 	if f.s != nil {
 		return f.s.failed()
 	}
-	if f.absent() {
+	if f.Absent() {
 		return nil
 	}
 	held, err := f.f.Stat()
 	if err != nil {
-		return fmt.Errorf("%s: %w: %w", f.Path, ErrChanged, err)
+		return fmt.Errorf("%s: %w: %w", f, ErrChanged, err)
 	}
 	named := held
 	if f.at != "" {
@@ -239,15 +247,15 @@ func (f *File) Same() error {
 	}
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return fmt.Errorf("%s: %w: it was deleted or moved", f.Path, ErrChanged)
+		return fmt.Errorf("%s: %w: it was deleted or moved", f, ErrChanged)
 	case err != nil:
-		return fmt.Errorf("%s: %w: %w", f.Path, ErrChanged, err)
+		return fmt.Errorf("%s: %w: %w", f, ErrChanged, err)
 	case !os.SameFile(named, f.fi):
-		return fmt.Errorf("%s: %w: another file took its place", f.Path, ErrChanged)
+		return fmt.Errorf("%s: %w: another file took its place", f, ErrChanged)
 	case held.Size()-f.begin != f.Info.Size:
-		return fmt.Errorf("%s: %w: it had %d bytes and has %d", f.Path, ErrChanged, f.Info.Size, max(0, held.Size()-f.begin))
+		return fmt.Errorf("%s: %w: it had %d bytes and has %d", f, ErrChanged, f.Info.Size, max(0, held.Size()-f.begin))
 	case !held.ModTime().Equal(f.Info.ModTime):
-		return fmt.Errorf("%s: %w: it was modified at %s", f.Path, ErrChanged, held.ModTime().Format(time.RFC3339))
+		return fmt.Errorf("%s: %w: it was modified at %s", f, ErrChanged, held.ModTime().Format(time.RFC3339))
 	}
 	return nil
 }
@@ -256,7 +264,7 @@ func (f *File) Same() error {
 // that its size and modification time do not show: perhaps it was written to and
 // its time set back. Only reading it tells.
 func (f *File) Touched() bool {
-	if f.s != nil || f.absent() {
+	if f.s != nil || f.Absent() {
 		return false
 	}
 	fi, err := f.f.Stat()
@@ -351,7 +359,7 @@ func (s *Section) Read(p []byte) (int, error) {
 	if int64(len(p)) > s.left {
 		p = p[:s.left]
 	}
-	if s.file.absent() {
+	if s.file.Absent() {
 		return 0, s.file.notHere()
 	}
 	var at io.ReaderAt = s.own
@@ -377,20 +385,20 @@ func (s *Section) Read(p []byte) (int, error) {
 	case s.left == 0:
 		return n, nil
 	case err == io.EOF && s.file.steady():
-		return n, &UnfitError{s.file.Path, fmt.Sprintf("it says that it has %d bytes, and has %d", s.file.Info.Size, s.off), true}
+		return n, &UnfitError{s.file.String(), fmt.Sprintf("it says that it has %d bytes, and has %d", s.file.Info.Size, s.off), true}
 	case err == io.EOF:
-		return n, fmt.Errorf("%s: %w: it ends at byte %d", s.file.Path, ErrChanged, s.off)
+		return n, fmt.Errorf("%s: %w: it ends at byte %d", s.file, ErrChanged, s.off)
 	case err != nil:
-		return n, fmt.Errorf("read %s at byte %d: %w: %w", s.file.Path, s.off, ErrNoInput, err)
+		return n, fmt.Errorf("read %s at byte %d: %w: %w", s.file, s.off, ErrNoInput, err)
 	}
 	return n, nil
 }
 
 // pastEnd makes certain that the file ends where its last part does.
 func (s *Section) pastEnd() error {
-	err := pastEnd(s.file.f, s.file.Path, s.file.begin+s.off)
+	err := pastEnd(s.file.f, s.file.String(), s.file.begin+s.off)
 	if errors.As(err, new(*UnfitError)) && !s.file.steady() {
-		return fmt.Errorf("%s: %w: it had %d bytes and has more", s.file.Path, ErrChanged, s.file.Info.Size)
+		return fmt.Errorf("%s: %w: it had %d bytes and has more", s.file, ErrChanged, s.file.Info.Size)
 	}
 	return err
 }

@@ -51,6 +51,9 @@ type Spool struct {
 	SHA256 bool // compute that of all that comes, see File.SHA256
 }
 
+// spooled is how the directory of what is spooled is called, and a number.
+const spooled = "stream-"
+
 // pieceSize is how much of a stream is in one file. What of it is stored is
 // deleted file by file.
 const pieceSize = 64 << 20
@@ -119,6 +122,12 @@ func (Spool) Streamed(path string) bool {
 	return strings.HasPrefix(filepath.ToSlash(strings.TrimPrefix(path, filepath.VolumeName(path))), "/-/")
 }
 
+// Gone reports whether a File's Path is that of standard input that was spooled: it
+// can be read once only.
+func (s Spool) Gone(path string) bool {
+	return s.Streamed(path) && strings.HasPrefix(filepath.Base(path), spooled)
+}
+
 // Needed reports whether what r gives has to be spooled. A regular file that a
 // shell opened is read where it is.
 func (Spool) Needed(r io.Reader) bool { return inPlace(r) == nil }
@@ -142,7 +151,7 @@ func Stream(ctx context.Context, r io.Reader, size int64, s Spool) (*File, error
 	err := os.MkdirAll(s.Dir, 0o700)
 	var dir string
 	if err == nil {
-		dir, err = os.MkdirTemp(s.Dir, "stream-")
+		dir, err = os.MkdirTemp(s.Dir, spooled)
 	}
 	if err != nil {
 		return nil, &SpoolError{s.Dir, err}

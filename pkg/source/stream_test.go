@@ -198,7 +198,7 @@ func TestStandardInputInPlace(t *testing.T) {
 			}
 		}
 		paths = append(paths, f.Path)
-		if s := (source.Spool{}); !s.Streamed(f.Path) || s.Streamed(path) || s.Streamed("/-x") {
+		if s := (source.Spool{}); !s.Streamed(f.Path) || s.Streamed(path) || s.Streamed("/-x") || s.Gone(f.Path) || f.String() != "standard input" {
 			t.Errorf("it is called %s", f.Path)
 		}
 	}

@@ -16,7 +16,7 @@ func (f *File) Type(name string) string {
 	if t := known[strings.ToLower(filepath.Ext(name))]; t != "" {
 		return t
 	}
-	if f.s != nil || f.absent() {
+	if f.s != nil || f.Absent() {
 		return octets // its first bytes may be yet to come
 	}
 	head := make([]byte, 512)

@@ -118,7 +118,7 @@ func (s *session) hashUnhashed(ctx context.Context) error {
 	for _, h := range ranges {
 		r := s.ledger.rec.Receipts[h.number]
 		if h.CRC32C != r.CRC32C {
-			return fmt.Errorf("%s: %w: part %d is not what was sent", s.file.Path, ErrChanged, h.number)
+			return fmt.Errorf("%s: %w: part %d is not what was sent", s.src, ErrChanged, h.number)
 		}
 		r.MD5 = h.MD5
 		s.ledger.keep(r)

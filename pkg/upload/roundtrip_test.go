@@ -3,6 +3,7 @@ package upload_test
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/multiput/multiput/pkg/upload"
@@ -86,6 +87,16 @@ func TestRefusedBeforeAnythingIsSent(t *testing.T) {
 				t.Errorf("error %v, %d creates, journal %v; want %v and nothing done", err, r.cloud.creates, r.journal.writes, test.want)
 			}
 		})
+	}
+}
+
+// An error of a stream names no path that nobody gave.
+func TestErrorsOfAStream(t *testing.T) {
+	r := newRig(t, 3000)
+	r.cloud.limits.MinSize = 3001
+	_, err := r.from(t.Context(), -1, 1<<20)
+	if want := "standard input has 3000 bytes, and"; err == nil || !strings.HasPrefix(err.Error(), want) {
+		t.Errorf("%v, want %s", err, want)
 	}
 }
 

@@ -84,10 +84,10 @@ func (u *Uploader) newSession(src *source.File, f File) (*session, error) {
 		s.limits = l.Limits()
 	}
 	if f.Size < s.limits.MinSize {
-		return s, fmt.Errorf("%s has %d bytes, and the provider takes at least %d: %w", f.Path, f.Size, s.limits.MinSize, ErrLimit)
+		return s, fmt.Errorf("%s has %d bytes, and the provider takes at least %d: %w", src, f.Size, s.limits.MinSize, ErrLimit)
 	}
 	if s.limits.MaxSize > 0 && f.Size > s.limits.MaxSize {
-		return s, fmt.Errorf("%s has %d bytes, and the provider takes at most %d: %w", f.Path, f.Size, s.limits.MaxSize, ErrLimit)
+		return s, fmt.Errorf("%s has %d bytes, and the provider takes at most %d: %w", src, f.Size, s.limits.MaxSize, ErrLimit)
 	}
 	return s, checkPartSize(s.PartSize, s.limits)
 }
@@ -138,7 +138,7 @@ func (s *session) unchanged(ctx context.Context) error {
 	}
 	differ, err := s.differing(ctx, *s.ledger.rec)
 	if err == nil && len(differ) > 0 {
-		err = fmt.Errorf("%s: %w: %d of its stored parts are of an older version", s.file.Path, ErrChanged, len(differ))
+		err = fmt.Errorf("%s: %w: %d of its stored parts are of an older version", s.src, ErrChanged, len(differ))
 	}
 	return err
 }

@@ -37,7 +37,7 @@ func (s *session) sha256(ctx context.Context) error {
 			}
 			digest, _ := section.Digest()
 			if sent, known := rec.Receipts[r.number]; known && r.number >= 0 && sent.CRC32C != digest.CRC32C {
-				return fmt.Errorf("%s: %w: part %d is not what was sent", s.file.Path, ErrChanged, r.number)
+				return fmt.Errorf("%s: %w: part %d is not what was sent", s.src, ErrChanged, r.number)
 			}
 		}
 		return s.src.Same()

@@ -112,12 +112,12 @@ func (s *session) isPlanned(ctx context.Context, sh Share) error {
 	was := sh.Upload.File
 	switch {
 	case s.file.Size != was.Size:
-		return fmt.Errorf("%s has %d bytes, and %d were planned: %w", s.file.Path, s.file.Size, was.Size, ErrNotPlanned)
+		return fmt.Errorf("%s has %d bytes, and %d were planned: %w", s.src, s.file.Size, was.Size, ErrNotPlanned)
 	case s.file.ModTime.Equal(was.ModTime):
 		return nil
 	case sh.CRC32C == nil:
 		return fmt.Errorf("%s was modified at %s, and the file that was planned at %s: %w",
-			s.file.Path, s.file.ModTime.UTC().Format(time.RFC3339Nano), was.ModTime.UTC().Format(time.RFC3339Nano), ErrNotPlanned)
+			s.src, s.file.ModTime.UTC().Format(time.RFC3339Nano), was.ModTime.UTC().Format(time.RFC3339Nano), ErrNotPlanned)
 	}
 	ranges := rangesOf(sh.Parts)
 	if err := s.hash(ctx, ReadToCompare, ranges); err != nil {
@@ -125,7 +125,7 @@ func (s *session) isPlanned(ctx context.Context, sh Share) error {
 	}
 	for _, r := range ranges {
 		if r.CRC32C != sh.CRC32C[r.number] {
-			return fmt.Errorf("%s: part %d has other bytes than were planned: %w", s.file.Path, r.number, ErrNotPlanned)
+			return fmt.Errorf("%s: part %d has other bytes than were planned: %w", s.src, r.number, ErrNotPlanned)
 		}
 	}
 	return nil
@@ -249,7 +249,7 @@ func (p *Plan) share(ctx context.Context, ends bool) (sh Shared, err error) {
 	case rec.Upload.Whole:
 		return sh, fmt.Errorf("the provider takes this file in one request, which cannot be shared: %w", ErrLimit)
 	case rec.State != Sending:
-		return sh, fmt.Errorf("all parts of %s are sent already: %w", s.file.Path, ErrNothing)
+		return sh, fmt.Errorf("all parts of %s are sent already: %w", s.src, ErrNothing)
 	}
 	sh.Upload = rec.Upload
 	signer, is := s.Provider.(DigestSigner)

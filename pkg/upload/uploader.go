@@ -75,7 +75,13 @@ type Report struct {
 // this process or in another. The error wraps one of the sentinels of this
 // package, or the context's cause; whatever it is, nothing that was stored is
 // lost. The Report is valid with an error too.
+//
+// With Resume, f may also be the recorded file of standard input: where its parts
+// are stored, the upload is brought to its end.
 func (u *Uploader) Upload(ctx context.Context, f File) (Report, error) {
+	if u.Resume && (Spool{}).Streamed(f.Path) {
+		return u.uploadFrom(ctx, source.Absent(f.Path, source.Info{Size: f.Size, ModTime: f.ModTime, ID: f.ID}), f)
+	}
 	src, err := source.Open(f.Path)
 	if err != nil {
 		return Report{Provider: u.Target.Provider}, err
@@ -299,7 +305,7 @@ func (p *Plan) startOver(ctx context.Context, why error) error {
 			return fmt.Errorf("%w (%w)", err, why)
 		}
 	}
-	if s.released {
+	if s.released || s.src.Absent() {
 		return fmt.Errorf("the data from standard input is gone and cannot be sent again: %w", why)
 	}
 	if s.restarted {

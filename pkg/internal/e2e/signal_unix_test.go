@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -93,6 +94,42 @@ func TestFirstSignal(t *testing.T) {
 				r.cmpObject(t, file)
 			})
 		}
+	}
+}
+
+// An interrupted pipe is not told to be continued by the command that cannot; a
+// file that a shell opened is.
+func TestFirstSignalOfStandardInput(t *testing.T) {
+	t.Parallel()
+	const part, size = 64 << 10, 5 * 64 << 10
+	for what, want := range map[string]string{
+		"pipe": "interrupted: 2 of 5 parts are stored. A pipe cannot be read again: upload the same data as a file, with --name in.bin, to continue.\n",
+		"file": "interrupted: 2 of 5 parts are stored. Run the same command again to continue.\n",
+	} {
+		t.Run(what, func(t *testing.T) {
+			t.Parallel()
+			r := newRehearsal(t, "archetype", part)
+			began := r.watched(t, "put@part=3:stall=1000")
+			path := r.file(t, size)
+			in, err := os.Open(path)
+			must(t, err)
+			defer in.Close()
+			p := &running{Cmd: r.command(t, "upload", "-", "--name", "in.bin", "-p", "archetype", "-j", "1"), done: make(chan error, 1)}
+			p.Stdin, p.Stdout, p.Stderr = in, &p.out, &p.talk
+			if what == "pipe" {
+				p.Stdin = io.LimitReader(in, size) // no *os.File
+			}
+			p.begin(t)
+			await(t, began, sandbox.StepPut, 3)
+			must(t, p.Process.Signal(syscall.SIGINT))
+			if code := p.ends(t, soon); code != 130 || !strings.HasSuffix(p.talk.String(), want) {
+				t.Errorf("exit code %d: %s", code, &p.talk)
+			}
+			r.server.Faults.Clear()
+			if _, talk, code := r.said(t, "upload", path, "--name", "in.bin", "-p", "archetype", "-j", "1"); code != 0 || !strings.Contains(talk, "2 already stored") && what == "pipe" {
+				t.Errorf("the same data as a file: exit code %d: %s", code, talk)
+			}
+		})
 	}
 }
 
