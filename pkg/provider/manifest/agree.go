@@ -144,12 +144,9 @@ func (m *Manifest) agreeRequest(step string, r *request, s *steps, n node) {
 		if m.auth.field != "" && r.fields == nil {
 			fail("send", "has no fields, and the key is one of them (auth.field)")
 		}
-		if m.auth.header != "" && r.headers.has(m.auth.header) {
-			fail("headers", "has "+m.auth.header+", which auth sets: it would be overwritten (auth: false leaves auth out)")
-		}
 	}
-	if isPart && r.auth && m.auth != nil && r.headers.has(m.auth.header) {
-		fail("headers", "has "+m.auth.header+", which auth sets: it would be overwritten")
+	if key, text := m.replaced(r, m.madeUp); text != "" {
+		fail(key, text)
 	}
 	if m.auth != nil && r.auth && r.url != nil && len(m.elsewhere(r.url)) > 0 {
 		fail("url", "leads to another origin than base, where the key is not sent: auth: false is missing")
@@ -199,7 +196,7 @@ func (m *Manifest) optionField(name string) string {
 // agreeAll reports what is wrong with the manifest as a whole.
 func (m *Manifest) agreeAll(n node) {
 	fail := func(key, text string) { node{n.Node, key, n.doc}.failAt(m.places[key], "%s", text) }
-	if m.auth != nil && m.headers.has(m.auth.header) {
+	if m.auth != nil && m.headers.has(m.auth.header, m.madeUp) {
 		fail("headers", "has "+m.auth.header+", which is the header of auth")
 	}
 	if m.base != nil {

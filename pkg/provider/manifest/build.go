@@ -58,14 +58,17 @@ func (p *speaker) build(ctx context.Context, c call, s *scope) (r transport.Requ
 		r.Header.Set("Accept", "*/*")
 	}
 	if p.own(r.URL) {
-		if err := p.setHeaders(ctx, r.Header, p.m.headers, s); err != nil {
+		if err := p.setHeaders(ctx, r.Header, p.m.headers, s, true); err != nil {
 			return r, err
 		}
 	}
-	if err := p.setHeaders(ctx, r.Header, c.headers, s); err != nil {
+	if err := p.setHeaders(ctx, r.Header, c.headers, s, c.auth); err != nil {
 		return r, err
 	}
 	if c.auth {
+		if err := p.ownField(c.request, fields); err != nil {
+			return r, err
+		}
 		if err := p.authorize(r.Header, fields, r.URL); err != nil {
 			return r, fmt.Errorf("%s: %w", r.Op, err)
 		}
@@ -98,24 +101,6 @@ func writeFields(w *multipart.Writer, fields url.Values) error {
 				return fmt.Errorf("build the form: %w", err)
 			}
 		}
-	}
-	return nil
-}
-
-// setHeaders sets those of one kind of request.
-func (p *speaker) setHeaders(ctx context.Context, to http.Header, h headers, s *scope) error {
-	all := h.fixed
-	if h.made != nil {
-		v, err := h.made.one(ctx, s.in, s)
-		if err == nil {
-			all, err = readHeaders(v)
-		}
-		if err != nil {
-			return p.wrong(h.made, err)
-		}
-	}
-	for k, v := range all {
-		to.Set(k, v)
 	}
 	return nil
 }

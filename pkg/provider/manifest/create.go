@@ -47,6 +47,9 @@ func (p *speaker) Create(ctx context.Context, f upload.File, w upload.Hint) (upl
 	if u.Parts != nil {
 		s.parts = partsValue(u.Parts, nil, sums)
 	}
+	if err := p.m.overwritten(st, s); err != nil {
+		return upload.Upload{}, nil, &unsent{err}
+	}
 	kept := data{Options: p.m.options.Open(p.options)}
 	if st.create == nil {
 		u.ID = f.Name // the API has no name for it

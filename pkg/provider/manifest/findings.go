@@ -56,7 +56,8 @@ func collect(q *gojq.Query, names map[string]bool) bool {
 		case gojq.OpPipe:
 			return collect(q.Right, names)
 		case gojq.OpAdd, gojq.OpMul, gojq.OpAlt, gojq.OpComma:
-			return collect(q.Left, names) && collect(q.Right, names)
+			left, right := collect(q.Left, names), collect(q.Right, names)
+			return left && right
 		}
 		return false
 	}
@@ -65,6 +66,7 @@ func collect(q *gojq.Query, names map[string]bool) bool {
 	case len(t.SuffixList) > 0:
 		return false
 	case t.Type == gojq.TermTypeObject:
+		known := true
 		for _, kv := range t.Object.KeyVals {
 			switch {
 			case kv.Key != "":
@@ -72,14 +74,15 @@ func collect(q *gojq.Query, names map[string]bool) bool {
 			case kv.KeyString != nil && kv.KeyString.Queries == nil:
 				names[kv.KeyString.Str] = true
 			default:
-				return false
+				known = false
 			}
 		}
-		return true
+		return known
 	case t.Type == gojq.TermTypeQuery:
 		return collect(t.Query, names)
 	case t.Type == gojq.TermTypeIf:
-		ok := collect(t.If.Then, names) && t.If.Else != nil && collect(t.If.Else, names)
+		ok := collect(t.If.Then, names) && t.If.Else != nil
+		ok = collect(t.If.Else, names) && ok
 		for _, more := range t.If.Elif {
 			ok = collect(more.Then, names) && ok
 		}

@@ -52,6 +52,13 @@ func TestFindings(t *testing.T) {
 		{"ok: .ok, result", "headers: {authorization: x}, ok: .ok, result"},
 		{"ok: .ok, result", `headers: '{"Authorization": "x"}', ok: .ok, result`},
 		{"headers: {X-A: b}", "auth: true, headers: {Authorization: b}"},
+		{"ok: .ok, result", `headers: '{("author" + "ization"): "x"}', ok: .ok, result`},
+		{"ok: .ok, result", `headers: '{("x-\($upload.id)"): 1, AUTHORIZATION: .t}', ok: .ok, result`},
+		{"ok: .ok, result", `headers: '[{name: "authorization", value: $upload.id}]', ok: .ok, result`},
+		{"ok: .ok, result", `headers: '{a: 1} | with_entries(.key |= {a: "authorization"}[.])', ok: .ok, result`},
+		{"ok: .ok, result", `headers: '{("x-" + "y"): 1}', ok: .ok, result`},
+		{"ok: .ok, result", `auth: false, headers: '{("author" + "ization"): "x"}', ok: .ok, result`},
+		{"headers: {X-A: b}", `auth: true, headers: '[["authorization", $part.number]] | map({(.[0]): .[1]}) | add'`},
 		{"options: {", "headers: '{Authorization: \"x\"}'\noptions: {"},
 		// Other origins.
 		{`send: "POST /u/{id}/end"`, `send: POST, url: '"https://other.example/x"'`},

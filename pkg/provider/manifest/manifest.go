@@ -2,9 +2,7 @@ package manifest
 
 import (
 	"fmt"
-	"net/http"
 	"slices"
-	"strings"
 	"time"
 
 	"go.yaml.in/yaml/v3"
@@ -125,25 +123,6 @@ func (r *request) fixed() bool { return r.path != nil || r.url != nil }
 // exprs are those that the request is made of.
 func (r *request) exprs() []*expr {
 	return slices.DeleteFunc([]*expr{r.url, r.query, r.body, r.fields, r.text, r.headers.made}, func(e *expr) bool { return e == nil })
-}
-
-// headers are those of one kind of request: constant, or made for each.
-type headers struct {
-	fixed map[string]string
-	made  *expr
-}
-
-// has reports whether a header is seen to be there.
-func (h headers) has(name string) bool {
-	if h.made != nil {
-		names, _ := keysOf(h.made)
-		for made := range names {
-			if strings.EqualFold(made, name) {
-				return true
-			}
-		}
-	}
-	return h.fixed[http.CanonicalHeaderKey(name)] != ""
 }
 
 // stepsFor are the steps of a file.

@@ -141,6 +141,9 @@ func (p *speaker) buildPart(ctx context.Context, step *partStep, u upload.Upload
 			if fields == nil {
 				fields = url.Values{}
 			}
+			if err := p.ownField(&step.request, fields); err != nil {
+				return r, err
+			}
 			if err := p.authorize(nil, fields, r.URL); err != nil {
 				return r, fmt.Errorf("%s: %w: %w", r.Op, upload.ErrReply, err)
 			}
@@ -150,14 +153,17 @@ func (p *speaker) buildPart(ctx context.Context, step *partStep, u upload.Upload
 		}
 	}
 	if p.own(r.URL) && (step.fixed() || step.auth) {
-		if err := p.setHeaders(ctx, r.Header, p.m.headers, s); err != nil {
+		if err := p.setHeaders(ctx, r.Header, p.m.headers, s, true); err != nil {
 			return r, err
 		}
 	}
-	if err := p.setHeaders(ctx, r.Header, step.headers, s); err != nil {
+	if err := p.setHeaders(ctx, r.Header, step.headers, s, step.auth); err != nil {
 		return r, err
 	}
 	for k, v := range g.Header {
+		if step.auth && strings.EqualFold(k, p.m.auth.header) {
+			return r, p.m.Fault("part.auth", "the presigned URL comes with %s, which auth sets: it would be overwritten", k)
+		}
 		r.Header.Set(k, v)
 	}
 	if step.auth && p.m.auth.header != "" {

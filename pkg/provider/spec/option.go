@@ -50,16 +50,23 @@ func (os Options) Names() []string {
 	return names
 }
 
+// Defaults are the values of all options where none is set, with nil where there
+// is none.
+func (os Options) Defaults() map[string]any {
+	all := map[string]any{}
+	for _, o := range os {
+		all[o.Name] = o.Default
+	}
+	return all
+}
+
 // Resolve reads what the user set: the values of all options, with nil where
 // there is none, and of them only those that were set. Its error is an
 // *OptionError, which names the provider by this title.
 func (os Options) Resolve(title string, set map[string]string) (all, own map[string]any, err error) {
-	all, own = map[string]any{}, map[string]any{}
+	all, own = os.Defaults(), map[string]any{}
 	bad := func(name, format string, args ...any) error {
 		return &OptionError{Provider: title, Option: name, Reason: fmt.Sprintf(format, args...), Known: os}
-	}
-	for _, o := range os {
-		all[o.Name] = o.Default
 	}
 	for _, name := range slices.Sorted(maps.Keys(set)) {
 		o, ok := os.Find(name)
