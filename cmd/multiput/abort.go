@@ -151,6 +151,8 @@ func (a *app) stale(cfg config.Config, o abortOptions, known []journal.Listed) (
 		}
 		left := ""
 		switch {
+		case l.Err != nil:
+			left = "its record cannot be read"
 		case r.State == upload.Delivered, r.State == upload.Done, r.State == upload.Waiting:
 			continue
 		case r.State == upload.Completing:
@@ -186,6 +188,9 @@ func (o abortOptions) takes(r upload.Record, id string) error {
 // abortOne gives one upload up. Its entry is locked meanwhile, and stays if the
 // provider could not be told.
 func (a *app) abortOne(ctx context.Context, cfg config.Config, o abortOptions, out *output, l journal.Listed, id string, among bool) failure {
+	if l.Err != nil && !o.local {
+		return failure{err: &lostError{l.Err, id}}
+	}
 	t, err := (&journal.Journal{Dir: cfg.Journal, Warn: func(text string) { a.warn(cfg, text) }}).Take(ctx, l.ID)
 	if err != nil {
 		return failure{err: err}
@@ -193,6 +198,13 @@ func (a *app) abortOne(ctx context.Context, cfg config.Config, o abortOptions, o
 	defer t.Close() //nolint:errcheck // the kernel drops the lock anyway
 	r, err := t.Load(ctx)
 	if err != nil {
+		return failure{err: err}
+	}
+	if r == nil && l.Err != nil {
+		err := t.Forget(ctx)
+		if err == nil {
+			a.note(cfg, "%s is removed from the journal; the provider was not told, as asked.", id)
+		}
 		return failure{err: err}
 	}
 	if r == nil { // another process was faster, or it was damaged

@@ -331,7 +331,7 @@ func lookAtJournal(ctx context.Context, path string) []finding {
 		found = nil
 	}
 	for _, err := range wrong {
-		found = append(found, wary("journal", "the next upload of that file moves it aside and starts over; parts that are stored are still at the provider", "%v", err))
+		found = append(found, wary("journal", "", "%v", err))
 	}
 	return append(found, lookAtUploads(open, time.Now())...)
 }

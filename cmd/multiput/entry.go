@@ -45,6 +45,8 @@ const (
 	stateInDoubt = "in_doubt"
 	statePlanned = "planned" // other machines are to send it
 	stateShared  = "shared"  // it is part of an upload that was planned
+
+	stateUnreadable = "unreadable" // its record is damaged, or of a newer version
 )
 
 func newEntry(l journal.Listed) entry {
@@ -69,6 +71,8 @@ func newEntry(l journal.Listed) entry {
 
 func stateOf(l journal.Listed) string {
 	switch s := l.Record.State; {
+	case l.Err != nil:
+		return stateUnreadable
 	case l.Holder != nil && s != upload.Delivered:
 		return stateRunning
 	case s == upload.Completing:
@@ -230,11 +234,20 @@ func (a *app) journaled(ctx context.Context, cfg config.Config, all bool) ([]jou
 	return known, err
 }
 
+// lostError: the record of an upload cannot be read.
+type lostError struct {
+	err error
+	id  string
+}
+
+func (e *lostError) Error() string { return e.err.Error() }
+func (e *lostError) Unwrap() error { return e.err }
+
 // abortable is what abort does not skip.
 func abortable(l journal.Listed) bool { return unfinished(l) && l.Holder == nil }
 
 // resumable is what resume can bring to its end.
-func resumable(l journal.Listed) bool { return abortable(l) && !isGone(l.Record) }
+func resumable(l journal.Listed) bool { return abortable(l) && l.Err == nil && !isGone(l.Record) }
 
 func unfinished(l journal.Listed) bool { return l.Record.State != upload.Delivered }
 

@@ -193,6 +193,11 @@ var classes = []class{
 		errors.As(f.err, &s)
 		return fmt.Sprintf("multiput abort --local %s removes it from the journal without telling the provider", s.id)
 	}},
+	{typed[*lostError], exitJournal, "cantcreat", func(f failure) string {
+		var l *lostError
+		errors.As(f.err, &l)
+		return fmt.Sprintf("multiput abort --local %s removes it from the journal", l.id)
+	}},
 	{wraps(upload.ErrNothing), exitUsage, "usage", say("multiput list --all shows what there is")},
 	{wraps(upload.ErrBusy), exitAgain, "tempfail", say("wait for it to end, then run the same command again")},
 	{proxyRefuses(true), exitDenied, "noperm", say("the proxy wants a user and a password that it knows: HTTPS_PROXY=http://USER:PASSWORD@HOST:PORT")},

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -89,7 +90,7 @@ type listOptions struct {
 
 // states are those that an entry can have.
 var states = []string{
-	statePlanned, stateShared, string(upload.Sending), stateRunning, stateInDoubt, string(upload.Waiting), string(upload.Done), string(upload.Delivered), string(upload.Corrupt),
+	statePlanned, stateShared, string(upload.Sending), stateRunning, stateInDoubt, string(upload.Waiting), string(upload.Done), string(upload.Delivered), string(upload.Corrupt), stateUnreadable,
 }
 
 // listEvery is how often list --watch looks.
@@ -141,6 +142,9 @@ func (a *app) listOnce(ctx context.Context, cfg config.Config, o listOptions, ou
 	for _, l := range known {
 		if o.wants(l) {
 			shown = append(shown, l)
+			if l.Err != nil {
+				a.warn(cfg, l.Err.Error())
+			}
 		}
 	}
 	if a.json {
@@ -231,7 +235,7 @@ func table(w io.Writer, shown, known []journal.Listed, now time.Time, visible fu
 			text = fmt.Appendf(text, " (%d on %s)", h.PID, transport.Visible(h.Host))
 		}
 		cell()
-		text = append(text, transport.Visible(r.Target.Provider)...)
+		text = append(text, transport.Visible(cmp.Or(r.Target.Provider, "-"))...)
 		cell()
 		text = append(text, bytesText(r.Upload.File.Size)...)
 		cell()
@@ -240,7 +244,11 @@ func table(w io.Writer, shown, known []journal.Listed, now time.Time, visible fu
 			text = append(append(text, " +"...), bytesText(l.InFlight)...)
 		}
 		cell()
-		text = append(text, rough(now.Sub(r.Updated))...)
+		if r.Updated.IsZero() {
+			text = append(text, '-')
+		} else {
+			text = append(text, rough(now.Sub(r.Updated))...)
+		}
 		cell()
 		switch end, _ := endOf(*l); {
 		case end.IsZero():
@@ -251,7 +259,7 @@ func table(w io.Writer, shown, known []journal.Listed, now time.Time, visible fu
 			text = append(append(text, rough(end.Sub(now))...), " ago"...)
 		}
 		cell()
-		text = append(text, visible(named(r.Path, r.Target.Name))...)
+		text = append(text, visible(cmp.Or(named(r.Path, r.Target.Name), "-"))...)
 		cell()
 	}
 	out := bufio.NewWriterSize(w, 64<<10)

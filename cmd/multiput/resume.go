@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"slices"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -115,6 +116,13 @@ func (a *app) resume(ctx context.Context, cfg config.Config, o recordedOptions, 
 	if len(chosen) == 0 {
 		a.note(cfg, "There is nothing to resume.")
 	}
+	code := 0
+	chosen = slices.DeleteFunc(chosen, func(l journal.Listed) bool {
+		if l.Err != nil {
+			code = worse(code, a.tell(failure{err: &lostError{l.Err, shortID(l.ID, known)}}))
+		}
+		return l.Err != nil
+	})
 	a.warnOfNetwork(cfg)
 	defer a.summarize(cfg)
 	files := make([]input, len(chosen))
@@ -124,7 +132,7 @@ func (a *app) resume(ctx context.Context, cfg config.Config, o recordedOptions, 
 	show, hide := a.watch(cfg, files)
 	defer hide()
 	b := &batch{app: a, cfg: cfg, out: out, show: show}
-	if code := b.run(ctx, b.recorded(chosen, o)); code != 0 {
+	if code = worse(code, b.run(ctx, b.recorded(chosen, o))); code != 0 {
 		return &severalError{code}
 	}
 	return nil

@@ -70,6 +70,9 @@ func (a *app) show(ctx context.Context, cfg config.Config, id string) error {
 	if err != nil {
 		return err
 	}
+	if l.Err != nil {
+		return &lostError{l.Err, shortID(l.ID, known)}
+	}
 	// What a process has now, and what is delivered, is as the list has it.
 	j := &journal.Journal{Dir: cfg.Journal}
 	if r, err := j.Record(ctx, l.ID); err == nil && r != nil && l.Record.State != upload.Delivered {

@@ -217,13 +217,83 @@ func TestHeads(t *testing.T) {
 			}
 		})
 	}
+}
+
+// An upload whose record is lost stays listed, as its head has it, with what is
+// wrong; its next upload starts over and says so once, with the doubt if there is any.
+func TestHeadAlone(t *testing.T) {
+	for what, spoil := range map[string]func(db string) error{
+		"gone":  os.Remove,
+		"empty": func(db string) error { return os.Truncate(db, 0) },
+		"damaged": func(db string) error {
+			return errors.Join(os.Truncate(db, 9000), os.Chtimes(db, time.Time{}, time.Now().Add(time.Second)))
+		},
+		"another upload's": func(db string) error {
+			j := &Journal{Dir: filepath.Dir(db)}
+			to := target
+			to.Name = "another"
+			e, err := j.Open(t.Context(), to, "/data/another")
+			if err == nil {
+				err = errors.Join(e.Begin(t.Context(), sample()), e.Close())
+			}
+			if err == nil {
+				err = os.Rename(j.path(ID(to, "/data/another"), extDB), db)
+			}
+			return errors.Join(err, os.Remove(j.path(ID(to, "/data/another"), extHead)))
+		},
+	} {
+		for state, says := range map[upload.State]string{upload.Sending: "parts that are stored", upload.Completing: "may have completed"} {
+			t.Run(what+" "+string(state), func(t *testing.T) {
+				j, db := begun(t)
+				e := openEntry(t, j, "/data/a.bin")
+				must(t, e.Advance(t.Context(), state, nil))
+				must(t, e.Close())
+				must(t, spoil(db))
+
+				fresh, texts := warned(j)
+				if n, err := fresh.Prune(t.Context(), time.Now().Add(time.Hour)); n != 0 || err != nil {
+					t.Errorf("pruned %d, %v", n, err)
+				}
+				all, err := fresh.List(t.Context(), true)
+				if err != nil || len(all) != 1 || !errors.Is(all[0].Err, errDamaged) || !errors.Is(all[0].Err, upload.ErrJournal) {
+					t.Fatalf("listed %+v, %v", all, err)
+				}
+				l := all[0]
+				if l.ID != ID(target, "/data/a.bin") || l.PartsStored != 2 || l.Record.Upload.ID != "up-1" || l.Record.State != state {
+					t.Errorf("listed %+v", l)
+				}
+				if text := l.Err.Error(); !strings.Contains(text, "upload of /data/a.bin starts over") || !strings.Contains(text, says) {
+					t.Errorf("it says %q", text)
+				}
+				if open, wrong, err := fresh.Examine(t.Context()); err != nil || len(open) != 0 || len(wrong) != 1 {
+					t.Errorf("examined: %v, %v, %v", open, wrong, err)
+				}
+				if len(*texts) > 0 {
+					t.Errorf("warned of what the list says: %q", *texts)
+				}
+				e = openEntry(t, fresh, "/data/a.bin")
+				if r := loadRecord(t, e); r != nil {
+					t.Errorf("loaded %+v", r)
+				}
+				if len(*texts) != 1 || !strings.Contains((*texts)[0], db) || !strings.Contains((*texts)[0], says) {
+					t.Errorf("warned: %q", *texts)
+				}
+				must(t, e.Begin(t.Context(), sample()))
+				must(t, e.Close())
+				if all, err := fresh.List(t.Context(), true); err != nil || len(all) != 1 || all[0].Err != nil {
+					t.Errorf("begun anew: %+v, %v", all, err)
+				}
+			})
+		}
+	}
+	// Or it is forgotten.
 	j, db := begun(t)
 	must(t, os.Remove(db))
+	taken, err := j.Take(t.Context(), ID(target, "/data/a.bin"))
+	must(t, err)
+	must(t, errors.Join(taken.Forget(t.Context()), taken.Close()))
 	if all, err := j.List(t.Context(), true); err != nil || len(all) != 0 {
-		t.Errorf("a head alone is listed: %+v, %v", all, err)
-	}
-	if r := loadRecord(t, openEntry(t, j, "/data/a.bin")); r != nil {
-		t.Errorf("a head alone is loaded: %+v", r)
+		t.Errorf("forgotten, and listed: %+v, %v", all, err)
 	}
 }
 

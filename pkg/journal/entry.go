@@ -154,7 +154,7 @@ func (e *entry) Load(ctx context.Context) (*upload.Record, error) {
 	e.loaded = nil
 	if r == nil {
 		var err error
-		if r, err = e.d.load(); err != nil || r == nil {
+		if r, err = e.d.load(e.id); err != nil || r == nil {
 			return nil, failed("read", e.file(), err)
 		}
 		r.Target, r.Path = e.target, e.path
@@ -469,12 +469,12 @@ func (e *entry) adopt(id string, r upload.Record) error {
 	if !same(found, &r) {
 		return errors.Join(upload.ErrBusy, from.close())
 	}
+	_ = e.j.remove(e.j.path(id, extHead)) // first: a head alone is one whose file is lost
 	if from, err = e.replaceBy(from, id); err != nil {
 		return failed("write", e.file(), err)
 	}
 	e.j.syncDir(e.j.dir)
 	e.d = from
-	_ = e.j.remove(e.j.path(id, extHead))
 	found.Target, found.Path, found.Upload.File = e.target, e.path, r.Upload.File
 	found.Upload.File.Path = e.path
 	e.remember(found)

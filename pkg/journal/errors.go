@@ -78,7 +78,9 @@ var (
 	errNewer = errors.New("it has a newer format than this version can read")
 	// errDamaged: a file is not what was stored.
 	errDamaged = errors.New("damaged")
-	errClosed  = errors.New("the journal entry is closed")
+	// errAlone: a head says that there is a record, and there is none.
+	errAlone  = fmt.Errorf("%w: it is missing or empty, and its head is not", errDamaged)
+	errClosed = errors.New("the journal entry is closed")
 )
 
 func damagedf(format string, args ...any) error {

@@ -217,6 +217,7 @@ func (d *file) room() error {
 // What is damaged is moved aside.
 func (j *Journal) lock(id string, create bool) (*file, *upload.Record, error) {
 	path := j.path(id, extDB)
+	aside := false
 	for range 100 { // it may be removed, or moved aside, each time between opening and locking
 		if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
 			if !create {
@@ -226,11 +227,16 @@ func (j *Journal) lock(id string, create bool) (*file, *upload.Record, error) {
 				return nil, nil, failed("create", path, err)
 			}
 		}
-		d, r, err := j.tryOpen(path)
+		d, r, err := j.tryOpen(id)
 		switch {
 		case err == nil && leadsTo(path, d.info):
 			if d.fresh {
 				j.keepImage(d)
+			}
+			if r == nil && !aside {
+				if h, _, _ := j.readHead(id); h.Record.State != "" {
+					j.warn("the journal file %s was missing or empty, and its head is not: this upload %s", path, startsOver(h))
+				}
 			}
 			if j.opened != nil {
 				j.opened(d)
@@ -246,7 +252,9 @@ func (j *Journal) lock(id string, create bool) (*file, *upload.Record, error) {
 				return nil, nil, failed("move aside", path, asideErr)
 			}
 			if name != "" {
-				j.warn("the journal file %s is damaged (%v). It was moved to %s, and this upload starts over; parts that are stored are still at the provider", path, err, name)
+				h, _, _ := j.readHead(id)
+				j.warn("the journal file %s is damaged (%v). It was moved to %s, and this upload %s", path, err, name, startsOver(h))
+				aside = true
 			}
 		case !errors.Is(err, fs.ErrNotExist):
 			if d != nil && d.fresh && leadsTo(path, d.info) {
@@ -269,7 +277,8 @@ func (j *Journal) create(path string) error {
 
 // tryOpen opens a db once. What is there already is looked at first without
 // writing: bbolt must not be let at a file that is not ours.
-func (j *Journal) tryOpen(path string) (d *file, r *upload.Record, err error) {
+func (j *Journal) tryOpen(id string) (d *file, r *upload.Record, err error) {
+	path := j.path(id, extDB)
 	if info, err := os.Stat(path); err != nil {
 		return nil, nil, err
 	} else if info.Size() > 0 {
@@ -285,17 +294,22 @@ func (j *Journal) tryOpen(path string) (d *file, r *upload.Record, err error) {
 	if d, err = j.openDB(path, true, patience); err != nil {
 		return d, nil, err
 	}
-	if r, err = d.load(); err != nil {
+	if r, err = d.load(id); err != nil {
 		_ = d.close()
 	}
 	return d, r, err
 }
 
-// load reads the record of a file; nil if there is none any more.
-func (d *file) load() (r *upload.Record, _ error) {
+// load reads the record of a file; nil if there is none any more. A file that was
+// copied over that of another upload is damage: who aborted the one would abort
+// the other.
+func (d *file) load(id string) (r *upload.Record, _ error) {
 	err := d.view(func(tx *bbolt.Tx) (err error) { r, err = load(tx); return err })
 	if err != nil || r != nil && r.State == upload.Delivered { // and not yet removed
 		return nil, err
+	}
+	if r != nil && ID(r.Target, "")[16:] != id[16:] { // its path may be that before Adopt
+		return nil, damagedf("it is the record of another upload")
 	}
 	return r, nil
 }
@@ -319,6 +333,6 @@ func (j *Journal) read(id string) (r *upload.Record, err error) {
 	case err != nil:
 		return nil, failed("read", path, err)
 	}
-	r, err = d.load()
+	r, err = d.load(id)
 	return r, failed("read", path, errors.Join(err, d.close()))
 }

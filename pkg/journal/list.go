@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/multiput/multiput/pkg/upload"
@@ -23,15 +24,9 @@ func (j *Journal) List(ctx context.Context, all bool) ([]Listed, error) {
 	if err := j.prepare(false); err != nil {
 		return nil, err
 	}
-	names, err := readNames(j.dir)
+	ids, err := j.ids()
 	if err != nil {
-		return nil, failed("read", j.dir, err)
-	}
-	var ids []string
-	for _, name := range names {
-		if id, ok := strings.CutSuffix(name, extDB); ok && isID(id) {
-			ids = append(ids, id)
-		}
+		return nil, err
 	}
 	var delivered []Listed
 	if all {
@@ -49,9 +44,37 @@ func (j *Journal) List(ctx context.Context, all bool) ([]Listed, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
+	for i := range found {
+		if err := found[i].Err; errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) {
+			return nil, err // it says nothing of this upload
+		}
+	}
 	listed = slices.DeleteFunc(listed, func(l Listed) bool { return l.ID == "" })
 	slices.SortStableFunc(listed, func(a, b Listed) int { return a.Record.Started.Compare(b.Record.Started) })
 	return listed, nil
+}
+
+// ids are those that the directory has a db or a head of.
+func (j *Journal) ids() ([]string, error) {
+	names, err := readNames(j.dir)
+	if err != nil {
+		return nil, failed("read", j.dir, err)
+	}
+	seen := make(map[string]bool, len(names)/2)
+	ids := make([]string, 0, len(names)/2)
+	for _, name := range names {
+		id, rest, _ := strings.Cut(name, ".")
+		if (rest == extDB[1:] || rest == extHead[1:]) && isID(id) && !seen[id] {
+			seen[id] = true
+			ids = append(ids, id)
+		}
+	}
+	return ids, nil
+}
+
+func (j *Journal) hasDB(id string) bool {
+	_, err := os.Stat(j.path(id, extDB))
+	return !errors.Is(err, fs.ErrNotExist)
 }
 
 // inParallel calls do for 0 to n-1, on all processors.
@@ -74,30 +97,62 @@ func inParallel(n int, do func(i int)) {
 func (j *Journal) look(id string) (Listed, bool) {
 	h, written, ok := j.readHead(id)
 	if ok && h.Holder == nil && h.Record.State != "" {
-		if db, err := os.Stat(j.path(id, extDB)); err == nil && !db.ModTime().After(written) {
+		if db, err := os.Stat(j.path(id, extDB)); err == nil && db.Size() >= 2*minPage && !db.ModTime().After(written) {
 			return h, true
 		}
 	}
-	switch r, err := j.read(id); {
-	case errors.Is(err, upload.ErrBusy):
-		if !ok { // it may be written just now for the first time
-			h, _, _ = j.readHead(id)
+	for again := false; ; again = true {
+		r, err := j.read(id)
+		switch {
+		case errors.Is(err, upload.ErrBusy):
+			if !ok { // it may be written just now for the first time
+				h, _, _ = j.readHead(id)
+			}
+			if h.Record.State == "" {
+				return Listed{}, false // being created
+			}
+			if h.Holder == nil {
+				h.Holder = new(Holder)
+			}
+			return h, true
+		case err != nil:
+			return unreadable(id, h, err), true
+		case r != nil:
+			return headOf(id, r), true
 		}
-		if h.Record.State == "" {
-			return Listed{}, false // being created
+		// Who removes an upload removes its head first. So there should be none now,
+		// unless another process has begun it again.
+		if h, _, ok = j.readHead(id); !ok || h.Record.State == "" {
+			return Listed{}, false
 		}
-		if h.Holder == nil {
-			h.Holder = new(Holder)
+		if again {
+			return unreadable(id, h, failed("read", j.path(id, extDB), errAlone)), true
 		}
-		return h, true
-	case errors.Is(err, errDamaged):
-		j.warn("%v: the next upload of this file moves it aside and starts over", err)
-	case err != nil:
-		j.warn("%v", err)
-	case r != nil:
-		return headOf(id, r), true
 	}
-	return Listed{}, false
+}
+
+// unreadable is an upload whose record cannot be read, as its head has it, if it
+// has one.
+func unreadable(id string, h Listed, err error) Listed {
+	h.ID, h.Holder, h.InFlight = id, nil, 0
+	var e *Error
+	if errors.As(err, &e) && errors.Is(err, errDamaged) {
+		of := "that file"
+		if h.Record.Path != "" {
+			of = printableName(h.Record.Path)
+		}
+		err = &Error{Path: e.Path, Op: e.Op, Err: e.Err, Advice: fmt.Sprintf("the next upload of %s %s", of, startsOver(h))}
+	}
+	h.Err = err
+	return h
+}
+
+// startsOver is what becomes of an upload whose record is lost.
+func startsOver(h Listed) string {
+	if h.Record.State == upload.Completing {
+		return "starts over, and this one may have completed: look for it at the provider first"
+	}
+	return "starts over; parts that are stored are still at the provider"
 }
 
 // Record reads the whole record of a listed upload that no process has; nil if
@@ -139,12 +194,17 @@ func (t *Taken) Load(ctx context.Context) (*upload.Record, error) { return t.ent
 
 // Forget removes the record for good.
 func (t *Taken) Forget(ctx context.Context) error {
-	t.entry.mu.Lock()
-	defer t.entry.mu.Unlock()
-	if err := t.entry.ready(ctx); err != nil || t.entry.d == nil {
+	e := &t.entry
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if err := e.ready(ctx); err != nil {
 		return err
 	}
-	return t.entry.forget()
+	if e.d == nil { // there was none, or it was moved aside
+		_ = e.j.remove(e.j.path(e.id, extHead))
+		return nil
+	}
+	return e.forget()
 }
 
 // Close gives the lock back.
@@ -177,25 +237,20 @@ func useless(r *upload.Record) bool {
 // sweep forgets what is useless since before a moment, and removes files in which
 // nothing is recorded.
 func (j *Journal) sweep(ctx context.Context, before time.Time) (n int, _ error) {
-	names, err := readNames(j.dir)
+	ids, err := j.ids()
 	if err != nil {
-		return 0, failed("read", j.dir, err)
+		return 0, err
 	}
-	for _, name := range names {
+	for _, id := range ids {
 		if err := ctx.Err(); err != nil {
 			return n, err
 		}
-		if id, ok := strings.CutSuffix(name, extHead); ok && isID(id) {
-			if _, err := os.Stat(j.path(id, extDB)); errors.Is(err, fs.ErrNotExist) {
-				_ = j.remove(j.path(id, extHead))
-			}
-		}
-		id, ok := strings.CutSuffix(name, extDB)
-		if !ok || !isID(id) {
+		l, recorded := j.look(id)
+		if !recorded && !j.hasDB(id) {
+			_ = j.remove(j.path(id, extHead))
 			continue
 		}
-		l, recorded := j.look(id)
-		if recorded && (l.Holder != nil || !useless(&l.Record) || !l.Record.Updated.Before(before)) {
+		if recorded && (l.Err != nil || l.Holder != nil || !useless(&l.Record) || !l.Record.Updated.Before(before)) {
 			continue
 		}
 		t, err := j.Take(ctx, id) // who has it keeps it
@@ -219,21 +274,24 @@ func (j *Journal) Examine(ctx context.Context) (open []Listed, wrong []error, er
 	if err := j.prepare(false); err != nil {
 		return nil, nil, err
 	}
-	open, err = (&Journal{Dir: j.dir}).List(ctx, false)
+	all, err := j.List(ctx, false)
+	if err == nil {
+		_, err = j.listHistory()
+	}
 	if err != nil {
 		return nil, nil, err
 	}
-	names, err := readNames(j.dir)
-	if err != nil {
-		return nil, nil, failed("read", j.Dir, err)
-	}
-	for _, name := range names {
-		if id, ok := strings.CutSuffix(name, extDB); ok && isID(id) && ctx.Err() == nil {
-			if _, err := j.read(id); err != nil && !errors.Is(err, upload.ErrBusy) {
-				wrong = append(wrong, err)
+	for _, l := range all {
+		if l.Err == nil && ctx.Err() == nil { // its head may be all that was read
+			if _, err := j.read(l.ID); err != nil && !errors.Is(err, upload.ErrBusy) {
+				l = unreadable(l.ID, l, err)
 			}
 		}
+		if l.Err != nil {
+			wrong = append(wrong, l.Err)
+		} else if l.Record.State != upload.Corrupt {
+			open = append(open, l)
+		}
 	}
-	open = slices.DeleteFunc(open, func(l Listed) bool { return l.Record.State == upload.Corrupt })
 	return open, wrong, ctx.Err()
 }

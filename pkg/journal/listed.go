@@ -30,6 +30,7 @@ type Listed struct {
 	InFlight    int64     // bytes on their way, as far as known
 	URLsExpire  time.Time // the first of the presigned URLs that are not issued again and still needed; zero: none
 	Holder      *Holder   // the process that has it; nil: none
+	Err         error     // why its record cannot be read: all of this is as the head had it, if there is one
 }
 
 // field is one key of a Listed as JSON, and where its value is.

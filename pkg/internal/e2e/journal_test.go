@@ -17,6 +17,7 @@ func TestJournalFileThatCannotBeRead(t *testing.T) {
 		"zeroed":  func(path string) error { return os.WriteFile(path, make([]byte, 1<<15), 0o600) },
 		"cut off": func(path string) error { return os.Truncate(path, 9000) },
 		"a text":  func(path string) error { return os.WriteFile(path, []byte("my notes\n"), 0o600) },
+		"removed": os.Remove,
 		"newer": func(path string) error {
 			b, err := os.ReadFile(path)
 			if err != nil {
@@ -45,20 +46,32 @@ func TestJournalFileThatCannotBeRead(t *testing.T) {
 				t.Fatal(err)
 			}
 			spoilt, err := os.ReadFile(path)
-			if err != nil {
+			if err != nil && what != "removed" {
 				t.Fatal(err)
 			}
-			if out, talk, code := r.said(t, "list", "--jq", ".uploads[].name"); code != 0 || out != "other.bin\n" || !strings.Contains(talk, path) {
+			if out, talk, code := r.said(t, "list", "--jq", ".uploads[] | \"\\(.name) \\(.state)\""); code != 0 || out != "file.bin unreadable\nother.bin sending\n" || strings.Count(talk, path) != 1 {
 				t.Errorf("list: exit code %d: %s%s", code, out, talk)
 			}
 			before := len(r.server.Requests())
+			for _, command := range []string{"show", "abort", "resume"} {
+				out, talk, code := r.said(t, command, strings.TrimSpace(all))
+				if code != exitJournal || out != "" || strings.Count(talk, path) != 1 || !strings.Contains(talk, "hint: multiput abort --local "+all[:8]) {
+					t.Errorf("%s: exit code %d: %s%s", command, code, out, talk)
+				}
+			}
 			out, talk, code := r.said(t, args...)
 			kept := path
-			if what == "newer" {
+			switch what {
+			case "removed":
+				if code != 0 || strings.Count(talk, "warning: ") != 1 || !strings.Contains(talk, path+" was missing") {
+					t.Errorf("exit code %d: %s", code, talk)
+				}
+				return
+			case "newer":
 				if code != exitJournal || out != "" || len(r.server.Requests()) != before || !strings.Contains(talk, "hint: --journal DIR names another directory") {
 					t.Errorf("exit code %d, %d requests: %s%s", code, len(r.server.Requests())-before, out, talk)
 				}
-			} else {
+			default:
 				aside, err := filepath.Glob(path + ".damaged-*")
 				if err != nil || len(aside) != 1 || code != 0 || strings.Count(talk, "warning: ") != 1 || !strings.Contains(talk, "It was moved to "+aside[0]) {
 					t.Fatalf("moved aside: %q, %v; exit code %d: %s", aside, err, code, talk)
