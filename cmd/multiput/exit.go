@@ -69,6 +69,7 @@ type failure struct {
 	keyFrom string // where else the key came from; empty: from keyEnv
 	base    string // the address that replaced the provider's own; may be empty
 	stopped string // what to say of an interruption; empty: how much is stored
+	command string // the command that runs; tell knows it
 	several bool   // whether there are other files, so that this one is to be named
 	sized   bool   // whether the user chose the size of parts
 	limited bool   // whether the user limited the rate
@@ -163,7 +164,7 @@ var classes = []class{
 	{typed[*usageError], exitUsage, "usage", func(f failure) string {
 		var u *usageError
 		errors.As(f.err, &u)
-		return fmt.Sprintf("see %s --help", u.cmd)
+		return fmt.Sprintf("see %s --help", cmp.Or(u.cmd, f.command))
 	}},
 	{typed[*config.UsageError], exitUsage, "usage", say("")},
 	{typed[*provider.TrustError], exitUsage, "usage", func(f failure) string {
@@ -372,6 +373,7 @@ func classOf(err error) class {
 
 // tell prints an error with its hint on stderr and gives its exit code.
 func (a *app) tell(f failure) int {
+	f.command = a.command
 	c := classOf(f.err)
 	code, message, hint := c.code, f.err.Error(), c.hint(f)
 	var i interrupted

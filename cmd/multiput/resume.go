@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"iter"
 	"slices"
 
@@ -15,7 +14,6 @@ import (
 	"github.com/multiput/multiput/pkg/journal"
 	"github.com/multiput/multiput/pkg/progress"
 	"github.com/multiput/multiput/pkg/provider"
-	"github.com/multiput/multiput/pkg/transport"
 	"github.com/multiput/multiput/pkg/upload"
 )
 
@@ -39,7 +37,7 @@ func (o *recordedOptions) flags(f *pflag.FlagSet, but ...string) {
 			}
 		}
 		if flag.Name == "provider" {
-			flag.Usage = "the manifest `FILE.yaml` that the upload was started with"
+			flag.Usage = "the manifest `FILE.yaml` of the upload, if it is not where it was"
 		}
 		f.AddFlag(flag)
 	})
@@ -64,7 +62,7 @@ name that address with --base-url.`,
   # one, on a slow network
   multiput resume 1a2b3c4d --limit-rate 2MB -j 2
 
-  # one that was started with your own manifest
+  # one whose manifest was moved since it was started
   multiput resume 1a2b3c4d -p ./my-api.yaml`,
 		ValidArgsFunction: completeIDs(resumable),
 		RunE: func(c *cobra.Command, args []string) error {
@@ -188,49 +186,6 @@ func (b *batch) recorded(chosen []journal.Listed, o recordedOptions) iter.Seq[up
 			}
 		}
 	}
-}
-
-// changedManifest says that the manifest of an upload is another one now than when
-// the upload was started; empty: it is not.
-func changedManifest(m *provider.Definition, r upload.Record) string {
-	was, is := r.Upload.Origin, originOf(m)
-	if was.Path == "" || is.Sum == was.Sum {
-		return ""
-	}
-	return fmt.Sprintf("the manifest %s has changed since upload %s was started", transport.Visible(is.Path), transport.Visible(r.Upload.ID))
-}
-
-// manifestOf finds the manifest that an upload was started with: the one that -p
-// names, if it is the one, else by its name, else by its recorded path. The
-// configuration that comes with it is that of this provider: a key is not for
-// whatever the journal holds.
-func manifestOf(cfg config.Config, r upload.Record) (config.Config, *provider.Definition, error) {
-	name := r.Target.Provider
-	var unknown *provider.UnknownError
-	if cfg.Provider != "" {
-		m, err := loadManifest(cfg.Provider)
-		if err == nil && m.Name == name {
-			return cfg, m, nil
-		}
-		if err != nil && !errors.As(err, &unknown) {
-			return cfg, nil, err
-		}
-	}
-	m, err := loadManifest(name)
-	if errors.As(err, &unknown) && r.Upload.Origin.Path != "" {
-		// The file that it was started with, if it is still there.
-		if own, ownErr := loadManifest(r.Upload.Origin.Path); ownErr == nil && own.Name == name {
-			m, err = own, nil
-		}
-	}
-	if errors.As(err, &unknown) {
-		return cfg, nil, usagef("it goes to %s, whose manifest is not known by that name: name the file with -p FILE.yaml", transport.Visible(name))
-	}
-	if err != nil {
-		return cfg, nil, err
-	}
-	cfg, err = cfg.For(name)
-	return cfg, m, err
 }
 
 // reopen wires what takes an upload up again: its identity is exactly what it

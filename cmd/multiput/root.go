@@ -42,13 +42,14 @@ type app struct {
 
 	record *check.Transcript // of provider check --record; nil: nothing is written down
 
-	args []string // the command line
+	args    []string // the command line
+	command string   // the one that runs, as its help calls it
 }
 
 // usageError is a command line that cannot be meant.
 type usageError struct {
 	err error
-	cmd string // the command whose help says more
+	cmd string // the command whose help says more; empty: the one that runs
 }
 
 func (e *usageError) Error() string { return e.err.Error() }
@@ -84,10 +85,7 @@ func (a *app) run(ctx context.Context, args []string) int {
 	if errors.As(err, &own) {
 		return own.code
 	}
-	var usage *usageError
-	if errors.As(err, &usage) && usage.cmd == "" {
-		usage.cmd = cmd.CommandPath()
-	}
+	a.command = cmd.CommandPath()
 	if brokenPipe(err) {
 		return 0 // the reader has closed the pipe, as head does
 	}
@@ -111,6 +109,8 @@ the same command again: it sends only the missing parts.`,
 		SilenceUsage:      true,
 		DisableAutoGenTag: true,
 	}
+	// What goes wrong with one file of many is told while the command runs.
+	root.PersistentPreRun = func(c *cobra.Command, _ []string) { a.command = c.CommandPath() }
 	root.SetIn(a.stdin)
 	root.SetOut(a.stdout)
 	root.SetErr(a.stderr)

@@ -47,14 +47,16 @@ ID is an id that list shows, the beginning of one, or the provider's upload id.`
 type wholeEntry struct {
 	Schema int `json:"schema"`
 	entry
-	Type         string          `json:"type"`
-	Options      json.RawMessage `json:"options"`
-	PartSize     int64           `json:"part_size"`
-	Next         string          `json:"next"`
-	Advice       *string         `json:"advice"`
-	Result       *string         `json:"result"`
-	Verification *string         `json:"verification"`
-	Reply        json.RawMessage `json:"reply"`
+	Type          string          `json:"type"`
+	Options       json.RawMessage `json:"options"`
+	Manifest      *string         `json:"manifest"`
+	ManifestState *string         `json:"manifest_state"`
+	PartSize      int64           `json:"part_size"`
+	Next          string          `json:"next"`
+	Advice        *string         `json:"advice"`
+	Result        *string         `json:"result"`
+	Verification  *string         `json:"verification"`
+	Reply         json.RawMessage `json:"reply"`
 }
 
 func (a *app) show(ctx context.Context, cfg config.Config, id string) error {
@@ -93,6 +95,9 @@ func whole(l journal.Listed, id string) wholeEntry {
 	}
 	if len(e.Options) == 0 {
 		e.Options = json.RawMessage("{}")
+	}
+	if path := r.Upload.Origin.Path; path != "" {
+		e.Manifest, e.ManifestState = &path, new(originState(r.Upload.Origin))
 	}
 	if e.State == stateInDoubt {
 		e.Advice = new(advice(l, id))
@@ -136,14 +141,8 @@ func rows(l journal.Listed, e wholeEntry, now time.Time, visible func(string) st
 	if set := optionsText(e.Options); set != "" {
 		all = append(all, [2]string{"options", visible(set)})
 	}
-	if own := l.Record.Upload.Origin; own.Path != "" {
-		text := visible(own.Path)
-		if m, err := loadManifest(own.Path); err != nil {
-			text += " (cannot be read now)"
-		} else if originOf(m).Sum != own.Sum {
-			text += " (changed since the upload was started)"
-		}
-		all = append(all, [2]string{"manifest", text})
+	if e.Manifest != nil {
+		all = append(all, [2]string{"manifest", visible(*e.Manifest) + originTexts[*e.ManifestState]})
 	}
 	all = append(all,
 		[2]string{"upload", visible(e.Upload)},
@@ -268,7 +267,7 @@ func advice(l journal.Listed, id string) string {
 	if (upload.Spool{}).Gone(r.Path) {
 		anew = "upload the data again"
 	}
-	if m, err := provider.Load(at, config.ProviderDir()); err == nil {
+	if m, err := recordedManifest(r); err == nil {
 		at = place(m)
 	}
 	return fmt.Sprintf("the upload may or may not have completed: the final request got no clear answer. Look at %s for %s (%d bytes, upload %s). "+

@@ -3,7 +3,6 @@ package main
 import (
 	"cmp"
 	"context"
-	"crypto/sha256"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -299,18 +298,6 @@ func (a *app) open(ctx context.Context, cfg config.Config, m *provider.Definitio
 		Concurrency: cfg.Concurrency, PartSize: cfg.PartSize, Retry: policyOf(cfg), Rate: cfg.LimitRate,
 		Checksum: checksums[cfg.Checksum],
 	}, stop, nil
-}
-
-// originOf is where a provider is described: the user's manifest, if it is one's.
-func originOf(m *provider.Definition) upload.Origin {
-	if m.File == "" {
-		return upload.Origin{}
-	}
-	path, err := filepath.Abs(m.File)
-	if err != nil {
-		return upload.Origin{}
-	}
-	return upload.Origin{Path: path, Sum: fmt.Sprintf("%x", sha256.Sum256(m.Text))}
 }
 
 // policyOf is how requests are retried.
