@@ -198,7 +198,11 @@ func unreached(address string, err error) finding {
 	case errors.As(err, &header), errors.Is(err, http.ErrSchemeMismatch):
 		return bad("tls", exitFailed, "is it the URL of the API, and is nothing in between?", "%s does not speak TLS", host)
 	}
-	return bad("connection", exitAgain, "is there a firewall, or a proxy that HTTPS_PROXY should name?", "%s cannot be reached (%s)", host, text)
+	advice := "is there a firewall, or a proxy that HTTPS_PROXY should name?"
+	if used, _ := transport.Proxy(address); used != nil {
+		advice = "does the proxy run, and does it reach this host? NO_PROXY names hosts that are reached without it"
+	}
+	return bad("connection", exitAgain, advice, "%s cannot be reached (%s)", host, text)
 }
 
 // expiring is how long before its end a certificate is told of.

@@ -47,6 +47,38 @@ func connected(_ context.Context, proxy *url.URL, _ *http.Request, reply *http.R
 	return &ProxyError{Proxy: origin(proxy), Status: reply.StatusCode, Denied: denied}
 }
 
+// throughProxy names the proxy in an error of the way to it or beyond it, where
+// net/http does not. What a SOCKS proxy refuses for good is a ProxyError.
+func throughProxy(err error, req *http.Request) error {
+	var op, dial *net.OpError
+	if !errors.As(err, &op) || op.Op != "proxyconnect" && op.Op != "socks connect" {
+		return err
+	}
+	proxy, unset := http.ProxyFromEnvironment(req)
+	if unset != nil || proxy == nil {
+		return err
+	}
+	reason := strings.TrimPrefix(Clean(op.Err.Error()), "unknown error ")
+	if denied, ok := socksRefusals[reason]; ok {
+		return &ProxyError{Proxy: origin(proxy), Reason: reason, Denied: denied}
+	}
+	what := "cannot be reached"
+	if op.Op == "socks connect" && !errors.As(op.Err, &dial) {
+		what = "cannot connect"
+	}
+	return &proxyTrouble{fmt.Sprintf("the proxy %s %s: %s", origin(proxy), what, reason), op.Err}
+}
+
+// proxyTrouble is an error of the way to a proxy, or of one that cannot connect
+// now.
+type proxyTrouble struct {
+	text string
+	err  error
+}
+
+func (e *proxyTrouble) Error() string { return e.text }
+func (e *proxyTrouble) Unwrap() error { return e.err }
+
 func origin(u *url.URL) string { return (&url.URL{Scheme: u.Scheme, Host: u.Host}).String() }
 
 // RedirectError is an answer that sends the request elsewhere. It is never
@@ -94,6 +126,7 @@ func (c *Client) refused(err error, w *watch, req *http.Request) error {
 		header tls.RecordHeaderError
 		op     *net.OpError
 	)
+	err = throughProxy(err, req)
 	handshake := w.handshake.Load()
 	switch {
 	case errors.As(err, &verify), errors.As(err, &header), errors.Is(err, http.ErrSchemeMismatch):
@@ -104,11 +137,6 @@ func (c *Client) refused(err error, w *watch, req *http.Request) error {
 		return &TLSError{err}
 	case w.asked.Load() && !w.answered.Load() && lostConnection(err) && c.bare.Add(1) >= bareTries:
 		return &TLSError{fmt.Errorf("the server asks for a client certificate and hangs up (%w)", err)}
-	case errors.As(err, &op) && op.Op == "socks connect":
-		proxy, unset := http.ProxyFromEnvironment(req)
-		if denied, ok := socksRefusals[op.Err.Error()]; ok && unset == nil && proxy != nil {
-			return &ProxyError{Proxy: origin(proxy), Reason: Clean(op.Err.Error()), Denied: denied}
-		}
 	}
 	return err
 }
@@ -152,11 +180,12 @@ func lostConnection(err error) bool {
 }
 
 // socksRefusals are what net/http says when a SOCKS proxy refuses for good, and
-// whether it is for want of credentials. They have no types.
+// whether it is for want of credentials. They have no types; "unknown error" stands
+// before some.
 var socksRefusals = map[string]bool{
-	"username/password authentication failed":         true,
-	"no acceptable authentication methods":            true,
-	"unknown error connection not allowed by ruleset": false,
-	"unknown error command not supported":             false,
-	"unknown error address type not supported":        false,
+	"username/password authentication failed": true,
+	"no acceptable authentication methods":    true,
+	"connection not allowed by ruleset":       false,
+	"command not supported":                   false,
+	"address type not supported":              false,
 }

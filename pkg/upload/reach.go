@@ -27,10 +27,13 @@ func (s *session) policy() transport.Policy {
 		p.Budget = s.budget
 	}
 	if !s.reach.reached {
-		p.Patience = 0
 		if p.Retries == 0 {
 			p.Retries = unreachedRetries
 		}
+		if p.Patience > 0 && !s.reach.gone.IsZero() && time.Since(s.reach.gone) >= p.Patience {
+			p.Retries = -1 // it asked for less than these take
+		}
+		p.Patience = 0
 	}
 	return p
 }

@@ -171,6 +171,7 @@ func TestProxyRefuses(t *testing.T) {
 	r, target, base := proxied(t)
 	http1 := newOutpost(t, target, connectProxy)
 	socks := newOutpost(t, target, socksProxy)
+	nobody := "127.0.0.1:1"
 	env := r.env
 	for _, c := range []struct {
 		variable string
@@ -187,13 +188,16 @@ func TestProxyRefuses(t *testing.T) {
 		{"ALL_PROXY=socks5://" + socks.address, []int{256}, exitDenied, 3, []string{"the proxy socks5://" + socks.address + " refused"}},
 		{"ALL_PROXY=socks5h://" + socks.address, []int{2}, exitFailed, 3, []string{"the proxy socks5h://" + socks.address + " refused to connect", "ruleset"}},
 		{"ALL_PROXY=socks5h://" + socks.address, []int{4, 0}, 0, 1000, nil},
+		{"MULTIPUT_RETRIES=1 ALL_PROXY=socks5://" + socks.address, []int{3}, exitAgain, 2, []string{"the proxy socks5://" + socks.address + " cannot connect: network unreachable", "hint: "}},
+		{"MULTIPUT_RETRIES=2 HTTPS_PROXY=http://" + http1.address, []int{504}, exitAgain, 3, []string{"the proxy http://" + http1.address + " answered CONNECT with 504 Gateway Timeout", "hint: "}},
+		{"MULTIPUT_RETRIES=1 HTTPS_PROXY=http://" + nobody, []int{0}, exitAgain, 0, []string{"the proxy http://" + nobody + " cannot be reached: ", "hint: "}},
 	} {
 		http1.says(c.statuses...)
 		socks.says(c.statuses...)
-		r.env = append(slices.Clone(env), c.variable)
+		r.env = append(slices.Clone(env), strings.Fields(c.variable)...)
 		stdout, talk, code := r.said(t, "upload", "-p", "archetype", "--base-url", base, "--restart", r.file(t, 150_000))
 		asked := append(http1.heard(), socks.heard()...)
-		if code != c.code || len(asked) > c.asked || len(asked) == 0 || (stdout == "") != (code != 0) {
+		if code != c.code || len(asked) > c.asked || (len(asked) == 0) != (c.asked == 0) || (stdout == "") != (code != 0) {
 			t.Errorf("%s, %v: exit code %d after %v: %s", c.variable, c.statuses, code, asked, talk)
 		}
 		for _, want := range c.says {
