@@ -1,7 +1,6 @@
 package s3
 
 import (
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -26,12 +25,14 @@ var options = spec.Options{
 	{Name: "storage-class", Type: "string", Help: "storage class, such as STANDARD_IA"},
 	{Name: "sse", Type: "string", Help: "server-side encryption: AES256, aws:kms or aws:kms:dsse", Enum: []any{"AES256", "aws:kms", "aws:kms:dsse"}},
 	{Name: "sse-kms-key-id", Type: "string", Help: "KMS key to encrypt with; needs sse=aws:kms"},
-	{Name: "acl", Type: "string", Help: "canned ACL, such as bucket-owner-full-control"},
+	{Name: "acl", Type: "string", Help: "canned ACL, such as bucket-owner-full-control", Enum: []any{
+		"private", "public-read", "public-read-write", "authenticated-read", "aws-exec-read", "bucket-owner-read", "bucket-owner-full-control",
+	}},
 	{Name: "metadata", Type: "string", Help: "the object's metadata: k=v,k2=v2 or a JSON object"},
 	{Name: "tags", Type: "string", Help: "the object's tags: k=v,k2=v2 or a JSON object"},
 	{Name: "content-disposition", Type: "string", Help: "Content-Disposition of the object"},
 	{Name: "cache-control", Type: "string", Help: "Cache-Control of the object"},
-	{Name: "expected-bucket-owner", Type: "string", Help: "account that has to own the bucket"},
+	{Name: "expected-bucket-owner", Type: "string", Help: "account that has to own the bucket: its 12 digits"},
 	{Name: "requester-pays", Type: "bool", Help: "pay for the requests to a bucket of Requester Pays"},
 	{Name: "if-none-match", Type: "string", Help: "*: do not overwrite an object", Enum: []any{"*"}},
 	{Name: "checksum", Type: "string", Default: sumAuto, Help: "what the upload is verified by", Enum: []any{sumAuto, upload.DigestCRC64NVME, upload.DigestCRC32C, sumETag}},
@@ -83,6 +84,8 @@ func read(set map[string]string) (s settings, own map[string]any, err error) {
 			return s, nil, bad(name, "is empty")
 		case !sendable(v):
 			return s, nil, bad(name, "has a character in it that a header cannot carry")
+		case shapes[name] != nil && !shapes[name].MatchString(v):
+			return s, nil, bad(name, "%q is not one", v)
 		case name == "expected-bucket-owner":
 			s.every.Set(header, v)
 		case header != "":
@@ -96,21 +99,18 @@ func read(set map[string]string) (s settings, own map[string]any, err error) {
 		s.every.Set("X-Amz-Request-Payer", "requester")
 	}
 	meta, err := pairs(text("metadata"))
+	if err == nil {
+		err = putMetadata(s.object, meta)
+	}
 	if err != nil {
 		return s, nil, bad("metadata", "%v", err)
 	}
-	for k, v := range meta {
-		if !headerName(k) || !sendable(v) {
-			return s, nil, bad("metadata", "%q cannot be a header: metadata are headers", k)
-		}
-		s.object.Set("X-Amz-Meta-"+k, v)
-	}
 	tags, err := pairs(text("tags"))
+	if err == nil {
+		err = checkTags(tags)
+	}
 	if err != nil {
 		return s, nil, bad("tags", "%v", err)
-	}
-	if len(tags) > 10 {
-		return s, nil, bad("tags", "there are %d, and S3 takes at most 10", len(tags))
 	}
 	if len(tags) > 0 {
 		q := url.Values{}
@@ -121,44 +121,4 @@ func read(set map[string]string) (s settings, own map[string]any, err error) {
 	}
 	delete(own, optResume) // not what an upload is found again by
 	return s, own, nil
-}
-
-// pairs reads k=v,k2=v2 or a JSON object of texts.
-func pairs(text string) (map[string]string, error) {
-	m := map[string]string{}
-	if strings.HasPrefix(strings.TrimSpace(text), "{") {
-		if err := json.Unmarshal([]byte(text), &m); err != nil {
-			return nil, fmt.Errorf("is not a JSON object of strings: %w", err)
-		}
-	} else if text != "" {
-		for pair := range strings.SplitSeq(text, ",") {
-			k, v, ok := strings.Cut(pair, "=")
-			k = strings.TrimSpace(k)
-			if _, twice := m[k]; twice {
-				return nil, fmt.Errorf("%q is there twice", k)
-			}
-			if !ok {
-				return nil, fmt.Errorf("%q is not KEY=VALUE", pair)
-			}
-			m[k] = strings.TrimSpace(v)
-		}
-	}
-	for k := range m {
-		if k == "" {
-			return nil, fmt.Errorf("a name is empty")
-		}
-	}
-	return m, nil
-}
-
-// sendable reports whether a header can carry a text. S3 takes no others than
-// those of ASCII.
-func sendable(s string) bool {
-	return strings.TrimSpace(s) == s && !strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r > '~' })
-}
-
-func headerName(s string) bool {
-	return s != "" && !strings.ContainsFunc(s, func(r rune) bool {
-		return r > '~' || r <= ' ' || strings.ContainsRune(`()<>@,;:\"/[]?={}`, r)
-	})
 }

@@ -116,8 +116,14 @@ func open(at place, s spec.Settings, find func(context.Context, settings) (found
 		}
 	}
 	region := cmp.Or(set.region, f.region, "us-east-1")
+	if !regionText.MatchString(region) {
+		return nil, &spec.OptionError{Provider: title, Option: "region", Reason: fmt.Sprintf("%q, of the AWS configuration, is not one", region), Known: options}
+	}
 	given := cmp.Or(s.Base, set.endpoint, f.endpoint)
 	if given == "" {
+		if n := metadataSize(set.object); n > maxMetadata {
+			return nil, &spec.OptionError{Provider: title, Option: "metadata", Reason: fmt.Sprintf("has %d bytes, and AWS takes at most %d", n, maxMetadata), Known: options}
+		}
 		p.store = awsStore(region, at.bucket, f.dualStack, f.fips, set.pathStyle != nil && *set.pathStyle)
 		return p, nil
 	}

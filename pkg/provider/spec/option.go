@@ -178,7 +178,10 @@ func (o Option) parse(s string) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	if !o.Takes(v) {
+	switch {
+	case !o.Takes(v) && len(o.Enum) == 1:
+		return nil, fmt.Errorf("%q is not %s", s, o.Choice())
+	case !o.Takes(v):
 		return nil, fmt.Errorf("%q is not one of %s", s, o.Choice())
 	}
 	return v, o.CheckBounds(v)

@@ -1,0 +1,89 @@
+package s3
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"strings"
+	"testing"
+
+	"github.com/multiput/multiput/pkg/provider/spec"
+)
+
+// TestBadOptions checks that a value that no store takes is refused before
+// anything is sent, by the name of its option.
+func TestBadOptions(t *testing.T) {
+	tag := func(n int) string {
+		var list []string
+		for i := range n {
+			list = append(list, fmt.Sprintf("t%d=x", i))
+		}
+		return strings.Join(list, ",")
+	}
+	for name, values := range map[string][]string{
+		"region":                {"", "eu west", "eu/west", "-eu", "x.example"},
+		"storage-class":         {"", "STANDARD IA", "A,B", "A/B"},
+		"sse":                   {"", "aes", "aws:kms:x"},
+		"sse-kms-key-id":        {"", "k"},
+		"acl":                   {"", "public", "Private"},
+		"metadata":              {"a", "=b", "a=b,a=c", "a=b,A=c", "a b=c", "a=ä", "ä=a", "a=b\r\nx: y", "a,b=c", `{"a":1}`, `{"a":null}`, `{"a":["b"]}`, `{"a":"b"`, `{"a":"b","a":"c"}`, `{"a":"b"}x`, `{"":"b"}`, `["a"]`},
+		"tags":                  {"a", "=b", "a=b,a=c", tag(11), "a;=b", "a=b\nc", "a=\xff", "aws:x=b", "AWS:x=b", long(129) + "=b", "a=" + long(257), `{"a":{}}`, `{"a":"b","a":"b"}`},
+		"content-disposition":   {"", "a\nb", "ü"},
+		"cache-control":         {"", "a\x00", " no-store"},
+		"expected-bucket-owner": {"", "1234", "12345678901a", "1234567890123"},
+		"requester-pays":        {"", "yes", "1"},
+		"if-none-match":         {"", "etag", "**"},
+		"checksum":              {"", "md5", "CRC64NVME"},
+		"path-style":            {"", "virtual"},
+		"single-put":            {"", "0"},
+		"resume":                {"", "a\nb"},
+		"unknown":               {"x"},
+	} {
+		for _, value := range values {
+			_, _, err := read(map[string]string{name: value})
+			var bad *spec.OptionError
+			if !errors.As(err, &bad) || bad.Option != name {
+				t.Errorf("%s=%q: %v", name, value, err)
+			}
+		}
+	}
+	for name, values := range map[string][]string{
+		"metadata": {"", "{}", "a=,b=c=d", ` {"a":"b, c","d":""} `},
+		"tags":     {"", tag(10), "ü b=c:/@+-=._", long(128) + "=" + long(256), strings.Repeat("ü", 128) + "=x", "a="},
+		"region":   {"auto", "RegionOne", "us_1", "eu-central-003"},
+	} {
+		for _, value := range values {
+			if _, _, err := read(map[string]string{name: value}); err != nil {
+				t.Errorf("%s=%q: %v", name, value, err)
+			}
+		}
+	}
+}
+
+// TestMetadataSize checks the most of metadata, which is that of AWS alone.
+func TestMetadataSize(t *testing.T) {
+	for _, c := range []struct {
+		base  string
+		value int
+		bad   bool
+	}{{"", 2044, false}, {"", 2045, true}, {"https://store.example", 5000, false}} {
+		_, err := open(place{bucket: "bucket"}, spec.Settings{Base: c.base, Options: map[string]string{"metadata": "name=" + long(c.value)}}, static("a", "b"))
+		var bad *spec.OptionError
+		if is := errors.As(err, &bad) && bad.Option == "metadata"; is != c.bad || err != nil && !is {
+			t.Errorf("%d bytes for %q: %v", c.value, c.base, err)
+		}
+	}
+}
+
+// TestRegionOfTheConfiguration checks a region that the environment has.
+func TestRegionOfTheConfiguration(t *testing.T) {
+	find := func(context.Context, settings) (found, error) { return found{region: "evil.example/"}, nil }
+	for _, options := range []map[string]string{nil, {"region": "eu-west-1"}} {
+		_, err := open(place{bucket: "bucket"}, spec.Settings{Options: options}, find)
+		var bad *spec.OptionError
+		if is := errors.As(err, &bad); is != (len(options) == 0) {
+			t.Errorf("%v: %v", maps.Clone(options), err)
+		}
+	}
+}
