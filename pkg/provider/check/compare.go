@@ -57,33 +57,37 @@ func (r *replay) endedAs(err error) bool {
 // presigned URL, only what the sample names counts.
 func (r *replay) compare(got map[string]any) {
 	for _, k := range slices.Sorted(maps.Keys(r.sample.Want)) {
-		have := asJSON(got[k])
+		have, want := asJSON(got[k]), asJSON(r.sample.Want[k])
 		if k == "urls" || k == "keep" {
-			have = likewise(have, r.sample.Want[k])
+			likewise(have, want, k == "urls")
 		}
-		r.differ("want."+k, have, r.sample.Want[k])
+		r.differ("want."+k, have, want)
 	}
 }
 
-// likewise is the object, or the list of objects, have with only those fields
-// that want has.
-func likewise(have, want any) any {
-	if w, ok := want.(map[string]any); ok {
-		if h, ok := have.(map[string]any); ok {
-			maps.DeleteFunc(h, func(k string, _ any) bool { _, named := w[k]; return !named })
+// likewise leaves of the object, or the list of objects, have only those fields
+// that want has. Of a presigned URL, the names of headers are the same in any case.
+func likewise(have, want any, presigned bool) {
+	switch w := want.(type) {
+	case map[string]any:
+		h, ok := have.(map[string]any)
+		if !ok {
+			return
 		}
-		return have
-	}
-	hs, _ := have.([]any)
-	ws, _ := want.([]any)
-	for i := range min(len(hs), len(ws)) {
-		h, ok := hs[i].(map[string]any)
-		w, ok2 := ws[i].(map[string]any)
-		if ok && ok2 {
-			maps.DeleteFunc(h, func(k string, _ any) bool { _, named := w[k]; return !named })
+		maps.DeleteFunc(h, func(k string, _ any) bool { _, named := w[k]; return !named })
+		if headers, ok := w["headers"].(map[string]any); ok && presigned {
+			for name, v := range maps.Clone(headers) {
+				delete(headers, name)
+				headers[http.CanonicalHeaderKey(name)] = v
+			}
+			likewise(h["headers"], headers, false)
+		}
+	case []any:
+		hs, _ := have.([]any)
+		for i := range min(len(hs), len(w)) {
+			likewise(hs[i], w[i], presigned)
 		}
 	}
-	return have
 }
 
 // asJSON brings what this program made into the types that samples have.
@@ -202,7 +206,7 @@ func (r *replay) Do(_ context.Context, q transport.Request) (*transport.Reply, e
 // asked compares a request with the one that the sample has.
 func (r *replay) asked(q transport.Request, body []byte) {
 	want := r.sample.Request
-	if got := q.Method + " " + r.target(q.URL); got != want.Send {
+	if got := q.Method + " " + r.target(q.URL); !sameSend(got, want.Send) {
 		r.fail("request.send", "is %s, and the sample wants %s", got, want.Send)
 	}
 	for name, v := range want.Header {
@@ -241,6 +245,31 @@ func (r *replay) asked(q transport.Request, body []byte) {
 		}
 	}
 	r.differ("request.body", got, want.Body)
+}
+
+// sameSend reports whether two requests go to one place: what counts of a query are
+// its names and values, and neither their order nor how they are escaped.
+func sameSend(have, want string) bool {
+	have, haveQuery, _ := strings.Cut(have, "?")
+	want, wantQuery, _ := strings.Cut(want, "?")
+	return have == want && (haveQuery == wantQuery || slices.Equal(pairs(haveQuery), pairs(wantQuery)))
+}
+
+// pairs are the names and values of a query, in an order that is always the same.
+func pairs(query string) (all []string) {
+	for _, pair := range strings.Split(query, "&") {
+		name, value, _ := strings.Cut(pair, "=")
+		for _, s := range []*string{&name, &value} {
+			if plain, err := url.QueryUnescape(*s); err == nil {
+				*s = plain
+			}
+		}
+		if pair != "" {
+			all = append(all, fmt.Sprintf("%q=%q", name, value))
+		}
+	}
+	slices.Sort(all)
+	return all
 }
 
 // target is a URL as the sample writes it: whole, or below the base.

@@ -19,7 +19,7 @@ create:
   keep: '{id: .id}'
   part_size: .each
   parts: '.parts[] | {number: .n}'
-  urls: '.parts[] | {number: .n, url: .put}'
+  urls: '.parts[] | {number: .n, url: .put, headers: {"x-amz-acl": "private", "X-B": "b"}}'
 presign:
   send: POST /uploads/{id}/urls
   body: '{numbers: [$parts[].number]}'
@@ -46,7 +46,7 @@ samples:
     id: u1
     keep: {id: u1}
     parts: [{number: 1, offset: 0, size: 5}, {number: 2, offset: 5, size: 4}]
-    urls: [{number: 1, url: "https://s.example/1?X-Amz-Signature=a"}, {number: 2}]
+    urls: [{number: 1, url: "https://s.example/1?X-Amz-Signature=a", headers: {X-aMZ-Acl: private}}, {number: 2}]
     expires: null
 - step: presign
   given: {parts: [2]}
@@ -109,6 +109,7 @@ func TestReplayErrors(t *testing.T) {
 		{"keep: {id: u1}", "keep: {id: u2}", `samples[0].want.keep: .id is "u1", and the sample wants "u2"`},
 		{"offset: 5, size: 4}", "offset: 4, size: 5}", `samples[0].want.parts: [1].offset is 5, and the sample wants 4`},
 		{"{number: 2}]", "{number: 3}]", `samples[0].want.urls: [1].number is 2, and the sample wants 3`},
+		{"X-aMZ-Acl: private", "X-aMZ-Acl: public", `samples[0].want.urls: [0].headers.X-Amz-Acl is "private", and the sample wants "public"`},
 		{"{number: 2}]", "]", `samples[0].want.urls: [1] is {"expires":null`},
 		{"expires: null", "expires: 2026-11-24T00:00:00Z", `samples[0].want.expires: is null`},
 		{"numbers: [$parts", "number: [$parts", `samples[1].request.body: .number is [2], and the sample wants not there`},
@@ -140,6 +141,57 @@ func TestReplayErrors(t *testing.T) {
 		}
 		if _, err := check.Samples(t.Context(), m.Definition()); err == nil || !strings.Contains(strings.ToLower(err.Error()), strings.ToLower(c.want)) {
 			t.Errorf("%s:\nsays %v\nwant %s", c.new, err, c.want)
+		}
+	}
+}
+
+// TestReplayQueries holds that the queries of samples are compared by their names
+// and values, and the names of headers without case.
+func TestReplayQueries(t *testing.T) {
+	const text = `version: 1
+name: acme
+base: https://acme.example/v1
+auth: {header: X-Key, value: "Token {secret}", env: ACME_KEY}
+create:
+  send: POST /u?v=2
+  query: '{callback: "https://hook.example/a?b=c&d", name: $file.name, tag: ["x y", "z"], none: null}'
+  keep: '{id}'
+  part_size: '9'
+part: {send: "PUT /u/{id}/{part.number}", auth: true, headers: {X-Kind: raw}, receipt: $header.etag}
+complete: {send: "POST /u/{id}/end", ok: .ok, result: .id}
+samples:
+- step: create
+  given: {file: {name: "a b+c.bin", size: 9}}
+  request: {send: "POST /u?SAMPLE", headers: {x-kEY: "Token {secret}"}}
+  reply: {status: 200, body: {id: u1}}
+- step: part
+  request: {send: PUT /u/u1/1, headers: {x-kind: raw, "X-KEY": "Token {secret}"}}
+  reply: {status: 200, headers: {eTAG: e1}}
+  want: {receipt: e1}
+`
+	play := func(query string) error {
+		m := mustParse(t, []byte(strings.Replace(text, "SAMPLE", query, 1)))
+		_, err := check.Samples(t.Context(), m.Definition())
+		return err
+	}
+	for _, same := range []string{
+		"v=2&callback=https%3A%2F%2Fhook.example%2Fa%3Fb%3Dc%26d&name=a+b%2Bc.bin&tag=x+y&tag=z",
+		"callback=https://hook.example/a?b=c%26d&tag=z&tag=x%20y&name=a%20b%2bc.bin&v=2",
+		"name=a%20b%2Bc%2Ebin&v=%32&tag=x+y&tag=z&callback=https://hook.example/a%3fb=c%26d",
+	} {
+		if err := play(same); err != nil {
+			t.Errorf("%s: %v", same, err)
+		}
+	}
+	for _, other := range []string{
+		"v=2&callback=https://hook.example/a?b=c&d&name=a+b%2Bc.bin&tag=x+y&tag=z",         // another value, and d
+		"v=2&callback=https://hook.example/a?b=c%26d&name=a+b+c.bin&tag=x+y&tag=z",         // a plus is a blank
+		"v=2&callback=https://hook.example/a?b=c%26d&name=a+b%2Bc.bin&tag=x+y",             // one is missing
+		"v=2&callback=https://hook.example/a?b=c%26d&name=a+b%2Bc.bin&tag=x+y&tag=z&tag=z", // one is there twice
+		"callback=https://hook.example/a?b=c%26d&name=a+b%2Bc.bin&tag=x+y&tag=z",           // one of send's is missing
+	} {
+		if err := play(other); err == nil || !strings.Contains(err.Error(), "samples[0].request.send: is POST /u?v=2&callback=https%3A") {
+			t.Errorf("%s: %v", other, err)
 		}
 	}
 }
