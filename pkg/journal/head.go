@@ -2,7 +2,6 @@ package journal
 
 import (
 	"fmt"
-	"io"
 	"os"
 	"time"
 
@@ -97,21 +96,6 @@ func (j *Journal) readHead(id string) (h Listed, written time.Time, ok bool) {
 		}
 	}
 	return Listed{}, time.Time{}, false
-}
-
-// readSmall is os.ReadFile with half of its system calls.
-func readSmall(path string) (b []byte, modified time.Time, err error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, time.Time{}, err
-	}
-	defer func() { _ = f.Close() }()
-	info, err := f.Stat()
-	if err == nil {
-		b, modified = make([]byte, info.Size()), info.ModTime()
-		_, err = io.ReadFull(f, b)
-	}
-	return b, modified, err
 }
 
 // busy says who has an upload.

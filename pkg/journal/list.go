@@ -49,9 +49,24 @@ func (j *Journal) List(ctx context.Context, all bool) ([]Listed, error) {
 			return nil, err // it says nothing of this upload
 		}
 	}
-	listed = slices.DeleteFunc(listed, func(l Listed) bool { return l.ID == "" })
-	slices.SortStableFunc(listed, func(a, b Listed) int { return a.Record.Started.Compare(b.Record.Started) })
-	return listed, nil
+	return inOrder(listed), nil
+}
+
+// inOrder sorts what is recorded by when it was begun. A Listed is large, so that
+// each is moved once.
+func inOrder(listed []Listed) []Listed {
+	order := make([]int, 0, len(listed))
+	for i := range listed {
+		if listed[i].ID != "" {
+			order = append(order, i)
+		}
+	}
+	slices.SortStableFunc(order, func(a, b int) int { return listed[a].Record.Started.Compare(listed[b].Record.Started) })
+	sorted := make([]Listed, len(order))
+	for to, from := range order {
+		sorted[to] = listed[from]
+	}
+	return sorted
 }
 
 // ids are those that the directory has a db or a head of.
