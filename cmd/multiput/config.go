@@ -47,11 +47,14 @@ has editors complete and check the keys.`,
 				_, err := fmt.Fprint(c.OutOrStdout(), config.Example)
 				return err
 			}
-			path, _ := config.Path(c.Flags())
+			path, _, err := config.Path(c.Flags())
+			if err != nil {
+				return err
+			}
 			if path == "" {
 				return &config.Error{Where: "config file", Err: errors.New("there is no home directory; name one with --config or MULTIPUT_CONFIG")}
 			}
-			_, err := fmt.Fprintln(c.OutOrStdout(), path)
+			_, err = fmt.Fprintln(c.OutOrStdout(), path)
 			return err
 		},
 	}

@@ -214,7 +214,7 @@ func (a *app) report(ctx context.Context, out *output, found []finding, quiet bo
 }
 
 func lookAtConfig(flags *pflag.FlagSet, cfg config.Config, err error) finding {
-	path, _ := config.Path(flags)
+	path, _, _ := config.Path(flags) // Load told what is wrong with it
 	if err == nil {
 		if err = knownBases(cfg); err != nil {
 			err = fmt.Errorf("%s: %w", path, err)

@@ -180,7 +180,7 @@ var classes = []class{
 		errors.As(f.err, &e)
 		return e.hint()
 	}},
-	{wraps(upload.ErrNoInput), exitNoInput, "noinput", pipeHint},
+	{wraps(upload.ErrNoInput), exitNoInput, "noinput", noInputHint},
 	{typed[spoolError], exitJournal, "cantcreat", say("--spool-dir DIR names another directory for what comes from standard input")},
 	{typed[*provider.Error], exitConfig, "config", say("")},
 	{typed[*provider.BaseError], exitUsage, "usage", say("")},
@@ -281,8 +281,12 @@ type spoolError interface {
 	SpoolDir() string
 }
 
-// pipeHint says how to upload what is no file and can be read.
-func pipeHint(f failure) string {
+// noInputHint says how to upload what is no file and can be read, or where the
+// file may be that is not there.
+func noInputHint(f failure) string {
+	if strings.HasPrefix(f.file, "~") && errors.Is(f.err, fs.ErrNotExist) {
+		return "a shell replaces ~ at the beginning of a word without quotes only: name the file by its whole path"
+	}
 	var p interface {
 		error
 		PipeInstead() bool

@@ -14,8 +14,9 @@ func (p *pathFlag) String() string { return string(*p) }
 func (p *pathFlag) Type() string   { return "string" }
 
 func (p *pathFlag) Set(path string) error {
-	*p = pathFlag(config.Expand(path))
-	return nil
+	path, err := config.Expand(path)
+	*p = pathFlag(path)
+	return err
 }
 
 func pathVar(f *pflag.FlagSet, to *string, name, short, usage string) {

@@ -29,6 +29,9 @@ func TestPathFlagsTakeTheHomeDirectory(t *testing.T) {
 			if err := f.Value.Set("~/some where"); err != nil || f.Value.String() != filepath.Join(home, "some where") {
 				t.Errorf("%s --%s: ~/some where is %q, %v", path, f.Name, f.Value, err)
 			}
+			if err := f.Value.Set("~nobody/here"); err == nil {
+				t.Errorf("%s --%s: ~nobody/here is %q", path, f.Name, f.Value)
+			}
 		})
 	}
 	for _, name := range []string{"output", "record", "dir", "files-from", "checksums", "spool-dir"} {

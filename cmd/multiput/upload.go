@@ -234,7 +234,11 @@ func (a *app) uploader(ctx context.Context, cfg config.Config, o uploadOptions) 
 // loadManifest finds a manifest by name or path. One that cannot be read is a
 // mistake in the configuration.
 func loadManifest(nameOrPath string) (*provider.Definition, error) {
-	m, err := provider.Load(config.Expand(nameOrPath), config.ProviderDir())
+	path, err := config.Expand(nameOrPath)
+	if err != nil {
+		return nil, &config.UsageError{Err: err}
+	}
+	m, err := provider.Load(path, config.ProviderDir())
 	var unread *fs.PathError
 	if errors.As(err, &unread) {
 		return nil, &config.Error{Where: unread.Path, Err: unread.Err}
@@ -364,6 +368,9 @@ func newClient(cfg config.Config, trace func(string)) (*transport.Client, error)
 	pool, err := x509.SystemCertPool()
 	if err != nil {
 		pool = x509.NewCertPool()
+	}
+	if pem, err = config.PlainText(pem); err != nil {
+		return nil, &config.Error{Where: cfg.CACert, Err: err}
 	}
 	if !pool.AppendCertsFromPEM(pem) {
 		return nil, &config.Error{Where: cfg.CACert, Err: errors.New("holds no PEM certificate")}

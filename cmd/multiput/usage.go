@@ -170,6 +170,8 @@ func flagError(c *cobra.Command, err error) error {
 	if errors.As(err, &value) {
 		if kind := kinds[value.GetFlag().Value.Type()]; kind != "" {
 			err = fmt.Errorf("--%s: %q is not %s", value.GetFlag().Name, value.GetValue(), kind)
+		} else {
+			err = fmt.Errorf("--%s: %w", value.GetFlag().Name, value.Unwrap())
 		}
 	}
 	if errors.As(err, &unknown) && unknown.GetSpecifiedShortnames() == "" {

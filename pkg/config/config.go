@@ -135,7 +135,10 @@ func Load(flags *pflag.FlagSet) (Config, error) {
 	if err := notEmpty(flags); err != nil {
 		return Config{}, err
 	}
-	path, named := Path(flags)
+	path, named, err := Path(flags)
+	if err != nil {
+		return Config{}, err
+	}
 	f := &file{path: path}
 	l := &layers{flags: flags, file: f, v: viper.NewWithOptions(viper.WithDecoderRegistry(f))}
 	if err := f.read(l.v, named); err != nil {
@@ -205,17 +208,22 @@ func (l *layers) decode(c *Config) error {
 	c.Color = v.GetString("color")
 	c.ContentType, c.JQ, c.Journal = v.GetString("content-type"), v.GetString("jq"), v.GetString("journal")
 	c.CACert, c.APIKeyFile, c.APIKeyCommand = v.GetString("cacert"), v.GetString("api-key-file"), v.GetString("api-key-command")
-	for _, path := range []*string{&c.Journal, &c.CACert, &c.APIKeyFile} {
-		*path = Expand(*path)
-	}
-	if isPath(c.Provider) {
-		c.Provider = Expand(c.Provider)
-	}
 	var first error
 	check := func(key string, err error) {
 		if err != nil && first == nil {
 			first = l.wrong(key, err)
 		}
+	}
+	expand := func(key string, path *string) {
+		var err error
+		*path, err = Expand(*path)
+		check(key, err)
+	}
+	expand("journal", &c.Journal)
+	expand("cacert", &c.CACert)
+	expand("api-key-file", &c.APIKeyFile)
+	if isPath(c.Provider) {
+		expand("provider", &c.Provider)
 	}
 	boolean := func(key string) bool {
 		b, err := strconv.ParseBool(orFalse(v.GetString(key)))

@@ -20,17 +20,23 @@ import (
 
 // Path is the config file that would be read, and whether it has to be there
 // because --config or MULTIPUT_CONFIG names it. Empty: there is no place for one.
-func Path(flags *pflag.FlagSet) (path string, named bool) {
+func Path(flags *pflag.FlagSet) (path string, named bool, err error) {
 	if f := flags.Lookup("config"); f != nil && f.Changed {
-		return Expand(f.Value.String()), true
+		if path, err = Expand(f.Value.String()); err != nil {
+			err = &UsageError{Err: fmt.Errorf("--config: %w", err)}
+		}
+		return path, true, err
 	}
 	if path = os.Getenv("MULTIPUT_CONFIG"); path != "" {
-		return Expand(path), true
+		if path, err = Expand(path); err != nil {
+			err = &Error{Where: "MULTIPUT_CONFIG", Err: err}
+		}
+		return path, true, err
 	}
 	if dir := userDir(); dir != "" {
 		path = filepath.Join(dir, "config.yaml")
 	}
-	return path, false
+	return path, false, nil
 }
 
 // userDir is where the user's config file and manifests are. With a home
@@ -193,7 +199,9 @@ func (f *file) section(n *yaml.Node, at string, others map[string]func(*yaml.Nod
 		case slices.Contains(habits, key):
 			val, err := f.scalar(n, place)
 			if err == nil && val.text != "" {
-				val.text = f.anchor(key, val.text)
+				if val.text, err = f.anchor(key, val.text); err != nil {
+					return &Error{Where: f.place(n, place), Err: err}
+				}
 				s.habits[key] = val
 			}
 			return err
@@ -267,17 +275,18 @@ func (f *file) scalar(n *yaml.Node, at string) (value, error) {
 // anchor makes a path absolute: in the config file it is relative to that file,
 // and ~/ is the home directory. Relative to the working directory, a repository
 // that was cloned could put its own manifest, certificate or key there.
-func (f *file) anchor(key, text string) string {
+func (f *file) anchor(key, text string) (string, error) {
 	switch {
 	case key == "provider" && isPath(text):
 	case slices.Contains([]string{"journal", "cacert", "api-key-file"}, key):
 	default:
-		return text
+		return text, nil
 	}
-	if text = Expand(text); filepath.IsAbs(text) {
-		return text
+	text, err := Expand(text)
+	if err != nil || filepath.IsAbs(text) {
+		return text, err
 	}
-	return filepath.Join(f.dir(), text)
+	return filepath.Join(f.dir(), text), nil
 }
 
 // dir is where the file is.

@@ -1,26 +1,46 @@
 package config
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"strings"
 )
 
-// Expand puts the home directory in the place of ~/ at the beginning of a path.
-// A shell does that only for a word of its own: not behind a =, in a variable or
-// in quotes.
-func Expand(path string) string {
+// HomeError is a path in the home directory that cannot be told.
+type HomeError struct{ Err error }
+
+func (e *HomeError) Error() string { return e.Err.Error() }
+
+// anotherHome begins a path in another user's home directory, as shells have it.
+var anotherHome = regexp.MustCompile(`^~[\pL_][\pL\pN_.-]*(?:[/\\]|$)`)
+
+// Expand puts the home directory in the place of ~ or ~/ at the beginning of a
+// path. A shell does that only for a word of its own: not behind a =, in a
+// variable or in quotes. The error is a *HomeError.
+func Expand(path string) (string, error) {
 	below, ok := strings.CutPrefix(path, "~/")
 	if !ok && runtime.GOOS == "windows" {
 		below, ok = strings.CutPrefix(path, `~\`)
 	}
-	if !ok {
-		return path
+	if anotherHome.MatchString(path) {
+		return "", &HomeError{fmt.Errorf("%q: only your own home directory is known by ~, not that of another user; ./%s is a file of this name", path, path)}
+	}
+	switch {
+	case path == "~":
+		below = ""
+	case !ok:
+		return path, nil
 	}
 	home, err := os.UserHomeDir()
-	if err != nil {
-		return path
+	if err != nil || !filepath.IsAbs(home) {
+		variable := "HOME"
+		if runtime.GOOS == "windows" {
+			variable = "USERPROFILE"
+		}
+		return "", &HomeError{fmt.Errorf("%q is in the home directory, which is not known: set %s", path, variable)}
 	}
-	return filepath.Join(home, below)
+	return filepath.Join(home, below), nil
 }

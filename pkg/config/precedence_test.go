@@ -258,7 +258,7 @@ func TestRelativeHomeIsNone(t *testing.T) {
 	t.Setenv("XDG_CONFIG_HOME", "")
 	t.Setenv("HOME", ".")
 	t.Setenv("AppData", ".")
-	if path, _ := config.Path(pflag.NewFlagSet("", pflag.ContinueOnError)); path != "" || config.ProviderDir() != "" {
+	if path, _, _ := config.Path(pflag.NewFlagSet("", pflag.ContinueOnError)); path != "" || config.ProviderDir() != "" {
 		t.Errorf("config file %s, manifests in %s", path, config.ProviderDir())
 	}
 }

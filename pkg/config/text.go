@@ -2,23 +2,45 @@ package config
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
+	"unicode/utf8"
 )
 
-// errUTF16 is a text that Windows programs write, and that is read as UTF-8
-// nowhere.
-var errUTF16 = errors.New("it is UTF-16 text: save it as UTF-8")
+// errUTF16 and errUTF32 are text that Windows programs write, and that is read as
+// UTF-8 nowhere.
+var (
+	errUTF16 = errors.New("it is UTF-16 text: save it as UTF-8")
+	errUTF32 = errors.New("it is UTF-32 text: save it as UTF-8")
+)
 
-// PlainText is a file's text without a byte order mark. UTF-16 is an error, with
-// its mark or without.
+// PlainText is a file's text without a byte order mark. UTF-16 and UTF-32 are
+// errors, with their marks or without.
 func PlainText(b []byte) ([]byte, error) {
-	if bytes.HasPrefix(b, []byte("\xff\xfe")) || bytes.HasPrefix(b, []byte("\xfe\xff")) || wide(b) {
+	switch {
+	case bytes.HasPrefix(b, []byte("\xff\xfe\x00\x00")), bytes.HasPrefix(b, []byte("\x00\x00\xfe\xff")), wider(b):
+		return nil, errUTF32
+	case bytes.HasPrefix(b, []byte("\xff\xfe")), bytes.HasPrefix(b, []byte("\xfe\xff")), wide(b):
 		return nil, errUTF16
 	}
 	return bytes.TrimPrefix(b, []byte("\ufeff")), nil
 }
 
-// wide reports whether a text without a mark has two or four bytes a character.
+// wider reports whether a text without a mark has four bytes a character: no other
+// text is made of such numbers only.
+func wider(b []byte) bool {
+	is := func(order binary.ByteOrder) bool {
+		for i := 0; i+4 <= len(b); i += 4 {
+			if r := order.Uint32(b[i:]); r == 0 || r > utf8.MaxRune {
+				return false
+			}
+		}
+		return len(b) > 0 && len(b)%4 == 0
+	}
+	return is(binary.LittleEndian) || is(binary.BigEndian)
+}
+
+// wide reports whether a text without a mark has two bytes a character.
 // What else has NULs is a list of names with one behind each: there they are at
 // most every second byte, and on even and odd places, but where every name has
 // an odd length.
@@ -31,8 +53,6 @@ func wide(b []byte) bool {
 	}
 	all := nuls[0] + nuls[1]
 	switch {
-	case all*5 > len(b)*3 && bytes.Contains(b, []byte{0, 0, 0}): // four bytes
-		return true
 	case all == 0 || nuls[0] > 0 && nuls[1] > 0:
 		return false
 	}

@@ -2,6 +2,7 @@ package config_test
 
 import (
 	"encoding/binary"
+	"strings"
 	"testing"
 	"unicode/utf16"
 
@@ -12,7 +13,7 @@ import (
 // list with NULs it would be one of single letters, and "." is a directory.
 func TestWideText(t *testing.T) {
 	for _, s := range []string{
-		"a.bin\n", "./a.bin\r\n./b.bin\r\n", "sk-0123.abc", `C:\a`, "資料/写真アルバム\n", "k: v\n", "ab/ü.txt\nñ\n",
+		"a.bin\n", "./a.bin\r\n./b.bin\r\n", "sk-0123.abc", `C:\a`, "資料/写真アルバム\n", "k: v\n", "ab/ü.txt\nñ\n", "資料", "😁.bin\n",
 	} {
 		for name, order := range map[string]binary.AppendByteOrder{"little": binary.LittleEndian, "big": binary.BigEndian} {
 			var two, four []byte
@@ -22,14 +23,25 @@ func TestWideText(t *testing.T) {
 			for _, r := range s {
 				four = order.AppendUint32(four, uint32(r))
 			}
-			if _, err := config.PlainText(two); err == nil {
-				t.Errorf("%q in UTF-16, %s endian, is taken for plain text", s, name)
-			}
-			if _, err := config.PlainText(four); err == nil && s[0] < 0x80 {
-				t.Errorf("%q in UTF-32, %s endian, is taken for plain text", s, name)
+			for _, mark := range []rune{0, '\ufeff'} {
+				if mark != 0 {
+					two, four = append(order.AppendUint16(nil, uint16(mark)), two...), append(order.AppendUint32(nil, uint32(mark)), four...)
+				}
+				if _, err := config.PlainText(two); (err == nil || !strings.Contains(err.Error(), "UTF-16")) && (mark != 0 || ascii(s)) {
+					t.Errorf("%q in UTF-16, %s endian: %v", s, name, err)
+				}
+				if _, err := config.PlainText(four); err == nil || !strings.Contains(err.Error(), "UTF-32") {
+					t.Errorf("%q in UTF-32, %s endian: %v", s, name, err)
+				}
 			}
 		}
 	}
+}
+
+// ascii reports whether a text has a character of one byte: without a mark,
+// two bytes a character are told by its NULs.
+func ascii(s string) bool {
+	return strings.IndexFunc(s, func(r rune) bool { return r < 0x80 }) >= 0
 }
 
 // A list of names with a NUL behind each is plain text, whatever the names.
