@@ -92,6 +92,23 @@ type temporary interface {
 	RetryAfter() time.Duration
 }
 
+// limited is a temporary error for which a few tries are enough, whatever the
+// policy has.
+type limited interface {
+	error
+	MostTries() int
+}
+
+// MostTries is how often an operation is tried at most that fails with err; 0: as
+// often as the policy has it.
+func MostTries(err error) int {
+	var l limited
+	if !errors.As(err, &l) {
+		return 0
+	}
+	return l.MostTries()
+}
+
 // Unreached reports whether err says that the server was not reached: there is
 // no network, or nothing listens at the address.
 func Unreached(err error) bool {
@@ -105,6 +122,7 @@ func Unreached(err error) bool {
 type Tries struct {
 	Failed  int       // failures so far
 	counted int       // of those, the ones that Policy.Retries bounds
+	limited int       // of those, the ones that MostTries bounds
 	since   time.Time // the first failure of those that Policy.Patience bounds
 }
 
@@ -114,6 +132,11 @@ func (t *Tries) Next(p Policy, err error, now time.Time) (wait time.Duration, ag
 	var temp temporary
 	if p.Retries < 0 || !errors.As(err, &temp) || !temp.Temporary() {
 		return 0, false
+	}
+	if most := MostTries(err); most > 0 {
+		if t.limited++; t.limited >= most {
+			return 0, false
+		}
 	}
 	p = p.OrDefault()
 	if p.Patience > 0 && (p.Retries == 0 || Unreached(err)) {

@@ -160,6 +160,34 @@ func TestRetryStopsAtOnce(t *testing.T) {
 	}
 }
 
+// few is an error for which three tries are enough.
+type few struct{ passing }
+
+func (few) MostTries() int { return 3 }
+
+// TestRetryOfLimitedErrors holds that an error may be worth fewer tries than the
+// policy has, and that other failures do not count against it.
+func TestRetryOfLimitedErrors(t *testing.T) {
+	for _, p := range []transport.Policy{{}, {Retries: 20}, {Patience: time.Hour}, {Retries: 1}} {
+		synctest.Test(t, func(t *testing.T) {
+			tries := 0
+			err := transport.Retry(t.Context(), p, nil, func(context.Context) error {
+				if tries++; tries%2 == 1 && p.Retries != 1 {
+					return passing{}
+				}
+				return few{}
+			})
+			want := 6
+			if p.Retries == 1 {
+				want = 2
+			}
+			if !errors.Is(err, few{}) || tries != want {
+				t.Errorf("%+v: %d tries, want %d: %v", p, tries, want, err)
+			}
+		})
+	}
+}
+
 func TestRetrySucceedsLater(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		tries := 0

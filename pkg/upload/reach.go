@@ -63,6 +63,9 @@ func (s *session) again(tries *transport.Tries, op Op, part int, err error) (wai
 	if p.Retries > 0 && (p.Patience == 0 || !transport.Unreached(err)) {
 		most = p.Retries + 1
 	}
+	if few := transport.MostTries(err); few > 0 && (most == 0 || few < most) {
+		most = few
+	}
 	s.observe(Retrying{Op: op, Part: part, Err: err, Try: tries.Failed, Most: most, Wait: wait})
 	if now := time.Now(); transport.Unreached(err) && p.Patience > 0 && now.Sub(s.reach.told) > p.Patience {
 		s.reach.told = now

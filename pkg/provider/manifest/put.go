@@ -11,6 +11,8 @@ import (
 	"mime/multipart"
 	"net/http"
 	"net/url"
+	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -223,20 +225,41 @@ func (p *speaker) receipt(ctx context.Context, e *expr, a *answer, s *scope, api
 		return p.unusableFor(a, e.key, true, format, args...)
 	}
 	v, err := e.one(ctx, a.value, s)
-	if err != nil {
+	switch lacks := e.lacks(a.Header); {
+	case err != nil && lacks == "":
 		return "", bad("%v", err)
+	case err == nil && v != nil && v != "":
+	case lacks == "ETag" && !api:
+		return "", bad("the store sent no ETag, so there is no proof that the part is stored")
+	case lacks != "":
+		return "", bad("the answer (status %d, %s) has no %s header, so there is no proof that the part is stored", a.Status, a.kind, lacks)
+	default:
+		return "", bad("the answer (status %d, %s) has no proof that the part is stored: %s yields %s", a.Status, a.kind, e.text, show(v))
 	}
 	value, ok := toText(v)
-	switch {
-	case v == nil || v == "":
-		if !api && e.mentions("$header.etag") && a.Header.Get("ETag") == "" {
-			return "", bad("the store sent no ETag, so there is no proof that the part is stored")
-		}
-		return "", bad("the answer (status %d, %s) has no proof that the part is stored", a.Status, a.kind)
-	case !ok || !valueText.MatchString(value):
+	if !ok || !valueText.MatchString(value) {
 		return "", bad("the receipt is %s", show(v))
 	}
 	return value, nil
+}
+
+// headerOf is a header of the reply in an expression.
+var headerOf = regexp.MustCompile(`\$header` + access + `([\w-]+)`)
+
+// lacks are the headers that an expression reads, and the reply does not have;
+// empty: there are none.
+func (e *expr) lacks(h http.Header) string {
+	var names []string
+	for _, found := range headerOf.FindAllStringSubmatch(e.text, -1) {
+		name := found[1]
+		if name == "etag" {
+			name = "ETag" // as everybody knows it
+		}
+		if h.Get(name) == "" && !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	return strings.Join(names, " or ")
 }
 
 // own reports whether an expression may make a receipt out of what this side

@@ -49,6 +49,7 @@ func (e *unusable) Unwrap() []error {
 }
 
 func (e *unusable) Temporary() bool           { return e.again }
+func (e *unusable) MostTries() int            { return 3 }
 func (e *unusable) RetryAfter() time.Duration { return 0 }
 
 // unusableFor is an unusable answer; again says whether the same exchange may

@@ -291,6 +291,7 @@ func (p *Provider) Put(ctx context.Context, u upload.Upload, g upload.Presigned,
 type retried struct{ unusable }
 
 func (e *retried) Temporary() bool           { return true }
+func (e *retried) MostTries() int            { return 3 }
 func (e *retried) RetryAfter() time.Duration { return 0 }
 func (e *retried) Unwrap() error             { return &e.unusable }
 
