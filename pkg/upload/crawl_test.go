@@ -154,6 +154,44 @@ func TestTheNetworkIsGoneForMinutes(t *testing.T) {
 	}
 }
 
+// signs is a provider that sends nothing before the parts.
+type signs struct{ *cloud }
+
+func (signs) Signs(op upload.Op, _ upload.Upload) bool {
+	return op == upload.OpCreate || op == upload.OpPresign
+}
+
+// The first request that is sent is that of a part: what came before tells nothing
+// of the way to the provider, so that a wrong address is not waited for.
+func TestNothingWasSentBeforeTheParts(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := newRig(t, 10_000)
+		r.provider = signs{r.cloud}
+		r.retry = transport.Policy{Patience: time.Hour}
+		r.cloud.onPut = func(int, upload.Part) error { return unreachable() }
+		start := time.Now()
+		_, err := r.run(t.Context())
+		if took := time.Since(start); !errors.Is(err, upload.ErrUnfinished) || took > 15*time.Minute || strings.Contains(warnings(r), "cannot reach") {
+			t.Errorf("after %s, with warnings %q: %v", took, warnings(r), err)
+		}
+	})
+	// Once a part is stored, an outage is waited out.
+	bubble(t, func(t *testing.T) {
+		r := newRig(t, 10_000)
+		r.provider, r.partSize = signs{r.cloud}, 1000
+		r.cloud.takes = time.Second
+		r.retry = transport.Policy{Patience: time.Hour}
+		start := time.Now()
+		r.cloud.onPut = func(int, upload.Part) error {
+			if d := time.Since(start); d > 2*time.Second && d < 40*time.Minute {
+				return unreachable()
+			}
+			return nil
+		}
+		r.ok()
+	})
+}
+
 // What is hopeless ends before every part has used up its own tries.
 func TestTheBudgetEnds(t *testing.T) {
 	bubble(t, func(t *testing.T) {

@@ -58,6 +58,7 @@ func (s *session) open(ctx context.Context) (up Upload, urls []Presigned, err er
 			up, urls, err = s.Provider.Create(ctx, s.file, Hint{PartSize: cmp.Or(s.PartSize, s.hint), Shared: s.Shared, Digests: s.PartDigests})
 			return err
 		})
+		s.unsent = err == nil && s.signs(OpCreate, up)
 		if err != nil && up.ID != "" {
 			s.abandon(ctx, up) // it was opened, and cannot be used
 		}

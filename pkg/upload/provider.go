@@ -122,6 +122,14 @@ type Limiter interface {
 	Limits() Limits
 }
 
+// Signer is a Provider that answers some requests by itself: nothing is sent, and
+// the answer tells nothing of the way to the API.
+type Signer interface {
+	// Signs reports whether op, OpCreate or OpPresign of this upload, is such a
+	// request.
+	Signs(op Op, u Upload) bool
+}
+
 // Clock is a Provider that has seen what time it is at the API.
 type Clock interface {
 	// Skew is how far this machine's clock is ahead of the API's; false as long

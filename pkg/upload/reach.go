@@ -38,6 +38,12 @@ func (s *session) policy() transport.Policy {
 	return p
 }
 
+// signs reports whether the provider answered op without sending anything.
+func (s *session) signs(op Op, up Upload) bool {
+	p, is := s.Provider.(Signer)
+	return is && p.Signs(op, up)
+}
+
 // heard takes in what a request came to.
 func (s *session) heard(err error) {
 	switch {
@@ -89,7 +95,10 @@ func (s *session) attempts(ctx context.Context, op Op, send func(context.Context
 		}
 		s.observe(Requesting{Op: op})
 		err := send(ctx)
-		if err == nil || ctx.Err() == nil {
+		switch {
+		case s.unsent:
+			s.unsent = false
+		case err == nil || ctx.Err() == nil:
 			s.heard(err)
 		}
 		if err == nil || ctx.Err() != nil {

@@ -39,6 +39,7 @@ type session struct {
 	restarted  bool          // one that this call created was replaced
 	overdue    bool          // by this machine's clock the upload has ended
 	released   bool          // some bytes of a stream are no longer here
+	unsent     bool          // the request that was answered last was not sent
 	skewTold   bool
 }
 

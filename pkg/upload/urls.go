@@ -153,7 +153,7 @@ func (l *loop) keep(ctx context.Context, a presigned) {
 	u := &l.urls
 	u.asking = false
 	l.lookAtClock()
-	if a.err == nil || ctx.Err() == nil {
+	if (a.err == nil || ctx.Err() == nil) && (a.err != nil || !l.signs(OpPresign, l.up)) {
 		l.heard(a.err)
 	}
 	if a.err != nil {

@@ -92,6 +92,7 @@ var (
 	_ upload.Clock        = (*Provider)(nil)
 	_ upload.DigestSigner = (*Provider)(nil)
 	_ upload.EndSigner    = (*Provider)(nil)
+	_ upload.Signer       = (*Provider)(nil)
 )
 
 // open checks the settings: the endpoint (a *spec.BaseError), the options (a

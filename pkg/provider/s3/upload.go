@@ -183,6 +183,13 @@ func (p *Provider) Presign(ctx context.Context, u upload.Upload, parts []upload.
 	return urls, nil
 }
 
+// Signs says that URLs are signed here, and that for a single PUT nothing is
+// created.
+func (p *Provider) Signs(op upload.Op, u upload.Upload) bool {
+	d, err := dataOf(u)
+	return op == upload.OpPresign || op == upload.OpCreate && err == nil && d.Single
+}
+
 // signPart signs the request of a part with this checksum, if there is one.
 func (p *Provider) signPart(ctx context.Context, f upload.File, d data, part upload.Part, sum []byte) (signed, error) {
 	query, header := url.Values{}, http.Header{}
