@@ -313,6 +313,10 @@ func redirectHint(f failure) string {
 	var r *transport.RedirectError
 	errors.As(f.err, &r)
 	switch to := r.To; {
+	case r.Same && r.Signed:
+		return "the store wants another path than the one that was signed: the provider has to sign that one"
+	case r.Same:
+		return "the API wants the path that it leads to: change it in the manifest, or in --base-url"
 	case r.Signed && to != "":
 		return fmt.Sprintf("the presigned URL is for another host or region than the store wants: the provider has to sign URLs for %s", to)
 	case r.Signed:

@@ -31,6 +31,8 @@ func TestHintsNameWhatWouldHelp(t *testing.T) {
 		{f: failure{err: large, report: upload.Report{Parts: 3, PartsStored: 1}}, says: []string{"--part-size", "--restart"}},
 		{f: failure{err: redirect("https://eu.example", true)}, says: []string{"sign", "https://eu.example"}, not: []string{"--base-url"}},
 		{f: failure{err: redirect("https://eu.example", false)}, says: []string{"--base-url", "https://eu.example"}},
+		{f: failure{err: &transport.RedirectError{To: "https://api.example/v1/uploads/", Same: true}}, says: []string{"path", "manifest"}, not: []string{"is at"}},
+		{f: failure{err: &transport.RedirectError{To: "https://s3.example", Same: true, Signed: true}}, says: []string{"path", "sign"}, not: []string{"host", "region"}},
 		{f: failure{err: redirect("", true)}, says: []string{"sign"}},
 		{f: failure{err: redirect("", false)}, says: []string{"--base-url"}},
 	} {

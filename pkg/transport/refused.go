@@ -84,8 +84,11 @@ func origin(u *url.URL) string { return (&url.URL{Scheme: u.Scheme, Host: u.Host
 // RedirectError is an answer that sends the request elsewhere. It is never
 // followed: a key or a signature is for the server that it was meant for.
 type RedirectError struct {
-	To     string // scheme, host and port, or what the server named; empty: it did not say
-	Signed bool   // whether it answered a presigned URL
+	// To is its scheme, host and port, or what the server named; empty: it did not say.
+	// On the server that was asked, and not of a presigned URL, the path is there too.
+	To     string
+	Same   bool // whether it leads to the server that was asked
+	Signed bool // whether it answered a presigned URL
 }
 
 func (e *RedirectError) Error() string {
@@ -105,7 +108,10 @@ func (r *Reply) Redirect(signed bool) *RedirectError {
 		return e
 	}
 	if u, err := base.Parse(escapeInvalid(to)); err == nil && u.Host != "" {
-		e.To = Clean(origin(u))
+		e.To, e.Same = Clean(origin(u)), origin(u) == origin(base)
+		if e.Same && !signed {
+			e.To += Clean(u.EscapedPath())
+		}
 	}
 	return e
 }

@@ -193,8 +193,11 @@ func takes(bytes int64, rate float64) time.Duration {
 type tooSlow struct{ Lack }
 
 func (e *tooSlow) Error() string {
-	return fmt.Sprintf("at %s the last parts would begin in %s, and their presigned URLs expire in %s",
-		text.Rate(e.Rate), text.Duration(e.Need), text.Duration(e.Have))
+	end := "have expired by now"
+	if e.Have > 0 {
+		end = fmt.Sprintf("expire in %s", text.Duration(e.Have))
+	}
+	return fmt.Sprintf("at %s the last parts would begin in %s, and their presigned URLs %s", text.Rate(e.Rate), text.Duration(e.Need), end)
 }
 
 func (e *tooSlow) Unwrap() []error { return []error{errStartOver, ErrExpired} }

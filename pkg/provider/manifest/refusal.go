@@ -98,8 +98,9 @@ func (p *speaker) refusal(ctx context.Context, a *answer, s *scope, r refusal) e
 	if a.Status >= 300 && a.Status < 400 {
 		to := a.Redirect(!r.api)
 		if x != nil && to.To == "" {
-			to.To = p.hidden.Replace(transport.Clean(x.Endpoint))
+			to.To = transport.Clean(x.Endpoint)
 		}
+		to.To = p.hidden.Replace(to.To)
 		e.Err, e.Retry = to, false
 		return &failure{upload.ErrReply, e}
 	}

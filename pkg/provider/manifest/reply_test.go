@@ -154,6 +154,25 @@ func TestRedirectsSayWhereTo(t *testing.T) {
 	}
 }
 
+// TestRedirectsToAnotherPath: an API that wants a slash at the end says so by a
+// redirect to itself. The path of a presigned URL is not shown.
+func TestRedirectsToAnotherPath(t *testing.T) {
+	p, server := serve(t, mustParse(t, []byte(whole)), kind, func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		w.Header().Set("Location", "/v2/dir/?next=hunter22")
+		w.WriteHeader(http.StatusPermanentRedirect)
+	})
+	part := upload.Part{Number: 1, Size: 3}
+	_, putErr := p.Put(t.Context(), created(part), upload.Presigned{Part: 1, URL: server + "/p"}, part, strings.NewReader("abc"))
+	_, _, createErr := p.Create(t.Context(), file, upload.Hint{})
+	for want, err := range map[string]error{server: putErr, server + "/v2/dir/": createErr} {
+		var to *transport.RedirectError
+		if !errors.As(err, &to) || to.To != want || !to.Same || !strings.HasSuffix(err.Error(), "leads to "+want) {
+			t.Errorf("%+v, %v; want %s", to, err, want)
+		}
+	}
+}
+
 // TestEncodedAnswers: an answer in an encoding that is not read is named, and
 // never passes for an empty one.
 func TestEncodedAnswers(t *testing.T) {
