@@ -50,6 +50,9 @@ func warning(w upload.Warning) string {
 		if e.Stored > 0 {
 			return fmt.Sprintf("%s stored with a part size of %d bytes, which the upload keeps: --restart begins a new one with %d", are(e.Stored), e.Has, e.Asked)
 		}
+		if e.Multiple > 0 {
+			return fmt.Sprintf("the part size is rounded from %d to %d bytes: the provider takes multiples of %d", e.Asked, e.Has, e.Multiple)
+		}
 		return fmt.Sprintf("the provider chose a part size of %d bytes instead of %d", e.Has, e.Asked)
 	case upload.ClockSkew:
 		return skew(e.Skew) + "; expiry times are corrected by that"

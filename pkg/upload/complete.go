@@ -229,8 +229,8 @@ func clearly(err error) bool {
 	switch t.Status {
 	case http.StatusTooManyRequests, http.StatusTooEarly:
 		return true
-	case http.StatusConflict:
-		return t.Temporary() // another request was in the way
+	case http.StatusRequestTimeout:
+		return t.Unsent // a proxy says it too, of a server that may have been slow
 	case http.StatusTemporaryRedirect, http.StatusPermanentRedirect:
 		return true // somebody else is to do it; the others may mean that the answer is elsewhere
 	case http.StatusServiceUnavailable:
@@ -238,5 +238,7 @@ func clearly(err error) bool {
 		// does not know when to come again.
 		return t.RetryAfter() > 0
 	}
-	return t.Unsent
+	// Any other 4xx that is worth another try was refused: another request was in
+	// the way, or the provider was busy.
+	return t.Unsent || t.Status >= 400 && t.Status < 500 && t.Temporary()
 }

@@ -97,7 +97,11 @@ func (s *session) check(up *Upload, urls []Presigned) (err error) {
 		}
 	}
 	if s.PartSize > 0 && len(up.Parts) > 1 && up.Parts[0].Size != s.PartSize {
-		s.observe(PartSizeIgnored{Asked: s.PartSize, Has: up.Parts[0].Size})
+		e := PartSizeIgnored{Asked: s.PartSize, Has: up.Parts[0].Size}
+		if roundPart(e.Asked, s.limits) == e.Has {
+			e.Multiple = s.limits.Multiple
+		}
+		s.observe(e)
 	}
 	made := PlanMade{Upload: up.ID, Parts: len(up.Parts), Client: ours, Held: len(up.Held), URLs: len(urls), Renewable: up.Renewable, Expires: up.Expires}
 	if len(up.Parts) > 0 {

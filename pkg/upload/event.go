@@ -185,7 +185,8 @@ type (
 	PartSizeIgnored struct {
 		warned
 		Asked, Has int64 // bytes
-		Stored     int   // parts that are stored with it; 0: the provider chose it
+		Stored     int   // parts that are stored with it; 0: it is of a new plan
+		Multiple   int64 // of which the provider takes multiples, where that is why; 0: the provider chose it
 	}
 	// ClockSkew says how far this machine's clock is ahead of the provider's.
 	ClockSkew struct {

@@ -47,6 +47,11 @@ func TestSplit(t *testing.T) {
 		{name: "asked for what no machine holds", size: 1 << 40, want: 1, err: upload.ErrPartSize},
 		{name: "asked for less than nothing", size: 100, want: -1, err: upload.ErrPartSize},
 		{name: "asked for everything", size: 100, want: math.MaxInt64, parts: 1, first: 100, last: 100},
+		{name: "a multiple", size: 100, want: 24, limits: upload.Limits{Multiple: 8}, parts: 5, first: 24, last: 4},
+		{name: "not a multiple", size: 100, want: 25, limits: upload.Limits{Multiple: 8}, parts: 4, first: 32, last: 4},
+		{name: "less than a multiple", size: 100, want: 3, limits: upload.Limits{Multiple: 8}, parts: 13, first: 8, last: 4},
+		{name: "not a multiple, and near the limit", size: 100, want: 29, limits: upload.Limits{Multiple: 8, MaxPart: 30}, parts: 5, first: 24, last: 4},
+		{name: "the default is a multiple", size: 200 * mib, limits: upload.Limits{Multiple: 10 * mib}, parts: 3, first: 70 * mib, last: 60 * mib},
 		{name: "no file", size: -1, err: upload.ErrLimit},
 	}
 	for _, test := range tests {

@@ -90,6 +90,31 @@ func TestRefusedBeforeAnythingIsSent(t *testing.T) {
 	}
 }
 
+// A part size that is not a multiple is rounded, which is said, and the same
+// command again goes on with the parts that it has.
+func TestPartSizeIsRounded(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := newRig(t, 3000)
+		r.cloud.partSize, r.partSize, r.cloud.limits.Multiple = 0, 500, 400
+		stop := errors.New("stop")
+		r.cloud.onComplete = func(n int) error {
+			if n == 1 {
+				return fmt.Errorf("%w: %w", upload.ErrRefused, stop)
+			}
+			return nil
+		}
+		if _, err := r.run(t.Context()); !errors.Is(err, stop) {
+			t.Fatal(err)
+		}
+		if e := told[upload.PartSizeIgnored](r); len(e) != 1 || e[0].Has != 800 || e[0].Multiple != 400 {
+			t.Errorf("told %+v", e)
+		}
+		if rep := r.ok(); rep.Parts != 4 || rep.PartsReused != 4 || len(told[upload.PartSizeIgnored](r)) != 0 {
+			t.Errorf("%+v, told %+v", rep, told[upload.PartSizeIgnored](r))
+		}
+	})
+}
+
 // An error of a stream names no path that nobody gave.
 func TestErrorsOfAStream(t *testing.T) {
 	r := newRig(t, 3000)

@@ -51,12 +51,21 @@ func (m *Manifest) agreeCreate(s *steps, own func(string) bool, fail func(key, t
 	if c == nil {
 		return
 	}
-	kept := false
+	kept, id := false, false
 	for _, r := range c.requests {
 		kept = kept || m.has(r.key+".keep") || m.has(r.key+".upload")
+		if r.keep != nil {
+			names, known := keysOf(r.keep)
+			id = id || names["id"] || !known
+		} else {
+			id = id || m.has(r.key+".keep") || m.has(r.key+".upload") // what is wrong with it is said
+		}
 	}
-	if !kept {
+	switch {
+	case !kept:
 		fail("create", "has no keep, which gives $upload its id")
+	case !id:
+		fail("create", "no keep makes $upload.id")
 	}
 	if c.resumed != nil && c.parts == nil {
 		fail("create.resumed", "needs create.parts, which says what is left to send")

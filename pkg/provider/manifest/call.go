@@ -160,6 +160,12 @@ func (p *speaker) confirmed(ctx context.Context, r *request, a *answer, s *scope
 	if p.gone(ctx, a, s) {
 		return p.refusal(ctx, a, s, refusal{api: true, created: true})
 	}
+	if p.says(ctx, p.m.failure.retry, a, s) {
+		code, message, id := p.told(ctx, a, s)
+		e := p.clean(a.Error(code, message, id))
+		e.Retry = true
+		return e
+	}
 	// A store may say yes early and find out later that it fails
 	// ("internal error, please try again"): neither a yes nor a no.
 	if _, message, _ := p.told(ctx, a, s); message != "" && a.isJSON {

@@ -66,10 +66,16 @@ func TestFindings(t *testing.T) {
 		{`send: "POST /u/{id}/end"`, `send: POST, url: '(if .a then "x" else "HTTPS://other.example" + .a end)'`},
 		{`send: "POST /u/{id}/end"`, `send: POST, url: '"https://api.\(.region).example/x"'`},
 		{`send: "POST /u/{id}/end"`, `send: POST, url: '"https://api\(.port)/x"'`},
+		{`send: "POST /u/{id}/end"`, `send: POST, url: '"//other.example/x"'`},
 		// What passes for a success.
 		{"ok: .ok, result: .id", "result: $upload.id"},
 		{"ok: .ok, result: .id", `result: '"a.b"'`},
 		{"ok: .ok, result: .id", "result: $header.location"},
+		// An upload without an id.
+		{"keep: '{id}'", "keep: '{token}'"},
+		{"keep: '{id}'", "keep: '{token} + .more'"},
+		{"part_size: .each", "part_size: 5242880"},
+		{"part_size: .each", "part_size: 5MiB"},
 		// Lists.
 		{"create: {send: POST /u, ", "create:\n- {send: POST /a, keep: '{x}', parts: .p}\n- {send: POST /u, "},
 		{`complete: {send: "POST /u/{id}/end", `, "complete:\n- {send: POST /a, result: .x}\n- {send: \"POST /u/{id}/end\", "},
@@ -83,6 +89,7 @@ func TestFindings(t *testing.T) {
 		{"$file.name", "$want.part_size"},
 		{"$parts[].receipt", "$parts[].token"},
 		{"'[$parts[].receipt]'", "'[$parts[] | {n: .number, t: .token}]'"},
+		{"'[$parts[].receipt]'", "'[$parts[].receipt | fromjson | {t: .token}]'"},
 		{"keep: '{id}'", "upload: '{id}'"},
 		{"part_size: .each", "grants: .each"},
 		{"part: {", "part: {digest: sha1, "},

@@ -448,6 +448,7 @@ complete: {send: POST /end, ok: .ok, result: .id}
 `))
 	for account, want := range map[string]string{
 		"acme": "https://acme.example.com/2", "a-b.c": "https://a-b.c.example.com/2", "evil.com/": "", "a@b": "", "a?b": "", "": "", "ä": "", "a%2f": "",
+		"..": "", ".": "", "-a": "", "a..b": "",
 	} {
 		p, err := m.Open(spec.Settings{Keys: []spec.Secret{key(secret)}, Options: map[string]string{"account": account}})
 		var bad *spec.OptionError
@@ -460,21 +461,58 @@ complete: {send: POST /end, ok: .ok, result: .id}
 	}
 }
 
-// TestRetry holds that a refusal which is said to be temporary is one.
+// TestRetry holds that a refusal which is said to be temporary is one, whatever
+// its status.
 func TestRetry(t *testing.T) {
-	p, _ := speak(t, bearer+`create: {send: POST /u, keep: '{id}'}
-part: {send: PUT /p, receipt: .id}
+	replies := map[string]string{"POST /v1/u": `409 {"message":"later"}`, "POST /v1/end": `400 busy, try later`, "PUT /v1/p": `404 no such upload`}
+	p, _ := speak(t, bearer+`create: {send: POST /u, keep: '{id}', ok: .id != null}
+part: {send: PUT /p, ok: '.id != null', receipt: .id}
 complete: {send: POST /end, ok: .ok, result: .id}
-error: {retry: '$status == 409 or (type == "string" and test("busy"))', gone: 'type == "string" and test("no such")'}
-`, map[string]string{"POST /v1/u": `409 {"message":"later"}`, "POST /v1/end": `400 busy, try later`, "PUT /v1/p": `404 no such upload`})
-	var passing upload.Temporary
-	if _, _, err := p.Create(t.Context(), ten, upload.Hint{}); !errors.As(err, &passing) || !passing.Temporary() || errors.Is(err, upload.ErrRefused) {
+error: {retry: '$status == 409 or (type == "string" and test("busy")) or .code == "busy"', gone: 'type == "string" and test("no such")'}
+`, replies)
+	passes := func(err error) bool {
+		var passing upload.Temporary
+		return errors.As(err, &passing) && passing.Temporary() && !errors.Is(err, upload.ErrRefused)
+	}
+	create := func() error { _, _, err := p.Create(t.Context(), ten, upload.Hint{}); return err }
+	complete := func() error { _, err := p.Complete(t.Context(), created(), nil, upload.Digests{}); return err }
+	put := func() error {
+		_, err := p.Put(t.Context(), created(), upload.Presigned{Part: 1}, upload.Part{Number: 1, Size: 1}, strings.NewReader("x"))
+		return err
+	}
+	if err := create(); !passes(err) {
 		t.Errorf("create: %v", err)
 	}
-	if _, err := p.Complete(t.Context(), created(), nil, upload.Digests{}); !errors.As(err, &passing) || !passing.Temporary() || errors.Is(err, upload.ErrRefused) {
+	if err := complete(); !passes(err) {
 		t.Errorf("complete: %v", err)
 	}
-	if _, err := p.Put(t.Context(), created(), upload.Presigned{Part: 1}, upload.Part{Number: 1, Size: 1}, strings.NewReader("x")); !errors.Is(err, upload.ErrGone) {
+	if err := put(); !errors.Is(err, upload.ErrGone) {
 		t.Errorf("part: %v", err)
+	}
+	for step, try := range map[string]func() error{"POST /v1/u": create, "PUT /v1/p": put, "POST /v1/end": complete} {
+		replies[step] = `{"code":"busy"}`
+		if err := try(); !passes(err) {
+			t.Errorf("%s, not ok and busy: %v", step, err)
+		}
+		replies[step] = `{"code":"never","message":"no"}`
+		if err := try(); err == nil || passes(err) {
+			t.Errorf("%s, not ok: %v", step, err)
+		}
+	}
+	replies["PUT /v1/p"] = "<html>log in</html>"
+	if err := put(); !passes(err) {
+		t.Errorf("a part, and a page: %v", err)
+	}
+}
+
+// TestPartKeeps holds that ok sees what the reply of a part keeps.
+func TestPartKeeps(t *testing.T) {
+	p, _ := speak(t, bearer+`create: {send: POST /u, keep: '{id}'}
+part: {send: PUT /p, keep: '{state: .s}', ok: '$upload.state == "stored"', receipt: .id}
+complete: {send: POST /end, result: .id}
+`, map[string]string{"PUT /v1/p": `{"s":"stored","id":"r1"}`})
+	r, err := p.Put(t.Context(), created(), upload.Presigned{Part: 1}, upload.Part{Number: 1, Size: 1}, strings.NewReader("x"))
+	if err != nil || r.Value != "r1" {
+		t.Errorf("%v, %v", r, err)
 	}
 }

@@ -62,7 +62,8 @@ func (e *expr) lint(n node) {
 	for _, m := range upper.FindAllStringSubmatch(e.text, -1) {
 		n.fail("$header.%s never matches: names in $header are in lower case", m[1])
 	}
-	if strings.Contains(e.text, "$parts") && token.MatchString(e.text) && !strings.HasSuffix(n.key, ".urls") && !strings.HasSuffix(n.key, ".keep") {
+	// What a receipt holds as JSON may be called token.
+	if e.mentions("$parts") && !e.mentions("fromjson") && token.MatchString(e.text) && !strings.HasSuffix(n.key, ".urls") && !strings.HasSuffix(n.key, ".keep") {
 		n.fail(".token of $parts is called .receipt now")
 	}
 }

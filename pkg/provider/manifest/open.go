@@ -76,8 +76,9 @@ func (m *Manifest) Open(s spec.Settings) (spec.Provider, error) {
 	return p, nil
 }
 
-// hostText is what an option may put into the base.
-var hostText = regexp.MustCompile(`^[A-Za-z0-9.-]+$`)
+// hostText is what an option may put into the base: part of a host or of a path,
+// and nothing that climbs it.
+var hostText = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?$`)
 
 // expandBase is the base with the options in it.
 func (m *Manifest) expandBase(options map[string]any) (string, error) {
@@ -89,7 +90,7 @@ func (m *Manifest) expandBase(options map[string]any) (string, error) {
 		}
 		name := m.base.fields[i].name
 		v, _ := toText(options[name])
-		if !hostText.MatchString(v) {
+		if !hostText.MatchString(v) || strings.Contains(v, "..") {
 			return "", &spec.OptionError{Provider: m.title, Option: name, Reason: "is part of the API's URL: letters, digits, . and - can stand there", Known: m.options}
 		}
 		b.WriteString(v)

@@ -60,6 +60,9 @@ func (m *Manifest) elsewhere(e *expr) (all []string) {
 		return nil
 	}
 	for _, s := range beginnings(q) {
+		if strings.HasPrefix(s.text, "//") { // of the scheme of base
+			s.text = m.scheme() + ":" + s.text
+		}
 		found := urlStart.FindStringSubmatch(s.text)
 		if found == nil {
 			continue
@@ -78,6 +81,16 @@ func (m *Manifest) elsewhere(e *expr) (all []string) {
 		}
 	}
 	return all
+}
+
+// scheme is that of base, as far as it is known.
+func (m *Manifest) scheme() string {
+	if m.base != nil {
+		if scheme, _, ok := strings.Cut(m.base.String(), ":"); ok {
+			return scheme
+		}
+	}
+	return "https"
 }
 
 // beginning is a constant with which the text that an expression yields begins.

@@ -290,7 +290,7 @@ func (s *steps) keys() map[string]func(node) {
 			c := s.create
 			s.create.requests = v.requests(func(*request) map[string]func(node) {
 				return map[string]func(node){
-					"size": jq(&c.size), "digest": jq(&c.digest), "part_size": jq(&c.partSize), "parts": jq(&c.parts),
+					"size": jq(&c.size), "digest": jq(&c.digest), "part_size": func(v node) { c.partSize = v.numberExpr() }, "parts": jq(&c.parts),
 					"urls": jq(&c.urls), "expires": jq(&c.expires), "resumed": jq(&c.resumed),
 				}
 			}, "digests")

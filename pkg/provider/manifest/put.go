@@ -68,13 +68,18 @@ func (p *speaker) Put(ctx context.Context, u upload.Upload, g upload.Presigned, 
 		late := a.Status == http.StatusForbidden && !api && past(g, now)
 		return upload.Receipt{}, p.refusal(ctx, a, s, refusal{api: api, created: true, expired: late})
 	}
+	kept := p.keep(ctx, &step.request, a, s) // ok sees what is kept
 	if step.ok != nil {
-		if err := p.confirmed(ctx, &step.request, a, s); err != nil {
+		err := p.confirmed(ctx, &step.request, a, s)
+		if err != nil && a.notAnAPI() {
+			err = p.unusableFor(a, step.ok.key, true, "the answer was %s", a.kind)
+		}
+		if err != nil {
 			return upload.Receipt{}, err
 		}
 	}
-	if err := p.keep(ctx, &step.request, a, s); err != nil {
-		return upload.Receipt{}, err
+	if kept != nil {
+		return upload.Receipt{}, kept
 	}
 	p.remember(u.ID, &step.request, s)
 	receipt := upload.Receipt{Part: part.Number, Verified: hashed.proves(proofs, sums)}

@@ -229,6 +229,16 @@ func (n node) expr() *expr {
 	return e
 }
 
+// numberExpr reads a jq expression that may be a number alone, without quotes.
+func (n node) numberExpr() *expr {
+	if n.Kind == yaml.ScalarNode && n.Tag == "!!int" {
+		constant := *n.Node
+		constant.Tag = "!!str"
+		n.Node = &constant
+	}
+	return n.expr()
+}
+
 // value reads any value of the JSON kind.
 func (n node) value() any {
 	var v any
