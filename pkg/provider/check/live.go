@@ -108,6 +108,18 @@ type StepError struct {
 func (e *StepError) Error() string { return e.Step + ": " + e.Err.Error() }
 func (e *StepError) Unwrap() error { return e.Err }
 
+// stepper is a Provider that knows which steps it makes for an upload: small files
+// may have others.
+type stepper interface {
+	HasStep(u upload.Upload, step string) bool
+}
+
+// has reports whether a step is made for an upload.
+func (l *Live) has(u upload.Upload, step string) bool {
+	s, ok := l.Provider.(stepper)
+	return !ok || s.HasStep(u, step)
+}
+
 // errAbsent says of a step that the API does not have it.
 var errAbsent = errors.New("there is no such step")
 
@@ -123,7 +135,7 @@ func (l *Live) Run(ctx context.Context, f upload.File, body []byte) (r upload.Re
 	if r, err = l.finish(ctx, u, urls, body); err != nil {
 		return r, errors.Join(err, l.abort(ctx, u))
 	}
-	if !l.Aborts {
+	if !l.Aborts || !l.has(u, "abort") {
 		return r, nil
 	}
 	// Abort is tried with an upload of its own.
@@ -219,7 +231,7 @@ func (l *Live) finish(ctx context.Context, u upload.Upload, have []upload.Presig
 		}
 		return l.ready(ctx, u, *rs[0].Result)
 	}
-	if c, ok := p.(upload.Checkpointer); ok {
+	if c, ok := p.(upload.Checkpointer); ok && l.has(u, "checkpoint") {
 		l.Record.begin("checkpoint", receiptsGiven(rs, nil))
 		if err = l.step(ctx, "checkpoint", func(ctx context.Context) error { return c.Checkpoint(ctx, u, rs) }); err != nil {
 			return r, err
@@ -241,7 +253,7 @@ func (l *Live) finish(ctx context.Context, u upload.Upload, have []upload.Presig
 	if r, err = l.ready(ctx, u, r); err != nil {
 		return r, err
 	}
-	if c, ok := p.(upload.Prober); ok {
+	if c, ok := p.(upload.Prober); ok && l.has(u, "probe") {
 		l.Record.begin("probe", nil)
 		err = l.step(ctx, "probe", func(ctx context.Context) error {
 			answer, _, err := c.Probe(ctx, u)
@@ -320,7 +332,7 @@ var errNotReady = errors.New("the file is not ready yet")
 
 // abort aborts an upload, where the API has a call for that.
 func (l *Live) abort(ctx context.Context, u upload.Upload) error {
-	if !l.Aborts {
+	if !l.Aborts || !l.has(u, "abort") {
 		return nil
 	}
 	l.Record.begin("abort", nil)

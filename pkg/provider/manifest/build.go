@@ -167,6 +167,13 @@ func (p *speaker) address(ctx context.Context, r *request, s *scope) (string, er
 	address := ""
 	if r.path != nil {
 		path, err := r.path.expand(s)
+		if up, ok := s.upload.(map[string]any); err != nil && ok {
+			for _, f := range r.path.fields {
+				if _, there := up[f.name]; f.of == "upload" && !there {
+					return "", p.m.lacks(r, f.name)
+				}
+			}
+		}
 		if err != nil {
 			return "", fmt.Errorf("%w: %w", upload.ErrReply, err)
 		}

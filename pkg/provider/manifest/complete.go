@@ -263,6 +263,10 @@ func (p *speaker) wasCompleted(ctx context.Context, st *steps, a *answer, s *sco
 	return st.complete != nil && slices.ContainsFunc(st.complete.requests, func(r *request) bool { return p.says(ctx, r.already, a, s) })
 }
 
+// HasStep reports whether a step is made for an upload: small files may have
+// others.
+func (p *speaker) HasStep(u upload.Upload, step string) bool { return p.m.stepsFor(u.File).has(step) }
+
 // probing is a speaker whose API can be asked how an upload ended.
 type probing struct{ *speaker }
 

@@ -76,7 +76,11 @@ func (p *speaker) Create(ctx context.Context, f upload.File, w upload.Hint) (upl
 	if err := p.record(&u, kept, s); err != nil {
 		return p.opened(s), nil, err
 	}
-	if err := p.reachable(ctx, st, s); err != nil {
+	err = p.m.overwritten(st, s) // now by what was kept
+	if err == nil {
+		err = p.reachable(ctx, st, s)
+	}
+	if err != nil {
 		var wrong *spec.Error
 		if !errors.As(err, &wrong) {
 			err = fmt.Errorf("%s: %w", a.op, err)
@@ -192,8 +196,8 @@ func (p *speaker) reachable(ctx context.Context, st *steps, s *scope) (err error
 		}
 		if r.path != nil {
 			for _, f := range r.path.fields {
-				if _, there := up[f.name]; f.of == "upload" && !there && !p.m.keptLater(f.name, st) {
-					err = p.m.Fault(r.key+".send", "$upload has no %s, which the path needs", f.name)
+				if _, there := up[f.name]; f.of == "upload" && !there && !p.m.keptLater(f.name, st, r) {
+					err = p.m.lacks(r, f.name)
 					return
 				}
 			}
@@ -206,11 +210,18 @@ func (p *speaker) reachable(ctx context.Context, st *steps, s *scope) (err error
 			return
 		}
 		for _, found := range uploadOf.FindAllStringSubmatch(r.url.text, -1) {
-			if _, there := up[found[1]]; !there && p.m.keptLater(found[1], st) {
+			if _, there := up[found[1]]; !there && p.m.keptLater(found[1], st, r) {
 				return
 			}
 		}
-		_, err = p.address(ctx, &request{url: r.url, auth: r.auth}, s)
+		if _, err = p.address(ctx, &request{key: r.key, url: r.url, auth: r.auth}, s); err == nil {
+			return
+		}
+		for _, found := range uploadOf.FindAllStringSubmatch(r.url.text, -1) {
+			if _, there := up[found[1]]; !there {
+				err = p.m.lacks(r, found[1])
+			}
+		}
 	})
 	return err
 }
@@ -221,10 +232,23 @@ var laterValues = []string{"$part", "$digests", "$header", "$status"}
 // uploadOf is a field of $upload in an expression.
 var uploadOf = regexp.MustCompile(`\$upload\s*\.\s*"?([A-Za-z_]\w*)`)
 
-// keptLater reports whether a request after create keeps a field.
-func (m *Manifest) keptLater(name string, st *steps) (later bool) {
+// lacks is the fault of a request whose address needs a field that nothing kept.
+func (m *Manifest) lacks(r *request, name string) *spec.Error {
+	if r.path != nil {
+		return m.Fault(r.key+".send", "$upload has no %s, which the path needs: no keep made it", name)
+	}
+	return m.Fault(r.key+".url", "$upload has no %s, which the URL needs: no keep made it", name)
+}
+
+// keptLater reports whether a request after create, and before this one, keeps a
+// field. Parts have their requests over and over, so that what one of them keeps
+// is there for those of the next.
+func (m *Manifest) keptLater(name string, st *steps, before *request) (later bool) {
+	seen, done := false, false
 	st.requests(func(step string, r *request) {
-		if step != "create" && r.keep != nil {
+		seen = seen || r == before
+		done = done || seen && !slices.Contains([]string{"presign", "part", "confirm", "checkpoint"}, step)
+		if !done && step != "create" && r.keep != nil {
 			names, known := keysOf(r.keep)
 			later = later || names[name] || !known
 		}

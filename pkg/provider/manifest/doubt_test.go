@@ -173,8 +173,49 @@ func TestLaterRequestsAreReachable(t *testing.T) {
 	if !errors.As(err, &wrong) || wrong.Problems[0].Key != "probe.send" || !strings.Contains(err.Error(), "no batch") || u.ID != "u1" {
 		t.Errorf("create: %q, %v", u.ID, err)
 	}
-	if _, _, err := p.(upload.Prober).Probe(t.Context(), created()); !errors.Is(err, upload.ErrUnsent) {
+	if _, _, err := p.(upload.Prober).Probe(t.Context(), created()); !errors.As(err, &wrong) || !errors.Is(err, upload.ErrUnsent) {
 		t.Errorf("probe: %v", err)
+	}
+}
+
+// TestNothingKeepsIt holds that a field of $upload that only a later request keeps,
+// or none, is the manifest's fault, and is found out when the upload is created.
+func TestNothingKeepsIt(t *testing.T) {
+	const text = bearer + `create: {send: POST /u, keep: ., part_size: .each}
+part: {send: "PUT /u/{id}/{part.number}", keep: ., receipt: $header.etag}
+complete:
+- {send: "POST /u/{id}/end", keep: .}
+- {send: "POST /f/{id}", ok: .ok, result: .id}
+abort: {send: "DELETE /u/{id}"}
+`
+	for _, c := range []struct{ old, new, key string }{
+		{"/u/{id}/{part.number}", "/u/{batch}/{part.number}", ""}, // an earlier part's reply may have kept it
+		{"/f/{id}", "/f/{batch}", ""},
+		{`{send: "POST /u/{id}/end"`, `{send: "POST /u/{batch}/end"`, ""}, // so may the part's here
+		{`keep: ., receipt`, `receipt`, ""},
+	} {
+		p, _ := speak(t, strings.Replace(text, c.old, c.new, 1), map[string]string{"POST /v1/u": `{"id":"u1","each":4}`})
+		if _, _, err := p.Create(t.Context(), ten, upload.Hint{}); err != nil {
+			t.Errorf("%s: %v", c.new, err)
+		}
+	}
+	noPart := strings.Replace(text, "keep: ., receipt", "receipt", 1)
+	for _, c := range []struct{ old, new, key string }{
+		{"/u/{id}/{part.number}", "/u/{batch}/{part.number}", "part.send"},
+		{`{send: "POST /u/{id}/end"`, `{send: "POST /u/{batch}/end"`, "complete[0].send"},
+		{`{send: "POST /u/{id}/end"`, `{send: POST, url: $upload.done`, "complete[0].url"},
+		{`{send: "DELETE /u/{id}"`, `{send: "DELETE /u/{id}/{batch}"`, "abort.send"},
+	} {
+		text := strings.Replace(noPart, c.old, c.new, 1)
+		if strings.HasPrefix(c.key, "abort") { // where complete's first request keeps nothing that is not known
+			text = strings.Replace(text, `end", keep: .`, `end", keep: '{e: .e}'`, 1)
+		}
+		p, _ := speak(t, text, map[string]string{"POST /v1/u": `{"id":"u1","each":4}`})
+		u, _, err := p.Create(t.Context(), ten, upload.Hint{})
+		var wrong *spec.Error
+		if !errors.As(err, &wrong) || wrong.Problems[0].Key != c.key || !strings.Contains(err.Error(), "no keep made it") || u.ID != "u1" {
+			t.Errorf("%s: %q, %v", c.new, u.ID, err)
+		}
 	}
 }
 

@@ -196,6 +196,8 @@ func ownError(err error) string {
 	if !errors.As(err, &own) {
 		return ""
 	}
-	text, _ := own.Value().(string)
-	return text
+	if text, ok := own.Value().(string); ok && text != "" {
+		return text
+	}
+	return show(own.Value())
 }

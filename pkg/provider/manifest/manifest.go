@@ -169,6 +169,12 @@ func (s *steps) requests(each func(step string, r *request)) {
 	}
 }
 
+// has reports whether a step is there.
+func (s *steps) has(step string) (found bool) {
+	s.requests(func(is string, _ *request) { found = found || is == step })
+	return found
+}
+
 // Moving is the manifest of an API whose address is another each time: it says
 // nothing of where an upload goes.
 func (m *Manifest) Moving() *Manifest {

@@ -265,6 +265,15 @@ func TestOwnErrors(t *testing.T) {
 	if !errors.Is(err, spec.ErrOwn) || !errors.Is(err, upload.ErrUnsent) || err.Error() != "acme: create the upload: unusable reply: create.query: not on Sundays" {
 		t.Errorf("%v", err)
 	}
+	for says, want := range map[string]string{`error("not \(.why)")`: "not today", "error(.)": `{"why":"today"}`, `.why | error`: "today"} {
+		p, _ := speak(t, bearer+`create: {send: POST /u, keep: 'if .why then `+says+` else {id} end', part_size: .each}
+part: {send: "PUT /u/{id}/{part.number}", receipt: $header.etag}
+complete: {send: "POST /u/{id}/end", ok: .ok, result: .id}
+`, map[string]string{"POST /v1/u": `{"why":"today"}`})
+		if _, _, err := p.Create(t.Context(), ten, upload.Hint{}); !errors.Is(err, spec.ErrOwn) || !strings.HasSuffix(err.Error(), "create.keep: "+want) {
+			t.Errorf("%s: %v", says, err)
+		}
+	}
 }
 
 // TestPartFields holds what a form of a part has in it beside the file.
