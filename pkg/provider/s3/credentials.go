@@ -12,6 +12,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/credentials/ec2rolecreds"
+	"github.com/aws/aws-sdk-go-v2/feature/ec2/imds"
 	"github.com/aws/smithy-go/logging"
 
 	"github.com/multiput/multiput/pkg/provider/spec"
@@ -36,11 +38,16 @@ func find(ctx context.Context, s settings) (f found, err error) {
 	if s.profile != "" {
 		with = append(with, config.WithSharedConfigProfile(s.profile))
 	}
+	role := new(machine)
+	with = append(with, config.WithEC2RoleCredentialOptions(func(o *ec2rolecreds.Options) { o.Client = role }))
 	c, err := config.LoadDefaultConfig(ctx, with...)
+	role.client.Store(imds.NewFromConfig(c))
 	var missing config.SharedConfigProfileNotExistError
 	switch {
-	case errors.As(err, &missing) && s.profile != "":
+	case errors.As(err, &missing) && missing.Profile == s.profile:
 		return f, &spec.OptionError{Provider: title, Option: "profile", Reason: "the AWS configuration has no such profile", Known: options}
+	case errors.As(err, &missing):
+		return f, fmt.Errorf("%s: %w: the AWS configuration has no profile %q", title, upload.ErrDenied, missing.Profile)
 	case err != nil:
 		return f, fmt.Errorf("%s: %w: read the AWS configuration: %s", title, upload.ErrDenied, transport.Clean(err.Error()))
 	}
@@ -83,14 +90,6 @@ func find(ctx context.Context, s settings) (f found, err error) {
 	return f, nil
 }
 
-// within bounds the search for credentials: the address of a machine's role
-// does not answer where there is none.
-const within = 20 * time.Second
-
-// looked is where credentials are looked for.
-const looked = "looked in AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, the profile of ~/.aws/credentials and ~/.aws/config (SSO, roles, credential_process), " +
-	"AWS_WEB_IDENTITY_TOKEN_FILE, the container's credentials and the machine's role (IMDS)"
-
 // keys are the credentials of now: those that end soon are renewed. Its error
 // wraps upload.ErrDenied.
 func (p *Provider) keys(ctx context.Context) (aws.Credentials, error) {
@@ -100,18 +99,20 @@ func (p *Provider) keys(ctx context.Context) (aws.Credentials, error) {
 	asked, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
 	var c aws.Credentials
-	err := errors.New("there are none")
+	var err error
 	if p.credentials != nil {
 		c, err = p.credentials.Retrieve(asked)
 	}
-	p.keyless.Store(ctx.Err() == nil && (err != nil || !c.HasKeys()))
+	p.keyless.Store(ctx.Err() == nil && (err != nil || !c.HasKeys() || c.Expired()))
 	switch {
 	case ctx.Err() != nil:
 		return c, context.Cause(ctx)
 	case err != nil:
-		return c, fmt.Errorf("%s: %w: no AWS credentials: %s (%s)", title, upload.ErrDenied, transport.Clean(err.Error()), looked)
+		return c, noKeys(err)
 	case !c.HasKeys():
-		return c, fmt.Errorf("%s: %w: no AWS credentials (%s)", title, upload.ErrDenied, looked)
+		return c, noKeys(nil)
+	case c.Expired():
+		return c, expiredKeys(c)
 	}
 	return c, nil
 }

@@ -252,7 +252,7 @@ func (p *Provider) Put(ctx context.Context, u upload.Upload, g upload.Presigned,
 		switch {
 		case err == nil:
 			t.URL, t.Header = s.url, s.header
-		case ctx.Err() != nil || !errors.Is(err, upload.ErrDenied) || g.URL == "":
+		case ctx.Err() != nil || !errors.Is(err, upload.ErrDenied) && !u.Planned || g.URL == "":
 			return r, &unsent{err}
 		default: // without credentials the presigned URL is all there is
 			sum = nil
