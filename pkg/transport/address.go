@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"net/url"
+	"regexp"
 	"strings"
 )
 
@@ -14,7 +15,7 @@ import (
 // signature may be over it; what it does not allow is percent-encoded, byte by
 // byte.
 func CheckURL(raw string) (*url.URL, error) {
-	u, err := url.Parse(escapeInvalid(raw))
+	u, err := url.Parse(EscapeInvalid(raw))
 	if err != nil {
 		return nil, errors.New("the address is not a URL") // the parser's error quotes it whole
 	}
@@ -31,21 +32,21 @@ func CheckURL(raw string) (*url.URL, error) {
 	return nil, fmt.Errorf("%s: not an https URL", RedactSigned(raw))
 }
 
-// escapeInvalid percent-encodes what RFC 3986 allows in neither path nor query.
-// Left to net/url, one such byte would have the rest of the path encoded anew.
-func escapeInvalid(raw string) string {
-	_, rest, ok := strings.Cut(raw, "://")
-	if !ok {
-		return raw
-	}
-	path := strings.IndexAny(rest, "/?#")
-	if path < 0 {
-		return raw
+// EscapeInvalid percent-encodes what RFC 3986 allows in neither path nor query
+// of an address, whole or relative. Left to net/url, one such byte would have the
+// rest of the path encoded anew.
+func EscapeInvalid(raw string) string {
+	path := 0 // where it begins
+	if before, rest, ok := strings.Cut(raw, "//"); ok && beforeHost.MatchString(before) {
+		if path = strings.IndexAny(rest, "/?#"); path < 0 {
+			return raw
+		}
+		path += len(raw) - len(rest)
 	}
 	var out strings.Builder
-	out.WriteString(raw[:len(raw)-len(rest)+path])
-	for i := path; i < len(rest); i++ {
-		if b := rest[i]; b == '%' && escaped(rest[i:]) || b != '%' && validByte(b) {
+	out.WriteString(raw[:path])
+	for i := path; i < len(raw); i++ {
+		if b := raw[i]; b == '%' && escaped(raw[i:]) || b != '%' && validByte(b) {
 			out.WriteByte(b)
 		} else {
 			fmt.Fprintf(&out, "%%%02X", b)
@@ -53,6 +54,9 @@ func escapeInvalid(raw string) string {
 	}
 	return out.String()
 }
+
+// beforeHost is what may stand before the // of an address.
+var beforeHost = regexp.MustCompile(`^(?:[A-Za-z][A-Za-z0-9+.-]*:)?$`)
 
 // escaped reports whether s begins with a percent-encoded byte.
 func escaped(s string) bool {

@@ -46,7 +46,7 @@ var plainName = regexp.MustCompile(`^(?:[a-z]{1,12}(?:[._-][a-z]{1,12}){0,2}|v?[
 // withoutPath is a store's message without those parts of a presigned URL's path
 // that may be a token.
 func withoutPath(message, raw string) string {
-	u, err := url.Parse(escapeInvalid(raw))
+	u, err := url.Parse(EscapeInvalid(raw))
 	if err != nil {
 		return message
 	}

@@ -103,11 +103,11 @@ func (e *RedirectError) Error() string {
 func (r *Reply) Redirect(signed bool) *RedirectError {
 	e := &RedirectError{Signed: signed}
 	to := r.Header.Get("Location")
-	base, err := url.Parse(escapeInvalid(r.url))
+	base, err := url.Parse(EscapeInvalid(r.url))
 	if err != nil || to == "" {
 		return e
 	}
-	if u, err := base.Parse(escapeInvalid(to)); err == nil && u.Host != "" {
+	if u, err := base.Parse(EscapeInvalid(to)); err == nil && u.Host != "" {
 		e.To, e.Same = Clean(origin(u)), origin(u) == origin(base)
 		if e.Same && !signed {
 			e.To += Clean(u.EscapedPath())

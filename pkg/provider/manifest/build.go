@@ -220,12 +220,12 @@ func (p *speaker) resolve(to string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	u, err := base.Parse(to)
+	t, err := url.Parse(transport.EscapeInvalid(to))
 	if err != nil {
 		return "", errors.New("is not a URL")
 	}
-	if t, err := url.Parse(to); err != nil || !t.IsAbs() {
-		to = u.String()
+	if !t.IsAbs() {
+		to = base.ResolveReference(t).String()
 	}
 	_, err = transport.CheckURL(to)
 	return to, err

@@ -113,8 +113,8 @@ part: {send: PUT, auth: true, receipt: .etag}
 complete: {send: POST /end, result: .id}
 `, map[string]string{
 		"POST /v1/u": `{"id":"u1","k":"a/b"}`,
-		"GET /v1/s3/multipart/u1/1?i=0&key=a%2Fb": `{"url":"/put/1"}`, "GET /v1/s3/multipart/u1/2?i=1&key=a%2Fb": `{"url":"put/2"}`,
-		"PUT /put/1?all=2": `{"etag":"e1"}`, "PUT /v1/put/2?all=2": `{"etag":"e2"}`,
+		"GET /v1/s3/multipart/u1/1?i=0&key=a%2Fb": `{"url":"/put/a%2Fb^%zz/1"}`, "GET /v1/s3/multipart/u1/2?i=1&key=a%2Fb": `{"url":"put/2"}`,
+		"PUT /put/a%2Fb%5E%25zz/1?all=2": `{"etag":"e1"}`, "PUT /v1/put/2?all=2": `{"etag":"e2"}`,
 	})
 	u, _, err := p.Create(t.Context(), ten, upload.Hint{})
 	if err != nil {

@@ -175,7 +175,9 @@ func TestPresign(t *testing.T) {
 		{`"url":"https://x.example/a","expires_in":"soon"`, `expires_in is "soon"`},
 		{`"url":"https://x.example/a","expires_in":-1`, `expires_in is -1`},
 		{`"url":"http://x.example/a"`, "plain http is refused"},
-		{`"url":"//x.example/a"`, "plain http is refused"}, // relative to the test's own base
+		{`"url":"//x.example/a"`, "plain http is refused"},                                                              // relative to the test's own base
+		{`"url":"https://x.example/a%2F|%zz?s=a%2Bb\tc%"`, `{"part":1,"url":"https://x.example/a%2F|%zz?s=a%2Bb\tc%"}`}, // transport encodes it
+		{`"url":"https://x.example:port/a"`, "is not a URL"},
 		{`"url":"file:///etc/passwd"`, "not an absolute URL"},
 		{`"url":5`, "there is no URL"},
 		{`"x":1`, "there is no URL"},
