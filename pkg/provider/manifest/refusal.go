@@ -229,11 +229,13 @@ func usualMessage(v any) string {
 var (
 	htmlStart = regexp.MustCompile(`(?i)^\s*<(!doctype|html|head|body)`)
 	htmlTag   = regexp.MustCompile(`(?s)<[^>]*>`)
+	htmlNoise = regexp.MustCompile(`(?is)<!--.*?-->|<script\b.*?</script>|<style\b.*?</style>`)
 	// htmlWords are the places of a page that say something, the best first.
 	htmlWords = []*regexp.Regexp{
-		regexp.MustCompile(`(?is)<pre[^>]*>(.*?)</pre>`),
-		regexp.MustCompile(`(?is)<h1[^>]*>(.*?)</h1>`),
-		regexp.MustCompile(`(?is)<title[^>]*>(.*?)</title>`),
+		regexp.MustCompile(`(?is)<pre\b[^>]*>(.*?)</pre>`),
+		regexp.MustCompile(`(?is)<h1\b[^>]*>(.*?)</h1>`),
+		regexp.MustCompile(`(?is)<h2\b[^>]*>(.*?)</h2>`),
+		regexp.MustCompile(`(?is)<title\b[^>]*>(.*?)</title>`),
 	}
 )
 
@@ -241,10 +243,10 @@ var (
 // text.
 func plainMessage(a *answer) string {
 	const enough = 64 << 10
-	text := a.text[:min(len(a.text), enough)]
+	text := htmlNoise.ReplaceAllString(a.text[:min(len(a.text), enough)], "")
 	for _, words := range htmlWords {
 		if m := words.FindStringSubmatch(text); m != nil {
-			if said := strings.TrimSpace(html.UnescapeString(htmlTag.ReplaceAllString(m[1], " "))); said != "" {
+			if said := strings.TrimSpace(html.UnescapeString(htmlTag.ReplaceAllString(m[1], " "))); said != "" && !strings.EqualFold(said, "error") {
 				return said
 			}
 		}
