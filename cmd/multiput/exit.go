@@ -137,6 +137,8 @@ var classes = []class{
 	{typed[*fileError], exitOutput, "ioerr", say("nothing is lost: run the same command again to have it written")},
 	{typed[*placeError], exitJournal, "cantcreat", say("-o names another file")},
 	{wraps(upload.ErrUndelivered), exitOutput, "ioerr", deliverHint("to have the result printed")},
+	// Whichever file it was that could not be opened, nothing is wrong with it.
+	{tooManyFiles, exitJournal, "cantcreat", say("raise the limit of open files (ulimit -n), or use less --concurrency")},
 	{wraps(upload.ErrUnverified), exitData, "data", func(f failure) string {
 		if f.report.Parts == 0 {
 			return "without --set resume=true it is uploaded as a new file" // refused at create: it was a taking over
@@ -231,7 +233,6 @@ var classes = []class{
 	{tooLarge, exitFailed, "failed", say("a smaller --part-size may do, where the provider lets it be chosen (with --restart if parts are stored); else it is the file that is too large")},
 	{wraps(upload.ErrRefused, upload.ErrLimit, upload.ErrGone), exitFailed, "failed", refusedHint},
 	{typed[*sumsError], exitJournal, "cantcreat", say("")},
-	{wraps(syscall.EMFILE, syscall.ENFILE), exitJournal, "cantcreat", say("too many files are open: raise the limit (ulimit -n), or use less --concurrency")},
 	{wraps(upload.ErrJournal), exitJournal, "cantcreat", say("--journal DIR names another directory for it")},
 	{inTrouble, exitAgain, "tempfail", againHint},
 	{func(error) bool { return true }, exitFailed, "failed", baseHint},
@@ -247,6 +248,12 @@ func unknownHint(f failure) string {
 		return ""
 	}
 	return strings.TrimPrefix(provider.DidYouMean(u.Name, u.Known), ", ")
+}
+
+// tooManyFiles matches what this process could not open. Connections are tried
+// again: what they wait for is other connections' end.
+func tooManyFiles(err error) bool {
+	return wraps(syscall.EMFILE, syscall.ENFILE)(err) && !errors.Is(err, upload.ErrUnfinished)
 }
 
 // inTrouble reports whether a server said that it could not, and nothing was

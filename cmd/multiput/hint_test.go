@@ -3,9 +3,12 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"strings"
+	"syscall"
 	"testing"
 
+	"github.com/multiput/multiput/pkg/config"
 	"github.com/multiput/multiput/pkg/transport"
 	"github.com/multiput/multiput/pkg/upload"
 )
@@ -50,6 +53,22 @@ func TestHintsNameWhatWouldHelp(t *testing.T) {
 			if strings.Contains(hint, no) {
 				t.Errorf("%v: the hint names %s: %s", c.f.err, no, hint)
 			}
+		}
+	}
+}
+
+// Where no more files may be opened, the file that was next is not to blame.
+func TestTooManyFiles(t *testing.T) {
+	cause := &fs.PathError{Op: "open", Path: "x", Err: syscall.EMFILE}
+	for err, code := range map[error]int{
+		&config.Error{Where: "config.yaml", Err: cause}:                exitJournal,
+		fmt.Errorf("%w: %w", upload.ErrNoInput, cause):                 exitJournal,
+		fmt.Errorf("%w: %w", upload.ErrJournal, cause):                 exitJournal,
+		fmt.Errorf("send part 3: %w: %w", upload.ErrUnfinished, cause): exitAgain,
+	} {
+		class := classOf(err)
+		if class.code != code || class.hint(failure{err: err}) == "" {
+			t.Errorf("%v: exit code %d, %q", err, class.code, class.hint(failure{err: err}))
 		}
 	}
 }

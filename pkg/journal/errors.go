@@ -56,7 +56,7 @@ func advice(err error) string {
 	case errors.Is(err, syscall.EROFS):
 		return "the file system is read-only; the journal needs a directory that it can write to"
 	case errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.ENFILE):
-		return "too many files are open; raise the limit or use less concurrency, and run again"
+		return "what was recorded before is kept"
 	case errors.Is(err, errGone):
 		return ""
 	case errors.Is(err, fs.ErrPermission):

@@ -95,7 +95,7 @@ func childDescriptors(t *testing.T, j *Journal, _ []string) {
 	back := limit(t, syscall.RLIMIT_NOFILE, 3)
 	_, err := j.Open(ctx, target, "/data/b.bin")
 	var e *Error
-	if !errors.Is(err, syscall.EMFILE) || !errors.As(err, &e) || !strings.Contains(e.Advice, "too many files are open") {
+	if !errors.Is(err, syscall.EMFILE) || !errors.As(err, &e) || !strings.Contains(e.Advice, "is kept") {
 		t.Errorf("opened: %v", err)
 	}
 	// What is open goes on.

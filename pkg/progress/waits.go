@@ -217,6 +217,8 @@ func (w *waits) retrying(e upload.Retrying, now time.Time) cause {
 		r.text = fmt.Sprintf("%s failed (%d)", who, t.Status)
 	case t.Status > 0:
 		r.text = fmt.Sprintf("%s answered with status %d", who, t.Status)
+	case errors.Is(e.Err, syscall.EMFILE), errors.Is(e.Err, syscall.ENFILE):
+		r.text = "too many files are open here"
 	case errors.Is(e.Err, transport.ErrStalled):
 		r.text = who + " stopped taking bytes"
 	default:

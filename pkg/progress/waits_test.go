@@ -3,9 +3,11 @@ package progress_test
 import (
 	"errors"
 	"net"
+	"os"
 	"regexp"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -100,6 +102,23 @@ func TestShortWaits(t *testing.T) {
 		got := s.shown()
 		if n := strings.Count(got, "waiting 3 s: busy, attempt 2\n"); n != 3 || strings.Count(got, "continuing after 3 s\n") != n {
 			t.Errorf("in 80 s of waits of 3 s it says %d times that it waits\n%s", n, got)
+		}
+		end()
+		s.Close()
+	})
+}
+
+// A process that may open no more files says so, and blames no connection.
+func TestWaitForFiles(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := show(progress.Options{Style: progress.Plain})
+		observe, end := s.File("a.bin")
+		observe(planned("a.bin", 1000, 0))
+		err := &transport.Error{Err: os.NewSyscallError("socket", syscall.EMFILE)}
+		observe(upload.Retrying{Op: upload.OpPart, Part: 1, Err: err, Try: 1, Wait: 3 * time.Second})
+		pass(3 * time.Second)
+		if got := s.shown(); !strings.Contains(got, "waiting 3 s: too many files are open here, attempt 2\n") {
+			t.Errorf("it says\n%s", got)
 		}
 		end()
 		s.Close()
