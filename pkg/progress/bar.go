@@ -45,6 +45,9 @@ func (b *bar) event(f *file, e upload.Event) {
 			b.draw()
 		}
 	case upload.Finished:
+		if over := b.over(); over > 0 {
+			b.above(continuing(over) + "\n")
+		}
 		b.above(b.succeeded(f.summary(b.several(), e.Report)) + "\n")
 	}
 }

@@ -37,6 +37,7 @@ func (o *objects) print(object any) {
 }
 
 func (o *objects) event(f *file, e upload.Event) {
+	o.continuing(o.waits.over())
 	switch e := e.(type) {
 	case upload.Lost:
 		o.say("lost", f, map[string]any{"part": e.Part.Number, "bytes": e.Part.Size, "why": Text(e)})
@@ -101,7 +102,7 @@ func (o *objects) tick() {
 	now, gained := time.Now(), o.total.gained()
 	switch line, over := o.waits.tell(now); {
 	case over > 0:
-		o.say("continuing", nil, map[string]any{"seconds": over.Seconds()})
+		o.continuing(over)
 	case line != "":
 		o.say("waiting", nil, map[string]any{"text": line})
 	}
@@ -121,6 +122,13 @@ func (o *objects) tick() {
 		with["seconds_left"] = left.Round(time.Second).Seconds()
 	}
 	o.say("progress", nil, with)
+}
+
+// continuing says that a wait is over, if one is.
+func (o *objects) continuing(after time.Duration) {
+	if after > 0 && !o.warnings {
+		o.say("continuing", nil, map[string]any{"seconds": after.Seconds()})
+	}
 }
 
 // text passes objects on and makes one of every other line: a program that reads them

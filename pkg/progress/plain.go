@@ -30,6 +30,9 @@ func (p *plain) event(f *file, e upload.Event) {
 	if p.said.IsZero() {
 		p.start(f, e)
 	}
+	if over := p.over(); over > 0 {
+		p.say("%s", continuing(over))
+	}
 	if s := p.line(f, p.several(), e); s != "" {
 		fmt.Fprintln(p.w, s)
 	}

@@ -13,9 +13,10 @@ type file struct {
 	name string // as people are shown it; empty before there is a plan
 
 	size        int64
-	stored      int64 // bytes that have a receipt
-	before      int64 // of those, stored before this run
-	flying      int64 // bytes that were handed to the network and are not stored yet
+	stored      int64         // bytes that have a receipt
+	before      int64         // of those, stored before this run
+	flying      int64         // bytes that were handed to the network and are not stored yet
+	inFlight    map[int]int64 // those, by the number of their part
 	parts       int
 	storedParts int
 
@@ -33,9 +34,14 @@ func (f *file) count(e upload.Event) {
 			stored: e.StoredBytes, before: e.StoredBytes, parts: e.Parts, storedParts: e.Stored,
 		}
 	case upload.Sent:
+		if f.inFlight == nil {
+			f.inFlight = make(map[int]int64)
+		}
 		f.flying += e.Bytes
+		f.inFlight[e.Part.Number] += e.Bytes
 	case upload.Stored:
-		f.flying -= e.Part.Size
+		f.flying -= f.inFlight[e.Part.Number] // none where an earlier run sent it
+		delete(f.inFlight, e.Part.Number)
 		f.stored += e.Part.Size
 		f.storedParts++
 	case upload.Lost:
@@ -55,7 +61,7 @@ func (f *file) count(e upload.Event) {
 func shown(f upload.File) string { return transport.Visible(f.Name) }
 
 // gone counts what is on its way as well.
-func (f *file) gone() int64 { return min(f.size, f.stored+max(0, f.flying)) }
+func (f *file) gone() int64 { return min(f.size, f.stored+f.flying) }
 
 // sums are what files have together, kept up to date with each event: nothing
 // here costs more because there are many files.

@@ -34,6 +34,8 @@ type waits struct {
 	open    int                // uploads of which events may come
 	since   time.Time          // of the last progress that stays; zero: nothing began
 	trying  map[attempt]moving // parts in flight
+	undone  int64              // bytes of the attempt that failed last
+	refused int64              // the most bytes of an attempt that was refused since the last part was stored
 	reason  cause
 	outage  time.Time // until when the provider is retried though it cannot be reached
 	reading reading
@@ -66,6 +68,7 @@ type cause struct {
 	until  time.Time // when the next attempt begins; zero: not known
 	failed bool      // a request failed
 	gone   bool      // of those: the server cannot be reached
+	part   bool      // of those: the store answered, and did not take the part
 }
 
 // reading is how far the file is read without being sent.
@@ -96,11 +99,11 @@ func (w *waits) count(f *file, e upload.Event) {
 		w.sent(attempt{f, e.Part.Number}, e.Bytes, now)
 	case upload.Stored:
 		delete(w.trying, attempt{f, e.Part.Number})
-		w.since = now
+		w.since, w.refused = now, 0
 	case upload.Lost:
 		delete(w.trying, attempt{f, e.Part.Number})
 	case upload.Finished:
-		w.since, w.reading, w.from = now, reading{}, time.Time{} // its line says that the wait is over
+		w.since, w.reading, w.refused = now, reading{}, 0
 	case upload.Planned, upload.Finishing, upload.Checkpointed:
 		w.since, w.reading = now, reading{}
 	case upload.Hashing:
@@ -122,6 +125,10 @@ func (w *waits) count(f *file, e upload.Event) {
 		w.reason = cause{text: "the file is not ready yet", at: now, until: now.Add(e.Wait)}
 	case upload.Retrying:
 		w.reason = w.retrying(e, now)
+		if w.reason.part {
+			w.refused = max(w.refused, w.undone)
+		}
+		w.undone = 0
 	case upload.Outage:
 		w.outage = now.Add(e.For)
 	}
@@ -138,9 +145,10 @@ func (w *waits) sent(a attempt, bytes int64, now time.Time) {
 		w.trying[a], w.reading = m, reading{}
 		return
 	}
-	if m.bytes > inBuffers {
+	if m.bytes > inBuffers && w.counts(m) {
 		w.since = later(w.since, m.last)
 	}
+	w.undone = m.bytes
 	delete(w.trying, a)
 }
 
@@ -232,6 +240,7 @@ func (w *waits) retrying(e upload.Retrying, now time.Time) cause {
 	if r.gone && e.Most == 0 {
 		r.text = unreached(e.Err, w.host())
 	}
+	r.part = e.Op == upload.OpPart && t != nil && t.Status > 0
 	return r
 }
 
@@ -255,13 +264,25 @@ func unreached(err error, host string) string {
 
 // moved is when there was progress last.
 func (w *waits) moved() time.Time {
-	at, failing := w.since, w.failing()
+	at := w.since
 	for _, m := range w.trying {
-		if !failing || m.surely() {
+		if w.counts(m) {
 			at = later(at, m.last)
 		}
 	}
 	return at
+}
+
+// counts reports whether the bytes of an attempt are progress. Of one that follows
+// a refusal, those are not that the store took before and refused then.
+func (w *waits) counts(m moving) bool {
+	switch {
+	case !w.failing():
+		return true
+	case w.reason.part:
+		return m.bytes > w.refused+inBuffers
+	}
+	return m.surely()
 }
 
 // failing reports whether a request failed since the last progress.
@@ -324,11 +345,7 @@ func long(d time.Duration) string {
 // over. Reading is no wait.
 func (w *waits) tell(now time.Time) (line string, over time.Duration) {
 	status := w.status(now)
-	moved := w.moved()
-	if !w.from.IsZero() && moved.After(w.from) {
-		over = moved.Sub(w.from)
-		w.from = time.Time{}
-	}
+	over = w.over()
 	again := !w.from.IsZero() || w.reading.text != ""
 	if w.reading.text != "" && now.Sub(w.reading.since) < waitAfter {
 		return "", over
@@ -338,9 +355,20 @@ func (w *waits) tell(now time.Time) (line string, over time.Duration) {
 	}
 	w.told = now
 	if w.reading.text == "" {
-		w.from = moved
+		w.from = w.moved()
 	}
 	return status, 0
+}
+
+// over says once that a wait that was told is over, and how long it was; 0: none is.
+func (w *waits) over() time.Duration {
+	moved := w.moved()
+	if w.from.IsZero() || !moved.After(w.from) {
+		return 0
+	}
+	length := moved.Sub(w.from)
+	w.from = time.Time{}
+	return length
 }
 
 // continuing says that a wait is over.

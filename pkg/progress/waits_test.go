@@ -250,3 +250,90 @@ func TestStopping(t *testing.T) {
 		}
 	})
 }
+
+// A store that takes all bytes of a part before it refuses it is one wait, however
+// many parts it refuses and however fast they went: there is no progress until
+// one is stored.
+func TestRefusedAfterItsBytes(t *testing.T) {
+	for _, style := range []progress.Style{progress.Bar, progress.Plain, progress.JSON} {
+		synctest.Test(t, func(t *testing.T) {
+			s := show(progress.Options{Style: style, Width: func() int { return 120 }})
+			observe, end := s.File("a.bin")
+			observe(planned("a.bin", 4, 0))
+			refused := &transport.Error{Op: "put", Status: 503, Retry: true}
+			for try := range 8 {
+				for n := range 3 {
+					for range 10 { // in a second
+						observe(upload.Sent{Part: part(n + 1), Bytes: int64(n+8) * mb})
+						pass(100 * time.Millisecond)
+					}
+				}
+				for n := range 3 {
+					observe(upload.Sent{Part: part(n + 1), Bytes: -int64(n+8) * 10 * mb})
+					observe(upload.Retrying{Op: upload.OpPart, Part: n + 1, Err: refused, Try: try + 1, Wait: 4 * time.Second})
+				}
+				pass(4 * time.Second)
+			}
+			if got := s.shown(); strings.Contains(got, "continuing") || !strings.Contains(got, "waiting") {
+				t.Errorf("%s: while all is refused it says\n%s", style, got)
+			}
+			observe(upload.Sent{Part: part(1), Bytes: 100 * mb})
+			observe(upload.Stored{Part: part(1)})
+			pass(100 * time.Millisecond)
+			if got := s.shown(); !strings.Contains(got, "continuing") {
+				t.Errorf("%s: when a part is stored it says\n%s", style, got)
+			}
+			end()
+			s.Close()
+		})
+	}
+}
+
+// That a wait is over is told though the upload ends with it.
+func TestOverAtTheEnd(t *testing.T) {
+	for _, style := range []progress.Style{progress.Bar, progress.Plain, progress.JSON} {
+		synctest.Test(t, func(t *testing.T) {
+			s := show(progress.Options{Style: style, Width: func() int { return 120 }})
+			observe, end := s.File("a.bin")
+			observe(planned("a.bin", 1, 0))
+			observe(upload.Sent{Part: part(1), Bytes: 100 * mb})
+			pass(7 * time.Second)
+			observe(upload.Stored{Part: part(1)})
+			observe(upload.Finishing{})
+			observe(ended("a.bin", 1, 0, 7*time.Second))
+			end()
+			s.Close()
+			over := "continuing after 7 s\n"
+			if style == progress.JSON {
+				over = `"event":"continuing"`
+			}
+			if got := s.shown(); strings.Count(got, over) != 1 || strings.Index(got, over) > strings.Index(got, "verif") {
+				t.Errorf("%s: it says\n%s", style, got)
+			}
+		})
+	}
+}
+
+// A part that an earlier run sent, and this one has confirmed, takes nothing from
+// what is in flight.
+func TestConfirmedBesideOthers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := show(progress.Options{Style: progress.Bar, Width: func() int { return 120 }})
+		observe, end := s.File("a.bin")
+		observe(planned("a.bin", 10, 0))
+		observe(upload.Sent{Part: part(1), Bytes: 50 * mb})
+		observe(upload.Stored{Part: part(2)})
+		pass(time.Second)
+		if got := s.shown(); !strings.Contains(got, "15%") {
+			t.Errorf("with one of ten parts confirmed and half of another sent it shows %q", got)
+		}
+		observe(upload.Sent{Part: part(1), Bytes: 50 * mb})
+		observe(upload.Stored{Part: part(1)})
+		pass(time.Second)
+		if got := s.shown(); !strings.Contains(got, "20%") {
+			t.Errorf("with two of ten parts stored it shows %q", got)
+		}
+		end()
+		s.Close()
+	})
+}
