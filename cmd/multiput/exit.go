@@ -229,7 +229,7 @@ var classes = []class{
 	{typed[*tls.CertificateVerificationError], exitFailed, "failed", say("a certificate authority of your own is trusted with --cacert FILE")},
 	{wraps(upload.ErrUnfinished), exitAgain, "tempfail", againHint},
 	{typed[*transport.RedirectError], exitFailed, "failed", redirectHint},
-	{wraps(upload.ErrReply), exitFailed, "failed", baseHint},
+	{wraps(upload.ErrReply), exitFailed, "failed", refusedHint},
 	{tooLarge, exitFailed, "failed", say("a smaller --part-size may do, where the provider lets it be chosen (with --restart if parts are stored); else it is the file that is too large")},
 	{wraps(upload.ErrRefused, upload.ErrLimit, upload.ErrGone), exitFailed, "failed", refusedHint},
 	{typed[*sumsError], exitJournal, "cantcreat", say("")},
@@ -362,11 +362,11 @@ func proxyRefuses(denied bool) func(error) bool {
 	}
 }
 
-// refusedHint leads out of an upload that the provider will not complete: its
-// parts are stored, and every run would end as this one.
+// refusedHint leads out of an upload that cannot be completed: its parts are
+// stored, and every run would end as this one.
 func refusedHint(f failure) string {
 	if f.report.Parts > 0 && f.report.PartsStored == f.report.Parts && !f.piped {
-		return "if it is refused again, --restart uploads the file again"
+		return "if that comes again, --restart uploads the file again"
 	}
 	return baseHint(f)
 }
