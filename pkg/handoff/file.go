@@ -45,7 +45,7 @@ func CanWrite(path string) error {
 		}
 		return nil
 	}
-	f, err := os.CreateTemp(filepath.Dir(path), temp(path))
+	f, err := create(path)
 	if err != nil {
 		return err
 	}
@@ -64,7 +64,7 @@ func Write(path string, b []byte) (err error) {
 		_, err = f.Write(b)
 		return errors.Join(err, f.Close())
 	}
-	f, err := os.CreateTemp(filepath.Dir(path), temp(path))
+	f, err := create(path)
 	if err != nil {
 		return err
 	}
@@ -91,4 +91,13 @@ func target(path string) string {
 	return path
 }
 
-func temp(path string) string { return "." + filepath.Base(path) + ".*.new" }
+// create makes the file that takes the place of path when it is whole. Its error
+// names the path that was asked for.
+func create(path string) (*os.File, error) {
+	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*.new")
+	var at *fs.PathError
+	if errors.As(err, &at) {
+		at.Op, at.Path = "write", path
+	}
+	return f, err
+}

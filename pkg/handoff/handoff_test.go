@@ -265,8 +265,11 @@ func TestWriteIsAllOrNothing(t *testing.T) {
 	if b, _ := os.ReadFile(path); string(b) != "new" {
 		t.Errorf("it holds %q", b)
 	}
-	if err := Write(filepath.Join(dir, "none", "r"), nil); err == nil {
-		t.Error("a file in no directory is written")
+	none := filepath.Join(dir, "none", "r")
+	for _, err := range []error{Write(none, nil), CanWrite(none)} {
+		if err == nil || !strings.HasPrefix(err.Error(), "write "+none+": ") {
+			t.Errorf("the error does not name the file that was asked for: %v", err)
+		}
 	}
 	if err := CanWrite(dir); err == nil {
 		t.Error("a directory can be written")

@@ -31,7 +31,11 @@ func Text(e upload.Event) string {
 func kept(e upload.TookOver) string {
 	all := are(e.Parts) + " stored"
 	if len(e.Differ) > 0 {
-		all += fmt.Sprintf("; re-sending %s, which differ from the file", numbers(e.Differ))
+		verb := "differ"
+		if len(e.Differ) == 1 {
+			verb = "differs"
+		}
+		all += fmt.Sprintf("; re-sending %s, which %s from the file", numbers(e.Differ), verb)
 	}
 	return all
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"time"
 
@@ -100,8 +101,8 @@ func (p *Provider) keys(ctx context.Context) (aws.Credentials, error) {
 	defer cancel()
 	var c aws.Credentials
 	var err error
-	if p.credentials != nil {
-		c, err = p.credentials.Retrieve(asked)
+	if from := p.from(); from != nil {
+		c, err = from.Retrieve(asked)
 	}
 	p.keyless.Store(ctx.Err() == nil && (err != nil || !c.HasKeys() || c.Expired()))
 	switch {
@@ -115,6 +116,44 @@ func (p *Provider) keys(ctx context.Context) (aws.Credentials, error) {
 		return c, expiredKeys(c)
 	}
 	return c, nil
+}
+
+// from is where credentials come from.
+func (p *Provider) from() aws.CredentialsProvider {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.credentials
+}
+
+// renewed reports whether there are other credentials than those that signed a URL,
+// which the store calls expired. It reads the AWS configuration again: not all of
+// them say when they end.
+func (p *Provider) renewed(ctx context.Context, signed string) bool {
+	u, err := url.Parse(signed)
+	if err != nil {
+		return false
+	}
+	other := func() bool {
+		c, err := p.keys(ctx)
+		return err == nil && c.SessionToken != u.Query().Get("X-Amz-Security-Token")
+	}
+	if other() {
+		return true
+	}
+	f, err := p.find(ctx, p.set)
+	if err != nil {
+		return false
+	}
+	p.mu.Lock()
+	p.credentials = f.credentials
+	p.mu.Unlock()
+	return other()
+}
+
+// tokenExpired reports whether a store calls the session token of the credentials
+// expired.
+func tokenExpired(err error) bool {
+	return slices.Contains([]string{"ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired"}, code(err))
 }
 
 // Keyless reports whether it looked for credentials and found none.

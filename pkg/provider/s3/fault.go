@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"net/http"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -28,7 +29,7 @@ func (p *Provider) fault(a *transport.Reply, x *storeerr.Error, c call) error {
 		e.Retry = false
 		return &failure{means: means, err: e}
 	}
-	if region := cmp.Or(a.Header.Get("X-Amz-Bucket-Region"), x.Region); region != "" && region != p.store.region && slices.Contains(elsewhere, a.Status) {
+	if region := regionOf(a, x); region != "" && region != p.store.region && slices.Contains(elsewhere, a.Status) {
 		say("the bucket %s is in the region %s, and the request was for %s", p.place.bucket, region, p.store.region)
 		e.Retry = false
 		return &failure{upload.ErrRefused, e, "region", region}
@@ -39,6 +40,10 @@ func (p *Provider) fault(a *transport.Reply, x *storeerr.Error, c call) error {
 		e.Err = to
 		return final(upload.ErrReply)
 	}
+	if x.Code == "RequestTimeTooSkewed" || early(x) || c.fresh && x.Expired(a.Status) && x.Code == "AccessDenied" {
+		say("this machine's clock differs from the store's%s, which takes no request that is more than 15 minutes off: set the clock", p.skewText(a, x))
+		return final(upload.ErrDenied)
+	}
 	switch x.Code {
 	case "NoSuchUpload":
 		if c.created {
@@ -47,11 +52,11 @@ func (p *Provider) fault(a *transport.Reply, x *storeerr.Error, c call) error {
 	case "NoSuchBucket":
 		say("there is no bucket %s", p.place.bucket)
 		return final(upload.ErrRefused)
-	case "RequestTimeTooSkewed":
-		say("this machine's clock differs from the store's%s, which takes no request that is more than 15 minutes off: set the clock", p.skewText())
-		return final(upload.ErrDenied)
-	case "ExpiredToken", "ExpiredTokenException", "RequestExpired":
+	case "ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired", "RequestExpired":
 		say("the credentials have expired")
+		return final(upload.ErrDenied)
+	case "InvalidToken":
+		say("the store does not take the session token of the credentials")
 		return final(upload.ErrDenied)
 	case "InvalidAccessKeyId":
 		say("the store does not know the access key")
@@ -83,11 +88,11 @@ func (p *Provider) fault(a *transport.Reply, x *storeerr.Error, c call) error {
 	}
 	lock := strings.Contains(strings.ToLower(x.Message), "object lock")
 	switch {
-	case a.Status == http.StatusUnauthorized || a.Status == http.StatusForbidden:
+	case a.Status == http.StatusUnauthorized || a.Status == http.StatusForbidden || x.Code == "AccessDenied": // also in a 200
 		switch {
 		case lock:
 			say("the bucket's Object Lock does not allow it: %s", x.Message)
-		case x.Message == "" || !strings.Contains(x.Message, "s3:"):
+		case !strings.Contains(x.Message, "authorized to perform"): // else it names the action
 			say("the store does not allow %s on %s: %s", c.action, p.address(c.key), cmp.Or(x.Message, "Access Denied"))
 		}
 		return final(upload.ErrDenied)
@@ -108,10 +113,44 @@ var errNotS3 = fmt.Errorf("is this the address of an S3 store?")
 // elsewhere are the statuses of an answer to a request for the wrong region.
 var elsewhere = []int{http.StatusMovedPermanently, http.StatusTemporaryRedirect, http.StatusBadRequest, http.StatusForbidden}
 
+// region is what AWS calls one, and where its errors name that of a bucket: in a host,
+// and in words.
+const region = `([a-z]{2}(?:-[a-z]+)+-[0-9]+)`
+
+var (
+	regionOfHost = regexp.MustCompile(`\bs3(?:-fips)?(?:\.dualstack)?[.-]` + region + `\.amazonaws\.com`)
+	regionInText = regexp.MustCompile(`expecting '` + region + `'|^The ` + region + ` location constraint`)
+)
+
+// regionOf is the region of the bucket, if an answer names it.
+func regionOf(a *transport.Reply, x *storeerr.Error) string {
+	if said := cmp.Or(a.Header.Get("X-Amz-Bucket-Region"), x.Region); said != "" {
+		return said
+	}
+	if m := regionInText.FindStringSubmatch(x.Message); m != nil {
+		return cmp.Or(m[1], m[2])
+	}
+	for _, host := range []string{x.Endpoint, a.Header.Get("Location")} {
+		if m := regionOfHost.FindStringSubmatch(host); m != nil {
+			return m[1]
+		}
+	}
+	return ""
+}
+
+// early reports whether a store says that a request was signed in its future. It says
+// so of a presigned URL, instead of RequestTimeTooSkewed.
+func early(x *storeerr.Error) bool {
+	return x.Code == "AccessDenied" && (strings.Contains(x.Message, "not valid yet") || strings.Contains(x.Message, "not yet valid"))
+}
+
 // skewText is by how much the clocks differ, if that is known.
-func (p *Provider) skewText() string {
+func (p *Provider) skewText(a *transport.Reply, x *storeerr.Error) string {
 	skew, ok := p.Skew()
-	if !ok {
+	if t, err := time.Parse(time.RFC3339, x.Time); err == nil {
+		skew, ok = a.At.Round(0).Sub(t), true
+	}
+	if !ok || skew.Abs() < time.Minute {
 		return ""
 	}
 	way := "ahead"

@@ -45,7 +45,7 @@ func (p *Provider) takeOver(ctx context.Context, u *upload.Upload, d data, want 
 			for _, r := range all {
 				fmt.Fprintf(&list, "\n  %s  begun %s", r.ID, r.Started.Local().Format(time.DateTime))
 			}
-			return false, &unsent{fmt.Errorf("%s: %w: the store has %d unfinished uploads of %s; say which one is to be resumed:%s", title, upload.ErrRefused, len(all), p.address(d.Key), list.String())}
+			return false, &several{unsent{fmt.Errorf("%s: %w: the store has %d unfinished uploads of %s; say which one is to be resumed:%s", title, upload.ErrRefused, len(all), p.address(d.Key), list.String())}}
 		}
 		d.ID = all[0].ID
 	}
@@ -73,6 +73,12 @@ func (p *Provider) takeOver(ctx context.Context, u *upload.Upload, d data, want 
 	u.Data, err = json.Marshal(d)
 	return true, err
 }
+
+// several is more than one upload that could be resumed.
+type several struct{ unsent }
+
+// OptionHint is how one of them is named.
+func (*several) OptionHint() (name, value string) { return optResume, "UPLOAD-ID" }
 
 // storedPart is a part that the store has.
 type storedPart struct {
@@ -200,6 +206,11 @@ func (p *Provider) uploads(ctx context.Context, prefix string) (all []spec.Remot
 // what is stored of each.
 func (p *Provider) Remote(ctx context.Context) ([]spec.RemoteUpload, error) {
 	all, err := p.uploads(ctx, p.place.key)
+	if err == nil && len(all) == 0 && p.place.key != "" && p.named != "" {
+		// MinIO takes a prefix only where it is a whole key.
+		all, err = p.uploads(ctx, "")
+		all = slices.DeleteFunc(all, func(r spec.RemoteUpload) bool { return !strings.HasPrefix(r.Key, p.place.key) })
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -3,7 +3,9 @@ package s3
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"math/rand/v2"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -133,4 +135,50 @@ func TestResumeWithoutAJournal(t *testing.T) {
 func openAt(t *testing.T, server realstore.Server, at place) (*Provider, error) {
 	t.Helper()
 	return open(at, spec.Settings{Base: server.Endpoint}, static(server.AccessKey, server.SecretKey))
+}
+
+// TestRemoteBelowAPrefix plays MinIO, which takes a prefix only where it is a whole
+// key: what is below it is found in the list of the bucket.
+func TestRemoteBelowAPrefix(t *testing.T) {
+	const one = `<Upload><Key>%s</Key><UploadId>%s</UploadId><Initiated>2026-11-28T06:09:00Z</Initiated></Upload>`
+	s := &scripted{answer: func(r *http.Request, _ string) (int, map[string]string, string) {
+		q := r.URL.Query()
+		switch {
+		case q.Has("uploadId"):
+			return 200, nil, `<ListPartsResult></ListPartsResult>`
+		case q.Get("prefix") != "":
+			return 200, nil, `<ListMultipartUploadsResult></ListMultipartUploadsResult>`
+		}
+		return 200, nil, `<ListMultipartUploadsResult>` + fmt.Sprintf(one, "logs/a", "1") + fmt.Sprintf(one, "logs", "2") + fmt.Sprintf(one, "x/logs/a", "3") + `</ListMultipartUploadsResult>`
+	}}
+	for key, want := range map[string]string{"logs/": "1", "logs": "1 2", "": "1 2 3", "none/": ""} {
+		all, err := s.open(t, place{"bucket", key}, nil).Remote(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		ids := make([]string, len(all))
+		for i, r := range all {
+			ids[i] = r.ID
+		}
+		if got := strings.Join(ids, " "); got != want {
+			t.Errorf("%q: %q, want %q", key, got, want)
+		}
+	}
+}
+
+// TestSeveralCandidates holds that none of several uploads is guessed at, and that
+// the option is named that chooses one.
+func TestSeveralCandidates(t *testing.T) {
+	s := &scripted{answer: func(*http.Request, string) (int, map[string]string, string) {
+		const one = `<Upload><Key>k</Key><UploadId>%s</UploadId><Initiated>2026-11-28T06:09:00Z</Initiated></Upload>`
+		return 200, nil, `<ListMultipartUploadsResult>` + fmt.Sprintf(one, "first-id") + fmt.Sprintf(one, "second-id") + `</ListMultipartUploadsResult>`
+	}}
+	_, _, err := s.open(t, place{"bucket", "k"}, map[string]string{"resume": "auto"}).Create(t.Context(), fileOf(100<<20), upload.Hint{})
+	var hint interface{ OptionHint() (string, string) }
+	if !errors.Is(err, upload.ErrRefused) || !strings.Contains(err.Error(), "first-id") || !strings.Contains(err.Error(), "second-id") || !errors.As(err, &hint) {
+		t.Fatalf("%v", err)
+	}
+	if name, value := hint.OptionHint(); name != "resume" || value != "UPLOAD-ID" {
+		t.Errorf("--set %s=%s", name, value)
+	}
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/url"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -76,7 +77,9 @@ type Provider struct {
 	own         json.RawMessage // the options that were set
 	named       string          // the endpoint that is not AWS's; empty: it is
 	store       store
-	credentials aws.CredentialsProvider
+	find        func(context.Context, settings) (found, error)
+	mu          sync.Mutex              // for credentials
+	credentials aws.CredentialsProvider // see from
 	signer      *v4.Signer
 	client      spec.Client
 	skew        atomic.Pointer[time.Duration]
@@ -107,7 +110,7 @@ func open(at place, s spec.Settings, find func(context.Context, settings) (found
 	if err != nil && !s.Keyless { // a sender with presigned URLs need not have our profile
 		return nil, err
 	}
-	p := &Provider{place: at, set: set, credentials: f.credentials, signer: newSigner(), client: s.Client, signed: s.Signed, now: time.Now}
+	p := &Provider{place: at, set: set, find: find, credentials: f.credentials, signer: newSigner(), client: s.Client, signed: s.Signed, now: time.Now}
 	if p.client == nil {
 		p.client = &transport.Client{}
 	}

@@ -215,6 +215,19 @@ func TestFaults(t *testing.T) {
 		{"region", 400, nil, `<Error><Code>AuthorizationQueryParametersError</Code><Message>wrong</Message><Region>eu-west-3</Region></Error>`, upload.ErrRefused, false, "the bucket bucket is in the region eu-west-3, and the request was for us-east-1", "eu-west-3"},
 		{"moved", 301, map[string]string{"x-amz-bucket-region": "ap-south-1"}, `<Error><Code>PermanentRedirect</Code></Error>`, upload.ErrRefused, false, "in the region ap-south-1", "ap-south-1"},
 		{"skew", 403, map[string]string{"Date": time.Now().Add(-time.Hour).UTC().Format(http.TimeFormat)}, `<Error><Code>RequestTimeTooSkewed</Code><Message>x</Message></Error>`, upload.ErrDenied, false, "it is 1h0m", ""},
+		{"skew in the body", 403, nil, `<Error><Code>RequestTimeTooSkewed</Code><Message>x</Message><ServerTime>` + time.Now().Add(3*time.Hour).UTC().Format(time.RFC3339) + `</ServerTime></Error>`, upload.ErrDenied, false, "(it is 3h0m0s behind)", ""},
+		{"no skew that is known", 403, nil, `<Error><Code>RequestTimeTooSkewed</Code><Message>x</Message></Error>`, upload.ErrDenied, false, "differs from the store's, which", ""},
+		{"signed in the future", 403, map[string]string{"Date": time.Now().Add(-2 * time.Hour).UTC().Format(http.TimeFormat)}, `<Error><Code>AccessDenied</Code><Message>Request is not valid yet</Message></Error>`, upload.ErrDenied, false, "(it is 2h0m", ""},
+		{"signed now and expired", 403, nil, `<Error><Code>AccessDenied</Code><Message>Request has expired</Message></Error>`, upload.ErrDenied, false, "set the clock", ""},
+		{"region in words", 400, nil, `<Error><Code>AuthorizationHeaderMalformed</Code><Message>The authorization header is malformed; the region 'us-east-1' is wrong; expecting 'eu-central-1'</Message></Error>`, upload.ErrRefused, false, "in the region eu-central-1", "eu-central-1"},
+		{"region of the endpoint", 301, nil, `<Error><Code>PermanentRedirect</Code><Endpoint>bucket.s3-ap-northeast-3.amazonaws.com</Endpoint></Error>`, upload.ErrRefused, false, "in the region ap-northeast-3", "ap-northeast-3"},
+		{"region of the location", 307, map[string]string{"Location": "https://bucket.s3.dualstack.me-central-1.amazonaws.com/k?uploads"}, `<Error><Code>TemporaryRedirect</Code></Error>`, upload.ErrRefused, false, "in the region me-central-1", "me-central-1"},
+		{"region of a constraint", 400, nil, `<Error><Code>IllegalLocationConstraintException</Code><Message>The af-south-1 location constraint is incompatible for the region specific endpoint this request was sent to.</Message></Error>`, upload.ErrRefused, false, "in the region af-south-1", "af-south-1"},
+		{"redirect elsewhere", 301, nil, `<Error><Code>PermanentRedirect</Code><Endpoint>bucket.s3.amazonaws.com</Endpoint></Error>`, upload.ErrReply, false, "bucket.s3.amazonaws.com", ""},
+		{"action of another service", 403, nil, `<Error><Code>AccessDenied</Code><Message>User: u is not authorized to perform: kms:GenerateDataKey on resource: key</Message></Error>`, upload.ErrDenied, false, "create the upload: User: u is not authorized to perform: kms:GenerateDataKey", ""},
+		{"no in a yes", 200, nil, `<Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>`, upload.ErrDenied, false, "does not allow s3:PutObject", ""},
+		{"token expired", 400, nil, `<Error><Code>ExpiredToken</Code><Message>x</Message></Error>`, upload.ErrDenied, false, "the credentials have expired", ""},
+		{"token", 400, nil, `<Error><Code>InvalidToken</Code><Message>x</Message></Error>`, upload.ErrDenied, false, "session token", ""},
 		{"bucket", 404, nil, `<Error><Code>NoSuchBucket</Code><Message>x</Message></Error>`, upload.ErrRefused, false, "there is no bucket bucket", ""},
 		{"denied", 403, nil, `<Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>`, upload.ErrDenied, false, "does not allow s3:PutObject on s3://bucket/k", ""},
 		{"slow", 503, nil, `<Error><Code>SlowDown</Code><Message>x</Message></Error>`, nil, true, "wants fewer requests", ""},
@@ -364,6 +377,54 @@ func TestCredentialsThatEnd(t *testing.T) {
 	}
 	if !strings.Contains(gs[0].URL, "KEY2") {
 		t.Errorf("the part was not signed with new credentials")
+	}
+}
+
+// TestTokenThatTheStoreEnds: a store calls a session token expired of which nobody
+// knew when it ends. The AWS configuration is read again: where it has another, the
+// request is made anew, else the credentials have expired.
+func TestTokenThatTheStoreEnds(t *testing.T) {
+	for _, last := range []string{"1", "2"} {
+		s := &scripted{answer: func(r *http.Request, _ string) (int, map[string]string, string) {
+			if r.URL.Query().Get("X-Amz-Security-Token") != "2" {
+				return 400, nil, `<Error><Code>ExpiredToken</Code><Message>x</Message></Error>`
+			}
+			return 200, map[string]string{"ETag": `"e"`}, created
+		}}
+		open := func() *Provider {
+			p := s.open(t, place{"bucket", "k"}, nil)
+			use := func(token string) (found, error) {
+				return found{credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
+					return aws.Credentials{AccessKeyID: "a", SecretAccessKey: "b", SessionToken: token}, nil
+				})}, nil
+			}
+			f, _ := use("1")
+			p.credentials = f.credentials
+			p.find = func(context.Context, settings) (found, error) { return use(last) }
+			return p
+		}
+		again := last == "2"
+		_, _, err := open().Create(t.Context(), fileOf(100<<20), upload.Hint{})
+		var passing upload.Temporary
+		if retry := errors.As(err, &passing) && passing.Temporary(); retry != again || errors.Is(err, upload.ErrDenied) == again {
+			t.Errorf("create, with %s: %v", last, err)
+		}
+		p := open()
+		u, _, err := p.Create(t.Context(), fileOf(3), upload.Hint{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		gs, err := p.Presign(t.Context(), u, u.Parts)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = p.Put(t.Context(), u, gs[0], u.Parts[0], strings.NewReader("abc"))
+		if errors.Is(err, upload.ErrExpired) != again || errors.Is(err, upload.ErrDenied) == again {
+			t.Errorf("part, with %s: %v", last, err)
+		}
+		if _, err = p.Put(t.Context(), u, gs[0], u.Parts[0], strings.NewReader("abc")); (err == nil) != again {
+			t.Errorf("part again, with %s: %v", last, err)
+		}
 	}
 }
 

@@ -251,7 +251,7 @@ func (p *Provider) Put(ctx context.Context, u upload.Upload, g upload.Presigned,
 		s, err := p.signPart(ctx, u.File, d, part, sum)
 		switch {
 		case err == nil:
-			t.URL, t.Header = s.url, s.header
+			t.URL, t.Header, c.fresh = s.url, s.header, true
 		case ctx.Err() != nil || !errors.Is(err, upload.ErrDenied) && !u.Planned || g.URL == "":
 			return r, &unsent{err}
 		default: // without credentials the presigned URL is all there is
@@ -266,8 +266,7 @@ func (p *Provider) Put(ctx context.Context, u upload.Upload, g upload.Presigned,
 		if x := errorOf(err); d.Single && x != nil && (x.Status == 0 && !x.Unsent || x.Status >= http.StatusInternalServerError) {
 			p.puts.doubt(d)
 		}
-		switch code(err) {
-		case "ExpiredToken", "ExpiredTokenException", "RequestExpired":
+		if code(err) == "RequestExpired" || tokenExpired(err) && (p.renewed(ctx, t.URL) || p.Keyless()) {
 			return r, expired(err)
 		}
 		if x := errorOf(err); x != nil && strings.Contains(x.Message, "Request has expired") {

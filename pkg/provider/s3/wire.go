@@ -27,6 +27,7 @@ type call struct {
 	body    []byte
 	slow    bool   // whether the answer may take minutes
 	created bool   // whether there is an upload, which can be gone
+	fresh   bool   // whether it is signed now, not by a plan
 	step    string // its name among those that are presigned for others; empty: it is not one
 }
 
@@ -42,19 +43,26 @@ func (p *Provider) do(ctx context.Context, c call) (*transport.Reply, error) {
 	if c.header == nil {
 		c.header = http.Header{}
 	}
-	s, err := p.signCall(ctx, c)
+	s, fresh, err := p.signCall(ctx, c)
 	if err != nil {
 		return nil, &unsent{err}
 	}
+	c.fresh = fresh
 	r := transport.Request{Op: title + ": " + c.what, Method: c.method, URL: s.url, Header: s.header, Signed: true, Slow: c.slow}
 	if c.body != nil {
 		r.Body, r.Size = bytes.NewReader(c.body), int64(len(c.body))
 	}
-	return p.exchange(ctx, r, c)
+	a, err := p.exchange(ctx, r, c)
+	if c.fresh && tokenExpired(err) && p.renewed(ctx, r.URL) {
+		x := errorOf(err)
+		x.Retry = true // which signs it anew
+		return nil, x
+	}
+	return a, err
 }
 
-// signCall signs a request, unless that was done before.
-func (p *Provider) signCall(ctx context.Context, c call) (s signed, err error) {
+// signCall signs a request, unless that was done before: fresh says that it did.
+func (p *Provider) signCall(ctx context.Context, c call) (s signed, fresh bool, err error) {
 	given, is := p.signed[c.step]
 	late := is && !given.Expires.IsZero() && !time.Now().Before(given.Expires)
 	if is && !late {
@@ -62,12 +70,12 @@ func (p *Provider) signCall(ctx context.Context, c call) (s signed, err error) {
 		for k, v := range given.Header {
 			s.header.Set(k, v)
 		}
-		return s, nil
+		return s, false, nil
 	}
 	if s, err = p.sign(ctx, c.method, c.key, c.query, c.header, time.Now(), callLife); err != nil && late && p.Keyless() {
 		err = fmt.Errorf("%s: %s: %w", title, c.what, upload.ErrExpired)
 	}
-	return s, err
+	return s, true, err
 }
 
 // exchange makes a request that is signed.

@@ -22,6 +22,7 @@ type Error struct {
 	Code      string `xml:"Code"`
 	Message   string `xml:"Message"`
 	RequestID string `xml:"RequestId"`
+	Time      string `xml:"ServerTime"`                // the store's, where it refuses a request for its time
 	Endpoint  string `xml:"Endpoint"`                  // where the bucket is, if it is elsewhere
 	Region    string `xml:"Region"`                    // that of the bucket, if the request was for another
 	Detail    string `xml:"AuthenticationErrorDetail"` // Azure's reason of a refusal
