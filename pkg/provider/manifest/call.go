@@ -106,6 +106,10 @@ func (p *speaker) keep(ctx context.Context, r *request, a *answer, s *scope) err
 	if merged == nil {
 		merged = map[string]any{}
 	}
+	if _, known := merged["id"]; !known && !isEmpty(m["id"]) {
+		merged["id"] = m["id"]
+		s.upload = merged // whatever else is wrong: it can be aborted
+	}
 	for k, v := range m {
 		switch was, twice := merged[k]; {
 		case isEmpty(v):

@@ -178,6 +178,23 @@ func TestLaterRequestsAreReachable(t *testing.T) {
 	}
 }
 
+// TestUnusableKeep holds that an upload that was opened can be aborted, though not
+// all that is to be kept of it is there.
+func TestUnusableKeep(t *testing.T) {
+	p, _ := speak(t, bearer+`create: {send: POST /u, keep: '{id, key: .k, bucket: .b}', part_size: .each}
+part: {send: "PUT /u/{id}/{part.number}", receipt: $header.etag}
+complete: {send: "POST /u/{id}/end", ok: .ok, result: .id}
+abort: {send: "DELETE /u/{id}"}
+`, map[string]string{"POST /v1/u": `{"id":"u1","k":"","each":4}`, "DELETE /v1/u/u1": "204 "})
+	u, _, err := p.Create(t.Context(), ten, upload.Hint{})
+	if !errors.Is(err, upload.ErrReply) || u.ID != "u1" {
+		t.Fatalf("create: %q, %v", u.ID, err)
+	}
+	if err := p.Abort(t.Context(), u); err != nil {
+		t.Errorf("abort: %v", err)
+	}
+}
+
 // TestNothingKeepsIt holds that a field of $upload that only a later request keeps,
 // or none, is the manifest's fault, and is found out when the upload is created.
 func TestNothingKeepsIt(t *testing.T) {
