@@ -12,31 +12,31 @@ func (m *Manifest) agree(n node, prefix string, s *steps) {
 	own := func(key string) bool { return m.has(prefix + key) }
 	fail := func(key, text string) {
 		if at := m.places[prefix+key]; at.line > 0 {
-			node{n.Node, prefix + key, n.doc}.failAt(at, "%s", text)
+			node{n.Node, prefix + key, n.doc}.infer(at, "%s", text)
 		}
 	}
 	whole := s.complete == nil && prefix != "" // the part's request completes the upload
 	if own("create") || prefix == "" {
 		m.agreeCreate(s, own, fail)
 	}
-	if s.create == nil && prefix != "" && s.presign == nil && s.part != nil && !s.part.fixed() {
+	if s.create == nil && prefix != "" && s.presign == nil && s.part != nil && !s.part.fixed() && !n.doc.isUnread("small.part") {
 		fail("create", "is left out, and neither part nor presign says where the file goes")
 	}
 	if p := s.part; p != nil && (own("part") || prefix == "") {
-		m.agreePart(s, fail)
+		m.agreePart(s, n.doc, fail)
 	}
 	switch {
 	case whole && s.part != nil && s.part.result == nil:
-		node{n.Node, "small.part.result", n.doc}.failAt(m.places["small"], "is missing: without complete, it gives the result")
+		node{n.Node, "small.part.result", n.doc}.infer(m.places["small"], "is missing: without complete, it gives the result")
 	case whole && s.part != nil && s.part.confirm != nil:
 		fail("part.confirm", "is not possible where the part completes the upload")
-	case !whole && s.part != nil && s.part.result != nil && own("part.result"):
+	case !whole && s.part != nil && s.part.result != nil && own("part.result") && !n.doc.isUnread("small.complete"):
 		fail("part.result", "is for small files without complete")
 	}
 	if own("complete") && s.complete != nil {
 		last := s.complete.requests[len(s.complete.requests)-1]
 		if s.complete.result == nil {
-			node{n.Node, last.key + ".result", n.doc}.failAt(m.places[last.key], "is missing")
+			node{n.Node, last.key + ".result", n.doc}.infer(m.places[last.key], "is missing")
 		}
 	}
 	s.requests(func(step string, r *request) {
@@ -72,10 +72,11 @@ func (m *Manifest) agreeCreate(s *steps, own func(string) bool, fail func(key, t
 	}
 }
 
-func (m *Manifest) agreePart(s *steps, fail func(key, text string)) {
+func (m *Manifest) agreePart(s *steps, d *doc, fail func(key, text string)) {
 	p := s.part
 	signed := s.create != nil && s.create.urls != nil || s.presign != nil
 	switch {
+	case d.isUnread("create", "presign", "small.create", "small.presign"): // which may say where a part goes
 	case p.fixed() && signed:
 		fail("part.send", "has an address, and urls have another: only one of them can be meant")
 	case !p.fixed() && !signed && m.has("part.send"):
@@ -115,7 +116,7 @@ func (m *Manifest) agreeRequest(step string, r *request, s *steps, n node) {
 		if at.line == 0 {
 			at = m.places[r.key]
 		}
-		node{n.Node, key, n.doc}.failAt(at, "%s", text)
+		node{n.Node, key, n.doc}.infer(at, "%s", text)
 	}
 	if !m.has(r.key+".send") || r.method == "" {
 		return
@@ -160,17 +161,17 @@ func (m *Manifest) agreeRequest(step string, r *request, s *steps, n node) {
 	if m.auth != nil && r.auth && r.url != nil && len(m.elsewhere(r.url)) > 0 {
 		fail("url", "leads to another origin than base, where the key is not sent: auth: false is missing")
 	}
-	m.agreePath(step, r, s, fail)
+	m.agreePath(step, r, s, n.doc, fail)
 	m.agreeNames(step, r, s, n)
 }
 
 // agreePath reports fields in the path of a request that cannot be there.
-func (m *Manifest) agreePath(step string, r *request, s *steps, fail func(key, text string)) {
+func (m *Manifest) agreePath(step string, r *request, s *steps, d *doc, fail func(key, text string)) {
 	if r.path == nil {
 		return
 	}
 	for _, f := range r.path.fields {
-		if f.of == "options" {
+		if f.of == "options" && !d.isUnread("options") {
 			if text := m.optionField(f.name); text != "" {
 				fail("send", text)
 			}
@@ -204,11 +205,11 @@ func (m *Manifest) optionField(name string) string {
 
 // agreeAll reports what is wrong with the manifest as a whole.
 func (m *Manifest) agreeAll(n node) {
-	fail := func(key, text string) { node{n.Node, key, n.doc}.failAt(m.places[key], "%s", text) }
+	fail := func(key, text string) { node{n.Node, key, n.doc}.infer(m.places[key], "%s", text) }
 	if m.auth != nil && m.headers.has(m.auth.header, m.madeUp) {
 		fail("headers", "has "+m.auth.header+", which is the header of auth")
 	}
-	if m.base != nil {
+	if m.base != nil && !n.doc.isUnread("options") {
 		for _, f := range m.base.fields {
 			if text := m.optionField(f.name); text != "" {
 				fail("base", text)

@@ -23,7 +23,7 @@ func (m *Manifest) keptBefore(step string, r *request, s *steps) (names map[stri
 		if step == "create" && of != "create" {
 			return
 		}
-		if before.keep == nil && (m.has(before.key+".keep") || m.has(before.key+".upload")) {
+		if before.keep == nil && (m.has(before.key+".keep") || m.has(before.key+".upload") || m.has(before.key) && !m.has(before.key+".send")) {
 			all = false // what is wrong with it is said
 		}
 		if done || before.keep == nil {
@@ -117,7 +117,7 @@ var (
 // agreeNames reports names in the expressions of a request that do not exist,
 // or are null there.
 func (m *Manifest) agreeNames(step string, r *request, s *steps, n node) {
-	fail := func(e *expr, format string, args ...any) { node{n.Node, e.key, n.doc}.failAt(e.at, format, args...) }
+	fail := func(e *expr, format string, args ...any) { node{n.Node, e.key, n.doc}.infer(e.at, format, args...) }
 	sums := s.askedOfParts()
 	for _, e := range s.exprsOf(step, r) {
 		if step == "create" && e != s.create.urls && partsVar.MatchString(e.text) && (s.create.parts != nil || s.create.partSize != nil) {
@@ -133,7 +133,7 @@ func (m *Manifest) agreeNames(step string, r *request, s *steps, n node) {
 			}
 		}
 		for _, found := range optionOf.FindAllStringSubmatch(e.text, -1) {
-			if _, ok := m.options.Find(found[1]); !ok {
+			if _, ok := m.options.Find(found[1]); !ok && !n.doc.isUnread("options") {
 				fail(e, "there is no option %s%s", found[1], text.DidYouMean(found[1], m.options.Names()))
 			}
 		}

@@ -107,12 +107,12 @@ func (a *auth) keys() map[string]func(node) {
 func (a *auth) check(n node) {
 	switch {
 	case a.header == "" && a.field == "":
-		n.fail("has no header")
+		n.infer(place{n.Line, n.Column}, "has no header")
 	case a.header != "" && a.field != "":
-		n.fail("has a header and a field: only one of them can be meant")
+		n.infer(place{n.Line, n.Column}, "has a header and a field: only one of them can be meant")
 	}
 	if strings.Count(a.value, "{secret}") != 1 {
-		n.fail(`has no value with {secret} in it, such as "Bearer {secret}"`)
+		n.infer(place{n.Line, n.Column}, `has no value with {secret} in it, such as "Bearer {secret}"`)
 	}
 }
 

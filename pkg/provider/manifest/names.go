@@ -54,17 +54,17 @@ func (e *expr) lint(n node) {
 		}
 		switch {
 		case m[2] == "token" && of == "parts":
-			n.fail("token is called receipt now")
+			n.report(place{n.Line, n.Column}, "token is called receipt now")
 		case !contains(known, m[2]):
-			n.fail("$%s has no %s%s (it has %s)", of, m[2], text.DidYouMean(m[2], known), strings.Join(namesOf[of], ", "))
+			n.report(place{n.Line, n.Column}, "$%s has no %s%s (it has %s)", of, m[2], text.DidYouMean(m[2], known), strings.Join(namesOf[of], ", "))
 		}
 	}
 	for _, m := range upper.FindAllStringSubmatch(e.text, -1) {
-		n.fail("$header.%s never matches: names in $header are in lower case", m[1])
+		n.report(place{n.Line, n.Column}, "$header.%s never matches: names in $header are in lower case", m[1])
 	}
 	// What a receipt holds as JSON may be called token.
 	if e.mentions("$parts") && !e.mentions("fromjson") && token.MatchString(e.text) && !strings.HasSuffix(n.key, ".urls") && !strings.HasSuffix(n.key, ".keep") {
-		n.fail(".token of $parts is called .receipt now")
+		n.report(place{n.Line, n.Column}, ".token of $parts is called .receipt now")
 	}
 }
 

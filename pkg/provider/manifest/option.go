@@ -28,14 +28,14 @@ func (n node) option(name string) spec.Option {
 		"max":      func(v node) { o.Max = v.bound() },
 	})
 	if o.Type == "" {
-		n.fail("has no type")
+		n.infer(place{n.Line, n.Column}, "has no type")
 		return o
 	}
 	if (o.Min != nil || o.Max != nil) && o.Type != "int" && o.Type != "number" {
-		n.fail("has min or max, which are for an int or a number")
+		n.infer(place{n.Line, n.Column}, "has min or max, which are for an int or a number")
 	}
 	if o.Min != nil && o.Max != nil && *o.Min > *o.Max {
-		n.fail("has a min above its max")
+		n.infer(place{n.Line, n.Column}, "has a min above its max")
 	}
 	if enum != nil {
 		vs, ok := enum.value().([]any)

@@ -31,7 +31,7 @@ func Parse(name string, text []byte) (*Manifest, error) {
 	} else if n := (node{Node: root, doc: d}); n.plain() {
 		m.read(n)
 	}
-	if problems := d.problems; len(problems) > 0 {
+	if problems := d.all(); len(problems) > 0 {
 		slices.SortFunc(problems, func(a, b spec.Problem) int {
 			return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column), cmp.Compare(a.Key, b.Key), cmp.Compare(a.Text, b.Text))
 		})
@@ -158,8 +158,7 @@ func (m *Manifest) read(n node) {
 	var small *node
 	fields := map[string]func(node){
 		"version": func(v node) {
-			problems := len(v.doc.problems)
-			if version = v.integer(); version != 1 && len(v.doc.problems) == problems {
+			if version = v.integer(); version != 1 {
 				v.fail("is %d; this program reads version 1", version)
 			}
 		},
@@ -274,7 +273,7 @@ func (m *Manifest) readSmall(n node) {
 func (n node) need(step string, keys ...string) {
 	for _, k := range keys {
 		if k = strings.TrimPrefix(step+"."+k, "."); n.doc.places[k].line == 0 {
-			node{n.Node, k, n.doc}.failAt(n.doc.places[step], "is missing")
+			node{n.Node, k, n.doc}.infer(n.doc.places[step], "is missing")
 		}
 	}
 }
@@ -386,7 +385,7 @@ func (n node) requests(more func(*request) map[string]func(node), with ...string
 	for i := range len(all) - 1 {
 		for _, k := range []string{"size", "digest", "part_size", "parts", "urls", "expires", "resumed", "result"} {
 			if at := (node{n.Content[i], all[i].key + "." + k, n.doc}); at.doc.places[at.key].line > 0 {
-				at.failAt(at.doc.places[at.key], "belongs to the last request of the list")
+				at.report(at.doc.places[at.key], "belongs to the last request of the list")
 			}
 		}
 	}

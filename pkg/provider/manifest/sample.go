@@ -27,8 +27,8 @@ func (m *Manifest) readSamples() ([]spec.Sample, error) {
 		n.doc.places[at.key] = place{at.Line, at.Column}
 		all = append(all, at.sample())
 	})
-	if len(n.doc.problems) > 0 {
-		return nil, &spec.Error{File: m.file, Problems: n.doc.problems}
+	if problems := n.doc.all(); len(problems) > 0 {
+		return nil, &spec.Error{File: m.file, Problems: problems}
 	}
 	return all, nil
 }

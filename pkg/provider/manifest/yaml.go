@@ -13,7 +13,6 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/multiput/multiput/pkg/internal/text"
-	"github.com/multiput/multiput/pkg/provider/spec"
 )
 
 // node is a place in a manifest.
@@ -22,23 +21,6 @@ type node struct {
 	key string
 	doc *doc
 }
-
-// doc is where what is wrong with a document is told, and where its keys are.
-type doc struct {
-	problems []spec.Problem
-	places   map[string]place // of the values of its keys
-}
-
-func (n node) fail(format string, args ...any) {
-	n.failAt(place{n.Line, n.Column}, format, args...)
-}
-
-func (n node) failAt(at place, format string, args ...any) {
-	n.doc.problems = append(n.doc.problems, spec.Problem{Line: at.line, Column: at.column, Key: n.key, Text: fmt.Sprintf(format, args...)})
-}
-
-// place is where something is in a manifest, counted from 1.
-type place struct{ line, column int }
 
 // kind says what is there, for people.
 func (n node) kind() string {
@@ -76,15 +58,15 @@ func (n node) fields(read map[string]func(node)) {
 		f, known := read[k.Value]
 		switch {
 		case k.Kind != yaml.ScalarNode:
-			n.failAt(place{k.Line, k.Column}, "has a key that is not a word")
+			n.report(place{k.Line, k.Column}, "has a key that is not a word")
 		case seen[k.Value]:
-			at.failAt(place{k.Line, k.Column}, "is there twice")
+			at.report(place{k.Line, k.Column}, "is there twice")
 		case !known && renamed(at.key) != "":
-			at.failAt(place{k.Line, k.Column}, "is called %s now", renamed(at.key))
+			at.report(place{k.Line, k.Column}, "is called %s now", renamed(at.key))
 			n.doc.places[at.key] = place{at.Line, at.Column}
 		case !known:
 			names := slices.Sorted(maps.Keys(read))
-			at.failAt(place{k.Line, k.Column}, "unknown key%s (known: %s)", text.DidYouMean(k.Value, names), strings.Join(names, ", "))
+			at.report(place{k.Line, k.Column}, "unknown key%s (known: %s)", text.DidYouMean(k.Value, names), strings.Join(names, ", "))
 		default:
 			n.doc.places[at.key] = place{at.Line, at.Column}
 			f(at)
