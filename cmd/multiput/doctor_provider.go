@@ -103,15 +103,15 @@ func lookAtWay(ctx context.Context, client *transport.Client, address string) []
 	if err != nil {
 		return []finding{bad("address", exitConfig, "", "is not a URL")}
 	}
+	if err := config.CheckProxy(); err != nil {
+		return []finding{failing("proxy", failure{err: err})}
+	}
 	proxy, err := transport.Proxy(address)
 	var found []finding
 	host := u.Hostname()
-	const such = "set it to one such as http://proxy.example:3128"
-	switch variable := config.BadProxy(); {
-	case variable != "":
-		found = append(found, wary("proxy", such, "none is used: %s is not the URL of a proxy", variable))
+	switch {
 	case err != nil:
-		return []finding{bad("proxy", exitConfig, such, "%v", err)}
+		return []finding{failing("proxy", failure{err: err})}
 	case proxy != nil:
 		host = proxy.Hostname()
 		found = append(found, good("proxy", "%s, from the environment", proxy))

@@ -252,6 +252,11 @@ func loadManifest(nameOrPath string) (*provider.Definition, error) {
 func (a *app) open(ctx context.Context, cfg config.Config, m *provider.Definition, s provider.Settings, send bool) (u *upload.Uploader, stop func(), err error) {
 	stop = func() {}
 	named := s.Base != ""
+	if m.Name != sandboxName {
+		if err := config.CheckProxy(); err != nil {
+			return nil, stop, err
+		}
+	}
 	client, err := newClient(cfg, a.tracer(cfg))
 	if err != nil {
 		return nil, stop, err

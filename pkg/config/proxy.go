@@ -1,12 +1,19 @@
 package config
 
 import (
+	"errors"
 	"net/url"
 	"os"
 	"slices"
+	"strconv"
+	"strings"
 )
 
-var httpsProxy, allProxy = []string{"HTTPS_PROXY", "https_proxy"}, []string{"ALL_PROXY", "all_proxy"}
+var (
+	httpsProxy = []string{"HTTPS_PROXY", "https_proxy"}
+	httpProxy  = []string{"HTTP_PROXY", "http_proxy"}
+	allProxy   = []string{"ALL_PROXY", "all_proxy"}
+)
 
 // fromAll is what UseAllProxy made of ALL_PROXY.
 var fromAll string
@@ -29,23 +36,38 @@ func UseAllProxy() error {
 	return nil
 }
 
-// BadProxy names the variable that should name a proxy for https and holds no
-// address of one; empty: all is well. Such a variable is ignored, silently, by
-// what reads it. What it holds is not shown: there may be a password in it.
-func BadProxy() string {
-	for _, name := range slices.Concat(httpsProxy, allProxy) {
-		v := os.Getenv(name)
-		if v == "" || slices.Contains(httpsProxy, name) && v == fromAll {
-			continue
+// CheckProxy refuses a variable that should name a proxy and holds no address of
+// one: it would be ignored, silently, by what reads it. Of HTTPS_PROXY and
+// https_proxy, or HTTP_PROXY and http_proxy, the first that is set counts. What it
+// holds is not shown: there may be a password in it.
+func CheckProxy() error {
+	for _, names := range [][]string{slices.Concat(httpsProxy, allProxy), httpProxy} {
+		for _, name := range names {
+			v := os.Getenv(name)
+			if v == "" || slices.Contains(httpsProxy, name) && v == fromAll {
+				continue
+			}
+			if !isProxy(v) {
+				return &Error{Where: name, Err: errors.New("is not the URL of a proxy, such as http://proxy.example:3128")}
+			}
+			break
 		}
-		u, err := url.Parse(v)
-		if err != nil || !slices.Contains([]string{"http", "https", "socks5", "socks5h"}, u.Scheme) {
-			u, err = url.Parse("http://" + v)
-		}
-		if err != nil || u.Hostname() == "" {
-			return name
-		}
-		return "" // the first that is set counts
 	}
-	return ""
+	return nil
+}
+
+// isProxy reads an address as net/http does, which takes one without a scheme too.
+func isProxy(s string) bool {
+	if !strings.Contains(s, "://") {
+		s = "http://" + s
+	}
+	u, err := url.Parse(s)
+	if err != nil || u.Hostname() == "" || !slices.Contains([]string{"http", "https", "socks5", "socks5h"}, u.Scheme) {
+		return false
+	}
+	if u.Port() == "" {
+		return true
+	}
+	_, err = strconv.ParseUint(u.Port(), 10, 16)
+	return err == nil
 }

@@ -2,19 +2,31 @@ package config
 
 import (
 	"os"
+	"slices"
+	"strings"
 	"testing"
 )
 
-func TestBadProxy(t *testing.T) {
-	t.Setenv("HTTPS_PROXY", "")
-	for value, want := range map[string]string{
-		"": "", "http://proxy.example:3128": "", "proxy.example:3128": "", "socks5://u:p@proxy.example": "", "10.0.0.1:80": "",
-		"http://u:p@%zz": "https_proxy", "http://": "https_proxy", "u:p w@x y": "https_proxy",
-	} {
-		t.Setenv("https_proxy", value)
-		if got := BadProxy(); got != want {
-			t.Errorf("%q: %q, want %q", value, got, want)
-		}
+func TestCheckProxy(t *testing.T) {
+	for _, name := range slices.Concat(httpsProxy, httpProxy, allProxy) {
+		t.Run(name, func(t *testing.T) {
+			for _, other := range slices.Concat(httpsProxy, httpProxy, allProxy) {
+				t.Setenv(other, "")
+			}
+			for value, good := range map[string]bool{
+				"": true, "http://proxy.example:3128": true, "proxy.example:3128": true, "proxy.example": true, "socks5://u:p@proxy.example": true,
+				"socks5h://[::1]:1080": true, "10.0.0.1:80": true, "https://proxy.example/": true, "u:hunter2@proxy.example:80": true,
+				"%%": false, "http://u:hunter2@%zz": false, "http://": false, "u:hunter2@x y": false, "http://u:hunter2@proxy.example:99999": false,
+				"ftp://proxy.example": false, "socks4://u:hunter2@proxy.example": false, "proxy.example:port": false, " ": false, ":8080": false,
+				"http//proxy.example:3128": true, // a host and a path
+			} {
+				t.Setenv(name, value)
+				err := CheckProxy()
+				if (err == nil) != good || err != nil && (!strings.HasPrefix(err.Error(), name+": ") || strings.Contains(err.Error(), "hunter2")) {
+					t.Errorf("%q: %v", value, err)
+				}
+			}
+		})
 	}
 }
 
@@ -27,7 +39,7 @@ func TestAllProxy(t *testing.T) {
 		{"", "", "", "", ""},
 		{"", "", "http://u:p@%zz", "http://u:p@%zz", "ALL_PROXY"},
 	} {
-		for name, value := range map[string]string{"HTTPS_PROXY": c.https, "https_proxy": c.lower, "ALL_PROXY": c.all, "all_proxy": ""} {
+		for name, value := range map[string]string{"HTTPS_PROXY": c.https, "https_proxy": c.lower, "ALL_PROXY": c.all, "all_proxy": "", "HTTP_PROXY": "", "http_proxy": ""} {
 			t.Setenv(name, value)
 		}
 		fromAll = ""
@@ -37,8 +49,8 @@ func TestAllProxy(t *testing.T) {
 		if got := os.Getenv("HTTPS_PROXY"); got != c.want {
 			t.Errorf("%+v: HTTPS_PROXY is %q", c, got)
 		}
-		if got := BadProxy(); got != c.bad {
-			t.Errorf("%+v: BadProxy says %q", c, got)
+		if err := CheckProxy(); (err == nil) != (c.bad == "") || err != nil && !strings.HasPrefix(err.Error(), c.bad+": ") {
+			t.Errorf("%+v: %v", c, err)
 		}
 	}
 }

@@ -217,3 +217,54 @@ func TestProxyRefuses(t *testing.T) {
 		}
 	}
 }
+
+// A variable that should name a proxy and does not is refused by every command that
+// goes to the network, and what it holds is not shown. The rest does without.
+func TestBadProxy(t *testing.T) {
+	r := newRehearsal(t, "archetype", 64<<10)
+	file := r.file(t, 200_000)
+	r.server.Faults.Clear()
+	plan := filepath.Join(r.dir, "a.plan")
+	if _, talk, code := r.said(t, "plan", file, "-p", "archetype", "-o", plan); code != 0 {
+		t.Fatalf("exit code %d: %s", code, talk)
+	}
+	if _, talk, code := r.said(t, "put", plan, file, "--shard", "1/1", "-o", plan+".receipts"); code != 0 {
+		t.Fatalf("exit code %d: %s", code, talk)
+	}
+	if _, talk, code := r.said(t, "upload", file, "--name", "b.bin", "-p", "archetype"); code != 0 {
+		t.Fatalf("exit code %d: %s", code, talk)
+	}
+	id, _, _ := r.said(t, "list", "--jq", `.uploads[] | select(.state == "planned").id`)
+	for variable, value := range map[string]string{
+		"HTTPS_PROXY": "%%", "HTTP_PROXY": "http://u:hunter2@%zz", "ALL_PROXY": "socks4://u:hunter2@proxy.example", "all_proxy": "http://u:hunter2@proxy.example:port",
+	} {
+		t.Run(variable, func(t *testing.T) {
+			for _, args := range [][]string{
+				{"upload", file, "-p", "archetype"},
+				{"upload", file, "-p", "archetype", "--json"},
+				{"resume"},
+				{"abort", strings.TrimSpace(id)},
+				{"plan", file, "-p", "archetype", "--name", "c.bin", "-o", plan + "2"},
+				{"put", plan, file, "--shard", "1/2", "-o", plan + ".more"},
+				{"complete", plan, plan + ".receipts"},
+				{"list", "--remote", "-p", "s3://bucket"},
+				{"provider", "check", "--live", "archetype"},
+				{"doctor", "-p", "archetype"},
+			} {
+				cmd := r.command(t, args...)
+				cmd.Env = append(cmd.Env, variable+"="+value)
+				b, _ := cmd.CombinedOutput()
+				if code := cmd.ProcessState.ExitCode(); code != exitConfig || !strings.Contains(string(b), variable) || strings.Contains(string(b), "hunter2") || strings.Contains(string(b), "%%") {
+					t.Errorf("%s: exit code %d: %s", args, code, b)
+				}
+			}
+			for _, args := range [][]string{{"list"}, {"provider", "list"}, {"upload", file, "-p", "sandbox"}, {"version"}} {
+				cmd := r.command(t, args...)
+				cmd.Env = append(cmd.Env, variable+"="+value)
+				if b, err := cmd.CombinedOutput(); err != nil {
+					t.Errorf("%s: %v: %s", args, err, b)
+				}
+			}
+		})
+	}
+}
