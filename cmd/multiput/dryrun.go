@@ -64,6 +64,9 @@ func (a *app) dryRun(ctx context.Context, cfg config.Config, out *output, u *upl
 		if err == nil {
 			err = a.printPlan(ctx, out, file, v, m)
 		}
+		if typed[*outputError](err) {
+			return readEnough(err) // no other file would be told of
+		}
 		if err != nil {
 			code = worse(code, a.tell(failure{err: err, file: file, report: upload.Report{File: v.File}}))
 		}

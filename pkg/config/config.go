@@ -226,8 +226,12 @@ func (l *layers) decode(c *Config) error {
 		expand("provider", &c.Provider)
 	}
 	boolean := func(key string) bool {
-		b, err := strconv.ParseBool(orFalse(v.GetString(key)))
-		check(key, plainNumber(err))
+		s := v.GetString(key)
+		b, err := strconv.ParseBool(cmp.Or(s, "false"))
+		if err != nil {
+			err = fmt.Errorf("%q is neither true nor false", s)
+		}
+		check(key, err)
 		return b
 	}
 	size := func(key string) int64 {
@@ -286,20 +290,6 @@ func (l *layers) decode(c *Config) error {
 		c.Journal = filepath.Join(dir, "journal")
 	}
 	c.settings = l.show(c)
-	return nil
-}
-
-func orFalse(s string) string {
-	if s == "" {
-		return "false"
-	}
-	return s
-}
-
-func plainNumber(err error) error {
-	if err != nil {
-		return errors.New("neither true nor false")
-	}
 	return nil
 }
 
