@@ -395,7 +395,7 @@ func (a *app) tell(f failure) int {
 	if code == exitSignaled && errors.As(f.err, &i) {
 		code = i.exitCode()
 		if message = f.stopped; message == "" {
-			message = interruptedMessage(f.report, f.piped)
+			message = interruptedMessage(f)
 		}
 		if f.several {
 			message = transport.Visible(f.file) + ": " + message
@@ -458,11 +458,15 @@ func (a *app) lines(message string, f failure) string {
 	return transport.VisibleLines(message)
 }
 
-func interruptedMessage(r upload.Report, piped bool) string {
+func interruptedMessage(f failure) string {
+	r := f.report
+	var t *transport.Error
 	switch {
-	case piped && r.PartsStored > 0:
+	case r.Parts == 0 && errors.As(f.err, &t) && t.Status == 0 && !t.Unsent:
+		return "interrupted: create was not answered, and the provider may have an upload that stays unused. Run the same command again to start."
+	case f.piped && r.PartsStored > 0:
 		return fmt.Sprintf("interrupted: %d of %d parts are stored. A pipe cannot be read again: %s.", r.PartsStored, r.Parts, asFile(r.File.Name))
-	case piped && r.Parts > 0:
+	case f.piped && r.Parts > 0:
 		return fmt.Sprintf("interrupted: 0 of %d parts are stored. Run the whole command again.", r.Parts)
 	case r.Parts == 0:
 		return "interrupted: nothing was sent yet. Run the same command again to start."

@@ -178,3 +178,38 @@ func TestFailureWaitsForTheOthers(t *testing.T) {
 		r.once("u1")
 	})
 }
+
+// lateCreate is a cloud whose create is acted on at once and answered later.
+type lateCreate struct {
+	*cloud
+	takes time.Duration
+}
+
+func (c lateCreate) Create(ctx context.Context, f upload.File, w upload.Hint) (upload.Upload, []upload.Presigned, error) {
+	up, urls, err := c.cloud.Create(ctx, f, w)
+	select {
+	case <-time.After(c.takes):
+		return up, urls, err
+	case <-ctx.Done():
+		return upload.Upload{}, nil, context.Cause(ctx)
+	}
+}
+
+// TestInterruptedInCreate: an upload that create opens after the signal is in the
+// journal, and the next run takes it, if the answer comes in time.
+func TestInterruptedInCreate(t *testing.T) {
+	for takes, creates := range map[time.Duration]int{time.Second: 1, 3 * time.Second: 1, 5 * time.Second: 2} {
+		bubble(t, func(t *testing.T) {
+			r := newRig(t, 30_000)
+			r.provider = lateCreate{r.cloud, takes}
+			_, took, err := r.interrupted(500 * time.Millisecond)
+			if !errors.Is(err, errCtrlC) || took > 3*time.Second {
+				t.Errorf("create takes %s: %v after %s", takes, err, took)
+			}
+			r.provider = r.cloud
+			if r.ok(); r.cloud.creates != creates {
+				t.Errorf("create takes %s: %d uploads were opened, want %d", takes, r.cloud.creates, creates)
+			}
+		})
+	}
+}
