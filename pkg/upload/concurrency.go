@@ -13,6 +13,8 @@ const (
 	// slowLink is the rate in bytes per second below which an interruption shall
 	// cost little: there, one part that fills the link is enough.
 	slowLink = 10e6
+	// fills is the share of a given rate at which more parts cannot bring much more.
+	fills = 0.9
 
 	// A trial lasts until enough bytes moved to tell, within these times. It begins
 	// when the new connections and the kernel's buffers have filled, which takes
@@ -84,11 +86,28 @@ type controller struct {
 	broke    float64       // the share of the last attempts that broke
 	cut      time.Time     // when trouble took parts away last
 	strict   bool          // the provider refuses a second part
+	limit    float64       // the rate that is not to be exceeded; 0: none
 }
 
 func newController() *controller {
 	return &controller{n: startConcurrency, base: startConcurrency, quick: true, settling: true, hold: holdLeast}
 }
+
+// limited begins with one part, as that may be enough for the rate that was given.
+func (c *controller) limited(rate float64) {
+	if c.limit = rate; c.from.IsZero() {
+		c.n, c.base = 1, 1
+	}
+}
+
+// costly reports whether a part more than needed only has an interruption cost more:
+// the link is slow, or the rate that was given is reached.
+func (c *controller) costly() bool {
+	return c.good > 0 && (c.good < slowLink || c.full())
+}
+
+// full reports whether the rate that was given is reached.
+func (c *controller) full() bool { return c.limit > 0 && c.good >= fills*c.limit }
 
 // moved counts bytes that were sent, and answered requests, while taken parts are
 // in flight. It says whether the number changed, and why.
@@ -164,6 +183,9 @@ func (c *controller) keep(now time.Time, why Why) Why {
 }
 
 func (c *controller) tryMore(now time.Time, why Why) Why {
+	if c.full() {
+		return c.tryFewer(now, why)
+	}
 	c.trial = more
 	if c.n = c.base + max(1, c.base/2); c.quick {
 		c.n = 2 * c.base
@@ -176,7 +198,7 @@ func (c *controller) tryMore(now time.Time, why Why) Why {
 
 func (c *controller) tryFewer(now time.Time, why Why) Why {
 	least := max(startConcurrency, c.least)
-	if c.good < slowLink {
+	if c.costly() {
 		least = max(1, c.least)
 	}
 	c.trial, c.n = fewer, max(least, c.base-max(1, c.base/4))

@@ -236,3 +236,50 @@ func TestAKillOnASlowLinkCostsTwoParts(t *testing.T) {
 		})
 	}
 }
+
+// Where one part fills the rate that was given, one is in flight, whatever the rate:
+// the next one begins when all bytes of the last are sent.
+func TestAGivenRateIsFilledByOnePart(t *testing.T) {
+	for _, rate := range []int64{2e6, 12e6, 30e6} {
+		t.Run(fmt.Sprintf("%d MB/s", rate/1e6), func(t *testing.T) {
+			for _, last := range []time.Duration{time.Second, 3 * time.Second, 11 * time.Second, time.Minute} {
+				bubble(t, func(t *testing.T) {
+					l := newLink(400, 8*mib)
+					l.trip, l.each, l.all = 5*time.Millisecond, 100e6, float64(rate)
+					ctx, cancel := context.WithTimeout(t.Context(), last)
+					defer cancel()
+					u := &upload.Uploader{Provider: l, Checksum: upload.ChecksumOff, Rate: rate}
+					if _, err := u.Upload(ctx, upload.File{Path: sparse(t, 400*8*mib)}); err != nil && !errors.Is(err, context.DeadlineExceeded) {
+						t.Error(err)
+					}
+					if l.most > 2 {
+						t.Errorf("after %s there were %d parts in flight", last, l.most)
+					}
+					if l.lost > 8*mib+mib {
+						t.Errorf("after %s: %.1f MB were sent for nothing", last, float64(l.lost)/1e6)
+					}
+					if got := float64(l.got) / float64(rate) / last.Seconds(); last == time.Minute && got < 0.93 {
+						t.Errorf("%.2f of the rate is used", got)
+					}
+				})
+			}
+		})
+	}
+}
+
+// One part that does not fill the rate that was given is not enough.
+func TestAGivenRateThatNeedsManyParts(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		l := newLink(1000, 4*mib)
+		l.trip, l.each, l.all = 80*time.Millisecond, 1e6, 12e6
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		u := &upload.Uploader{Provider: l, Checksum: upload.ChecksumOff, Rate: 12e6}
+		if _, err := u.Upload(ctx, upload.File{Path: sparse(t, 1000*4*mib)}); !errors.Is(err, context.DeadlineExceeded) {
+			t.Error(err)
+		}
+		if got := float64(l.got) / 60 / 12e6; got < 0.8 {
+			t.Errorf("%.2f of the rate is used, with up to %d parts at once", got, l.most)
+		}
+	})
+}

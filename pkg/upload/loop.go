@@ -157,7 +157,7 @@ func (l *loop) run(ctx context.Context, c *checkpoints) error {
 			l.fail(a.err)
 		case <-timer.C:
 			l.look()
-			if l.Slots.excess() > 0 && l.Slots.slow() {
+			if l.Slots.excess() > 0 && l.Slots.costly() {
 				l.endSurplus()
 			}
 		case <-done(ctx, l.err):
@@ -365,7 +365,7 @@ func (l *loop) landed(ctx context.Context, o outcome) {
 // errSurplus ends an attempt that is more than a slow link takes.
 var errSurplus = errors.New("more parts are in flight than the connection can carry")
 
-// endSurplus ends the youngest attempts of a slow link where there are more than
+// endSurplus ends the youngest attempts of a slow or limited link where there are more than
 // slots, so that parts finish one after the other instead of all at the end. Two may
 // go on: to begin one of them again would cost more.
 func (l *loop) endSurplus() {

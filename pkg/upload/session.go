@@ -60,6 +60,7 @@ func (u *Uploader) newSession(src *source.File, f File) (*session, error) {
 		u = &c
 		u.Slots.taken = 1 // as the caller's of Upload
 	}
+	u.Slots.limit(u.Rate)
 	s := &session{Uploader: u, src: src, started: time.Now()}
 	s.budget = &transport.Budget{Most: u.Retry.Retries * (s.concurrency() + 2)}
 	s.report.Provider = u.Target.Provider

@@ -123,12 +123,24 @@ func (s *Slots) excess() int {
 	return max(0, s.taken-s.n)
 }
 
-// slow reports whether the link is so slow that an interruption shall not cost
-// more parts than there are slots.
-func (s *Slots) slow() bool {
+// limit tells of a rate in bytes per second that is not to be exceeded; 0: there is
+// none.
+func (s *Slots) limit(rate int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.control != nil && s.control.good > 0 && s.control.good < slowLink
+	if s.control == nil || rate == 0 {
+		return
+	}
+	s.control.limited(float64(rate))
+	s.n = s.control.n
+}
+
+// costly reports whether an interruption shall not cost more parts than there are
+// slots.
+func (s *Slots) costly() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.control != nil && s.control.costly()
 }
 
 // overlaps reports whether one part fills the link, so that the next one may go
@@ -136,7 +148,7 @@ func (s *Slots) slow() bool {
 func (s *Slots) overlaps() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.control != nil && s.control.good > 0 && s.control.good < slowLink && !s.control.strict
+	return s.control != nil && s.control.costly() && !s.control.strict
 }
 
 // trouble is what may say that there is too much in flight.
