@@ -53,7 +53,13 @@ const ahead = 8
 // when it is done, so that there may be millions. When ctx ends or an error is
 // ErrStop, what has begun is brought to its end, and nothing more is begun.
 func (b *Batch) Upload(ctx context.Context, jobs iter.Seq[Job]) error {
-	r := &batchRun{slots: NewSlots(b.Concurrency)}
+	r := &batchRun{slots: NewSlots(b.Concurrency), calls: make(chan func()), stopped: make(chan struct{})}
+	var owner sync.WaitGroup
+	owner.Go(func() {
+		for call := range r.calls {
+			call()
+		}
+	})
 	open := make(chan struct{}, ahead*r.slots.Len())
 	var all sync.WaitGroup
 	turn := make(chan struct{}) // closed when the file before is done
@@ -90,16 +96,28 @@ func (b *Batch) Upload(ctx context.Context, jobs iter.Seq[Job]) error {
 		})
 	}
 	all.Wait()
+	close(r.calls)
+	owner.Wait()
 	return r.first
 }
 
-// batchRun is one call of Batch.Upload.
+// batchRun is one call of Batch.Upload. One goroutine tells what ended, and owns what
+// is known of it.
 type batchRun struct {
-	slots *Slots
+	slots   *Slots
+	calls   chan func()   // what the owner does next
+	stopped chan struct{} // closed by the owner: nothing more is begun or delivered
+	first   error         // the owner's
+}
 
-	mu      sync.Mutex // of what follows, and of calls of Done
-	stopped bool
-	first   error
+// do has the owner do something, and waits for it.
+func (r *batchRun) do(call func()) {
+	done := make(chan struct{})
+	r.calls <- func() {
+		defer close(done)
+		call()
+	}
+	<-done
 }
 
 // upload uploads one file; turn is closed when it is its turn to be delivered.
@@ -124,7 +142,7 @@ func (r *batchRun) upload(ctx context.Context, job Job, u *Uploader, turn <-chan
 		}
 		err := deliver(ctx, rep)
 		if errors.Is(err, ErrStop) {
-			r.stop() // before the next one's turn
+			r.do(r.stop) // before the next one's turn
 		}
 		return err
 	}
@@ -140,25 +158,31 @@ func (r *batchRun) upload(ctx context.Context, job Job, u *Uploader, turn <-chan
 
 // done tells what came of a job.
 func (r *batchRun) done(job Job, rep Report, err error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.stopped = r.stopped || errors.Is(err, ErrStop)
-	if err != nil && r.first == nil {
-		r.first = fmt.Errorf("%s: %w", cmp.Or(job.File.Path, job.File.Name), err)
-	}
-	if job.Done != nil {
-		job.Done(rep, err)
-	}
+	r.do(func() {
+		if errors.Is(err, ErrStop) {
+			r.stop()
+		}
+		if err != nil && r.first == nil {
+			r.first = fmt.Errorf("%s: %w", cmp.Or(job.File.Path, job.File.Name), err)
+		}
+		if job.Done != nil {
+			job.Done(rep, err)
+		}
+	})
 }
 
+// stop is called by the owner.
 func (r *batchRun) stop() {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.stopped = true
+	if !r.isStopped() {
+		close(r.stopped)
+	}
 }
 
 func (r *batchRun) isStopped() bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.stopped
+	select {
+	case <-r.stopped:
+		return true
+	default:
+		return false
+	}
 }

@@ -11,7 +11,6 @@ import (
 	"io"
 	"runtime"
 	"slices"
-	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -38,7 +37,7 @@ func (s *session) hash(ctx context.Context, why Reading, ranges []hashed) error 
 	for _, r := range ranges {
 		of += r.Size
 	}
-	var done atomic.Int64
+	var done counter
 	return s.beside(ctx, func() { s.observe(Hashing{Why: why, Done: done.Load(), Of: of}) }, func(ctx context.Context) error {
 		g, ctx := errgroup.WithContext(ctx)
 		g.SetLimit(runtime.GOMAXPROCS(0))
@@ -137,7 +136,7 @@ func (s *session) digests(ctx context.Context) (d Digests, err error) {
 		err = s.hash(ctx, ReadForDigests, whole)
 		d.MD5 = whole[0].MD5
 	case DigestSHA1, DigestSHA256:
-		h, done := sequential[up.Digest](), new(atomic.Int64)
+		h, done := sequential[up.Digest](), new(counter)
 		err = s.beside(ctx, func() { s.observe(Hashing{Why: ReadForDigests, Done: done.Load(), Of: s.file.Size}) }, func(ctx context.Context) error {
 			section := s.src.Section(0, s.file.Size, false)
 			defer section.Close()
@@ -182,7 +181,7 @@ var sequential = map[string]func() hash.Hash{
 type untilDone struct {
 	ctx  context.Context //nolint:containedctx // one copy's, no longer
 	r    io.Reader
-	done *atomic.Int64
+	done *counter
 }
 
 func (u *untilDone) Read(p []byte) (int, error) {

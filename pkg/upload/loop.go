@@ -306,7 +306,7 @@ func (l *loop) readable(ctx context.Context, p Part) bool {
 func (l *loop) send(ctx context.Context, p *part, now time.Time) {
 	ctx, p.cancel = context.WithCancelCause(ctx)
 	p.stage, p.ended, p.before, p.told, p.sure = inFlight, false, l.stored, 0, 0
-	p.job = &job{up: l.up, to: l.urls.have[p.Number].Presigned, part: p.Part, md5: l.hashes(p), began: now}
+	p.job = &job{up: l.up, to: l.urls.have[p.Number].Presigned, part: p.Part, md5: l.hashes(p), began: now, noMD5: make(chan struct{}, 1)}
 	go func(j *job) { l.outcomes <- send(ctx, l.Provider, l.src, j) }(p.job)
 }
 
@@ -340,7 +340,10 @@ func (l *loop) landed(ctx context.Context, o outcome) {
 		l.fresh = append(l.fresh, o.receipt)
 		for _, q := range l.begun {
 			if q.stage == inFlight && !l.hashes(q) {
-				q.job.noMD5.Store(true)
+				select {
+				case q.job.noMD5 <- struct{}{}:
+				default: // it is told already
+				}
 			}
 		}
 		return

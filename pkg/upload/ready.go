@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"sync/atomic"
 	"time"
 
 	"github.com/multiput/multiput/pkg/source"
@@ -14,7 +13,7 @@ import (
 // content reads a file for digests that are wanted ahead.
 type content struct {
 	src  *source.File
-	read *atomic.Int64 // bytes, repeats included
+	read *counter // bytes, repeats included
 }
 
 // readAhead tells how much was read for digests that are wanted ahead.

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
-	"sync/atomic"
 	"time"
 
 	"github.com/multiput/multiput/pkg/source"
@@ -76,7 +75,7 @@ func (u *Uploader) newSession(src *source.File, f File) (*session, error) {
 	f.Path, f.Size, f.ModTime, f.ID = src.Path, src.Info.Size, src.Info.ModTime, src.Info.ID
 	s.report.File = f
 	if !src.Once() {
-		f.Content = content{src, new(atomic.Int64)}
+		f.Content = content{src, new(counter)}
 	}
 	s.file = f
 	s.target = u.Target

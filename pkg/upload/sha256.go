@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"slices"
-	"sync/atomic"
 )
 
 // sha256 computes the SHA-256 of what was sent, for which the file is read once
@@ -26,7 +25,7 @@ func (s *session) sha256(ctx context.Context) error {
 		ranges = append(ranges, hashed{Range: r, number: -1})
 	}
 	slices.SortFunc(ranges, func(a, b hashed) int { return int(min(1, max(-1, a.Offset-b.Offset))) })
-	h, done := sha256.New(), new(atomic.Int64)
+	h, done := sha256.New(), new(counter)
 	err := s.beside(ctx, func() { s.observe(Hashing{Why: ReadForDigests, Done: done.Load(), Of: s.file.Size}) }, func(ctx context.Context) error {
 		for _, r := range ranges {
 			section := s.src.Section(r.Offset, r.Size, false)

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"sync/atomic"
 	"time"
 
 	"github.com/multiput/multiput/pkg/source"
@@ -122,7 +121,7 @@ func (u *Uploader) spool(ctx context.Context, in io.Reader, size int64, s Spool)
 // arriving counts what is read of a stream.
 type arriving struct {
 	r io.Reader
-	n atomic.Int64
+	n counter
 }
 
 func (a *arriving) Read(p []byte) (int, error) {

@@ -10,17 +10,19 @@ import (
 	"github.com/multiput/multiput/pkg/source"
 )
 
+// counter counts bytes in one goroutine, for another to tell how far it is.
+type counter struct{ atomic.Int64 }
+
 // job is one attempt to send a part. sent counts the bytes that were handed to
-// the network, and noMD5 says that the MD5 is not wanted after all; they are all that
-// a worker and the owner share.
+// the network: that is all that a worker and the owner share.
 type job struct {
 	up    Upload
 	to    Presigned
 	part  Part
 	md5   bool // whether the MD5 is wanted
 	began time.Time
-	sent  atomic.Int64
-	noMD5 atomic.Bool
+	sent  counter
+	noMD5 chan struct{} // has room for one: the MD5 is not wanted after all
 }
 
 // outcome is what an attempt came to: a receipt, with the digests of what was
@@ -63,8 +65,10 @@ type partBody struct {
 var _ Hashable = (*partBody)(nil)
 
 func (b *partBody) Read(p []byte) (int, error) {
-	if b.job.noMD5.Load() {
+	select {
+	case <-b.job.noMD5:
 		b.r.WithoutMD5()
+	default:
 	}
 	n, err := b.r.Read(p)
 	b.job.sent.Add(int64(n))
