@@ -281,7 +281,7 @@ func (a *app) open(ctx context.Context, cfg config.Config, m *provider.Definitio
 		}
 	}
 	if a.record != nil {
-		a.record.Client = client
+		a.record.Client, a.record.Text = client, string(m.Text)
 		for _, k := range s.Keys {
 			a.record.Hide = append(a.record.Hide, k.Reveal())
 		}

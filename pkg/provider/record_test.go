@@ -2,6 +2,10 @@ package provider_test
 
 import (
 	"bytes"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"path"
 	"strings"
 	"testing"
 
@@ -11,6 +15,54 @@ import (
 	"github.com/multiput/multiput/pkg/transport"
 	"github.com/multiput/multiput/pkg/upload"
 )
+
+// TestRecordOfOwnAPI: what is recorded of an API with queries and with receipts in
+// a header of its own passes too. Only what names a secret is replaced.
+func TestRecordOfOwnAPI(t *testing.T) {
+	const text = `version: 1
+name: own
+create: {send: "POST /u?v=2", query: '{cb: "https://hook.example/a?b=c&sig=sEcReT99", name: $file.name, api_token: "t0psecret"}', keep: '{id}', part_size: .each}
+part: {send: "PUT /u/{id}/{part.number}", receipt: '$header["x-part-token"]'}
+complete: {send: "POST /u/{id}/end", body: '[$parts[].receipt]', ok: .ok, result: .id}
+`
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodPut {
+			w.Header().Set("X-Part-Token", "token-of-part"+path.Base(r.URL.Path))
+			w.Header().Set("X-Other", "other")
+			return
+		}
+		_, _ = io.WriteString(w, `{"id":"u1","each":9,"ok":true}`)
+	}))
+	t.Cleanup(server.Close)
+	d, err := provider.Load(write(t, "own.yaml", text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	record := &check.Transcript{Client: &transport.Client{}, Base: server.URL, Text: text}
+	p, err := d.Open(provider.Settings{Base: server.URL, Client: record})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := (&check.Live{Provider: p, Record: record}).Run(t.Context(), upload.File{Name: "a b.txt", Type: "text/plain"}, []byte("some bytes\n")); err != nil {
+		t.Fatal(err)
+	}
+	samples, err := record.YAML()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, secret := range []string{"sEcReT99", "t0psecret", "token-of-part", "other"} {
+		if bytes.Contains(samples, []byte(secret)) {
+			t.Errorf("%s is written down:\n%s", secret, samples)
+		}
+	}
+	played := strings.NewReplacer("sEcReT99", "REDACTED", "t0psecret", "REDACTED").Replace(text) + string(samples)
+	if d, err = provider.Load(write(t, "played.yaml", played)); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := check.Samples(t.Context(), d); n != 4 || err != nil {
+		t.Errorf("%d samples: %v\n%s", n, err, samples)
+	}
+}
 
 // TestRecord: what a live check writes down are samples that pass, without a
 // secret.

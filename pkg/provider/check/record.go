@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"io"
+	"net/http"
 	"net/url"
 	"regexp"
 	"slices"
@@ -23,6 +24,7 @@ import (
 type Transcript struct {
 	Client spec.Client
 	Base   string   // of the API: what lies below it is written so
+	Text   string   // of the manifest: the headers of replies that it reads are written down
 	Hide   []string // the key, and other secrets
 
 	mu      sync.Mutex
@@ -86,12 +88,19 @@ func (r *Transcript) Do(ctx context.Context, q transport.Request) (*transport.Re
 		s.Request.Text = sent.String()
 	}
 	s.Reply.Status = reply.Status
-	for _, name := range []string{"ETag", "Location", "Retry-After"} {
+	names := []string{"ETag", "Location", "Retry-After"}
+	for _, found := range headerRead.FindAllStringSubmatch(r.Text, -1) {
+		if name := http.CanonicalHeaderKey(found[1]); name != "Etag" {
+			names = append(names, name)
+		}
+	}
+	for _, name := range names {
 		if v := reply.Header.Get(name); v != "" {
 			if s.Reply.Headers == nil {
 				s.Reply.Headers = map[string]string{}
 			}
 			s.Reply.Headers[name] = v
+			r.note(map[string]any{name: v})
 		}
 	}
 	if v, err := exact.Decode(reply.Body); err == nil {
@@ -103,6 +112,9 @@ func (r *Transcript) Do(ctx context.Context, q transport.Request) (*transport.Re
 	r.samples = append(r.samples, s)
 	return reply, nil
 }
+
+// headerRead is a header of a reply in an expression.
+var headerRead = regexp.MustCompile(`\$header\s*(?:\.\s*"?|\.?\s*\[\s*")([\w-]+)`)
 
 // secretName is what a field is called whose value is not written down.
 var secretName = regexp.MustCompile(`(?i)token|secret|password|signature|credential|api_?key`)
@@ -147,10 +159,13 @@ func (r *Transcript) YAML() ([]byte, error) {
 	out := slices.Clone(r.samples)
 	for i := range out {
 		s := &out[i]
-		s.Request.Send, s.Request.Text, s.Reply.Text = clean(s.Request.Send), clean(s.Request.Text), clean(s.Reply.Text)
+		s.Request.Text, s.Reply.Text = clean(s.Request.Text), clean(s.Reply.Text)
 		method, to, _ := strings.Cut(s.Request.Send, " ")
 		if below := strings.TrimPrefix(to, r.Base); !s.presigned && strings.HasPrefix(below, "/") {
-			s.Request.Send = method + " " + below
+			// The manifest makes this query, and nobody has signed it.
+			s.Request.Send = method + " " + unsignOf(hidden.Replace(below), func(name string) bool { return !secretName.MatchString(name) && !strings.EqualFold(name, "sig") })
+		} else {
+			s.Request.Send = clean(s.Request.Send)
 		}
 		s.Given, _ = each(s.Given, clean).(map[string]any)
 		s.Request.Body, s.Reply.Body = each(s.Request.Body, clean), each(s.Reply.Body, clean)
@@ -194,15 +209,29 @@ var (
 )
 
 // unsign replaces the values of all parameters in URLs that may sign something.
-func unsign(s string) string {
-	return urlText.ReplaceAllStringFunc(s, func(raw string) string {
-		path, query, _ := strings.Cut(raw, "?")
-		parts := strings.Split(query, "&")
-		for i, p := range parts {
-			if name, _, has := strings.Cut(p, "="); has && !plainParameters.MatchString(name) {
-				parts[i] = name + "=REDACTED"
-			}
+func unsign(s string) string { return unsignAll(s, plainParameters.MatchString) }
+
+func unsignAll(s string, plain func(name string) bool) string {
+	return urlText.ReplaceAllStringFunc(s, func(raw string) string { return unsignOf(raw, plain) })
+}
+
+// unsignOf replaces the values of the parameters of a URL that are not plain.
+func unsignOf(raw string, plain func(name string) bool) string {
+	path, query, has := strings.Cut(raw, "?")
+	if !has {
+		return raw
+	}
+	parts := strings.Split(query, "&")
+	for i, p := range parts {
+		name, value, has := strings.Cut(p, "=")
+		within, err := url.QueryUnescape(value)
+		switch {
+		case !has:
+		case !plain(name):
+			parts[i] = name + "=REDACTED"
+		case err == nil && unsignAll(within, plain) != within:
+			parts[i] = name + "=" + url.QueryEscape(unsignAll(within, plain))
 		}
-		return path + "?" + strings.Join(parts, "&")
-	})
+	}
+	return path + "?" + strings.Join(parts, "&")
 }
