@@ -39,6 +39,22 @@ func (l *ledger) begin(ctx context.Context, rec Record, urls []Presigned) error 
 	return nil
 }
 
+// described records where the description of the provider is now, if it was moved.
+// Whether its text is the one of the beginning can still be told.
+func (l *ledger) described(ctx context.Context, path string) error {
+	was := l.rec.Upload.Origin.Path
+	if was == "" || path == "" || path == was || l.rec.State != Sending && l.rec.State != Completing {
+		return nil
+	}
+	rec := *l.rec
+	rec.Upload.Origin.Path = path
+	if err := l.entry.Begin(ctx, rec); err != nil {
+		return err
+	}
+	l.rec.Upload.Origin.Path = path
+	return nil
+}
+
 // receive makes receipts durable. It may run beside the owner, one call at a
 // time; keep comes after it.
 func (l *ledger) receive(ctx context.Context, rs []Receipt) error { return l.entry.Receive(ctx, rs...) }

@@ -33,6 +33,9 @@ func (s *session) find(ctx context.Context) error {
 	}
 	if rec != nil {
 		s.ledger.use(rec)
+		if err := s.ledger.described(ctx, s.Origin.Path); err != nil {
+			return err
+		}
 		told.Upload, told.Stored, told.Parts = rec.Upload.ID, rec.stored(), len(rec.Upload.Parts)
 		told.Next, _ = Next(rec, s.file)
 	}
