@@ -123,7 +123,12 @@ func (a *app) live(ctx context.Context, cfg config.Config, o checkOptions, file 
 	}
 	u, m, stop, err := a.uploader(ctx, cfg, o.uploadOptions)
 	tell := func(err error) error {
-		return &severalError{a.tell(failure{err: err, keyEnv: m.KeyEnv(), keyFrom: cfg.KeySource(), base: o.base})}
+		f := failure{err: err, keyEnv: m.KeyEnv(), keyFrom: cfg.KeySource(), base: o.base}
+		var step *check.StepError
+		if errors.As(err, &step) && step.Step != "create" {
+			f.base = "" // it is the API's: an upload was created there
+		}
+		return &severalError{a.tell(f)}
 	}
 	if err != nil && m != nil {
 		return nil, r, tell(err)
