@@ -18,6 +18,20 @@ part: {send: "PUT /u/{id}/{part.number}", headers: {X-A: b}, receipt: $header.et
 complete: {send: "POST /u/{id}/end", body: '[$parts[].receipt]', ok: .ok, result: .id}
 `
 
+// TestSyntaxHasAPlace holds that whatever is no YAML has its line and its column.
+func TestSyntaxHasAPlace(t *testing.T) {
+	for text, place := range map[string]string{
+		"a: [": "1:5", "a: {b": "1:6", "a: b: c": "1:5", "a: @x": "1:4", "a: 'x": "1:4", "a: &": "1:4", "a: *x": "1:4",
+		"version: 1\n\tname: x": "2:1", "version: 1\nname: \"x": "2:7", "version: 1\nname: [a, b\nbase: x\n": "2:11", "a: 1\nb: \x01\n": "2:4",
+		"a: 1\nb: [1,\n\n\n": "2:7",
+	} {
+		_, err := Parse("x.yaml", []byte(text))
+		if err == nil || !strings.HasPrefix(err.Error(), "x.yaml:"+place+": ") {
+			t.Errorf("%q: %v, want it at %s", text, err, place)
+		}
+	}
+}
+
 // TestFindings holds the messages of what is found in a manifest, and where:
 // testdata/findings.golden has them, after the change that each is of.
 func TestFindings(t *testing.T) {

@@ -85,6 +85,13 @@ func placed(text []byte, err error) spec.Problem {
 	if strings.HasPrefix(what, "did not find expected") {
 		line++ // the reader counts these from 0
 	}
+	alias := aliasText.FindStringSubmatch(s.text)
+	if line == 0 && alias == nil {
+		line = syntaxLine(text, err)
+	}
+	if last := bytes.Count(bytes.TrimRight(text, "\r\n"), []byte("\n")) + 1; line > last {
+		return spec.Problem{Line: last, Column: len(bytes.TrimRight(lineOf(text, last), "\r\n")) + 1, Text: (&syntaxError{what}).Error()}
+	}
 	if line > 0 {
 		p := spec.Problem{Line: line, Column: syntaxColumn(text, line, err), Text: (&syntaxError{what}).Error()}
 		if at := flowSend.FindIndex(lineOf(text, line)); at != nil {
@@ -93,9 +100,9 @@ func placed(text []byte, err error) spec.Problem {
 		}
 		return p
 	}
-	if m := aliasText.FindStringSubmatch(s.text); m != nil {
-		p := spec.Problem{Text: "has the alias *" + m[1] + "; a manifest has no anchors and no aliases"}
-		if before, _, ok := bytes.Cut(text, []byte("*"+m[1])); ok {
+	if alias != nil {
+		p := spec.Problem{Text: "has the alias *" + alias[1] + "; a manifest has no anchors and no aliases"}
+		if before, _, ok := bytes.Cut(text, []byte("*"+alias[1])); ok {
 			p.Line = 1 + bytes.Count(before, []byte("\n"))
 			p.Column = len(before) - bytes.LastIndexByte(before, '\n')
 		}
@@ -115,6 +122,19 @@ func lineOf(text []byte, line int) []byte {
 		return nil
 	}
 	return lines[line-1]
+}
+
+// syntaxLine is the line of an error of which the reader of YAML does not say it:
+// the first with which the error is there.
+func syntaxLine(text []byte, want error) int {
+	end := 0
+	for line := 1; end < len(text) && len(text) <= 64<<10; line++ {
+		end += len(lineOf(text[end:], 1))
+		if _, err := document(text[:end]); err != nil && err.Error() == want.Error() {
+			return line
+		}
+	}
+	return 0
 }
 
 // syntaxColumn is the column of an error in a line, which the reader of YAML
