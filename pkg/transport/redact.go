@@ -39,9 +39,12 @@ func Redact(raw string) string { return redact(raw, false) }
 // too: of that only names which are no token are shown.
 func RedactSigned(raw string) string { return redact(raw, true) }
 
-// plainName is a part of a path that no token looks like: a short word or a
-// number.
-var plainName = regexp.MustCompile(`^(?:[a-z]{1,12}(?:[._-][a-z]{1,12}){0,2}|v?[0-9]{1,4})?$`)
+// plainName is a part of a presigned URL's path that is no token: a number, a
+// letter, or one of the words that such paths have.
+var plainName = regexp.MustCompile(`^(?:[a-z]?|v?[0-9]{1,4}|(?:multi)?parts?|put|up|uploads?|chunks?|segments?|blocks?|files?|objects?|media|data|store|storage|buckets?|blobs?|api|s3|tmp|resumable|presigned)$`)
+
+// looksPlain is a part of a path that a message may name.
+var looksPlain = regexp.MustCompile(`^[a-z]{1,12}(?:[._-][a-z]{1,12}){0,2}$`)
 
 // withoutPath is a store's message without those parts of a presigned URL's path
 // that may be a token.
@@ -50,10 +53,14 @@ func withoutPath(message, raw string) string {
 	if err != nil {
 		return message
 	}
-	const short = 8 // would be in another word by chance
+	const short = 6 // would be in another word by chance
 	for _, path := range []string{u.EscapedPath(), u.Path} {
 		for name := range strings.SplitSeq(path, "/") {
-			if len(name) >= short && !plainName.MatchString(name) {
+			if plainName.MatchString(name) {
+				continue
+			}
+			message = strings.ReplaceAll(message, "/"+name, "/…")
+			if len(name) >= short && !looksPlain.MatchString(name) {
 				message = strings.ReplaceAll(message, name, "…")
 			}
 		}

@@ -50,7 +50,7 @@ func TestRedact(t *testing.T) {
 // TestRedactSigned: an upload link may have its token in the path alone.
 func TestRedactSigned(t *testing.T) {
 	for raw, want := range map[string]string{
-		"https://h/bucket/photos/2026/a.bin?partNumber=3&X-Amz-Signature=SECRET": "https://h/bucket/photos/2026/a.bin?partNumber=3&X-Amz-Signature=…",
+		"https://h/bucket/photos/2026/a.bin?partNumber=3&X-Amz-Signature=SECRET": "https://h/bucket/…/2026/…?partNumber=3&X-Amz-Signature=…",
 		"https://h/v2/up/SECRETSECRET/part/7?x=SECRET":                           "https://h/v2/up/…/part/7?…",
 		"https://h/eyJhbGciOiJIUzI1NiJ9.eyJ4IjoxfQ.c2ln":                         "https://h/…",
 		"https://h/u/3f1c9a7d-secret":                                            "https://h/u/…",
@@ -58,6 +58,7 @@ func TestRedactSigned(t *testing.T) {
 		"https://h//a/":                                                          "https://h//a/",
 		"https://h":                                                              "https://h",
 		"https://u:SECRET@h/part":                                                "https://h/part",
+		"https://h/uploads/secret/my-secret.token/Secret/7/parts/12":             "https://h/uploads/…/…/…/7/parts/12",
 		"https://h/longlowercasetokenwithoutdigits":                              "https://h/…",
 	} {
 		if got := transport.RedactSigned(raw); got != want {
@@ -68,7 +69,13 @@ func TestRedactSigned(t *testing.T) {
 
 // TestNoTokenOfThePath looks at all that is said of a presigned URL.
 func TestNoTokenOfThePath(t *testing.T) {
-	const token = "hunter22hunter22"
+	for _, token := range []string{"hunter22hunter22", "secretword", "s3cr", "secret-token"} {
+		noTokenOfThePath(t, token)
+	}
+}
+
+func noTokenOfThePath(t *testing.T, token string) {
+	t.Helper()
 	var said []string
 	c := &transport.Client{Trace: func(line string) { said = append(said, line) }}
 	url := serve(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusTeapot) })
