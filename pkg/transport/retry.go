@@ -139,6 +139,7 @@ func (t *Tries) Next(p Policy, err error, now time.Time) (wait time.Duration, ag
 		}
 	}
 	p = p.OrDefault()
+	wait = jitter(p.bound(t.Failed))
 	if p.Patience > 0 && (p.Retries == 0 || Unreached(err)) {
 		if t.since.IsZero() {
 			t.since = now
@@ -147,9 +148,11 @@ func (t *Tries) Next(p Policy, err error, now time.Time) (wait time.Duration, ag
 		if !p.Since.IsZero() && p.Since.Before(since) {
 			since = p.Since
 		}
-		if now.Sub(since) >= p.Patience {
+		left := p.Patience - now.Sub(since)
+		if left <= 0 {
 			return 0, false
 		}
+		wait = min(wait, left) // the last retry is when the time is up, not long after
 	} else {
 		if t.counted >= p.Retries || !p.Budget.spend() {
 			return 0, false
@@ -160,7 +163,7 @@ func (t *Tries) Next(p Policy, err error, now time.Time) (wait time.Duration, ag
 	// What the server asked for it asked of everyone: the jitter comes on top, and
 	// grows, so that a server that always asks for a second does not shorten our
 	// patience.
-	wait = jitter(p.bound(t.Failed)) + max(0, min(temp.RetryAfter(), p.MaxAfter))
+	wait += max(0, min(temp.RetryAfter(), p.MaxAfter))
 	t.Failed++
 	return wait, true
 }

@@ -65,6 +65,9 @@ func (s *session) again(tries *transport.Tries, op Op, part int, err error) (wai
 	if !again {
 		return 0, false
 	}
+	if patience := s.Retry.OrDefault().Patience; !s.reach.reached && patience > 0 && !s.reach.gone.IsZero() {
+		wait = min(wait, patience-time.Since(s.reach.gone))
+	}
 	most := 0
 	if p.Retries > 0 && (p.Patience == 0 || !transport.Unreached(err)) {
 		most = p.Retries + 1
