@@ -70,6 +70,7 @@ type failure struct {
 	base    string // the address that replaced the provider's own; may be empty
 	stopped string // what to say of an interruption; empty: how much is stored
 	command string // the command that runs; tell knows it
+	planned bool   // whether a plan says which upload it is
 	several bool   // whether there are other files, so that this one is to be named
 	sized   bool   // whether the user chose the size of parts
 	limited bool   // whether the user limited the rate
@@ -365,7 +366,10 @@ func proxyRefuses(denied bool) func(error) bool {
 // refusedHint leads out of an upload that cannot be completed: its parts are
 // stored, and every run would end as this one.
 func refusedHint(f failure) string {
-	if f.report.Parts > 0 && f.report.PartsStored == f.report.Parts && !f.piped {
+	if f.planned && errors.Is(f.err, upload.ErrGone) {
+		return "multiput plan, run where the key is, begins another upload: all parts are sent again"
+	}
+	if f.report.Parts > 0 && f.report.PartsStored == f.report.Parts && !f.piped && !f.planned {
 		return "if that comes again, --restart uploads the file again"
 	}
 	return baseHint(f)

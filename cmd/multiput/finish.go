@@ -92,7 +92,7 @@ func (a *app) complete(ctx context.Context, cfg config.Config, o recordedOptions
 		err = &expiredError{err, planPath}
 	}
 	if err != nil {
-		return &severalError{a.tell(failure{err: err, report: report, file: share.Path, keyEnv: d.KeyEnv(), keyFrom: cfg.KeySource()})}
+		return &severalError{a.tell(failure{err: err, report: report, file: share.Path, planned: true, keyEnv: d.KeyEnv(), keyFrom: cfg.KeySource()})}
 	}
 	return nil
 }

@@ -35,7 +35,7 @@ multiput put sends the parts, from any machine that has the file, without the ke
 multiput complete ends the upload with the receipts that put wrote.
 
 Running it again gives a plan of the same upload, with new URLs where the provider
-issues them. A plan holds no key, but its URLs let any reader send the parts.`,
+issues them; of another one if the provider says that it no longer has it. A plan holds no key, but its URLs let any reader send the parts.`,
 		Example: `  multiput plan big.bin -p archetype -o big.plan
   multiput put big.plan big.bin --shard 1/2 -o 1.receipts   # on one machine
   multiput put big.plan big.bin --shard 2/2 -o 2.receipts   # on another
@@ -147,7 +147,7 @@ func (a *app) renew(ctx context.Context, cfg config.Config, o planOptions, path 
 		plan.SetURLs(shared)
 	}
 	if err != nil {
-		return &severalError{a.tell(failure{err: err, file: path, keyEnv: d.KeyEnv(), keyFrom: cfg.KeySource()})}
+		return &severalError{a.tell(failure{err: err, file: path, planned: true, keyEnv: d.KeyEnv(), keyFrom: cfg.KeySource()})}
 	}
 	return a.writePlan(cfg, o.out, plan)
 }

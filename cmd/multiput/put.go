@@ -86,7 +86,7 @@ func (a *app) put(ctx context.Context, cfg config.Config, o putOptions, planPath
 	o.keyless = true
 	u, stop, err := a.reopen(ctx, cfg, o.recordedOptions, d, record, false)
 	fail := func(err error, stopped string) error {
-		return &severalError{a.tell(failure{err: err, file: file, keyEnv: d.KeyEnv(), keyFrom: cfg.KeySource(), stopped: stopped})}
+		return &severalError{a.tell(failure{err: err, file: file, planned: true, keyEnv: d.KeyEnv(), keyFrom: cfg.KeySource(), stopped: stopped})}
 	}
 	if err != nil {
 		return fail(err, "")

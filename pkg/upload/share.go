@@ -233,9 +233,15 @@ type EndSigner interface {
 // Share makes the upload one whose parts other machines may send: with new
 // presigned URLs, where they can be had, and with those of the requests that end
 // the upload, if ends says so. With PartDigests, and where URLs are signed with
-// digests, it reads the file.
+// digests, it reads the file. An upload of an earlier run that the provider no
+// longer has is replaced by a new one.
 func (u *Uploader) Share(ctx context.Context, p *Plan, ends bool) (Shared, error) {
 	sh, err := p.share(ctx, ends)
+	if errors.Is(err, ErrGone) && !p.s.ours && ctx.Err() == nil {
+		if err = p.startOver(ctx, p.s.lost(err)); err == nil {
+			sh, err = p.share(ctx, ends)
+		}
+	}
 	if err != nil {
 		_, err = p.end(ctx, err)
 	}
@@ -250,6 +256,11 @@ func (p *Plan) share(ctx context.Context, ends bool) (sh Shared, err error) {
 		return sh, fmt.Errorf("the provider takes this file in one request, which cannot be shared: %w", ErrLimit)
 	case rec.State != Sending:
 		return sh, fmt.Errorf("all parts of %s are sent already: %w", s.src, ErrNothing)
+	}
+	if !s.ours {
+		if err := s.isThere(ctx, rec.Upload); err != nil {
+			return sh, err
+		}
 	}
 	sh.Upload = rec.Upload
 	signer, is := s.Provider.(DigestSigner)
@@ -282,6 +293,21 @@ func (p *Plan) share(ctx context.Context, ends bool) (sh Shared, err error) {
 	}
 	p.show()
 	return sh, nil
+}
+
+// isThere asks once whether the provider still has an upload, where presigning
+// does not tell, as nothing is sent. It says so only where it is certain: what asks
+// may need other permissions.
+func (s *session) isThere(ctx context.Context, up Upload) error {
+	signer, signs := s.Provider.(Signer)
+	keeper, keeps := s.Provider.(Keeper)
+	if !signs || !keeps || !signer.Signs(OpPresign, up) || signer.Signs(OpCreate, up) {
+		return nil
+	}
+	if _, err := keeper.Stored(ctx, up); errors.Is(err, ErrGone) {
+		return fmt.Errorf("the provider no longer has upload %s: %w", up.ID, err)
+	}
+	return nil
 }
 
 // digestParts reads the file for the digests of its parts: the CRC-32C, if asked
@@ -370,7 +396,9 @@ func (u *Uploader) Renew(ctx context.Context, up Upload, ends bool) (sh Shared, 
 		s.limits = l.Limits()
 	}
 	sh.Upload = up
-	sh.URLs, err = s.renew(ctx, up)
+	if err = s.isThere(ctx, up); err == nil {
+		sh.URLs, err = s.renew(ctx, up)
+	}
 	if err == nil && ends {
 		sh.Requests, err = s.signEnd(ctx, up)
 	}

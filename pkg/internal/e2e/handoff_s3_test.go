@@ -99,6 +99,31 @@ func TestS3Handoff(t *testing.T) {
 	}
 }
 
+// TestS3PlanOfALostUpload plans an upload again that the bucket no longer has. URLs
+// are signed without a request, so that only asking tells.
+func TestS3PlanOfALostUpload(t *testing.T) {
+	t.Parallel()
+	for name, start := range s3Stores {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c := s3Chain(t, start(t), 2)
+			c.planned(t, "")
+			if out, code := c.multiput(t, nil, "abort", "--plan", c.plan, "--journal", filepath.Join(c.dir, "other")); code != 0 {
+				t.Fatalf("abort: exit code %d: %s", code, out)
+			}
+			if _, code := c.multiput(t, nil, "plan", "--renew", c.plan); code != exitFailed {
+				t.Errorf("plan --renew: exit code %d, want %d", code, exitFailed)
+			}
+			c.planned(t, "")
+			c.run(t, "", "put", c.plan, c.file, "--shard", "1/1", "-o", c.receipts("1"))
+			if _, code := c.multiput(t, nil, "complete", c.plan, c.receipts("1")); code != 0 {
+				t.Fatalf("complete: exit code %d", code)
+			}
+			c.same(t)
+		})
+	}
+}
+
 // TestS3HandoffKill kills each step at every write to the journal.
 func TestS3HandoffKill(t *testing.T) {
 	t.Parallel()
