@@ -76,7 +76,7 @@ func (a *app) abortPlan(ctx context.Context, cfg config.Config, o recordedOption
 // forget removes an upload from the journal, if this machine has it: the next plan
 // of the file is to be of another.
 func (a *app) forget(ctx context.Context, cfg config.Config, share upload.Share) error {
-	known, err := a.journaled(ctx, cfg, false)
+	known, err := a.recorded(ctx, cfg, false)
 	if err != nil {
 		return err
 	}

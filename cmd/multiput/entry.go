@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"os"
 	"slices"
 	"strings"
 	"time"
@@ -232,6 +233,27 @@ func (a *app) journaled(ctx context.Context, cfg config.Config, all bool) ([]jou
 		return nil, nil
 	}
 	return known, err
+}
+
+// recorded is journaled for a command that is about what the journal has: one
+// that the user named and that is not there is told of, and not made.
+func (a *app) recorded(ctx context.Context, cfg config.Config, all bool) ([]journal.Listed, error) {
+	known, err := a.journaled(ctx, cfg, all)
+	a.tellNoJournal(cfg)
+	return known, err
+}
+
+// tellNoJournal reports whether the journal that the user named is not there.
+func (a *app) tellNoJournal(cfg config.Config) bool {
+	if _, err := os.Stat(cfg.Journal); !cfg.JournalNamed || !errors.Is(err, fs.ErrNotExist) {
+		return false
+	}
+	text := fmt.Sprintf("There is no journal: %s does not exist.", transport.Visible(cfg.Journal))
+	if a.json {
+		a.warn(cfg, text)
+	}
+	a.note(cfg, "%s", text)
+	return true
 }
 
 // lostError: the record of an upload cannot be read.

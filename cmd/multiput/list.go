@@ -7,8 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -67,7 +65,6 @@ parts of unfinished uploads.`,
 			if c.Flags().Changed("provider") {
 				o.provider = cfg.Provider
 			}
-			o.journal = c.Flags().Changed("journal")
 			return readEnough(a.list(c.Context(), cfg, o))
 		},
 	}
@@ -85,7 +82,6 @@ type listOptions struct {
 	provider string
 	states   []string
 	watch    bool
-	journal  bool // whether the journal was named
 }
 
 // states are those that an entry can have.
@@ -138,6 +134,7 @@ func (a *app) listOnce(ctx context.Context, cfg config.Config, o listOptions, ou
 	if err != nil {
 		return err
 	}
+	gone := a.tellNoJournal(cfg)
 	var shown []journal.Listed
 	for _, l := range known {
 		if o.wants(l) {
@@ -164,9 +161,7 @@ func (a *app) listOnce(ctx context.Context, cfg config.Config, o listOptions, ou
 		a.note(cfg, "No upload matches.")
 	case len(known) > 0:
 		a.note(cfg, "Every upload is finished; --all lists them.")
-	case o.journal && !exists(cfg.Journal):
-		a.note(cfg, "There is no journal: %s does not exist.", transport.Visible(cfg.Journal))
-	default:
+	case !gone:
 		a.note(cfg, "The journal is empty.")
 	}
 	return nil
@@ -184,11 +179,6 @@ func (o listOptions) wants(l journal.Listed) bool {
 		return slices.Contains(o.states, stateOf(l))
 	}
 	return o.all || unfinished(l)
-}
-
-func exists(path string) bool {
-	_, err := os.Stat(path)
-	return !errors.Is(err, fs.ErrNotExist)
 }
 
 // readEnough is no error where the reader of a list has read enough, as head does.

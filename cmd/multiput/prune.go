@@ -62,6 +62,7 @@ func (a *app) prune(ctx context.Context, cfg config.Config, older string) error 
 	if err != nil {
 		return err
 	}
+	a.tellNoJournal(cfg)
 	n, err := (&journal.Journal{Dir: cfg.Journal}).Prune(ctx, time.Now().Add(-age))
 	if err != nil {
 		return err

@@ -87,7 +87,7 @@ func (a *app) resume(ctx context.Context, cfg config.Config, o recordedOptions, 
 	if _, err := settings(o.set); err != nil {
 		return err
 	}
-	known, err := a.journaled(ctx, cfg, len(ids) > 0)
+	known, err := a.recorded(ctx, cfg, len(ids) > 0)
 	if err != nil {
 		return err
 	}

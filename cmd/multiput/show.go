@@ -64,7 +64,7 @@ func (a *app) show(ctx context.Context, cfg config.Config, id string) error {
 	if err != nil {
 		return err
 	}
-	known, err := a.journaled(ctx, cfg, true)
+	known, err := a.recorded(ctx, cfg, true)
 	if err != nil {
 		return err
 	}

@@ -43,6 +43,7 @@ type Config struct {
 	Quiet         bool
 	Verbose       int    // 0, Decisions or Requests
 	Journal       string // directory
+	JournalNamed  bool   // whether a flag chose it
 	CACert        string // path; empty: the system's
 	APIKeyFile    string
 	APIKeyCommand string
@@ -282,6 +283,7 @@ func (l *layers) decode(c *Config) error {
 		return first
 	}
 	l.keySource(c)
+	c.JournalNamed = l.flags.Changed("journal")
 	if c.Journal == "" {
 		dir, err := StateDir()
 		if err != nil {
