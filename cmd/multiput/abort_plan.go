@@ -56,7 +56,7 @@ func (a *app) abortPlan(ctx context.Context, cfg config.Config, o recordedOption
 		return fail(err)
 	}
 	defer stop()
-	err = transport.Retry(ctx, policyOf(cfg), nil, func(ctx context.Context) error { return u.Provider.Abort(ctx, share.Upload) })
+	err = a.retry(ctx, cfg, func(ctx context.Context) error { return u.Provider.Abort(ctx, share.Upload) })
 	switch {
 	case errors.Is(err, upload.ErrExpired):
 		return fail(&expiredError{err, path})

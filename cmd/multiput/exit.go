@@ -258,10 +258,10 @@ func tooManyFiles(err error) bool {
 }
 
 // inTrouble reports whether a server said that it could not, and nothing was
-// refused: not even where it asks for no other try now.
+// refused, not even where it asks for no other try now; or could not be reached.
 func inTrouble(err error) bool {
 	var t *transport.Error
-	return errors.As(err, &t) && t.Status >= http.StatusInternalServerError && !errors.Is(err, upload.ErrRefused)
+	return errors.As(err, &t) && !errors.Is(err, upload.ErrRefused) && (t.Status >= http.StatusInternalServerError || t.Status == 0 && t.Retry)
 }
 
 // optionHint is the option of the provider that would have a request succeed.

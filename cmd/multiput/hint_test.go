@@ -57,6 +57,19 @@ func TestHintsNameWhatWouldHelp(t *testing.T) {
 	}
 }
 
+// A server that is not reached is a matter of time, also where no upload is on its
+// way, as with list --remote.
+func TestNotReached(t *testing.T) {
+	for code, err := range map[int]error{
+		exitAgain:  &transport.Error{Op: "list", Err: errors.New("no route to host"), Retry: true, Unsent: true},
+		exitFailed: &transport.Error{Op: "list", Err: errors.New("not a URL"), Unsent: true},
+	} {
+		if class := classOf(err); class.code != code {
+			t.Errorf("%v: exit code %d", err, class.code)
+		}
+	}
+}
+
 // Where no more files may be opened, the file that was next is not to blame.
 func TestTooManyFiles(t *testing.T) {
 	cause := &fs.PathError{Op: "open", Path: "x", Err: syscall.EMFILE}

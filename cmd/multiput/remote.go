@@ -70,7 +70,7 @@ func (a *app) there(ctx context.Context, cfg config.Config, o remoteOptions) (al
 		stop()
 		return nil, nil, func() {}, usagef("%s has no list of unfinished uploads", m.Title)
 	}
-	retry := func(call func(context.Context) error) error { return transport.Retry(ctx, policyOf(cfg), nil, call) }
+	retry := func(call func(context.Context) error) error { return a.retry(ctx, cfg, call) }
 	err = retry(func(ctx context.Context) (err error) {
 		all, err = p.Remote(ctx)
 		return err
@@ -78,6 +78,18 @@ func (a *app) there(ctx context.Context, cfg config.Config, o remoteOptions) (al
 	return all, func(r provider.RemoteUpload) error {
 		return retry(func(ctx context.Context) error { return p.AbortRemote(ctx, r) })
 	}, stop, err
+}
+
+// retry makes a request to the provider until it succeeds, as configured, and
+// tells of the waits.
+func (a *app) retry(ctx context.Context, cfg config.Config, call func(context.Context) error) error {
+	p := policyOf(cfg)
+	p.Fresh = true
+	return transport.Retry(ctx, p, func(err error, wait time.Duration) {
+		if wait >= time.Second {
+			a.note(cfg, "%v; retrying in %s", err, rough(wait))
+		}
+	}, call)
 }
 
 // listRemote lists what the provider has.

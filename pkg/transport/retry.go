@@ -21,6 +21,7 @@ type Policy struct {
 	MaxAfter time.Duration // the longest Retry-After that is honoured; a longer one is cut to it
 	Patience time.Duration // how long an operation that keeps failing is retried
 	Since    time.Time     // when the trouble began that the operation came into; zero: with its own first failure
+	Fresh    bool          // whether Retry may be the first to reach the server: see Unreached
 	Budget   *Budget       // shared with other operations; nil: none
 }
 
@@ -37,6 +38,24 @@ func (p Policy) OrDefault() Policy {
 	if p.Retries == 0 && p.Patience == 0 {
 		p.Patience = DefaultPolicy.Patience
 	}
+	return p
+}
+
+// unreachedRetries bounds the retries before the server was ever reached.
+const unreachedRetries = 10
+
+// Unreached is p for a server that was never reached, at now, and since when it
+// was tried in vain; zero: it was not tried yet. Its address may be wrong, so an
+// outage is not waited out.
+func (p Policy) Unreached(since, now time.Time) Policy {
+	p = p.OrDefault()
+	if p.Retries == 0 {
+		p.Retries = unreachedRetries
+	}
+	if p.Patience > 0 && !since.IsZero() && now.Sub(since) >= p.Patience {
+		p.Retries = -1 // it asked for less than these take
+	}
+	p.Patience = 0
 	return p
 }
 
@@ -176,7 +195,11 @@ func Retry(ctx context.Context, p Policy, notify func(err error, wait time.Durat
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	var tries Tries
+	var (
+		tries   Tries
+		reached bool
+		since   time.Time
+	)
 	for {
 		err := send(ctx)
 		if err == nil {
@@ -186,7 +209,14 @@ func Retry(ctx context.Context, p Policy, notify func(err error, wait time.Durat
 		if ctx.Err() != nil {
 			return err
 		}
-		wait, again := tries.Next(p, err, time.Now())
+		now, bound := time.Now(), p
+		if reached = reached || !Unreached(err); p.Fresh && !reached {
+			if since.IsZero() {
+				since = now
+			}
+			bound = p.Unreached(since, now)
+		}
+		wait, again := tries.Next(bound, err, now)
 		if !again {
 			return err
 		}

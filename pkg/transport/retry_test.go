@@ -369,3 +369,33 @@ func TestRetryBudget(t *testing.T) {
 		}
 	})
 }
+
+// TestRetryOfWhatWasNeverReached: an outage is waited out only once the server
+// answered.
+func TestRetryOfWhatWasNeverReached(t *testing.T) {
+	unreached := &transport.Error{Op: "x", Err: errors.New("no route to host"), Retry: true, Unsent: true}
+	for _, c := range []struct {
+		policy   transport.Policy
+		answered int // of the tries, the one with an answer
+		tries    int
+	}{
+		{transport.Policy{Fresh: true}, 0, 11},
+		{transport.Policy{Fresh: true, Retries: 3, Patience: time.Hour}, 0, 4},
+		{transport.Policy{Fresh: true, Patience: time.Nanosecond}, 0, 2},
+		{transport.Policy{Fresh: true, Retries: -1}, 0, 1},
+		{transport.Policy{Fresh: true}, 2, 30}, // as many as 15 minutes have, at 30 s each at most
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			tries := 0
+			err := transport.Retry(t.Context(), c.policy, nil, func(context.Context) error {
+				if tries++; tries == c.answered {
+					return &transport.Error{Op: "x", Status: 503, Retry: true}
+				}
+				return unreached
+			})
+			if !errors.Is(err, unreached) || tries != c.tries && (c.answered == 0 || tries < c.tries) {
+				t.Errorf("%+v: %d tries, want %d: %v", c.policy, tries, c.tries, err)
+			}
+		})
+	}
+}

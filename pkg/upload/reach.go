@@ -15,10 +15,6 @@ type reach struct {
 	told    time.Time // when Outage told of that
 }
 
-// unreachedRetries bounds the retries before the provider was ever reached: the
-// URL may be wrong, so an outage is not waited out.
-const unreachedRetries = 10
-
 // policy is the one for a request as things stand.
 func (s *session) policy() transport.Policy {
 	p := s.Retry.OrDefault()
@@ -27,13 +23,7 @@ func (s *session) policy() transport.Policy {
 		p.Budget = s.budget
 	}
 	if !s.reach.reached {
-		if p.Retries == 0 {
-			p.Retries = unreachedRetries
-		}
-		if p.Patience > 0 && !s.reach.gone.IsZero() && time.Since(s.reach.gone) >= p.Patience {
-			p.Retries = -1 // it asked for less than these take
-		}
-		p.Patience = 0
+		p = p.Unreached(s.reach.gone, time.Now())
 	}
 	return p
 }

@@ -152,7 +152,9 @@ func (l *Live) step(ctx context.Context, name string, call func(context.Context)
 			l.Retrying(name, err, wait)
 		}
 	}
-	err := transport.Retry(ctx, l.Retry, retrying, call)
+	policy := l.Retry
+	policy.Fresh = true // its address may be wrong
+	err := transport.Retry(ctx, policy, retrying, call)
 	if errors.Is(err, errAbsent) {
 		return nil
 	}
