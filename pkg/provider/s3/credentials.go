@@ -184,11 +184,11 @@ func (p *Provider) sign(ctx context.Context, method, key string, query url.Value
 	query.Set("X-Amz-Expires", strconv.Itoa(int(life/time.Second)))
 	u := p.store.url(p.place.bucket, key, query)
 	r := &http.Request{Method: method, URL: u, Host: hostOf(u), Header: header.Clone()}
-	for k, vs := range p.set.every {
-		r.Header[k] = vs
-	}
 	if r.Header == nil {
 		r.Header = http.Header{}
+	}
+	for k, vs := range p.set.every {
+		r.Header[k] = vs
 	}
 	s.url, s.header, err = p.signer.PresignHTTP(ctx, c, r, unsigned, "s3", p.store.region, now)
 	if err != nil {

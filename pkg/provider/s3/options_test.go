@@ -5,10 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net/http"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/multiput/multiput/pkg/provider/spec"
+	"github.com/multiput/multiput/pkg/upload"
 )
 
 // TestBadOptions checks that a value that no store takes is refused before
@@ -57,6 +60,40 @@ func TestBadOptions(t *testing.T) {
 			if _, _, err := read(map[string]string{name: value}); err != nil {
 				t.Errorf("%s=%q: %v", name, value, err)
 			}
+		}
+	}
+}
+
+// TestEveryRequest checks that what concerns the bucket is signed into each request,
+// also into those that a plan has.
+func TestEveryRequest(t *testing.T) {
+	s := &scripted{answer: func(*http.Request, string) (int, map[string]string, string) {
+		return 200, map[string]string{"ETag": `"e"`}, created
+	}}
+	p := s.open(t, place{"bucket", "k"}, map[string]string{"expected-bucket-owner": "210987654321", "requester-pays": "true"})
+	u, _, err := p.Create(t.Context(), fileOf(100<<20), upload.Hint{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	urls, err := p.Presign(t.Context(), u, []upload.Part{{Number: 1, Size: 64 << 20}, {Number: 2, Size: 36 << 20}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	end, err := p.SignEnd(t.Context(), u, upload.Digests{})
+	if err != nil || len(end) < 2 {
+		t.Fatalf("%v, %v", end, err)
+	}
+	headers := []http.Header{s.asked[0].Header}
+	for _, g := range append(slices.Collect(maps.Values(end)), urls...) {
+		h := http.Header{}
+		for k, v := range g.Header {
+			h.Set(k, v)
+		}
+		headers = append(headers, h)
+	}
+	for i, h := range headers {
+		if h.Get("X-Amz-Expected-Bucket-Owner") != "210987654321" || h.Get("X-Amz-Request-Payer") != "requester" {
+			t.Errorf("request %d has %v", i, h)
 		}
 	}
 }
