@@ -46,8 +46,11 @@ func (p *Provider) result(d data, etag, version, sum string) (upload.Result, err
 type completedPart struct {
 	PartNumber        int
 	ETag              string
+	ChecksumCRC32     string `xml:",omitempty"`
 	ChecksumCRC32C    string `xml:",omitempty"`
 	ChecksumCRC64NVME string `xml:",omitempty"`
+	ChecksumSHA1      string `xml:",omitempty"`
+	ChecksumSHA256    string `xml:",omitempty"`
 }
 
 // Complete has the store put the object together. One that was put together
@@ -70,6 +73,7 @@ func (p *Provider) Complete(ctx context.Context, u upload.Upload, rs []upload.Re
 	}
 	for _, r := range rs {
 		part := completedPart{PartNumber: r.Part, ETag: r.Value}
+		part.setSum(d.PartSum, r.Known)
 		switch d.Sum {
 		case upload.DigestCRC32C:
 			part.ChecksumCRC32C = base64.StdEncoding.EncodeToString(binary.BigEndian.AppendUint32(nil, r.CRC32C))

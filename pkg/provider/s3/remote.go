@@ -28,7 +28,7 @@ var (
 const resumeAuto = "auto"
 
 // takeOver makes u the unfinished upload that the store has. false: it has none.
-func (p *Provider) takeOver(ctx context.Context, u *upload.Upload, d data, want int64) (bool, error) {
+func (p *Provider) takeOver(ctx context.Context, u *upload.Upload, d data, h upload.Hint) (bool, error) {
 	d.ID = p.set.resume
 	if d.ID == resumeAuto {
 		all, err := p.uploads(ctx, d.Key)
@@ -49,22 +49,24 @@ func (p *Provider) takeOver(ctx context.Context, u *upload.Upload, d data, want 
 		}
 		d.ID = all[0].ID
 	}
-	parts, sum, err := p.parts(ctx, d)
+	parts, sums, err := p.parts(ctx, d)
 	if err != nil {
 		return false, err
 	}
-	switch sum = strings.ToLower(sum); sum {
-	case "", upload.DigestCRC64NVME, upload.DigestCRC32C:
-		d.Sum = sum
+	switch name := strings.ToLower(sums.algorithm); {
+	case name == "" || name == upload.DigestCRC64NVME || name == upload.DigestCRC32C && sums.kind != composite:
+		d.Sum = name
+	case hashes[name] == nil || h.Shared:
+		return false, &unsent{fmt.Errorf("%s: %w: upload %s wants the checksum %s of each part, which cannot be sent", title, upload.ErrRefused, d.ID, sums.algorithm)}
 	default:
-		return false, &unsent{fmt.Errorf("%s: %w: upload %s wants the checksum %s of each part, which multiput does not send", title, upload.ErrRefused, d.ID, strings.ToUpper(sum))}
+		d.PartSum = name
 	}
 	size := int64(0)
 	for _, part := range parts {
 		size = max(size, part.Size)
 	}
 	if size == 0 || size < u.File.Size && size < minPart { // only a last part is stored
-		size = want
+		size = h.PartSize
 	}
 	if u.Parts, err = upload.Split(u.File.Size, size, upload.Limits{MaxPart: maxPart, MaxParts: maxParts}); err != nil {
 		return false, err
@@ -85,13 +87,15 @@ type storedPart struct {
 	PartNumber        int
 	Size              int64
 	ETag              string
-	ChecksumCRC64NVME string
+	ChecksumCRC32     string
 	ChecksumCRC32C    string
+	ChecksumCRC64NVME string
+	ChecksumSHA1      string
+	ChecksumSHA256    string
 }
 
-// parts are all parts of an upload that the store has, and the algorithm of their
-// checksums.
-func (p *Provider) parts(ctx context.Context, d data) (all []storedPart, sum string, err error) {
+// parts are all parts of an upload that the store has, and what their checksums are.
+func (p *Provider) parts(ctx context.Context, d data) (all []storedPart, sums checksums, err error) {
 	for marker := ""; ; {
 		c := call{
 			what: "list the parts", action: "s3:ListMultipartUploadParts", method: http.MethodGet, key: d.Key,
@@ -102,24 +106,25 @@ func (p *Provider) parts(ctx context.Context, d data) (all []storedPart, sum str
 		}
 		a, err := p.do(ctx, c)
 		if err != nil {
-			return nil, "", err
+			return nil, sums, err
 		}
 		var x struct {
 			XMLName              xml.Name `xml:"ListPartsResult"`
 			ChecksumAlgorithm    string
+			ChecksumType         string
 			IsTruncated          bool
 			NextPartNumberMarker string
 			Part                 []storedPart
 		}
 		if err := parseReply(a, c.what, &x); err != nil {
-			return nil, "", err
+			return nil, sums, err
 		}
-		all, sum = append(all, x.Part...), x.ChecksumAlgorithm
+		all, sums = append(all, x.Part...), checksums{x.ChecksumAlgorithm, x.ChecksumType}
 		if !x.IsTruncated {
-			return all, sum, nil
+			return all, sums, nil
 		}
 		if x.NextPartNumberMarker == "" || x.NextPartNumberMarker == marker {
-			return nil, "", &unusable{title + ": " + c.what, "the list has more pages, and does not say where they begin"}
+			return nil, sums, &unusable{title + ": " + c.what, "the list has more pages, and does not say where they begin"}
 		}
 		marker = x.NextPartNumberMarker
 	}
@@ -143,6 +148,13 @@ func (p *Provider) Stored(ctx context.Context, u upload.Upload) ([]upload.Receip
 			continue
 		}
 		r := upload.Receipt{Part: part.PartNumber, Value: part.ETag}
+		if d.PartSum != "" {
+			sum := part.sum(d.PartSum)
+			if sum == "" { // complete could not name it
+				continue
+			}
+			r.Known = known(sum)
+		}
 		if u.Parts[i].Size == part.Size {
 			if b, err := base64.StdEncoding.DecodeString(part.ChecksumCRC64NVME); err == nil && len(b) == 8 {
 				r.CRC64NVME = binary.BigEndian.Uint64(b)

@@ -3,6 +3,8 @@ package s3
 import (
 	"cmp"
 	"context"
+	"crypto/sha1" // what other clients' parts carry
+	"crypto/sha256"
 	"encoding/base64"
 	"encoding/binary"
 	"encoding/json"
@@ -28,6 +30,9 @@ type data struct {
 	ID  string `json:"id,omitempty"` // of the multipart upload
 	Key string `json:"key"`
 	Sum string `json:"sum,omitempty"` // the checksum that parts carry: one of upload's Digest constants, or none
+	// PartSum is the checksum that parts carry of an upload that another client
+	// began, where none is given of the whole: see composite.go.
+	PartSum string `json:"part_sum,omitempty"`
 	// Single says that the one part is a PUT of the object: ID is ours, and there
 	// is nothing to complete.
 	Single bool      `json:"single,omitempty"`
@@ -56,7 +61,7 @@ func (p *Provider) Create(ctx context.Context, f upload.File, h upload.Hint) (up
 		return u, nil, err
 	}
 	if p.set.resume != "" {
-		if is, err := p.takeOver(ctx, &u, d, h.PartSize); is || err != nil {
+		if is, err := p.takeOver(ctx, &u, d, h); is || err != nil {
 			return u, nil, err
 		}
 	}
@@ -85,6 +90,11 @@ func (p *Provider) Create(ctx context.Context, f upload.File, h upload.Hint) (up
 		d.Sum = upload.DigestCRC64NVME
 	case p.set.sum != sumETag:
 		d.Sum = p.set.sum
+	}
+	if p.set.ifNoneMatch { // better now than when all is sent; complete is what prevents it
+		if o, err := p.head(ctx, d); err == nil && o.etag != "" {
+			return u, nil, &unsent{fmt.Errorf("%s: %w: %s is there already, and is not to be overwritten", title, upload.ErrRefused, p.address(d.Key))}
+		}
 	}
 	id, known, err := p.create(ctx, f, d)
 	if d.Sum != "" && p.set.sum == sumAuto && unknownSum(err) {
@@ -206,7 +216,7 @@ func (p *Provider) signPart(ctx context.Context, f upload.File, d data, part upl
 		sum = b
 	}
 	if sum != nil {
-		header.Set(sumHeader(d.Sum), base64.StdEncoding.EncodeToString(sum))
+		header.Set(sumHeader(d.carries()), base64.StdEncoding.EncodeToString(sum))
 	}
 	return p.sign(ctx, http.MethodPut, d.Key, query, header, p.now(), urlLife)
 }
@@ -217,6 +227,9 @@ func sumHeader(name string) string { return http.CanonicalHeaderKey("x-amz-check
 var hashes = map[string]func() hash.Hash{
 	upload.DigestCRC32C:    func() hash.Hash { return crc32.New(crc32.MakeTable(crc32.Castagnoli)) },
 	upload.DigestCRC64NVME: func() hash.Hash { return crc64.New(crc64.MakeTable(nvme)) },
+	"crc32":                func() hash.Hash { return crc32.NewIEEE() },
+	"sha1":                 sha1.New,
+	"sha256":               sha256.New,
 }
 
 // nvme is the polynomial of CRC-64/NVME, reversed.
@@ -244,8 +257,8 @@ func (p *Provider) Put(ctx context.Context, u upload.Upload, g upload.Presigned,
 	}
 	// What a plan authorizes is sent as it is: the credentials of this machine may
 	// be of another account.
-	if d.Sum != "" && len(sum) == 0 && (!d.Single || !u.Planned || g.URL == "") {
-		if sum, err = ahead(hashes[d.Sum](), body, part.Size); err != nil {
+	if d.carries() != "" && len(sum) == 0 && (!d.Single || !u.Planned || g.URL == "") {
+		if sum, err = ahead(hashes[d.carries()](), body, part.Size); err != nil {
 			return r, &unsent{fmt.Errorf("%s: %w", op, err)}
 		}
 		s, err := p.signPart(ctx, u.File, d, part, sum)
@@ -279,12 +292,15 @@ func (p *Provider) Put(ctx context.Context, u upload.Upload, g upload.Presigned,
 		return r, &retried{unusable{op, "the store sent no ETag, so there is no proof that the part is stored"}}
 	}
 	if len(sum) > 0 {
-		if d.Sum == upload.DigestCRC32C {
+		switch {
+		case d.PartSum != "":
+			r.Known = known(base64.StdEncoding.EncodeToString(sum))
+		case d.Sum == upload.DigestCRC32C:
 			r.CRC32C = binary.BigEndian.Uint32(sum)
-		} else {
+		default:
 			r.CRC64NVME = binary.BigEndian.Uint64(sum)
 		}
-		r.Verified = a.Header.Get(sumHeader(d.Sum)) == base64.StdEncoding.EncodeToString(sum)
+		r.Verified = a.Header.Get(sumHeader(d.carries())) == base64.StdEncoding.EncodeToString(sum)
 	}
 	if d.Single {
 		r.ETag = r.Value
