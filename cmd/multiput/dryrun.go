@@ -62,7 +62,11 @@ func (a *app) dryRun(ctx context.Context, cfg config.Config, out *output, u *upl
 			v, err = u.Preview(ctx, upload.File{Path: file, Name: cmp.Or(o.name, in.name), Type: cfg.ContentType})
 		}
 		if err == nil {
-			err = a.printPlan(ctx, out, file, v, m)
+			made := m.Requests
+			if r, is := u.Provider.(provider.Requester); is {
+				made = r.Requests(v.File.Size, len(v.Parts))
+			}
+			err = a.printPlan(ctx, out, newDryPlan(file, v, m, made), v)
 		}
 		if typed[*outputError](err) {
 			return readEnough(err) // no other file would be told of
@@ -78,20 +82,19 @@ func (a *app) dryRun(ctx context.Context, cfg config.Config, out *output, u *upl
 	return nil
 }
 
-func (a *app) printPlan(ctx context.Context, out *output, file string, v upload.Preview, m *provider.Definition) error {
-	d := newDryPlan(file, v, m)
+func (a *app) printPlan(ctx context.Context, out *output, d dryPlan, v upload.Preview) error {
 	if a.json {
 		return out.value(ctx, d)
 	}
 	return columns(a.stdout, planRows(d, v, a.visible))
 }
 
-func newDryPlan(file string, v upload.Preview, m *provider.Definition) dryPlan {
+func newDryPlan(file string, v upload.Preview, m *provider.Definition, made []provider.Request) dryPlan {
 	d := dryPlan{
 		Schema: 1, DryRun: true, File: file, ID: journal.ID(v.Target, v.File.Path), Provider: v.Target.Provider,
 		Base: transport.Redact(v.Target.Base), Name: v.File.Name, Type: v.File.Type, Options: v.Target.Options, Size: v.File.Size,
 		Next: v.Next, Compare: v.Compare, MovedFrom: append([]string{}, v.Moved...), PartsStored: len(v.Parts) - len(v.Left), BytesStored: v.Stored,
-		Requests: dryRequests(v, m), Warnings: make([]string, len(v.Warnings)),
+		Requests: dryRequests(v, made), Warnings: make([]string, len(v.Warnings)),
 	}
 	for i, w := range v.Warnings {
 		d.Warnings[i] = progress.Text(w)
@@ -123,11 +126,11 @@ func newDryPlan(file string, v upload.Preview, m *provider.Definition) dryPlan {
 	return d
 }
 
-// dryRequests counts the requests of a life that goes well.
-func dryRequests(v upload.Preview, m *provider.Definition) []dryRequest {
+// dryRequests counts the requests of a life that goes well, of those that are made.
+func dryRequests(v upload.Preview, requests []provider.Request) []dryRequest {
 	made := []dryRequest{}
 	sends := v.Parts == nil || len(v.Left) > 0
-	for _, r := range m.Requests {
+	for _, r := range requests {
 		times, known := 0, true
 		switch r.Step {
 		case "create":

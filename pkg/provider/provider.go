@@ -106,6 +106,10 @@ type (
 	Secret = spec.Secret
 	// Keyless is a provider that may have been opened without a key.
 	Keyless = spec.Keyless
+	// Requester is a Provider whose requests are not the same for every file.
+	Requester = spec.Requester
+	// Request is one of them.
+	Request = spec.Request
 	// Option is an option of a provider (--set).
 	Option = spec.Option
 	// OptionError says what is wrong with an option.

@@ -54,12 +54,7 @@ func Define(address string) (*spec.Definition, error) {
 			Plan: spec.PlanClient, URLs: spec.URLsAgain, Aborts: true, TakesOver: true,
 			Digests: []string{upload.DigestCRC64NVME, upload.DigestCRC32C},
 		},
-		Requests: []spec.Request{
-			{Step: "create", Method: "POST", Path: "/KEY?uploads"},
-			{Step: "part", Method: "PUT", Path: "/KEY?partNumber=N&uploadId=ID"},
-			{Step: "complete", Method: "POST", Path: "/KEY?uploadId=ID"},
-			{Step: "abort", Method: "DELETE", Path: "/KEY?uploadId=ID"},
-		},
+		Requests: requests,
 		Open: func(s spec.Settings) (spec.Provider, error) {
 			if at.bucket == "" {
 				_, err := parse(address)
@@ -68,6 +63,28 @@ func Define(address string) (*spec.Definition, error) {
 			return open(at, s, find)
 		},
 	}, nil
+}
+
+// requests are those of a multipart upload.
+var requests = []spec.Request{
+	{Step: "create", Method: "POST", Path: "/KEY?uploads"},
+	{Step: "part", Method: "PUT", Path: "/KEY?partNumber=N&uploadId=ID"},
+	{Step: "complete", Method: "POST", Path: "/KEY?uploadId=ID"},
+	{Step: "abort", Method: "DELETE", Path: "/KEY?uploadId=ID"},
+}
+
+// Requests are those for a file: one PUT, or a multipart upload.
+func (p *Provider) Requests(size int64, parts int) []spec.Request {
+	if p.single(size, parts) {
+		return []spec.Request{{Step: "part", Method: "PUT", Path: "/KEY"}}
+	}
+	return requests
+}
+
+// single reports whether a file is sent with one PUT. Several stores cannot put an
+// empty part together.
+func (p *Provider) single(size int64, parts int) bool {
+	return parts == 1 && (p.set.single || size == 0)
 }
 
 // Provider is a bucket. It is safe for concurrent use.
@@ -96,6 +113,7 @@ var (
 	_ upload.DigestSigner = (*Provider)(nil)
 	_ upload.EndSigner    = (*Provider)(nil)
 	_ upload.Signer       = (*Provider)(nil)
+	_ spec.Requester      = (*Provider)(nil)
 )
 
 // open checks the settings: the endpoint (a *spec.BaseError), the options (a

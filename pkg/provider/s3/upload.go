@@ -66,7 +66,7 @@ func (p *Provider) Create(ctx context.Context, f upload.File, h upload.Hint) (up
 		}
 	}
 	switch {
-	case len(parts) == 1 && (p.set.single && !h.Shared || f.Size == 0): // several stores cannot put an empty part together
+	case p.single(f.Size, len(parts)) && (!h.Shared || f.Size == 0):
 		// Whether the store compares its checksum shows in its answer.
 		if d.Single = true; p.set.sum != sumETag {
 			d.Sum = upload.DigestCRC64NVME

@@ -64,6 +64,13 @@ type Provider interface {
 // Keyless is a Provider that may have been opened without a key.
 type Keyless interface{ Keyless() bool }
 
+// Requester is a Provider whose requests are not the same for every file.
+type Requester interface {
+	// Requests are those for a file of so many bytes in so many parts, as
+	// Definition.Requests has them.
+	Requests(size int64, parts int) []Request
+}
+
 // Remote is a Provider that can list the unfinished uploads that it has, whoever
 // began them.
 type Remote interface {
