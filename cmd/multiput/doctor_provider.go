@@ -60,6 +60,9 @@ func (a *app) lookAtProvider(ctx context.Context, flags *pflag.FlagSet, name, ba
 		found = append(found, good("provider", "it is embedded, and needs no key and no network"))
 		return append(found, lookAtAPI(ctx, client, s.base)...)
 	}
+	if m.Base == "" {
+		return append(found, lookAtFinder(ctx, client, m, cmp.Or(base, cfg.Base(m.Name)))...)
+	}
 	address := cmp.Or(base, cfg.Base(m.Name), m.Base)
 	found = append(found, good("provider", "%s, %s", m.Title, transport.Redact(address)), a.lookAtKey(ctx, cfg, m, address))
 	if _, err := transport.CheckURL(address); err != nil {
@@ -70,6 +73,26 @@ func (a *app) lookAtProvider(ctx context.Context, flags *pflag.FlagSet, name, ba
 		return append(found, bad("address", code, "", "%v", err))
 	}
 	return append(found, lookAtWay(ctx, client, address)...)
+}
+
+// lookAtFinder are the checks of a provider that finds its address and key by itself.
+func lookAtFinder(ctx context.Context, client *transport.Client, m *provider.Definition, base string) []finding {
+	p, err := m.Open(provider.Settings{Base: base, Client: client})
+	if err != nil {
+		return []finding{failing("provider", failure{err: err})}
+	}
+	finder, is := p.(provider.Finder)
+	if !is {
+		return []finding{bad("provider", exitFailed, "", "%s says neither where it is nor by which key", m.Title)}
+	}
+	from, err := finder.KeyFrom(ctx)
+	found := []finding{good("provider", "%s, %s", m.Title, transport.Redact(finder.Address()))}
+	if err != nil {
+		found = append(found, failing("key", failure{err: err}))
+	} else {
+		found = append(found, good("key", "found by %s", from))
+	}
+	return append(found, lookAtWay(ctx, client, finder.Address())...)
 }
 
 func (a *app) lookAtKey(ctx context.Context, cfg config.Config, m *provider.Definition, base string) finding {

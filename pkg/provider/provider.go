@@ -106,6 +106,8 @@ type (
 	Secret = spec.Secret
 	// Keyless is a provider that may have been opened without a key.
 	Keyless = spec.Keyless
+	// Finder is a Provider that finds its address and its key by itself.
+	Finder = spec.Finder
 	// Requester is a Provider whose requests are not the same for every file.
 	Requester = spec.Requester
 	// Request is one of them.

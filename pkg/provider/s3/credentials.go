@@ -118,6 +118,12 @@ func (p *Provider) keys(ctx context.Context) (aws.Credentials, error) {
 	return c, nil
 }
 
+// KeyFrom is where the AWS SDK found the credentials.
+func (p *Provider) KeyFrom(ctx context.Context) (string, error) {
+	c, err := p.keys(ctx)
+	return c.Source, err
+}
+
 // from is where credentials come from.
 func (p *Provider) from() aws.CredentialsProvider {
 	p.mu.Lock()

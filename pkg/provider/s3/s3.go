@@ -114,6 +114,7 @@ var (
 	_ upload.EndSigner    = (*Provider)(nil)
 	_ upload.Signer       = (*Provider)(nil)
 	_ spec.Requester      = (*Provider)(nil)
+	_ spec.Finder         = (*Provider)(nil)
 )
 
 // open checks the settings: the endpoint (a *spec.BaseError), the options (a
@@ -151,10 +152,13 @@ func open(at place, s spec.Settings, find func(context.Context, settings) (found
 	}
 	base, err := endpoint(given)
 	if err != nil {
-		if s.Base == "" && set.endpoint != "" {
+		switch {
+		case s.Base != "":
+			return nil, &spec.BaseError{Provider: title, Reason: err.Error()}
+		case set.endpoint != "":
 			return nil, &spec.OptionError{Provider: title, Option: "endpoint", Reason: err.Error(), Known: options}
 		}
-		return nil, &spec.BaseError{Provider: title, Reason: err.Error()}
+		return nil, &spec.BaseError{Provider: title, Reason: err.Error() + " (AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL or endpoint_url of the AWS configuration)"}
 	}
 	p.named = base.String()
 	p.store = store{base: base, region: region, virtual: set.pathStyle != nil && !*set.pathStyle}
@@ -185,6 +189,9 @@ func (p *Provider) address(key string) string {
 	}
 	return Scheme + p.place.bucket + "/" + key
 }
+
+// Address is where the requests for the bucket go.
+func (p *Provider) Address() string { return p.store.url(p.place.bucket, "", nil).String() }
 
 // Limits are those of S3.
 func (p *Provider) Limits() upload.Limits { return limits }

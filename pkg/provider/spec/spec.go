@@ -64,6 +64,16 @@ type Provider interface {
 // Keyless is a Provider that may have been opened without a key.
 type Keyless interface{ Keyless() bool }
 
+// Finder is a Provider that finds its address and its key by itself, not as the
+// Definition says.
+type Finder interface {
+	// Address is where requests go.
+	Address() string
+	// KeyFrom says where the key was found. Its error wraps upload.ErrDenied, or is
+	// temporary.
+	KeyFrom(ctx context.Context) (string, error)
+}
+
 // Requester is a Provider whose requests are not the same for every file.
 type Requester interface {
 	// Requests are those for a file of so many bytes in so many parts, as
