@@ -120,6 +120,23 @@ func TestNoProfile(t *testing.T) {
 	}
 }
 
+// TestProfileOfAnotherMachine takes up an upload that was begun with a profile that
+// only the machine had where it began: here the key is another way.
+func TestProfileOfAnotherMachine(t *testing.T) {
+	awsHome(t, "", "AWS_ACCESS_KEY_ID", "here", "AWS_SECRET_ACCESS_KEY", "b", "AWS_EC2_METADATA_DISABLED", "true")
+	s := spec.Settings{Options: map[string]string{"profile": "there", "acl": "private"}, Recorded: true}
+	p, err := open(place{bucket: "bucket"}, s, find)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c, err := p.keys(t.Context()); err != nil || c.AccessKeyID != "here" {
+		t.Errorf("%q, %v", c.AccessKeyID, err)
+	}
+	if got, want := string(p.Target().Options), `{"acl":"private","profile":"there"}`; got != want {
+		t.Errorf("the options are %s, want %s", got, want)
+	}
+}
+
 // TestExpiredCredentials checks that nothing is signed with credentials whose time is
 // over: the store would only say that it does not take them.
 func TestExpiredCredentials(t *testing.T) {

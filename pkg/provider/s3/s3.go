@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/url"
 	"strings"
@@ -126,6 +127,11 @@ func open(at place, s spec.Settings, find func(context.Context, settings) (found
 	}
 	// Open has no context, and needs none: files and the environment are read.
 	f, err := find(context.TODO(), set)
+	var bad *spec.OptionError
+	if s.Recorded && errors.As(err, &bad) && bad.Option == "profile" { // it is one of the machine where the upload began
+		set.profile = ""
+		f, err = find(context.TODO(), set)
+	}
 	if err != nil && !s.Keyless { // a sender with presigned URLs need not have our profile
 		return nil, err
 	}

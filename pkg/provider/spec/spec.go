@@ -123,6 +123,9 @@ type Settings struct {
 	// Keyless has the provider opened without a key too. A request that needs one
 	// is an error that wraps upload.ErrDenied then.
 	Keyless bool
+	// Recorded says that the options are those of an upload that was begun before,
+	// perhaps on another machine.
+	Recorded bool
 	// Signed are presigned requests of one upload, as upload.EndSigner made them;
 	// they go before any key.
 	Signed map[string]upload.Presigned
