@@ -120,7 +120,7 @@ func (p *Provider) Complete(ctx context.Context, u upload.Upload, rs []upload.Re
 
 func (p *Provider) completeCall(u upload.Upload, d data, whole string) call {
 	c := call{
-		what: "complete the upload", action: "s3:PutObject", method: http.MethodPost, key: d.Key, query: url.Values{"uploadId": {d.ID}},
+		what: "complete the upload", action: "s3:PutObject", method: http.MethodPost, key: d.Key, region: d.Region, query: url.Values{"uploadId": {d.ID}},
 		header: http.Header{"Content-Type": {"application/xml"}}, slow: true, created: true, step: "complete",
 	}
 	if whole != "" {
@@ -149,11 +149,11 @@ func (p *Provider) SignEnd(ctx context.Context, u upload.Upload, sums upload.Dig
 		return nil, err
 	}
 	requests := make(map[string]upload.Presigned)
-	for _, c := range []call{p.completeCall(u, d, wholeSum(d, sums)), abortCall(d.Key, d.ID), headCall(d), goneCall(d)} {
+	for _, c := range []call{p.completeCall(u, d, wholeSum(d, sums)), abortCall(d), headCall(d), goneCall(d)} {
 		if c.query == nil {
 			c.query = url.Values{}
 		}
-		s, err := p.sign(ctx, c.method, c.key, c.query, c.header, p.now(), urlLife)
+		s, err := p.sign(ctx, c, p.now(), urlLife)
 		if err != nil {
 			return nil, err
 		}
@@ -242,14 +242,14 @@ func (p *Provider) head(ctx context.Context, d data) (o object, err error) {
 
 func headCall(d data) call {
 	return call{
-		what: "look at the object", action: "s3:GetObject", method: http.MethodHead, key: d.Key,
+		what: "look at the object", action: "s3:GetObject", method: http.MethodHead, key: d.Key, region: d.Region,
 		header: http.Header{"X-Amz-Checksum-Mode": {"ENABLED"}}, step: "look",
 	}
 }
 
 func goneCall(d data) call {
 	return call{
-		what: "list the parts", action: "s3:ListMultipartUploadParts", method: http.MethodGet, key: d.Key,
+		what: "list the parts", action: "s3:ListMultipartUploadParts", method: http.MethodGet, key: d.Key, region: d.Region,
 		query: url.Values{"uploadId": {d.ID}, "max-parts": {"1"}}, created: true, step: "parts",
 	}
 }

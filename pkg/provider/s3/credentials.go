@@ -178,7 +178,7 @@ type signed struct {
 
 // sign makes a presigned URL for a request, valid for life or until the
 // credentials end.
-func (p *Provider) sign(ctx context.Context, method, key string, query url.Values, header http.Header, now time.Time, life time.Duration) (s signed, err error) {
+func (p *Provider) sign(ctx context.Context, of call, now time.Time, life time.Duration) (s signed, err error) {
 	c, err := p.keys(ctx)
 	if err != nil {
 		return s, err
@@ -187,16 +187,17 @@ func (p *Provider) sign(ctx context.Context, method, key string, query url.Value
 		life = min(life, c.Expires.Sub(now))
 	}
 	life = max(life, time.Second).Truncate(time.Second)
-	query.Set("X-Amz-Expires", strconv.Itoa(int(life/time.Second)))
-	u := p.store.url(p.place.bucket, key, query)
-	r := &http.Request{Method: method, URL: u, Host: hostOf(u), Header: header.Clone()}
+	of.query.Set("X-Amz-Expires", strconv.Itoa(int(life/time.Second)))
+	at := p.in(of.region)
+	u := at.url(p.place.bucket, of.key, of.query)
+	r := &http.Request{Method: of.method, URL: u, Host: hostOf(u), Header: of.header.Clone()}
 	if r.Header == nil {
 		r.Header = http.Header{}
 	}
 	for k, vs := range p.set.every {
 		r.Header[k] = vs
 	}
-	s.url, s.header, err = p.signer.PresignHTTP(ctx, c, r, unsigned, "s3", p.store.region, now)
+	s.url, s.header, err = p.signer.PresignHTTP(ctx, c, r, unsigned, "s3", at.region, now)
 	if err != nil {
 		return s, fmt.Errorf("%s: sign a request: %w", title, err)
 	}

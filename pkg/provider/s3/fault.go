@@ -29,8 +29,8 @@ func (p *Provider) fault(a *transport.Reply, x *storeerr.Error, c call) error {
 		e.Retry = false
 		return &failure{means: means, err: e}
 	}
-	if region := regionOf(a, x); region != "" && region != p.store.region && slices.Contains(elsewhere, a.Status) {
-		say("the bucket %s is in the region %s, and the request was for %s", p.place.bucket, region, p.store.region)
+	if region := regionOf(a, x); region != "" && region != p.in(c.region).region && slices.Contains(elsewhere, a.Status) {
+		say("the bucket %s is in the region %s, and the request was for %s", p.place.bucket, region, p.in(c.region).region)
 		e.Retry = false
 		return &failure{upload.ErrRefused, e, "region", region}
 	}

@@ -113,6 +113,33 @@ func TestMetadataSize(t *testing.T) {
 	}
 }
 
+// TestRegionOfTheUpload takes up an upload on a machine that is configured for
+// another region than the one that began it.
+func TestRegionOfTheUpload(t *testing.T) {
+	in := func(region, base string) *Provider {
+		f, _ := static("a", "b")(t.Context(), settings{})
+		f.region = region
+		p, err := open(place{"bucket", "k"}, spec.Settings{Base: base}, func(context.Context, settings) (found, error) { return f, nil })
+		if err != nil {
+			t.Fatal(err)
+		}
+		return p
+	}
+	for base, want := range map[string]string{"": "https://bucket.s3.eu-south-2.amazonaws.com/k?", "https://store.example": "https://store.example/bucket/k?"} {
+		u, _, err := in("eu-south-2", base).Create(t.Context(), fileOf(3), upload.Hint{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		urls, err := in("ap-east-1", base).Presign(t.Context(), u, u.Parts)
+		if err != nil || !strings.HasPrefix(urls[0].URL, want) {
+			t.Fatalf("%+v, %v", urls, err)
+		}
+		if region := "ap-east-1"; strings.Contains(urls[0].URL, region) != (base != "") {
+			t.Errorf("it is signed for the wrong region: %s", urls[0].URL)
+		}
+	}
+}
+
 // TestRegionOfTheConfiguration checks a region that the environment has.
 func TestRegionOfTheConfiguration(t *testing.T) {
 	find := func(context.Context, settings) (found, error) { return found{region: "evil.example/"}, nil }

@@ -98,7 +98,7 @@ type storedPart struct {
 func (p *Provider) parts(ctx context.Context, d data) (all []storedPart, sums checksums, err error) {
 	for marker := ""; ; {
 		c := call{
-			what: "list the parts", action: "s3:ListMultipartUploadParts", method: http.MethodGet, key: d.Key,
+			what: "list the parts", action: "s3:ListMultipartUploadParts", method: http.MethodGet, key: d.Key, region: d.Region,
 			query: url.Values{"uploadId": {d.ID}}, created: true,
 		}
 		if marker != "" {
@@ -241,5 +241,5 @@ func (p *Provider) Remote(ctx context.Context) ([]spec.RemoteUpload, error) {
 
 // AbortRemote aborts one of them. One that is gone is no error.
 func (p *Provider) AbortRemote(ctx context.Context, r spec.RemoteUpload) error {
-	return ignoreGone(p.abort(ctx, r.Key, r.ID))
+	return ignoreGone(p.abort(ctx, data{Key: r.Key, ID: r.ID}))
 }

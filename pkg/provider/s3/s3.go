@@ -95,6 +95,7 @@ type Provider struct {
 	own         json.RawMessage // the options that were set
 	named       string          // the endpoint that is not AWS's; empty: it is
 	store       store
+	aws         func(region string) store // that of AWS in a region; nil: it is another
 	find        func(context.Context, settings) (found, error)
 	mu          sync.Mutex              // for credentials
 	credentials aws.CredentialsProvider // see from
@@ -153,7 +154,10 @@ func open(at place, s spec.Settings, find func(context.Context, settings) (found
 		if n := metadataSize(set.object); n > maxMetadata {
 			return nil, &spec.OptionError{Provider: title, Option: "metadata", Reason: fmt.Sprintf("has %d bytes, and AWS takes at most %d", n, maxMetadata), Known: options}
 		}
-		p.store = awsStore(region, at.bucket, f.dualStack, f.fips, set.pathStyle != nil && *set.pathStyle)
+		p.aws = func(region string) store {
+			return awsStore(region, at.bucket, f.dualStack, f.fips, set.pathStyle != nil && *set.pathStyle)
+		}
+		p.store = p.aws(region)
 		return p, nil
 	}
 	base, err := endpoint(given)
@@ -194,6 +198,14 @@ func (p *Provider) address(key string) string {
 		return Scheme + p.place.bucket
 	}
 	return Scheme + p.place.bucket + "/" + key
+}
+
+// in is where the requests of an upload go that began in a region; empty: of none.
+func (p *Provider) in(region string) store {
+	if p.aws == nil || region == "" {
+		return p.store
+	}
+	return p.aws(region)
 }
 
 // Address is where the requests for the bucket go.

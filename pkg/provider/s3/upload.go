@@ -37,6 +37,8 @@ type data struct {
 	// is nothing to complete.
 	Single bool      `json:"single,omitempty"`
 	Began  time.Time `json:"began"`
+	// Region is where AWS has it: another machine may be configured for another.
+	Region string `json:"region,omitempty"`
 }
 
 func dataOf(u upload.Upload) (d data, err error) {
@@ -52,6 +54,9 @@ func (p *Provider) Create(ctx context.Context, f upload.File, h upload.Hint) (up
 		return upload.Upload{}, nil, context.Cause(ctx)
 	}
 	d := data{Key: p.place.keyOf(f.Name), Began: time.Now().UTC()}
+	if p.named == "" {
+		d.Region = p.store.region
+	}
 	if reason := badKey(d.Key); reason != "" {
 		return upload.Upload{}, nil, &unsent{fmt.Errorf("%s: %w: %s", title, upload.ErrRefused, reason)}
 	}
@@ -134,7 +139,7 @@ func unknownSum(err error) bool {
 // checksum.
 func (p *Provider) create(ctx context.Context, f upload.File, d data) (id string, known bool, err error) {
 	c := call{
-		what: "create the upload", action: "s3:PutObject", method: http.MethodPost, key: d.Key,
+		what: "create the upload", action: "s3:PutObject", method: http.MethodPost, key: d.Key, region: d.Region,
 		query: url.Values{"uploads": {""}}, header: p.objectHeader(f),
 	}
 	if d.Sum != "" {
@@ -218,7 +223,7 @@ func (p *Provider) signPart(ctx context.Context, f upload.File, d data, part upl
 	if sum != nil {
 		header.Set(sumHeader(d.carries()), base64.StdEncoding.EncodeToString(sum))
 	}
-	return p.sign(ctx, http.MethodPut, d.Key, query, header, p.now(), urlLife)
+	return p.sign(ctx, call{method: http.MethodPut, key: d.Key, region: d.Region, query: query, header: header}, p.now(), urlLife)
 }
 
 func sumHeader(name string) string { return http.CanonicalHeaderKey("x-amz-checksum-" + name) }
@@ -242,7 +247,7 @@ func (p *Provider) Put(ctx context.Context, u upload.Upload, g upload.Presigned,
 	if err != nil {
 		return r, err
 	}
-	c := call{what: fmt.Sprintf("send part %d", part.Number), action: "s3:PutObject", method: http.MethodPut, key: d.Key, created: !d.Single}
+	c := call{what: fmt.Sprintf("send part %d", part.Number), action: "s3:PutObject", method: http.MethodPut, key: d.Key, region: d.Region, created: !d.Single}
 	op := title + ": " + c.what
 	if !g.Expires.IsZero() && !time.Now().Before(g.Expires) {
 		return r, &unsent{fmt.Errorf("%s: %w", op, upload.ErrExpired)}
@@ -368,7 +373,7 @@ func (p *Provider) Abort(ctx context.Context, u upload.Upload) error {
 	if err != nil || d.Single {
 		return err
 	}
-	return ignoreGone(p.abort(ctx, d.Key, d.ID))
+	return ignoreGone(p.abort(ctx, d))
 }
 
 func ignoreGone(err error) error {
@@ -378,14 +383,14 @@ func ignoreGone(err error) error {
 	return err
 }
 
-func (p *Provider) abort(ctx context.Context, key, id string) error {
-	_, err := p.do(ctx, abortCall(key, id))
+func (p *Provider) abort(ctx context.Context, d data) error {
+	_, err := p.do(ctx, abortCall(d))
 	return err
 }
 
-func abortCall(key, id string) call {
+func abortCall(d data) call {
 	return call{
-		what: "abort the upload", action: "s3:AbortMultipartUpload", method: http.MethodDelete, key: key,
-		query: url.Values{"uploadId": {id}}, created: true, step: "abort",
+		what: "abort the upload", action: "s3:AbortMultipartUpload", method: http.MethodDelete, key: d.Key, region: d.Region,
+		query: url.Values{"uploadId": {d.ID}}, created: true, step: "abort",
 	}
 }

@@ -22,6 +22,7 @@ type call struct {
 	action  string // the permission that it needs
 	method  string
 	key     string // empty: of the bucket
+	region  string // of the upload; empty: that of the Provider
 	query   url.Values
 	header  http.Header
 	body    []byte
@@ -72,7 +73,7 @@ func (p *Provider) signCall(ctx context.Context, c call) (s signed, fresh bool, 
 		}
 		return s, false, nil
 	}
-	if s, err = p.sign(ctx, c.method, c.key, c.query, c.header, time.Now(), callLife); err != nil && late && p.Keyless() {
+	if s, err = p.sign(ctx, c, time.Now(), callLife); err != nil && late && p.Keyless() {
 		err = fmt.Errorf("%s: %s: %w", title, c.what, upload.ErrExpired)
 	}
 	return s, true, err
