@@ -185,6 +185,13 @@ func lookAtAPI(ctx context.Context, client *transport.Client, address string) []
 	if err != nil {
 		return []finding{unreached(address, err)}
 	}
+	err = reply.Error("", "", "")
+	if reply.Status/100 == 3 {
+		err = reply.Redirect(false)
+	}
+	if isPortal(err) {
+		return []finding{failing("connection", failure{err: err})}
+	}
 	return []finding{lookAtTLS(address, reply.TLS, reply.Status), lookAtClock(reply)}
 }
 
@@ -206,6 +213,8 @@ func unreached(address string, err error) finding {
 	switch {
 	case errors.As(err, &proxy) && !proxy.Temporary():
 		return failing("proxy", failure{err: err})
+	case errors.As(err, new(*transport.NotHTTPError)):
+		return failing("connection", failure{err: err})
 	case errors.As(err, new(*transport.TLSError)):
 		return failing("tls", failure{err: err})
 	case errors.As(err, &verify):

@@ -205,6 +205,8 @@ var classes = []class{
 	{wraps(upload.ErrNothing), exitUsage, "usage", say("multiput list --all shows what there is")},
 	{wraps(upload.ErrBusy), exitAgain, "tempfail", say("wait for it to end, then run the same command again")},
 	{proxyRefuses(true), exitDenied, "noperm", say("the proxy wants a user and a password that it knows: HTTPS_PROXY=http://USER:PASSWORD@HOST:PORT")},
+	{isPortal, exitFailed, "failed", say("this network wants a login first (a captive portal): open any web page in a browser, then run the same command again")},
+	{typed[*transport.NotHTTPError], exitFailed, "failed", say("is this the URL of the API, and HTTPS_PROXY, if it is set, that of an HTTP proxy? Something in between may answer in their place")},
 	{proxyRefuses(false), exitFailed, "failed", say("ask the administrator of the proxy to allow this server, or name the server in NO_PROXY if it can be reached without a proxy")},
 	{typed[*transport.TLSError], exitFailed, "failed", say("multiput speaks TLS 1.2 and 1.3 and has no client certificate: is this the server's URL, and does something in between end TLS?")},
 	{wraps(upload.ErrDenied), exitDenied, "noperm", func(f failure) string {
@@ -352,6 +354,24 @@ func slowHint(f failure) string {
 func tooLarge(err error) bool {
 	var t *transport.Error
 	return errors.As(err, &t) && t.Status == http.StatusRequestEntityTooLarge
+}
+
+// isPortal matches the answers of a network that wants a login first. An API is not
+// at an address without TLS.
+func isPortal(err error) bool {
+	var (
+		t *transport.Error
+		p *transport.ProxyError
+		r *transport.RedirectError
+	)
+	switch {
+	case errors.As(err, &p):
+		return p.Portal
+	case errors.As(err, &r):
+		_, refused := transport.CheckURL(r.To)
+		return !r.Same && strings.HasPrefix(r.To, "http://") && refused != nil
+	}
+	return errors.As(err, &t) && t.Status == http.StatusNetworkAuthenticationRequired
 }
 
 // proxyRefuses matches what a proxy refuses for good, for want of credentials

@@ -109,8 +109,8 @@ func retryable(status int, h http.Header) bool {
 		return true
 	case http.StatusConflict: // final, unless the server says when to come again
 		return h.Get("Retry-After") != "" || h.Get("Retry-After-Ms") != ""
-	case http.StatusNotImplemented, http.StatusHTTPVersionNotSupported:
-		return false // a later try finds the same server
+	case http.StatusNotImplemented, http.StatusHTTPVersionNotSupported, http.StatusNetworkAuthenticationRequired:
+		return false // a later try finds the same server, or the same captive portal
 	}
 	return status >= 500
 }

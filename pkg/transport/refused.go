@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/textproto"
 	"net/url"
 	"reflect"
 	"slices"
@@ -22,13 +23,18 @@ type ProxyError struct {
 	Status int    // what it answered to CONNECT; 0: it is a SOCKS proxy
 	Reason string // of a SOCKS proxy
 	Denied bool   // whether it wants other credentials, or any
+	Portal bool   // whether it is a captive portal: a network that wants a login first
 }
 
 func (e *ProxyError) Error() string {
 	if e.Status == 0 {
 		return fmt.Sprintf("the proxy %s refused to connect: %s", e.Proxy, e.Reason)
 	}
-	return strings.TrimSpace(fmt.Sprintf("the proxy %s answered CONNECT with %d %s", e.Proxy, e.Status, http.StatusText(e.Status)))
+	s := strings.TrimSpace(fmt.Sprintf("the proxy %s answered CONNECT with %d %s", e.Proxy, e.Status, http.StatusText(e.Status)))
+	if e.Status == http.StatusOK {
+		s += " and a web page"
+	}
+	return s
 }
 
 // Temporary reports whether the proxy may connect later: only its gateway
@@ -40,11 +46,49 @@ func (e *ProxyError) Temporary() bool {
 // connected turns a proxy's refusal of CONNECT into a ProxyError: net/http has
 // only its text, which reads as if the server had said it.
 func connected(_ context.Context, proxy *url.URL, _ *http.Request, reply *http.Response) error {
-	if reply.StatusCode == http.StatusOK {
+	page := reply.ContentLength > 0 && strings.HasPrefix(reply.Header.Get("Content-Type"), "text/html")
+	if reply.StatusCode == http.StatusOK && !page {
 		return nil
 	}
 	denied := reply.StatusCode == http.StatusProxyAuthRequired || reply.StatusCode == http.StatusUnauthorized
-	return &ProxyError{Proxy: origin(proxy), Status: reply.StatusCode, Denied: denied}
+	return &ProxyError{Proxy: origin(proxy), Status: reply.StatusCode, Denied: denied, Portal: page && reply.StatusCode == http.StatusOK || isPortal(reply)}
+}
+
+// isPortal reports whether a reply is one with which a captive portal sends people to
+// its login.
+func isPortal(reply *http.Response) bool {
+	return reply.StatusCode == http.StatusNetworkAuthenticationRequired || reply.StatusCode/100 == 3 && reply.Header.Get("Location") != ""
+}
+
+// NotHTTPError is an answer that is not HTTP.
+type NotHTTPError struct {
+	Proxy string // which proxy gave it, to CONNECT; empty: the server did
+	Err   error
+	Final bool // whether it came so often that it is no accident
+}
+
+func (e *NotHTTPError) Error() string {
+	who := "the server"
+	if e.Proxy != "" {
+		who = "the proxy " + e.Proxy
+	}
+	return who + " does not speak HTTP: " + e.Err.Error()
+}
+
+func (e *NotHTTPError) Unwrap() error { return e.Err }
+
+// oddTries is how many answers in a row are not HTTP before that is no accident.
+const oddTries = 3
+
+// notHTTP is what of an error says that an answer was not HTTP; nil: nothing does.
+// Most of what net/http says has no type.
+func notHTTP(err error) error {
+	for ; err != nil; err = errors.Unwrap(err) {
+		if _, is := err.(textproto.ProtocolError); is || strings.HasPrefix(err.Error(), "malformed HTTP ") { //nolint:errorlint // the loop unwraps
+			return err
+		}
+	}
+	return nil
 }
 
 // throughProxy names the proxy in an error of the way to it or beyond it, where
@@ -124,7 +168,7 @@ type TLSError struct{ Err error }
 func (e *TLSError) Error() string { return "no TLS connection: " + e.Err.Error() }
 func (e *TLSError) Unwrap() error { return e.Err }
 
-// refused makes a ProxyError or a TLSError of an error that is one, and leaves
+// refused makes a ProxyError, a TLSError or a NotHTTPError of an error that is one, and leaves
 // any other as it is.
 func (c *Client) refused(err error, w *watch, req *http.Request) error {
 	var (
@@ -133,6 +177,13 @@ func (c *Client) refused(err error, w *watch, req *http.Request) error {
 		op     *net.OpError
 	)
 	err = throughProxy(err, req)
+	if odd := notHTTP(err); odd != nil {
+		e := &NotHTTPError{Err: odd, Final: c.odd.Add(1) >= oddTries}
+		if proxy, unset := http.ProxyFromEnvironment(req); unset == nil && proxy != nil && w.conn.Load() == nil {
+			e.Proxy = origin(proxy)
+		}
+		return e
+	}
 	handshake := w.handshake.Load()
 	switch {
 	case errors.As(err, &verify), errors.As(err, &header), errors.Is(err, http.ErrSchemeMismatch):

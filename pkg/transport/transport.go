@@ -16,7 +16,7 @@
 // a failure ([Reply.Error]). It says whether a retry may help (Temporary), how long
 // the server asked to wait (RetryAfter), and whether the request never left
 // (Unsent). A proxy, TLS or a redirect that is in the way has an error of its own:
-// [*ProxyError], [*TLSError], [*RedirectError].
+// [*ProxyError], [*TLSError], [*RedirectError], [*NotHTTPError].
 //
 // [Retry] and [Tries] are the only retry layer of multiput. Waits have full jitter
 // and end with the context.
@@ -85,6 +85,7 @@ type Client struct {
 
 	traced atomic.Int64 // how many requests Trace was told of
 	bare   atomic.Int64 // how often in a row a server wanted a client certificate and hung up
+	odd    atomic.Int64 // how many answers in a row were not HTTP
 	once   sync.Once
 
 	api, bulk, plain *http.Transport // plain: bulk without TLS
@@ -210,6 +211,7 @@ func (c *Client) Do(ctx context.Context, r Request) (*Reply, error) {
 	case err == nil:
 		c.traceIn(n, req, reply, time.Since(start))
 		c.bare.Store(0)
+		c.odd.Store(0)
 		reply.op, reply.url, reply.signed = r.Op, r.URL, r.Signed
 		return reply, nil
 	case stopped != nil:
@@ -301,10 +303,13 @@ func mayPass(err error) bool {
 		long   *tooLong
 		proxy  *ProxyError
 		refuse *TLSError
+		odd    *NotHTTPError
 	)
 	switch {
 	case errors.As(err, &proxy):
 		return proxy.Temporary()
+	case errors.As(err, &odd):
+		return !odd.Final
 	case errors.As(err, &refuse):
 		return false
 	case errors.Is(err, context.Canceled), errors.As(err, &long):

@@ -1,0 +1,31 @@
+package transport_test
+
+import (
+	"errors"
+	"net"
+	"strings"
+	"testing"
+
+	"github.com/multiput/multiput/pkg/transport"
+)
+
+// An answer that is not HTTP may be an accident. Three in a row are none.
+func TestNotHTTP(t *testing.T) {
+	for _, answer := range []string{"SSH-2.0-x\r\n", "HTTP/one 200 OK\r\n\r\n", "HTTP/1.1 yes\r\n\r\n", "HTTP/1.1 200 OK\r\nno header\r\n\r\n"} {
+		url := sockets(t, func(c *net.TCPConn) {
+			_, _ = c.Read(make([]byte, 1<<10))
+			_, _ = c.Write([]byte(answer))
+			_ = c.CloseWrite()
+			_, _ = c.Read(make([]byte, 1))
+			_ = c.Close()
+		})
+		c := &transport.Client{}
+		for try := range 4 {
+			_, err := c.Do(t.Context(), transport.Request{Op: "look", Method: "GET", URL: url})
+			e := failed(t, err)
+			if again := try < 2; e.Retry != again || e.Unsent || !errors.As(err, new(*transport.NotHTTPError)) || !strings.Contains(err.Error(), "the server does not speak HTTP") {
+				t.Errorf("%q, try %d: %+v (%v), want a NotHTTPError, tried again: %t", answer, try+1, e, err, again)
+			}
+		}
+	}
+}
