@@ -210,6 +210,11 @@ func next(l journal.Listed) string {
 		e := goneError{l.Record}
 		return "it cannot be resumed, as standard input is gone: " + e.hint()
 	}
+	if l.Record.Upload.Origin.Path != "" && unfinished(l) {
+		if _, err := recordedManifest(l.Record); err != nil {
+			return "nothing is sent until its manifest is there and valid; -p FILE.yaml names it"
+		}
+	}
 	f, err := upload.Stat(l.Record.Path)
 	if streamed(l.Record.Path) {
 		f, err = l.Record.Upload.File, nil
