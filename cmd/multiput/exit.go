@@ -328,13 +328,23 @@ func redirectHint(f failure) string {
 	case r.Same:
 		return "the API wants the path that it leads to: change it in the manifest, or in --base-url"
 	case r.Signed && to != "":
-		return fmt.Sprintf("the presigned URL is for another host or region than the store wants: the provider has to sign URLs for %s", to)
+		return fmt.Sprintf("the presigned URL is for another %s than the store wants: the provider has to sign URLs for %s", signedFor(f.err), to)
 	case r.Signed:
-		return "the presigned URL is for another host or region than the store wants: the provider has to sign it for the right one"
+		return fmt.Sprintf("the presigned URL is for another %s than the store wants: the provider has to sign it for the right one", signedFor(f.err))
 	case to != "":
 		return fmt.Sprintf("if the API is at %s now, name it with --base-url; the key is then sent there", to)
 	}
 	return "is the URL of the API right? --base-url names another"
+}
+
+// signedFor is what a presigned URL is for: of S3, which says so in its code, also a
+// region.
+func signedFor(err error) string {
+	var t *transport.Error
+	if errors.As(err, &t) && (t.Code == "TemporaryRedirect" || t.Code == "PermanentRedirect") {
+		return "host or region"
+	}
+	return "host"
 }
 
 // slowHint names what would make it faster: of the flags, those that hold it

@@ -32,11 +32,12 @@ func TestHintsNameWhatWouldHelp(t *testing.T) {
 		{f: failure{err: slow, sized: true, limited: true}, says: []string{"--limit-rate", "--part-size", "-j"}},
 		{f: failure{err: large}, says: []string{"--part-size"}},
 		{f: failure{err: large, report: upload.Report{Parts: 3, PartsStored: 1}}, says: []string{"--part-size", "--restart"}},
-		{f: failure{err: redirect("https://eu.example", true)}, says: []string{"sign", "https://eu.example"}, not: []string{"--base-url"}},
+		{f: failure{err: redirect("https://eu.example", true)}, says: []string{"sign", "https://eu.example"}, not: []string{"--base-url", "region"}},
 		{f: failure{err: redirect("https://eu.example", false)}, says: []string{"--base-url", "https://eu.example"}},
 		{f: failure{err: &transport.RedirectError{To: "https://api.example/v1/uploads/", Same: true}}, says: []string{"path", "manifest"}, not: []string{"is at"}},
 		{f: failure{err: &transport.RedirectError{To: "https://s3.example", Same: true, Signed: true}}, says: []string{"path", "sign"}, not: []string{"host", "region"}},
-		{f: failure{err: redirect("", true)}, says: []string{"sign"}},
+		{f: failure{err: redirect("", true)}, says: []string{"sign"}, not: []string{"region"}},
+		{f: failure{err: &transport.Error{Status: 307, Code: "TemporaryRedirect", Err: &transport.RedirectError{To: "https://b.s3.eu-north-1.example", Signed: true}}}, says: []string{"host or region", "eu-north-1"}},
 		{f: failure{err: redirect("", false)}, says: []string{"--base-url"}},
 	} {
 		class := classOf(c.f.err)

@@ -21,9 +21,9 @@ import (
 func TestRecordOfOwnAPI(t *testing.T) {
 	const text = `version: 1
 name: own
-create: {send: "POST /u?v=2", query: '{cb: "https://hook.example/a?b=c&sig=sEcReT99", name: $file.name, api_token: "t0psecret"}', keep: '{id}', part_size: .each}
+create: {send: "POST /u?v=2", query: '{cb: "https://hook.example/a?b=c&sig=sEcReT99", name: $file.name, api_token: "t0psecret"}', keep: '{id, session, more: {deep: .deep}}', part_size: .each}
 part: {send: "PUT /u/{id}/{part.number}", receipt: '$header["x-part-token"]'}
-complete: {send: "POST /u/{id}/end", body: '[$parts[].receipt]', ok: .ok, result: .id}
+complete: {send: "POST /u/{id}/end", body: '[$parts[].receipt]', ok: .ok, keep: '{lease: .lease}', result: .id}
 `
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method == http.MethodPut {
@@ -31,7 +31,7 @@ complete: {send: "POST /u/{id}/end", body: '[$parts[].receipt]', ok: .ok, result
 			w.Header().Set("X-Other", "other")
 			return
 		}
-		_, _ = io.WriteString(w, `{"id":"u1","each":9,"ok":true}`)
+		_, _ = io.WriteString(w, `{"id":"u1","each":9,"ok":true,"session":"k3pt-Session","deep":"k3pt-deep","lease":"k3pt-lease"}`)
 	}))
 	t.Cleanup(server.Close)
 	d, err := provider.Load(write(t, "own.yaml", text))
@@ -50,7 +50,7 @@ complete: {send: "POST /u/{id}/end", body: '[$parts[].receipt]', ok: .ok, result
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, secret := range []string{"sEcReT99", "t0psecret", "token-of-part", "other"} {
+	for _, secret := range []string{"sEcReT99", "t0psecret", "token-of-part", "other", "k3pt"} {
 		if bytes.Contains(samples, []byte(secret)) {
 			t.Errorf("%s is written down:\n%s", secret, samples)
 		}

@@ -175,6 +175,7 @@ func (l *Live) create(ctx context.Context, f upload.File) (u upload.Upload, urls
 	l.Record.begin("create", given)
 	err = l.step(ctx, "create", func(ctx context.Context) (err error) {
 		u, urls, err = open(ctx, l.Provider, f, 0)
+		l.Record.keeps(u)
 		return err
 	})
 	if err != nil && u.ID != "" && !u.TakenOver {
@@ -230,6 +231,7 @@ func (l *Live) finish(ctx context.Context, u upload.Upload, have []upload.Presig
 		}
 		if rs[0].Data != nil {
 			u.Data = rs[0].Data
+			l.Record.keeps(u)
 		}
 		return l.ready(ctx, u, *rs[0].Result)
 	}
@@ -250,6 +252,7 @@ func (l *Live) finish(ctx context.Context, u upload.Upload, have []upload.Presig
 		}
 		if r = a.Result; a.Data != nil {
 			u.Data = a.Data
+			l.Record.keeps(u)
 		}
 	}
 	if r, err = l.ready(ctx, u, r); err != nil {

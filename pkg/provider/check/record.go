@@ -17,6 +17,7 @@ import (
 	"github.com/multiput/multiput/pkg/internal/exact"
 	"github.com/multiput/multiput/pkg/provider/spec"
 	"github.com/multiput/multiput/pkg/transport"
+	"github.com/multiput/multiput/pkg/upload"
 )
 
 // Transcript is a client that writes exchanges down, as samples. It is given to
@@ -137,6 +138,40 @@ func (r *Transcript) note(v any) {
 			}
 			r.note(e)
 		}
+	}
+}
+
+// keeps remembers what an upload keeps: later requests show it to the API, so any
+// of it may be a token. Its id names it, and stays.
+func (r *Transcript) keeps(u upload.Upload) {
+	if r == nil {
+		return
+	}
+	text, err := keptOf(u)
+	if err != nil {
+		return
+	}
+	kept, err := exact.Decode(text)
+	all, is := kept.(map[string]any)
+	if err != nil || !is {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for name, v := range all {
+		if name == "id" {
+			continue
+		}
+		each(v, func(s string) string {
+			const least = 8
+			if len(s) >= least && s != u.ID && !strings.Contains(s, "://") {
+				if r.secrets == nil {
+					r.secrets = map[string]bool{}
+				}
+				r.secrets[s] = true
+			}
+			return s
+		})
 	}
 }
 
