@@ -186,7 +186,7 @@ func (m *Manifest) find() {
 			return
 		}
 		last := s.complete.requests[len(s.complete.requests)-1]
-		if e := s.complete.result; last.ok == nil && !readsReply(e.text) {
+		if e := s.complete.result; last.ok == nil && !e.readsReply() {
 			m.found = append(m.found, spec.Finding{Kind: "warning", Problem: spec.Problem{
 				Line: e.at.line, Column: e.at.column, Key: e.key, Text: "does not read the reply, and there is no ok: any 2xx counts as success",
 			}})
@@ -205,7 +205,21 @@ var (
 
 // readsReply reports whether an expression reads the reply: its body, its
 // headers or its status.
-func readsReply(text string) bool {
+func (e *expr) readsReply() bool {
+	q, err := gojq.Parse(e.text)
+	return err != nil || readsInput(q)
+}
+
+func readsInput(q *gojq.Query) bool {
+	switch t := q.Term; {
+	case q.Op == gojq.OpPipe && q.Patterns == nil: // what follows reads what comes out of the left side
+		return readsInput(q.Left)
+	case t != nil && t.Type == gojq.TermTypeQuery && len(t.SuffixList) == 0:
+		return readsInput(t.Query)
+	case t != nil && t.Type == gojq.TermTypeFunc && !strings.HasPrefix(t.Func.Name, "$"):
+		return t.Func.Name != "now" && t.Func.Name != "error" // others read their input: tostring, capture(…)
+	}
+	text := q.String()
 	if strings.Contains(text, "$header") || strings.Contains(text, "$status") {
 		return true
 	}

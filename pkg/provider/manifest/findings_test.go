@@ -85,11 +85,20 @@ func TestFindings(t *testing.T) {
 		{"ok: .ok, result: .id", "result: $upload.id"},
 		{"ok: .ok, result: .id", `result: '"a.b"'`},
 		{"ok: .ok, result: .id", "result: $header.location"},
+		{"ok: .ok, result: .id", "result: $upload | .id"},
+		{"ok: .ok, result: .id", "result: '($parts | map(.number) | tostring)'"},
+		{"ok: .ok, result: .id", "result: '$upload.id as $id | .list[$id]'"},
+		{"ok: .ok, result: .id", `result: 'capture("id (?<i>[a-z]+)") | tostring'`},
+		{"ok: .ok, result: .id", "result: tostring"},
 		// An upload without an id.
 		{"keep: '{id}'", "keep: '{token}'"},
 		{"keep: '{id}'", "keep: '{token} + .more'"},
 		{"part_size: .each", "part_size: 5242880"},
 		{"part_size: .each", "part_size: 5MiB"},
+		// Small files whose part completes the upload.
+		{"complete: {", "small: {max_size: 1MiB, create: null, complete: null, part: {send: POST /f, auth: true, result: .id}}\ncomplete: {"},
+		{"complete: {", "small: {max_size: 1MiB, create: null, complete: null, part: {send: POST /f, auth: true, receipt: .id}}\ncomplete: {"},
+		{"complete: {", "small: {max_size: 1MiB, part: {send: POST /f, auth: true, result: .id}}\ncomplete: {"},
 		// Lists.
 		{"create: {send: POST /u, ", "create:\n- {send: POST /a, keep: '{x}', parts: .p}\n- {send: POST /u, "},
 		{`complete: {send: "POST /u/{id}/end", `, "complete:\n- {send: POST /a, result: .x}\n- {send: \"POST /u/{id}/end\", "},

@@ -60,6 +60,28 @@ func TestSchema(t *testing.T) {
 			t.Errorf("%.40s: %v", text, err)
 		}
 	}
+	for _, add := range []string{
+		"small: {max_size: 1MiB, create: null, complete: null, part: {send: POST /f, auth: true, result: .id}}\n",
+		"small: {max_size: 1MiB, create: {send: POST /s, keep: '{id}', part_size: 5242880}}\n",
+	} {
+		if _, err := Parse("x.yaml", []byte(found+add)); err != nil {
+			t.Errorf("%s: %v", add, err)
+		}
+		if err := valid([]byte(found + add)); err != nil {
+			t.Errorf("%s: %v", add, err)
+		}
+	}
+	for _, add := range []string{
+		"small: {max_size: 1MiB, part: {send: POST /f}}\n", "abort: {send: POST /a, text: .x}\n", "abort: {send: POST /a, multipart: true}\n",
+		"small: {max_size: 1MiB, part: {send: POST /f, receipt: .x, fields: .y}}\n",
+	} {
+		if _, err := Parse("x.yaml", []byte(found+add)); err == nil {
+			t.Errorf("%s is read", add)
+		}
+		if err := valid([]byte(found + add)); err == nil {
+			t.Errorf("%s is valid", add)
+		}
+	}
 	for _, c := range []struct{ old, new string }{
 		{"  keep: '{id}'", "  upload: '{id}'"}, {"presign:", "grant:"}, {"version: 1", "version: 2"}, {"send: POST /uploads\n", "send: post /uploads\n"},
 		{"  result: .location\n", "  result: 5\n"}, {"auth: false", "auth: no way"},
