@@ -2,6 +2,7 @@ package provider_test
 
 import (
 	"bytes"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -78,7 +79,7 @@ func TestRecord(t *testing.T) {
 			}
 			server := &sandbox.Server{API: c.name, Dir: t.TempDir(), Key: goodKey}
 			base := serveSandbox(t, server)
-			record := &check.Transcript{Client: &transport.Client{}, Base: base, Hide: []string{goodKey}}
+			record := &check.Transcript{Client: &transport.Client{}, Base: base, Hide: []string{goodKey}, Text: string(d.Text)}
 			p, err := d.Open(provider.Settings{Base: base, Keys: []provider.Secret{contractKey(goodKey)}, Options: c.options, Client: record})
 			if err != nil {
 				t.Fatal(err)
@@ -107,5 +108,73 @@ func TestRecord(t *testing.T) {
 				t.Errorf("%d samples, %v", n, err)
 			}
 		})
+	}
+}
+
+// stranger speaks XML and has its token in a header, as an API may.
+const stranger = `version: 1
+name: stranger
+auth: {header: X-Key, value: "{secret}", env: STRANGER_KEY}
+create:
+- {send: POST /open, ok: $status == 201, keep: '{token: $header["x-upload-token"], init: .init}'}
+- {send: POST, url: $upload.init, auth: false, keep: 'capture("<UploadId>(?<id>[^<]+)")'}
+part:
+  send: "PUT /parts/{part.number}"
+  headers: '{"X-Upload-Token": $upload.token}'
+  receipt: '"stored"'
+  confirm: {send: "POST /confirm/{token}/{part.number}", text: '"n=\($part.number)"', type: text/plain, receipt: '$header["x-receipt"]'}
+complete:
+- {send: "POST /end/{id}", fields: '{parts: [$parts[].receipt]}', keep: 'capture("<ETag>(?<etag>[^<]+)")'}
+- {send: POST /files, body: '{etag: $upload.etag}', ok: test("<done"), result: 'capture("name=(?<name>[a-z0-9]+)").name'}
+ready: {send: GET /state, done: . == "ready"}
+`
+
+// TestRecordOfText: replies that are not JSON, and headers that the manifest
+// reads, are written down so that they pass.
+func TestRecordOfText(t *testing.T) {
+	const token = "token-of-an-upload-1"
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		w.Header()["Content-Type"] = nil
+		switch path := r.URL.Path; {
+		case path == "/open":
+			w.Header().Set("X-Upload-Token", token)
+			w.WriteHeader(http.StatusCreated)
+			_, _ = fmt.Fprintf(w, `{"init":"http://%s/init?sig=signed-by-them"}`, r.Host)
+		case path == "/init":
+			_, _ = io.WriteString(w, "<R><UploadId>u-1</UploadId></R>")
+		case strings.HasPrefix(path, "/confirm/"):
+			w.Header().Set("X-Receipt", "r1")
+		case path == "/end/u-1":
+			_, _ = io.WriteString(w, "<R><ETag>e1</ETag></R>")
+		case path == "/files":
+			_, _ = io.WriteString(w, "<done name=f1/>")
+		case path == "/state":
+			_, _ = io.WriteString(w, "ready")
+		}
+	}))
+	defer server.Close()
+	d, err := provider.Load(write(t, "stranger.yaml", stranger))
+	if err != nil {
+		t.Fatal(err)
+	}
+	record := &check.Transcript{Client: &transport.Client{}, Base: server.URL, Hide: []string{goodKey}, Text: string(d.Text)}
+	p, err := d.Open(provider.Settings{Base: server.URL, Keys: []provider.Secret{contractKey(goodKey)}, Client: record})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := (&check.Live{Provider: p, Record: record}).Run(t.Context(), upload.File{Name: "a.txt", Type: "text/plain"}, []byte("some bytes\n")); err != nil {
+		t.Fatal(err)
+	}
+	samples, err := record.YAML()
+	if err != nil || bytes.Contains(samples, []byte(token)) || bytes.Contains(samples, []byte("signed-by-them")) {
+		t.Fatalf("%v:\n%s", err, samples)
+	}
+	again, err := provider.Load(write(t, "again.yaml", strings.Replace(stranger, "name: stranger", "name: again", 1)+string(samples)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n, err := check.Samples(t.Context(), again); err != nil || n < 7 {
+		t.Errorf("%d samples, %v:\n%s", n, err, samples)
 	}
 }

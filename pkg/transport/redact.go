@@ -90,7 +90,7 @@ func redact(raw string, signed bool) string {
 		}
 	}
 	out := url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path, RawPath: u.RawPath}
-	s := out.String()
+	s := strings.ReplaceAll(out.String(), "%E2%80%A6", "…") // of a URL that was redacted before
 	if signed {
 		names := strings.Split(u.EscapedPath(), "/")
 		for i, name := range names {

@@ -16,6 +16,7 @@ func TestRedact(t *testing.T) {
 	for raw, want := range map[string]string{
 		"https://api.example.com/v1/uploads":  "https://api.example.com/v1/uploads",
 		"https://h:8443/a%2Fb/c%20d?":         "https://h:8443/a%2Fb/c%20d",
+		"https://h/up/…/p?…":                  "https://h/up/…/p?…",
 		"https://u:SECRET@h/p#SECRET":         "https://h/p",
 		"https://SECRET@h/p":                  "https://h/p",
 		"https://h/p?SECRET":                  "https://h/p?…",
@@ -52,6 +53,7 @@ func TestRedactSigned(t *testing.T) {
 	for raw, want := range map[string]string{
 		"https://h/bucket/photos/2026/a.bin?partNumber=3&X-Amz-Signature=SECRET": "https://h/bucket/…/2026/…?partNumber=3&X-Amz-Signature=…",
 		"https://h/v2/up/SECRETSECRET/part/7?x=SECRET":                           "https://h/v2/up/…/part/7?…",
+		"https://h/v2/up/…/part/7?…":                                             "https://h/v2/up/…/part/7?…",
 		"https://h/eyJhbGciOiJIUzI1NiJ9.eyJ4IjoxfQ.c2ln":                         "https://h/…",
 		"https://h/u/3f1c9a7d-secret":                                            "https://h/u/…",
 		"https://h/u/s%65cret":                                                   "https://h/u/…",

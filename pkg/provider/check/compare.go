@@ -197,7 +197,7 @@ func (r *replay) Do(_ context.Context, q transport.Request) (*transport.Reply, e
 	for k, v := range r.sample.Reply.Header {
 		h.Set(k, v)
 	}
-	if r.sample.Reply.Body != "" && h.Get("Content-Type") == "" {
+	if _, err := exact.Decode([]byte(r.sample.Reply.Body)); err == nil && h.Get("Content-Type") == "" {
 		h.Set("Content-Type", "application/json")
 	}
 	return q.Answer(r.sample.Reply.Status, h, []byte(r.sample.Reply.Body)), nil

@@ -32,6 +32,7 @@ type Transcript struct {
 	step    string
 	given   map[string]any
 	samples []recorded
+	replies [][]byte
 	secrets map[string]bool // texts that replies have under names such as token
 }
 
@@ -81,6 +82,10 @@ func (r *Transcript) Do(ctx context.Context, q transport.Request) (*transport.Re
 	r.given = nil
 	s.Request.Send = q.Method + " " + q.URL
 	_, s.presigned = s.Given["url"]
+	bare, _, _ := strings.Cut(q.URL, "?")
+	for _, body := range r.replies {
+		s.presigned = s.presigned || bytes.Contains(body, []byte(bare))
+	}
 	if fields, err := fieldsOf(q, sent.Bytes()); err == nil && fields != nil {
 		s.Request.Fields = fields
 	} else if v, err := exact.Decode(sent.Bytes()); err == nil && !q.Bulk {
@@ -110,7 +115,7 @@ func (r *Transcript) Do(ctx context.Context, q transport.Request) (*transport.Re
 	} else if utf8.Valid(reply.Body) {
 		s.Reply.Text = string(reply.Body)
 	}
-	r.samples = append(r.samples, s)
+	r.samples, r.replies = append(r.samples, s), append(r.replies, reply.Body)
 	return reply, nil
 }
 
@@ -118,7 +123,7 @@ func (r *Transcript) Do(ctx context.Context, q transport.Request) (*transport.Re
 var headerRead = regexp.MustCompile(`\$header\s*(?:\.\s*"?|\.?\s*\[\s*")([\w-]+)`)
 
 // secretName is what a field is called whose value is not written down.
-var secretName = regexp.MustCompile(`(?i)token|secret|password|signature|credential|api_?key`)
+var secretName = regexp.MustCompile(`(?i)token|secret|password|signature|credential|api[_-]?key|authorization|cookie`)
 
 // note remembers values that are not to be written down.
 func (r *Transcript) note(v any) {

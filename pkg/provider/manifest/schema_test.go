@@ -60,14 +60,15 @@ func TestSchema(t *testing.T) {
 			t.Errorf("%.40s: %v", text, err)
 		}
 	}
+	const head = "version: 1\nname: acme\n" + found
 	for _, add := range []string{
 		"small: {max_size: 1MiB, create: null, complete: null, part: {send: POST /f, auth: true, result: .id}}\n",
 		"small: {max_size: 1MiB, create: {send: POST /s, keep: '{id}', part_size: 5242880}}\n",
 	} {
-		if _, err := Parse("x.yaml", []byte(found+add)); err != nil {
+		if _, err := Parse("x.yaml", []byte(head+add)); err != nil {
 			t.Errorf("%s: %v", add, err)
 		}
-		if err := valid([]byte(found + add)); err != nil {
+		if err := valid([]byte(head + add)); err != nil {
 			t.Errorf("%s: %v", add, err)
 		}
 	}
@@ -75,10 +76,10 @@ func TestSchema(t *testing.T) {
 		"small: {max_size: 1MiB, part: {send: POST /f}}\n", "abort: {send: POST /a, text: .x}\n", "abort: {send: POST /a, multipart: true}\n",
 		"small: {max_size: 1MiB, part: {send: POST /f, receipt: .x, fields: .y}}\n",
 	} {
-		if _, err := Parse("x.yaml", []byte(found+add)); err == nil {
+		if _, err := Parse("x.yaml", []byte(head+add)); err == nil {
 			t.Errorf("%s is read", add)
 		}
-		if err := valid([]byte(found + add)); err == nil {
+		if err := valid([]byte(head + add)); err == nil {
 			t.Errorf("%s is valid", add)
 		}
 	}
