@@ -25,7 +25,7 @@ func (p *speaker) build(ctx context.Context, c call, s *scope) (r transport.Requ
 		return r, fmt.Errorf("%s: %w", r.Op, err)
 	}
 	// What was kept may be a token: it is as secret in a path as in a query.
-	r.Signed = c.keptInURL()
+	r.Signed = p.m.keptInURL(c.request)
 	var (
 		body   []byte
 		fields url.Values
@@ -148,13 +148,23 @@ func inOp(op string, err error) error {
 	return err
 }
 
-// keptInURL reports whether the URL of a request has something in it that a
-// request before kept, but for the upload's id, which people are told.
-func (r *request) keptInURL() bool {
-	if r.path != nil {
-		return slices.ContainsFunc(r.path.fields, func(f field) bool { return f.of == "upload" && f.name != "id" })
+// keptInURL reports whether the URL of a request may have something in it that
+// is not to be shown: what a request before kept, but for the upload's id, which
+// people are told; a reply; a secret option.
+func (m *Manifest) keptInURL(r *request) bool {
+	secret := func(name string) bool {
+		o, _ := m.options.Find(name)
+		return o.Secret
 	}
-	return r.url.mentions("$upload")
+	if r.path != nil {
+		return slices.ContainsFunc(r.path.fields, func(f field) bool {
+			return f.of == "upload" && f.name != "id" || f.of == "options" && secret(f.name)
+		})
+	}
+	if r.url == nil {
+		return false
+	}
+	return r.url.mentions("$upload") || r.url.readsReply() || r.url.mentions("$options") && slices.ContainsFunc(m.options.Names(), secret)
 }
 
 // unsent is an error that was found before anything was sent.

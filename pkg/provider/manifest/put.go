@@ -41,7 +41,7 @@ func (p *speaker) Put(ctx context.Context, u upload.Upload, g upload.Presigned, 
 	}
 	s.part = partValue(u.Parts, part, sums)
 	r, err := p.buildPart(ctx, step, u, g, s, transport.Request{
-		Op: op, Method: step.method, Header: http.Header{}, Body: body, Size: part.Size, Bulk: true, Signed: !step.fixed(),
+		Op: op, Method: step.method, Header: http.Header{}, Body: body, Size: part.Size, Bulk: true, Signed: !step.fixed() || p.m.keptInURL(&step.request),
 	})
 	if err != nil {
 		return upload.Receipt{}, &unsent{inOp(op, err)}

@@ -192,3 +192,31 @@ func all(t testing.TB, p spec.Provider, server string) (out []string) {
 	told(nil, p.Abort(ctx, u))
 	return out
 }
+
+// TestURLsNotShown: which requests have a URL that may have a token in its path.
+func TestURLsNotShown(t *testing.T) {
+	m := mustParse(t, []byte("version: 1\nname: acme\n"+bearer+`options: {place: {type: string, required: true, secret: true}, folder: {type: string, default: x}}
+create:
+- {send: "POST /{options.folder}", keep: '{id, at}'}
+- {send: "POST /{options.place}", keep: '{token}'}
+- {send: POST, url: '"/x\($options.place)"', ok: .ok}
+- {send: POST, url: '"/constant"'}
+- {send: POST, url: $base + "/constant"}
+part: {send: PUT, url: $upload.at, receipt: .id, confirm: {send: POST, url: .confirm}}
+complete:
+- {send: "POST /{id}", ok: .ok}
+- {send: "POST /{token}", result: .id}
+small: {max_size: 1KiB, create: null, part: {send: "PUT /p/{part.number}", receipt: .id}, complete: {send: POST /end, result: .id}}
+`))
+	want := map[string]bool{
+		"create[0]": false, "create[1]": true, "create[2]": true, "create[3]": false, "create[4]": false, "part": true, "part.confirm": true,
+		"complete[0]": false, "complete[1]": true, "small.part": false, "small.complete": false,
+	}
+	for _, s := range []*steps{&m.steps, m.small} {
+		s.requests(func(_ string, r *request) {
+			if got := m.keptInURL(r); got != want[r.key] {
+				t.Errorf("%s: %t", r.key, got)
+			}
+		})
+	}
+}
