@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/multiput/multiput/pkg/provider"
 	"github.com/multiput/multiput/pkg/sandbox"
 )
@@ -108,7 +110,7 @@ func newBench(b *testing.B, api string, partSize int64) *bench {
 	}
 	dir := b.TempDir()
 	r := &bench{bin: bin}
-	s := &sandbox.Server{API: api, Dir: filepath.Join(dir, "served"), Key: "key", PartSize: partSize, Discard: true, Integrity: "none"}
+	s := &sandbox.Server{API: api, Dir: filepath.Join(dir, "served"), Key: "key", PartSize: partSize, Discard: true, Integrity: "none", Faults: &sandbox.Faults{}}
 	s.Before = func(q sandbox.Request) {
 		if c := r.onPut.Load(); c != nil && q.Step == sandbox.StepPut {
 			*c <- time.Now()
@@ -210,11 +212,13 @@ func BenchmarkResume(b *testing.B) {
 	var first time.Duration
 	for b.Loop() {
 		b.StopTimer()
-		// The test binary stands for a multiput that is killed.
-		cmd := exec.CommandContext(b.Context(), "multiput", "upload", file, "-p", "fileai", "-q", "--restart")
-		cmd.Env = append(r.env, killEnv+"=receipt=9999+")
+		if err := r.server.Faults.Add("put@part=10000@times=3:status=503"); err != nil {
+			b.Fatal(err)
+		}
+		cmd := exec.CommandContext(b.Context(), r.bin, "upload", file, "-p", "fileai", "-q", "--restart", "--retries", "2", "--retry-for", "0")
+		cmd.Env = r.env
 		if err := cmd.Run(); err == nil {
-			b.Fatal("it was not killed")
+			b.Fatal("the last part was stored")
 		}
 		start := time.Now()
 		arrived := make(chan time.Time, 2)
@@ -228,6 +232,38 @@ func BenchmarkResume(b *testing.B) {
 		r.onPut.Store(nil)
 	}
 	b.ReportMetric(float64(first.Milliseconds())/float64(b.N), "ms-to-first-part")
+}
+
+// BenchmarkTwentyProcesses has twenty processes upload a file each, with a journal
+// that they share and with one for each: the ratio is 1 if none waits for another.
+func BenchmarkTwentyProcesses(b *testing.B) {
+	const n = 20
+	r := newBench(b, "archetype", 64<<10)
+	file := r.sparse(b, 1<<20)
+	took := make(map[bool]time.Duration)
+	run := 0
+	for b.Loop() {
+		for _, shared := range []bool{true, false} {
+			run++
+			began := time.Now()
+			var g errgroup.Group
+			for i := range n {
+				journal := filepath.Join(r.dir, fmt.Sprintf("journal-%d", run))
+				if !shared {
+					journal += fmt.Sprintf("-%d", i)
+				}
+				cmd := exec.CommandContext(b.Context(), r.bin, "upload", file, "-p", "archetype", "-q", "-j", "4", "--name", fmt.Sprint(run, "-", i), "--journal", journal)
+				cmd.Env = r.env
+				g.Go(cmd.Run)
+			}
+			if err := g.Wait(); err != nil {
+				b.Fatal(err)
+			}
+			took[shared] += time.Since(began)
+		}
+	}
+	b.ReportMetric(took[true].Seconds()/took[false].Seconds(), "shared/own")
+	b.ReportMetric(float64(took[true].Milliseconds())/float64(b.N), "ms-shared")
 }
 
 // BenchmarkStart is what a process costs before it does anything.
