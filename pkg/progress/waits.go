@@ -342,11 +342,12 @@ func long(d time.Duration) string {
 }
 
 // tell gives what is to be said for good: that there is a wait, and that it is
-// over. Reading is no wait.
+// over. Reading is no wait as long as it goes on.
 func (w *waits) tell(now time.Time) (line string, over time.Duration) {
 	status := w.status(now)
 	over = w.over()
-	again := !w.from.IsZero() || w.reading.text != ""
+	goes := w.reading.text != "" && now.Sub(w.moved()) < waitAfter
+	again := !w.from.IsZero() || goes
 	if w.reading.text != "" && now.Sub(w.reading.since) < waitAfter {
 		return "", over
 	}
@@ -354,7 +355,7 @@ func (w *waits) tell(now time.Time) (line string, over time.Duration) {
 		return "", over
 	}
 	w.told = now
-	if w.reading.text == "" {
+	if !goes {
 		w.from = w.moved()
 	}
 	return status, 0

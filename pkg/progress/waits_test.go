@@ -337,3 +337,26 @@ func TestConfirmedBesideOthers(t *testing.T) {
 		s.Close()
 	})
 }
+
+// Standard input that pauses is a wait, and that it is over is told.
+func TestArrivingPauses(t *testing.T) {
+	for _, style := range []progress.Style{progress.Bar, progress.Plain, progress.JSON} {
+		synctest.Test(t, func(t *testing.T) {
+			s := show(progress.Options{Style: style})
+			observe, end := s.File("-")
+			for _, pause := range []time.Duration{8 * time.Second, time.Second} {
+				observe(upload.Arriving{Done: int64(pause), Of: -1})
+				pass(pause)
+			}
+			end()
+			s.Close()
+			over := "continuing after 8 s\n"
+			if style == progress.JSON {
+				over = `"event":"continuing"`
+			}
+			if got := s.shown(); strings.Count(got, over) != 1 {
+				t.Errorf("%s: it says\n%s", style, got)
+			}
+		})
+	}
+}
