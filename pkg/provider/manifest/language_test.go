@@ -516,3 +516,42 @@ complete: {send: POST /end, result: .id}
 		t.Errorf("%v, %v", r, err)
 	}
 }
+
+// TestPartValue holds what $part and $parts have: the digests that were asked
+// for, the receipt where there is one, and nothing else.
+func TestPartValue(t *testing.T) {
+	p, s := speak(t, bearer+`create: {send: POST /u, body: '$parts', keep: '{id}'}
+presign: {send: POST /s, max: 1, body: '$part', urls: .url}
+part: {send: PUT, digests: [md5], headers: '{"X-Part": ($part | tojson)}', receipt: .id, confirm: {send: POST /k, body: '$part'}}
+complete: {send: POST /end, result: .id}
+`, map[string]string{"POST /v1/u": `{"id":"u1"}`, "POST /v1/s": `{"url":"put"}`, "PUT /v1/put": `{"id":"r1"}`, "POST /v1/k": `{"id":"c1"}`})
+	u, _, err := p.Create(t.Context(), ten, upload.Hint{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	urls, err := p.Presign(t.Context(), u, u.Parts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	part := u.Parts[0]
+	r, err := p.Put(t.Context(), u, urls[0], part, strings.NewReader("0123456789"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := p.(upload.Confirmer).Confirm(t.Context(), u, part, r); err != nil {
+		t.Fatal(err)
+	}
+	const plain, sum = `"number":1,"offset":0,"size":10`, `"md5":"781e5e245d69b566979b86e28d23f2c7","md5_base64":"eB5eJF1ptWaXm4bijSPyxw==",`
+	for key, want := range map[string]string{
+		"POST /v1/u": `[{"checkpointed":null,"etag":null,"number":1,"offset":0,"receipt":null,"size":10}]`,
+		"POST /v1/s": `{"index":0,` + plain + `}`,
+		"POST /v1/k": `{"index":0,"number":1,"offset":0,"receipt":null,"size":10}`,
+	} {
+		if got := s.body[key]; got != want {
+			t.Errorf("%s: %s, want %s", key, got, want)
+		}
+	}
+	if got, want := s.head["PUT /v1/put"].Get("X-Part"), `{"index":0,`+sum+plain+`}`; got != want {
+		t.Errorf("part: %s, want %s", got, want)
+	}
+}

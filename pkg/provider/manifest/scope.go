@@ -88,7 +88,7 @@ func partsValue(parts []upload.Part, rs []upload.Receipt, sums map[int]map[strin
 	for i, part := range parts {
 		m := map[string]any{}
 		if sums[part.Number] != nil {
-			m = digestFieldsOf(sums[part.Number])
+			m = known(slices.Collect(maps.Keys(sums[part.Number])), sums[part.Number])
 		}
 		m["number"], m["offset"], m["size"] = part.Number, fromInt64(part.Offset), fromInt64(part.Size)
 		m["receipt"], m["etag"], m["checkpointed"] = nil, nil, nil
@@ -124,12 +124,13 @@ func reported(plan []upload.Part, rs []upload.Receipt) []upload.Part {
 	return parts
 }
 
-// partValue is $part: one part, and its place in the plan.
+// partValue is $part: one part, and its place in the plan, with the digests that
+// are known of it.
 func partValue(plan []upload.Part, part upload.Part, sums map[string][]byte) map[string]any {
-	m := digestFieldsOf(sums)
+	m := known(slices.Collect(maps.Keys(sums)), sums)
 	index := slices.IndexFunc(plan, func(p upload.Part) bool { return p.Number == part.Number })
 	m["number"], m["offset"], m["size"] = part.Number, fromInt64(part.Offset), fromInt64(part.Size)
-	m["index"], m["receipt"] = max(0, index), nil
+	m["index"] = max(0, index)
 	return m
 }
 
