@@ -339,7 +339,13 @@ func get(b *bbolt.Bucket, key string, v any) error {
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-const checksumSize = 8 + 1
+const (
+	checksumSize = 8 + 1
+	// mostValue is more than any value takes. A longer one is a damaged length: it
+	// leads out of the file, perhaps into Go's own heap, where the garbage collector
+	// ends the program over it. So it is let go of before anything is allocated.
+	mostValue = 64 << 20
+)
 
 // withChecksum encodes a value to be stored under a key.
 func withChecksum(key []byte, v any) ([]byte, error) {
@@ -362,6 +368,9 @@ func sum(key, value []byte) []byte {
 
 // checked gives what was stored under a key, without its checksum.
 func checked(key, value []byte) ([]byte, error) {
+	if len(key) > mostValue || len(value) > mostValue {
+		return nil, damagedf("a value is longer than any can be")
+	}
 	if len(value) < checksumSize || !bytes.Equal(sum(key, bytes.Clone(value))[:8], value[:8]) {
 		return nil, damagedf("a value does not match its checksum")
 	}
