@@ -12,25 +12,26 @@ import (
 	"github.com/multiput/multiput/pkg/upload"
 )
 
-// batch is the wiring of one file after another to what uploads it and to what
-// tells of it.
+// batch connects each file to the uploader that sends it and to the display that
+// reports it.
 type batch struct {
 	app  *app
 	cfg  config.Config
 	out  *output
 	show *progress.Display
-	sums *sums // nil: they are not asked for
+	sums *sums // nil: not requested
 	code int
-	mute bool // stdout was told of
+
+	stdoutFailed bool // and the error was reported
 }
 
-// run uploads the files and gives the exit code.
+// run uploads the files and returns the exit code.
 func (b *batch) run(ctx context.Context, jobs iter.Seq[upload.Job]) int {
-	(&upload.Batch{Concurrency: b.cfg.Concurrency}).Upload(ctx, jobs) //nolint:errcheck // told by end
+	(&upload.Batch{Concurrency: b.cfg.Concurrency}).Upload(ctx, jobs) //nolint:errcheck // end reports it
 	return b.code
 }
 
-// files are the jobs that take files to one provider.
+// files returns the jobs that upload files to one provider.
 func (b *batch) files(files iter.Seq[input], several bool, to *upload.Uploader, d *provider.Definition, o uploadOptions) iter.Seq[upload.Job] {
 	return func(yield func(upload.Job) bool) {
 		for in := range files {
@@ -68,8 +69,8 @@ func (b *batch) files(files iter.Seq[input], several bool, to *upload.Uploader, 
 	}
 }
 
-// watch has the events and the result of a file shown. end is called when it is
-// done.
+// watch shows the events and the result of a file. The caller calls end when the
+// file is done.
 func (b *batch) watch(u *upload.Uploader, f failure) (end func()) {
 	file := f.file
 	b.show.To(hostOf(u.Target.Base))
@@ -86,15 +87,15 @@ func (b *batch) watch(u *upload.Uploader, f failure) (end func()) {
 	return func() { sure(); hide() }
 }
 
-// end tells what went wrong with a file, if anything did. That stdout is closed
-// is told once.
+// end reports the error of a file, if there is one. A closed stdout is reported
+// once.
 func (b *batch) end(f failure) {
-	if f.err == nil || b.mute && errors.Is(f.err, upload.ErrStop) {
+	if f.err == nil || b.stdoutFailed && errors.Is(f.err, upload.ErrStop) {
 		return
 	}
-	b.mute = b.mute || errors.Is(f.err, upload.ErrStop)
+	b.stdoutFailed = b.stdoutFailed || errors.Is(f.err, upload.ErrStop)
 	b.code = worse(b.code, b.app.tell(f))
 }
 
-// stdin is what stands for standard input on the command line.
+// stdin is the argument that means standard input.
 const stdin = "-"

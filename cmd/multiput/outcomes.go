@@ -11,15 +11,15 @@ import (
 	"github.com/multiput/multiput/pkg/upload"
 )
 
-// outcomes has the uploads whose outcome would be unknown if the program ended
+// outcomes holds the uploads whose outcome would be unknown if the program exited
 // now. It is safe for concurrent use.
 type outcomes struct {
 	mu      sync.Mutex
 	unclear map[string]failure // by file
 }
 
-// watch keeps it up to date with the events of a file, which go on to observe.
-// end is called when the file is done.
+// watch updates o with the events of a file and passes them to observe. The caller
+// calls end when the file is done.
 func (o *outcomes) watch(f failure, observe func(upload.Event)) (_ func(upload.Event), end func()) {
 	set := func(unclear bool) {
 		o.mu.Lock()
@@ -42,18 +42,18 @@ func (o *outcomes) watch(f failure, observe func(upload.Event)) (_ func(upload.E
 	}, func() { set(false) }
 }
 
-// lastWords is how long a program that is to end at once may take to say what it
-// leaves behind.
-const lastWords = time.Second
+// exitReport is how long a program that exits immediately may take to report
+// uploads with an unknown outcome.
+const exitReport = time.Second
 
-// quit ends the program at once.
+// quit exits immediately.
 func (a *app) quit(code int) {
 	a.leave()
 	os.Exit(a.abandon(code))
 }
 
-// abandon is the exit code of a program that a second signal ends at once: code,
-// or that of an unknown outcome, of which it tells.
+// abandon returns the exit code after a second signal: code or, after reporting the
+// uploads with an unknown outcome, exitDoubt.
 func (a *app) abandon(code int) int {
 	a.outcomes.mu.Lock()
 	left := slices.Collect(maps.Values(a.outcomes.unclear))
@@ -61,10 +61,10 @@ func (a *app) abandon(code int) int {
 	if len(left) == 0 {
 		return code
 	}
-	told := make(chan struct{})
+	reported := make(chan struct{})
 	go func() {
-		defer close(told)
-		// The display is left to what still runs.
+		defer close(reported)
+		// The display belongs to the goroutines that still run.
 		last := &app{stderr: os.Stderr, json: a.json, color: a.color, args: a.args, actions: a.actions}
 		for _, f := range left {
 			f.err = fmt.Errorf("interrupted before the final request was answered: %w", upload.ErrDoubt)
@@ -72,8 +72,8 @@ func (a *app) abandon(code int) int {
 		}
 	}()
 	select {
-	case <-told:
-	case <-time.After(lastWords): // the reader of stderr has stopped
+	case <-reported:
+	case <-time.After(exitReport): // the reader of stderr has stopped
 	}
 	return exitDoubt
 }

@@ -8,11 +8,11 @@ import (
 )
 
 const (
-	// maxTalk is how many bytes may wait to be read. What is said beyond is
-	// lost: it has no reader.
+	// maxTalk is how many bytes may wait to be read. Further bytes are
+	// discarded: nothing reads stderr.
 	maxTalk = 1 << 20
-	// lastWords is how long the end of the program waits for them.
-	lastWords = time.Second
+	// finalWait is how long the program waits for them when it exits.
+	finalWait = time.Second
 )
 
 // Async is a writer that does not block. The reader of stderr may have stopped (a
@@ -87,7 +87,7 @@ func (t *Async) Flush() {
 	t.mu.Lock()
 	quiet := t.quiet
 	t.mu.Unlock()
-	late := time.NewTimer(lastWords)
+	late := time.NewTimer(finalWait)
 	defer late.Stop()
 	select {
 	case <-quiet:

@@ -38,7 +38,7 @@ var bearers = []string{
 
 // What a URL with a secret in it may be wrapped in, before it comes to us in a
 // message: each URL, whatever is around it, loses its secret.
-func TestNoSecretInAnyDress(t *testing.T) {
+func TestNoSecretInAnyEncoding(t *testing.T) {
 	plain := func(s string) string { return s }
 	// A name whose every letter is percent-encoded is the same name.
 	encoded := func(s string) string {

@@ -10,8 +10,8 @@ import (
 	"sync"
 )
 
-// Batch uploads several files, side by side as far as the parts of those before
-// leave slots free. All files are tried: one that fails stops no other.
+// Batch uploads several files concurrently: a file gets the slots that the files
+// before it do not use. All files are tried: a failed file does not stop the others.
 type Batch struct {
 	// Concurrency is how many parts of all files together are in flight; 0: as
 	// many as fill the link.
@@ -28,30 +28,30 @@ type Job struct {
 	Size  int64
 	Spool Spool
 
-	// Open makes what uploads the file when its turn comes. It is called by the
-	// goroutine that called Batch.Upload, and should not take long.
+	// Open returns the Uploader of the file. The goroutine that called Batch.Upload
+	// calls it when the file begins, so it should not take long.
 	// Several jobs may share an Uploader: Slots, Rank and Concurrency are the
 	// batch's. Deliver is called one file at a time, in the order of the jobs.
 	Open func(context.Context) (*Uploader, error)
 
-	// Done is told what came of it, one call at a time, as soon as it ended:
-	// not in the order of the jobs. Nil: nothing is told.
+	// Done is called with the outcome as soon as the file has ended, one call at a
+	// time, not in the order of the jobs. It may be nil.
 	Done func(Report, error)
 }
 
-// ErrStop says, where an error of Open, Upload or Deliver wraps it, that every
-// other file would fail the same way: a Batch begins no further file, and delivers
-// no further result.
+// ErrStop means, if an error of Open, Upload or Deliver wraps it, that every other
+// file would fail the same way: the Batch begins no further file and delivers no
+// further result.
 var ErrStop = errors.New("no further file is begun")
 
-// ahead is how many files may be done, for each slot, and wait for their turn to
-// be delivered: each has two files open.
+// ahead is how many files per slot may wait for delivery after they are done. Each
+// has two files open.
 const ahead = 8
 
 // Upload uploads the files of the jobs and returns the first error that occurred.
-// A job is asked for when the one before has begun, and nothing of it is kept
-// when it is done, so that there may be millions. When ctx ends or an error is
-// ErrStop, what has begun is brought to its end, and nothing more is begun.
+// It takes the next job when the one before has begun, and keeps nothing of a job
+// that is done, so that there may be millions. When ctx ends or an error is ErrStop,
+// the files that have begun are finished, and no further file is begun.
 func (b *Batch) Upload(ctx context.Context, jobs iter.Seq[Job]) error {
 	r := &batchRun{slots: NewSlots(b.Concurrency), calls: make(chan func()), stopped: make(chan struct{})}
 	var owner sync.WaitGroup
@@ -101,16 +101,16 @@ func (b *Batch) Upload(ctx context.Context, jobs iter.Seq[Job]) error {
 	return r.first
 }
 
-// batchRun is one call of Batch.Upload. One goroutine tells what ended, and owns what
-// is known of it.
+// batchRun is one call of Batch.Upload. One goroutine, the owner, reports the jobs
+// that ended and holds the state.
 type batchRun struct {
 	slots   *Slots
-	calls   chan func()   // what the owner does next
+	calls   chan func()   // functions for the owner to run
 	stopped chan struct{} // closed by the owner: nothing more is begun or delivered
 	first   error         // the owner's
 }
 
-// do has the owner do something, and waits for it.
+// do runs call in the owner and waits for it.
 func (r *batchRun) do(call func()) {
 	done := make(chan struct{})
 	r.calls <- func() {
@@ -126,8 +126,8 @@ func (r *batchRun) upload(ctx context.Context, job Job, u *Uploader, turn <-chan
 	defer give()
 	deliver := u.Deliver
 	u.Deliver = func(ctx context.Context, rep Report) error {
-		// What waits for its turn needs no slot. What delivers keeps it: should
-		// that fail, no other file has begun in its place.
+		// A file that waits for its turn needs no slot. A file that is delivered
+		// keeps its slot, so that no other file begins if delivery fails.
 		select {
 		case <-turn:
 		default:
@@ -156,7 +156,7 @@ func (r *batchRun) upload(ctx context.Context, job Job, u *Uploader, turn <-chan
 	r.done(job, rep, err)
 }
 
-// done tells what came of a job.
+// done reports the outcome of a job.
 func (r *batchRun) done(job Job, rep Report, err error) {
 	r.do(func() {
 		if errors.Is(err, ErrStop) {

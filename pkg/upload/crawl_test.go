@@ -11,7 +11,7 @@ import (
 )
 
 // A part that never ends while all others do is sent again on its own account.
-func TestACrawlingPartIsSentAgain(t *testing.T) {
+func TestStragglerIsSentAgain(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := newRig(t, 10_000)
 		r.cloud.takes = time.Second

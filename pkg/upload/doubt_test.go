@@ -227,9 +227,9 @@ func TestCompletedBeforeAndNameless(t *testing.T) {
 	})
 }
 
-// TestSpoiled: the provider refused the checksum of the whole. What it has is
+// TestWholeFileMismatch: the provider refused the checksum of the whole. What it has is
 // given up, and the next run begins anew and asks nothing of it.
-func TestSpoiled(t *testing.T) {
+func TestWholeFileMismatch(t *testing.T) {
 	for name, abort := range map[string]error{"aborted": nil, "no abort": errors.ErrUnsupported, "abort fails": trouble(500)} {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(t *testing.T) {
@@ -288,7 +288,7 @@ func TestKilledWhileSpoiled(t *testing.T) {
 }
 
 // A corrupt upload is none that a moved file is found by.
-func TestSpoiledAndMoved(t *testing.T) {
+func TestWholeFileMismatchAndMoved(t *testing.T) {
 	skipOnWindows(t)
 	bubble(t, func(t *testing.T) {
 		r := newRig(t, 3000)

@@ -144,7 +144,7 @@ func TestLeaveIsRenewedEarly(t *testing.T) {
 }
 
 // Leave that the store calls expired is asked for again, at once.
-func TestRefusedLeaveIsRenewed(t *testing.T) {
+func TestRefusedURLIsRenewed(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := newRig(t, 10_000)
 		first := make(map[int]int)
