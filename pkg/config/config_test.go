@@ -87,6 +87,7 @@ func TestWrongValuesSayWhere(t *testing.T) {
 		"list":           {setting{file: "concurrency: [1]"}, "concurrency", false},
 		"unknown key":    {setting{file: "part_size: 8MiB"}, "part_size", false},
 		"no YAML":        {setting{file: "\t: ["}, "config.yaml", false},
+		"UTF-16":         {setting{file: "p\x00a\x00\n\x00"}, "UTF-16", false},
 		"no file":        {setting{args: []string{"--config", "none.yaml"}}, "no such file", false},
 		"concurrency":    {setting{args: []string{"-j", "0"}}, "--concurrency", true},
 		"checksum":       {setting{args: []string{"--checksum", "maybe"}}, "maybe", true},

@@ -16,6 +16,8 @@ import (
 	"github.com/spf13/pflag"
 	"github.com/spf13/viper"
 	"go.yaml.in/yaml/v3"
+
+	"github.com/multiput/multiput/pkg/internal/text"
 )
 
 // Path is the config file that would be read, and whether it has to be there
@@ -107,6 +109,9 @@ func (f *file) Decode(b []byte, into map[string]any) error {
 	if err := d.Decode(&doc); errors.Is(err, io.EOF) {
 		return nil
 	} else if err != nil {
+		if _, wide := text.Plain(b); wide != nil { // YAML has UTF-16 with a mark, and no more
+			return wide
+		}
 		return err
 	}
 	if err := d.Decode(&more); !errors.Is(err, io.EOF) {

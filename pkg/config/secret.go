@@ -10,6 +10,8 @@ import (
 	"runtime"
 	"strings"
 	"time"
+
+	"github.com/multiput/multiput/pkg/internal/text"
 )
 
 // Secret is a value that shows itself only when asked to: whatever formats,
@@ -178,12 +180,16 @@ func NewSecret(r io.Reader, from string) (Secret, error) {
 	return s, err
 }
 
+// PlainText is a file's text without a byte order mark. UTF-16 and UTF-32 are
+// errors, with their marks or without.
+func PlainText(b []byte) ([]byte, error) { return text.Plain(b) }
+
 func secretOf(b []byte, from string) (Secret, error) {
-	text, err := PlainText(b)
+	plain, err := text.Plain(b)
 	if err != nil {
 		return Secret{}, fmt.Errorf("%s: %w", from, err)
 	}
-	v := strings.TrimSpace(string(text))
+	v := strings.TrimSpace(string(plain))
 	switch {
 	case v == "":
 		return Secret{}, fmt.Errorf("%s gave no API key", from)

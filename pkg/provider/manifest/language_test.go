@@ -555,3 +555,21 @@ complete: {send: POST /end, result: .id}
 		t.Errorf("part: %s, want %s", got, want)
 	}
 }
+
+// Text in four bytes, or in two without a mark, is named: the reader of YAML calls it
+// control characters.
+func TestWideText(t *testing.T) {
+	const yaml = "name: Wide\nbase: https://api.example\n"
+	for name, of := range map[string]func(rune) []byte{
+		"UTF-16": func(r rune) []byte { return []byte{byte(r), 0} },
+		"UTF-32": func(r rune) []byte { return []byte{0, 0, 0, byte(r)} },
+	} {
+		var b []byte
+		for _, r := range yaml {
+			b = append(b, of(r)...)
+		}
+		if _, err := Parse("wide.yaml", b); err == nil || !strings.Contains(err.Error(), name) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}

@@ -40,17 +40,20 @@ func Parse(name string, text []byte) (*Manifest, error) {
 	return m, nil
 }
 
-// document is the one YAML document in text.
-func document(text []byte) (*yaml.Node, error) {
-	if len(text) > MaxFile {
+// document is the one YAML document in a text.
+func document(b []byte) (*yaml.Node, error) {
+	if len(b) > MaxFile {
 		return nil, errors.New("is too long for a manifest")
 	}
-	d := yaml.NewDecoder(bytes.NewReader(text))
+	d := yaml.NewDecoder(bytes.NewReader(b))
 	var doc, more yaml.Node
 	switch err := d.Decode(&doc); {
 	case errors.Is(err, io.EOF):
 		return nil, errors.New("is empty")
 	case err != nil:
+		if _, wide := text.Plain(b); wide != nil { // YAML has UTF-16 with a mark, and no more
+			return nil, wide
+		}
 		return nil, &syntaxError{strings.TrimPrefix(err.Error(), "yaml: ")}
 	case len(doc.Content) != 1:
 		return nil, errors.New("is empty")

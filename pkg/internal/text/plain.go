@@ -1,4 +1,4 @@
-package config
+package text
 
 import (
 	"bytes"
@@ -14,9 +14,9 @@ var (
 	errUTF32 = errors.New("it is UTF-32 text: save it as UTF-8")
 )
 
-// PlainText is a file's text without a byte order mark. UTF-16 and UTF-32 are
+// Plain is a file's text without a byte order mark. UTF-16 and UTF-32 are
 // errors, with their marks or without.
-func PlainText(b []byte) ([]byte, error) {
+func Plain(b []byte) ([]byte, error) {
 	switch {
 	case bytes.HasPrefix(b, []byte("\xff\xfe\x00\x00")), bytes.HasPrefix(b, []byte("\x00\x00\xfe\xff")), wider(b):
 		return nil, errUTF32

@@ -1,4 +1,4 @@
-package config_test
+package text_test
 
 import (
 	"encoding/binary"
@@ -6,7 +6,7 @@ import (
 	"testing"
 	"unicode/utf16"
 
-	"github.com/multiput/multiput/pkg/config"
+	"github.com/multiput/multiput/pkg/internal/text"
 )
 
 // Text of two or four bytes a character is named, also without a mark: read as a
@@ -27,10 +27,10 @@ func TestWideText(t *testing.T) {
 				if mark != 0 {
 					two, four = append(order.AppendUint16(nil, uint16(mark)), two...), append(order.AppendUint32(nil, uint32(mark)), four...)
 				}
-				if _, err := config.PlainText(two); (err == nil || !strings.Contains(err.Error(), "UTF-16")) && (mark != 0 || ascii(s)) {
+				if _, err := text.Plain(two); (err == nil || !strings.Contains(err.Error(), "UTF-16")) && (mark != 0 || ascii(s)) {
 					t.Errorf("%q in UTF-16, %s endian: %v", s, name, err)
 				}
-				if _, err := config.PlainText(four); err == nil || !strings.Contains(err.Error(), "UTF-32") {
+				if _, err := text.Plain(four); err == nil || !strings.Contains(err.Error(), "UTF-32") {
 					t.Errorf("%q in UTF-32, %s endian: %v", s, name, err)
 				}
 			}
@@ -50,7 +50,7 @@ func TestListWithNULsIsPlain(t *testing.T) {
 		"", "a", "a\n", "a\x00", "a\x00b\x00c\x00", "a\x00.\x00bc\x00", "./a\x00./b\x00", "a.bin\x00b\nc.bin\x00",
 		"a\x00bb\x00\n\x00", "dir/\x00x\x00", "資料/写真\x00ü\x00", "\x00a\x00",
 	} {
-		if got, err := config.PlainText([]byte(s)); err != nil || string(got) != s {
+		if got, err := text.Plain([]byte(s)); err != nil || string(got) != s {
 			t.Errorf("%q is read as %q, %v", s, got, err)
 		}
 	}
