@@ -109,7 +109,7 @@ func (s *session) undone(ctx context.Context, doubt bool, err error) error {
 //
 // Of several requests it sends the one that is next.
 func (s *session) end(ctx context.Context, up Upload, rs []Receipt, d Digests, doubt bool) (a Answered, _ bool, err error) {
-	answering, stop := afterGrace(ctx, grace)
+	answering, stop := afterGrace(ctx)
 	defer stop()
 	prober, _ := s.Provider.(Prober)
 	err = s.attempts(ctx, OpComplete, func(context.Context) (err error) {

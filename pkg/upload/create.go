@@ -51,7 +51,7 @@ func (s *session) create(ctx context.Context) error {
 func (s *session) open(ctx context.Context) (up Upload, urls []Presigned, err error) {
 	// An answer that is under way when the upload is told to stop may still come:
 	// the provider has an upload then that somebody has to know of.
-	answering, stop := afterGrace(ctx, createGrace)
+	answering, stop := afterGrace(ctx)
 	defer stop()
 	err = s.call(ctx, OpCreate, func(context.Context) error {
 		err := s.beside(answering, s.readAhead, func(ctx context.Context) (err error) {

@@ -198,12 +198,12 @@ func (c lateCreate) Create(ctx context.Context, f upload.File, w upload.Hint) (u
 // TestInterruptedInCreate: an upload that create opens after the signal is in the
 // journal, and the next run takes it, if the answer comes in time.
 func TestInterruptedInCreate(t *testing.T) {
-	for takes, creates := range map[time.Duration]int{time.Second: 1, 3 * time.Second: 1, 5 * time.Second: 2} {
+	for takes, creates := range map[time.Duration]int{time.Second: 1, 2 * time.Second: 1, 5 * time.Second: 2} {
 		bubble(t, func(t *testing.T) {
 			r := newRig(t, 30_000)
 			r.provider = lateCreate{r.cloud, takes}
 			_, took, err := r.interrupted(500 * time.Millisecond)
-			if !errors.Is(err, errCtrlC) || took > 3*time.Second {
+			if !errors.Is(err, errCtrlC) || took > 2*time.Second {
 				t.Errorf("create takes %s: %v after %s", takes, err, took)
 			}
 			r.provider = r.cloud

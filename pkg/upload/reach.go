@@ -141,13 +141,9 @@ func unfinished(err error) error {
 // to stop.
 const grace = 2 * time.Second
 
-// createGrace is that of create: what a late answer has opened is left at the
-// provider, and nobody knows of it.
-const createGrace = 3 * time.Second
-
 // afterGrace gives a context that ends so long after ctx does, so that what is in
 // flight may still be answered.
-func afterGrace(ctx context.Context, grace time.Duration) (context.Context, context.CancelFunc) {
+func afterGrace(ctx context.Context) (context.Context, context.CancelFunc) {
 	later, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
 	unhook := context.AfterFunc(ctx, func() {
 		timer := time.NewTimer(grace)

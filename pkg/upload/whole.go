@@ -107,7 +107,7 @@ func (s *session) wholeURL(ctx context.Context) (Presigned, error) {
 
 // putWhole sends the file, as often as nothing can have come of it.
 func (s *session) putWhole(ctx context.Context, to Presigned) (o outcome, doubt bool, err error) {
-	answering, stop := afterGrace(ctx, grace)
+	answering, stop := afterGrace(ctx)
 	defer stop()
 	up := s.ledger.rec.Upload
 	up.File.Content = s.file.Content
