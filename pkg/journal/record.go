@@ -192,6 +192,9 @@ func (e encoded) store(tx *bbolt.Tx) error {
 		if err != nil {
 			return err
 		}
+		if _, err := b.CreateBucket([]byte(keyApart)); err != nil {
+			return err
+		}
 		for _, p := range pairs {
 			if err := b.Put(p.key, p.value); err != nil {
 				return err
@@ -199,6 +202,22 @@ func (e encoded) store(tx *bbolt.Tx) error {
 		}
 	}
 	return nil
+}
+
+// keyApart is an empty bucket in each bucket, which so gets a page of its own. A
+// small one without it would be kept in its parent's page, and bbolt copies such a
+// one to Go's heap to read it. An offset in it that is damaged then points to
+// somewhere in the heap, and the garbage collector ends the program over that.
+const keyApart = "\xff"
+
+// each calls fn for each pair of a bucket.
+func each(b *bbolt.Bucket, fn func(k, v []byte) error) error {
+	return b.ForEach(func(k, v []byte) error {
+		if v == nil && string(k) == keyApart {
+			return nil
+		}
+		return fn(k, v)
+	})
 }
 
 func stored(r upload.Receipt) storedReceipt {
@@ -296,7 +315,7 @@ func load(tx *bbolt.Tx) (*upload.Record, error) {
 	if urls, err := within(tx, bucketURLs); err != nil && !over {
 		return nil, err
 	} else if err == nil {
-		err := urls.ForEach(func(k, v []byte) error {
+		err := each(urls, func(k, v []byte) error {
 			var g upload.Presigned
 			err := decode(k, v, &g)
 			r.Presigned = append(r.Presigned, g)
@@ -310,7 +329,7 @@ func load(tx *bbolt.Tx) (*upload.Record, error) {
 	if err != nil {
 		return nil, err
 	}
-	return r, receipts.ForEach(func(k, v []byte) error {
+	return r, each(receipts, func(k, v []byte) error {
 		var s storedReceipt
 		if err := decode(k, v, &s); err != nil {
 			return err
@@ -341,9 +360,8 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 const (
 	checksumSize = 8 + 1
-	// mostValue is more than any value takes. A longer one is a damaged length: it
-	// leads out of the file, perhaps into Go's own heap, where the garbage collector
-	// ends the program over it. So it is let go of before anything is allocated.
+	// mostValue is more than any value takes. A longer one is a damaged length, and
+	// is not to be copied.
 	mostValue = 64 << 20
 )
 
