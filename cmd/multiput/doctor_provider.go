@@ -203,7 +203,6 @@ func unreached(address string, err error) finding {
 	var (
 		t      *transport.Error
 		verify *tls.CertificateVerificationError
-		header tls.RecordHeaderError
 	)
 	if errors.As(err, &t) && t.Err != nil {
 		err = t.Err
@@ -218,16 +217,11 @@ func unreached(address string, err error) finding {
 	case errors.As(err, new(*transport.TLSError)):
 		return failing("tls", failure{err: err})
 	case errors.As(err, &verify):
-		advice := "a certificate authority of your own is trusted with --cacert FILE"
-		var old x509.CertificateInvalidError
-		if errors.As(err, &old) && old.Reason == x509.Expired {
-			advice = "is the clock of this machine right?"
-		}
 		if len(verify.UnverifiedCertificates) > 0 {
 			text += ", issued by " + issuer(verify.UnverifiedCertificates[0])
 		}
-		return bad("tls", exitFailed, advice, "%s: %s", host, text)
-	case errors.As(err, &header), errors.Is(err, http.ErrSchemeMismatch):
+		return bad("tls", exitFailed, certificateHint(err), "%s: %s", host, text)
+	case noTLS(err):
 		return bad("tls", exitFailed, "is it the URL of the API, and is nothing in between?", "%s does not speak TLS", host)
 	}
 	advice := "is there a firewall, or a proxy that HTTPS_PROXY should name?"

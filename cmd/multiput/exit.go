@@ -15,6 +15,7 @@ import (
 	"unicode"
 
 	"crypto/tls"
+	"crypto/x509"
 
 	"github.com/multiput/multiput/pkg/config"
 	"github.com/multiput/multiput/pkg/handoff"
@@ -229,7 +230,8 @@ var classes = []class{
 		return ""
 	}},
 	{wraps(config.ErrNoKeyring), exitFailed, "failed", say("an API key can also come from the provider's variable, --api-key-file or --api-key-command")},
-	{typed[*tls.CertificateVerificationError], exitFailed, "failed", say("a certificate authority of your own is trusted with --cacert FILE")},
+	{typed[*tls.CertificateVerificationError], exitFailed, "failed", func(f failure) string { return certificateHint(f.err) }},
+	{noTLS, exitFailed, "failed", say("is it the right URL, https:// or http://, and is nothing in between?")},
 	{wraps(upload.ErrUnfinished), exitAgain, "tempfail", againHint},
 	{typed[*transport.RedirectError], exitFailed, "failed", redirectHint},
 	{wraps(upload.ErrReply), exitFailed, "failed", refusedHint},
@@ -358,6 +360,27 @@ func slowHint(f failure) string {
 		do = append(do, "raise --limit-rate")
 	}
 	return strings.Join(append(do, "use a faster connection or a smaller file"), "; or ") + ". The same command tries again"
+}
+
+// certificateHint says what may help where a certificate is refused.
+func certificateHint(err error) string {
+	var (
+		host x509.HostnameError
+		bad  x509.CertificateInvalidError
+	)
+	switch {
+	case errors.As(err, &host):
+		return "the server has a certificate for another host: is this the right URL, and is nothing in between?"
+	case errors.As(err, &bad) && bad.Reason == x509.Expired:
+		return "is the clock of this machine right?"
+	}
+	return "a certificate authority of your own is trusted with --cacert FILE"
+}
+
+// noTLS matches a server that speaks no TLS where an https URL leads.
+func noTLS(err error) bool {
+	var header tls.RecordHeaderError
+	return errors.As(err, &header) || errors.Is(err, http.ErrSchemeMismatch)
 }
 
 // tooLarge matches the refusal of a request because of its size.

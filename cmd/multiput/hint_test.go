@@ -1,6 +1,8 @@
 package main
 
 import (
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -20,6 +22,7 @@ func TestHintsNameWhatWouldHelp(t *testing.T) {
 	redirect := func(to string, signed bool) error {
 		return errors.Join(upload.ErrReply, &transport.Error{Status: 307, Err: &transport.RedirectError{To: to, Signed: signed}})
 	}
+	certificate := func(err error) error { return &tls.CertificateVerificationError{Err: err} }
 	large := errors.Join(upload.ErrRefused, &transport.Error{Status: 413, Message: "too large"})
 	for _, c := range []struct {
 		f    failure
@@ -30,6 +33,10 @@ func TestHintsNameWhatWouldHelp(t *testing.T) {
 		{f: failure{err: slow, limited: true}, says: []string{"--limit-rate"}, not: []string{"--part-size", "-j"}},
 		{f: failure{err: slow}, says: []string{"faster connection"}, not: []string{"--limit-rate", "--part-size", "-j"}},
 		{f: failure{err: slow, sized: true, limited: true}, says: []string{"--limit-rate", "--part-size", "-j"}},
+		{f: failure{err: certificate(x509.HostnameError{Certificate: &x509.Certificate{}, Host: "api.example"})}, says: []string{"another host"}, not: []string{"--cacert"}},
+		{f: failure{err: certificate(x509.CertificateInvalidError{Reason: x509.Expired})}, says: []string{"clock"}, not: []string{"--cacert"}},
+		{f: failure{err: certificate(x509.UnknownAuthorityError{})}, says: []string{"--cacert"}},
+		{f: failure{err: fmt.Errorf("create: %w", tls.RecordHeaderError{})}, says: []string{"https://"}},
 		{f: failure{err: large}, says: []string{"--part-size"}},
 		{f: failure{err: large, report: upload.Report{Parts: 3, PartsStored: 1}}, says: []string{"--part-size", "--restart"}},
 		{f: failure{err: redirect("https://eu.example", true)}, says: []string{"sign", "https://eu.example"}, not: []string{"--base-url", "region"}},
