@@ -8,9 +8,9 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"net/textproto"
 	"net/url"
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 	"syscall"
@@ -81,15 +81,25 @@ func (e *NotHTTPError) Unwrap() error { return e.Err }
 const oddTries = 3
 
 // notHTTP is what of an error says that an answer was not HTTP; nil: nothing does.
-// Most of what net/http says has no type.
+// What net/http says has no type. An answer that was cut off in its first line is
+// no such: what came of it is the beginning of one in HTTP.
 func notHTTP(err error) error {
 	for ; err != nil; err = errors.Unwrap(err) {
-		if _, is := err.(textproto.ProtocolError); is || strings.HasPrefix(err.Error(), "malformed HTTP ") { //nolint:errorlint // the loop unwraps
-			return err
+		said, is := strings.CutPrefix(err.Error(), "malformed HTTP ")
+		if !is {
+			continue
 		}
+		if cutOff.MatchString(said) {
+			return nil
+		}
+		return err
 	}
 	return nil
 }
+
+// cutOff matches what net/http could not read of "HTTP/1.1 200" because the rest
+// is missing.
+var cutOff = regexp.MustCompile(`^(status code "\d{0,2}"|(response|version) "(H(T(T(P(/(1(\.[01]?)?)?)?)?)?)?)?")$`)
 
 // throughProxy names the proxy in an error of the way to it or beyond it, where
 // net/http does not. What a SOCKS proxy refuses for good is a ProxyError.
