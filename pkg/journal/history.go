@@ -69,10 +69,12 @@ func (j *Journal) appendHistory(b []byte) (old bool, err error) {
 		if err == nil {
 			old = tooOld(f, info.Size(), len(b))
 		}
+		// Once it is closed, the file that replaced it may have its number.
+		there := err == nil && leadsTo(j.history(), info)
 		if err = errors.Join(err, f.Close()); err != nil {
 			return false, err
 		}
-		if leadsTo(j.history(), info) {
+		if there {
 			return old, nil
 		}
 	}
@@ -150,6 +152,9 @@ func (j *Journal) trimHistory(before time.Time) (dropped int, _ error) {
 	}
 	if late, err := io.ReadAll(f); err == nil {
 		if late = append(slices.Clone(b[len(whole):]), late...); len(late) > 0 {
+			if late[len(late)-1] != '\n' { // who is still writing that line writes it again
+				late = append(late, '\n')
+			}
 			_, err = j.appendHistory(late)
 		}
 		if err != nil {

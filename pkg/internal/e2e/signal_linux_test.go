@@ -65,7 +65,7 @@ func TestAtATerminal(t *testing.T) {
 	for _, closed := range []bool{false, true} {
 		t.Run(fmt.Sprintf("closed %t", closed), func(t *testing.T) {
 			r := newRehearsal(t, "upscayl", 64<<10)
-			began := r.watched(t, "put@part=3:slow=64k")
+			began := r.watched(t, "put@part=3:slow=96k")
 			file := r.file(t, 5*64<<10)
 			p, person := r.startAt(t, "upload", file, "-p", "upscayl", "-j", "1")
 			await(t, began, sandbox.StepPut, 3)
