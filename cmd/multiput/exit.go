@@ -293,8 +293,8 @@ type spoolError interface {
 	SpoolDir() string
 }
 
-// noInputHint says how to upload what is no file and can be read, or where the
-// file may be that is not there.
+// noInputHint says how to upload something that can be read and is not a regular
+// file, or why a file may not be found.
 func noInputHint(f failure) string {
 	if strings.HasPrefix(f.file, "~") && errors.Is(f.err, fs.ErrNotExist) {
 		return "a shell replaces ~ at the beginning of a word without quotes only: name the file by its whole path"

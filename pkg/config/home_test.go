@@ -9,8 +9,8 @@ import (
 	"github.com/multiput/multiput/pkg/config"
 )
 
-// Without a home directory there is none to put in the place of ~, and nobody
-// else's is known: neither makes a directory of that name.
+// Without a home directory ~ cannot be expanded, and the home directories of other
+// users are not known: neither creates a directory of that name.
 func TestHomeThatIsNotKnown(t *testing.T) {
 	home := t.TempDir()
 	for _, c := range []struct{ home, path, want string }{

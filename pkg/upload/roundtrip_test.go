@@ -115,7 +115,7 @@ func TestPartSizeIsRounded(t *testing.T) {
 	})
 }
 
-// An error of a stream names no path that nobody gave.
+// An error of a stream names no internal path.
 func TestErrorsOfAStream(t *testing.T) {
 	r := newRig(t, 3000)
 	r.cloud.limits.MinSize = 3001

@@ -202,7 +202,7 @@ func (r *Transcript) YAML() ([]byte, error) {
 		s.Request.Text, s.Reply.Text = clean(s.Request.Text), clean(s.Reply.Text)
 		method, to, _ := strings.Cut(s.Request.Send, " ")
 		if below := strings.TrimPrefix(to, r.Base); !s.presigned && strings.HasPrefix(below, "/") {
-			// The manifest makes this query, and nobody has signed it.
+			// The manifest makes this query: it is not part of a presigned URL.
 			s.Request.Send = method + " " + unsignOf(hidden.Replace(below), func(name string) bool { return !secretName.MatchString(name) && !strings.EqualFold(name, "sig") })
 		} else {
 			s.Request.Send = clean(s.Request.Send)

@@ -89,7 +89,7 @@ func TestNoOverwriting(t *testing.T) {
 		case r.Method == http.MethodHead && there:
 			return 200, map[string]string{"ETag": `"e"`}, ""
 		case r.Method == http.MethodHead:
-			return 403, nil, "" // without s3:GetObject nobody knows
+			return 403, nil, "" // as without s3:GetObject
 		}
 		return 200, nil, created
 	}}

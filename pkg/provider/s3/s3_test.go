@@ -380,9 +380,9 @@ func TestCredentialsThatEnd(t *testing.T) {
 	}
 }
 
-// TestTokenThatTheStoreEnds: a store calls a session token expired of which nobody
-// knew when it ends. The AWS configuration is read again: where it has another, the
-// request is made anew, else the credentials have expired.
+// TestTokenThatTheStoreEnds: a store reports a session token as expired whose end was
+// not known. The AWS configuration is read again: if it has another token, the request
+// is sent again, else the credentials have expired.
 func TestTokenThatTheStoreEnds(t *testing.T) {
 	for _, last := range []string{"1", "2"} {
 		s := &scripted{answer: func(r *http.Request, _ string) (int, map[string]string, string) {
