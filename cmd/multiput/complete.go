@@ -39,7 +39,7 @@ func completions(c *cobra.Command) {
 func complete(c *cobra.Command, name string, how cobra.CompletionFunc) {
 	f := c.PersistentFlags().Lookup(name)
 	if f == nil {
-		f = c.LocalNonPersistentFlags().Lookup(name)
+		f = c.Flags().Lookup(name)
 	}
 	if f == nil {
 		return

@@ -21,7 +21,7 @@ const module = "github.com/multiput/multiput/"
 var knows = map[string][]string{
 	"pkg/source":            nil,
 	"pkg/source/tree":       {"pkg/source"},
-	"pkg/transport":         nil,
+	"pkg/transport":         {"pkg/internal/text"},
 	"pkg/internal/text":     nil,
 	"pkg/upload":            {"pkg/internal/text", "pkg/source", "pkg/transport"},
 	"pkg/journal":           {"pkg/upload"},

@@ -9,7 +9,6 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -210,7 +209,7 @@ func (f *file) section(n *yaml.Node, at string, others map[string]func(*yaml.Nod
 				s.habits[key] = val
 			}
 			return err
-		case secretText.MatchString(key):
+		case secretText().MatchString(key):
 			return f.fault(k, place, "a key itself does not belong into a file that gets copied, shared and checked in; "+
 				"say where it is with api-key-file or api-key-command, put it into the provider's variable, or store it with multiput login")
 		}
@@ -221,7 +220,7 @@ func (f *file) section(n *yaml.Node, at string, others map[string]func(*yaml.Nod
 }
 
 // secretText are names under which people write down secrets.
-var secretText = regexp.MustCompile(`(?i)^(api)?[-_]?(key|token|secret|password)$|^(access|auth|secret)[-_]?(key|token)$`)
+var secretText = text.Pattern(`(?i)^(api)?[-_]?(key|token|secret|password)$|^(access|auth|secret)[-_]?(key|token)$`)
 
 // scalars reads names with one value each.
 func (f *file) scalars(n *yaml.Node, at, want string) (map[string]value, error) {

@@ -4,9 +4,10 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"regexp"
 	"runtime"
 	"strings"
+
+	"github.com/multiput/multiput/pkg/internal/text"
 )
 
 // HomeError is a path in the home directory that cannot be told.
@@ -15,7 +16,7 @@ type HomeError struct{ Err error }
 func (e *HomeError) Error() string { return e.Err.Error() }
 
 // anotherHome begins a path in another user's home directory, as shells have it.
-var anotherHome = regexp.MustCompile(`^~[\pL_][\pL\pN_.-]*(?:[/\\]|$)`)
+var anotherHome = text.Pattern(`^~[\pL_][\pL\pN_.-]*(?:[/\\]|$)`)
 
 // Expand puts the home directory in the place of ~ or ~/ at the beginning of a
 // path. A shell does that only for a word of its own: not behind a =, in a
@@ -25,7 +26,7 @@ func Expand(path string) (string, error) {
 	if !ok && runtime.GOOS == "windows" {
 		below, ok = strings.CutPrefix(path, `~\`)
 	}
-	if anotherHome.MatchString(path) {
+	if anotherHome().MatchString(path) {
 		return "", &HomeError{fmt.Errorf("%q: only your own home directory is known by ~, not that of another user; ./%s is a file of this name", path, path)}
 	}
 	switch {

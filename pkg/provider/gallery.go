@@ -1,10 +1,10 @@
 package provider
 
 import (
-	"regexp"
 	"strings"
 
 	"github.com/multiput/multiput/docs"
+	"github.com/multiput/multiput/pkg/internal/text"
 	"github.com/multiput/multiput/pkg/provider/manifest"
 )
 
@@ -51,7 +51,7 @@ func loadGallery(name string, text []byte) (*Definition, error) {
 	return own(m.Named(name)), nil
 }
 
-var nameLine = regexp.MustCompile(`(?m)^name: .*$`)
+var nameLine = text.Pattern(`(?m)^name: .*$`)
 
 // From is the text of a manifest of this name that begins as one of the gallery,
 // or as a built-in one. Its error is an *Error or an *UnknownError.
@@ -71,7 +71,7 @@ func From(name, other string) (string, error) {
 			text = []byte(strings.ReplaceAll(string(text), k.Env, keyVariable(name)))
 		}
 	}
-	made := nameLine.ReplaceAllString(string(text), "name: "+name)
+	made := nameLine().ReplaceAllString(string(text), "name: "+name)
 	m, err := manifest.Parse(name+".yaml", []byte(made))
 	if err == nil {
 		err = allowed(m, "")

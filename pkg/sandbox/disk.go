@@ -108,7 +108,7 @@ func (d *disk) Create(_ context.Context, key string) (Ref, error) {
 
 // open looks an upload up. It is gone for good once it has ended.
 func (d *disk) open(r Ref) (dir string, ended *storedUpload, err error) {
-	if !goodID.MatchString(r.ID) {
+	if !goodID().MatchString(r.ID) {
 		return "", nil, errNoSuchUpload()
 	}
 	dir = d.dir(r.ID)
@@ -298,7 +298,7 @@ func invalidPart(format string, args ...any) *StoreError {
 func (d *disk) Join(_ context.Context, r Ref, blobs []Blob, check Check) (Object, error) {
 	var names []string
 	for _, b := range blobs {
-		if !goodID.MatchString(b.Name) {
+		if !goodID().MatchString(b.Name) {
 			return Object{}, invalidPart("%q", b.Name)
 		}
 		names = append(names, filepath.Join("blobs", b.Name))
@@ -411,7 +411,7 @@ func appendPart(w, sums io.Writer, path string, i int, accept func(int, string, 
 }
 
 func (d *disk) lock(r Ref) (func(), error) {
-	if !goodID.MatchString(r.ID) {
+	if !goodID().MatchString(r.ID) {
 		return nil, errNoSuchUpload()
 	}
 	unlock, err := lock(d.dir(r.ID))

@@ -233,7 +233,7 @@ func (s *Server) fileaiStatus(c *call) reply {
 	}
 	var id string
 	err := errUnknown
-	if goodID.MatchString(c.rec.Upload) {
+	if goodID().MatchString(c.rec.Upload) {
 		err = readJSONFile(filepath.Join(s.Dir, "api", s.API+"-ids", c.rec.Upload), &id)
 	}
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, errUnknown) {

@@ -295,7 +295,7 @@ func (s *Server) openaiComplete(c *call) reply {
 		}
 		seen[id] = true
 		err := fs.ErrNotExist
-		if goodID.MatchString(id) {
+		if goodID().MatchString(id) {
 			err = readJSONFile(filepath.Join(s.dirOf(u.ID), "parts", id), &blobs[i])
 		}
 		if errors.Is(err, fs.ErrNotExist) {

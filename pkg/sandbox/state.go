@@ -7,9 +7,10 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"regexp"
 
 	"github.com/gofrs/flock"
+
+	"github.com/multiput/multiput/pkg/internal/text"
 )
 
 // lock holds a directory against every other user of it, in this process and
@@ -51,7 +52,7 @@ func readJSONFile(path string, v any) error {
 }
 
 // goodID is what an id must look like before it is part of a path.
-var goodID = regexp.MustCompile(`^[A-Za-z0-9_-]{1,100}$`)
+var goodID = text.Pattern(`^[A-Za-z0-9_-]{1,100}$`)
 
 // The states of an upload at an API.
 const (
@@ -116,7 +117,7 @@ var errUnknown = errors.New("no such upload")
 
 // load reads an upload without changing it.
 func (s *Server) load(id string) (*upload, error) {
-	if !goodID.MatchString(id) {
+	if !goodID().MatchString(id) {
 		return nil, errUnknown
 	}
 	u := &upload{}
@@ -129,7 +130,7 @@ func (s *Server) load(id string) (*upload, error) {
 
 // hold reads an upload and keeps others from changing it until release.
 func (s *Server) hold(id string) (u *upload, release func(), err error) {
-	if !goodID.MatchString(id) {
+	if !goodID().MatchString(id) {
 		return nil, nil, errUnknown
 	}
 	release, err = lock(s.dirOf(id))

@@ -6,8 +6,9 @@ import (
 	"net"
 	"net/netip"
 	"net/url"
-	"regexp"
 	"strings"
+
+	"github.com/multiput/multiput/pkg/internal/text"
 )
 
 // CheckURL parses an address and refuses one that bytes must not go to: only
@@ -37,7 +38,7 @@ func CheckURL(raw string) (*url.URL, error) {
 // rest of the path encoded anew.
 func EscapeInvalid(raw string) string {
 	path := 0 // where it begins
-	if before, rest, ok := strings.Cut(raw, "//"); ok && beforeHost.MatchString(before) {
+	if before, rest, ok := strings.Cut(raw, "//"); ok && beforeHost().MatchString(before) {
 		if path = strings.IndexAny(rest, "/?#"); path < 0 {
 			return raw
 		}
@@ -56,7 +57,7 @@ func EscapeInvalid(raw string) string {
 }
 
 // beforeHost is what may stand before the // of an address.
-var beforeHost = regexp.MustCompile(`^(?:[A-Za-z][A-Za-z0-9+.-]*:)?$`)
+var beforeHost = text.Pattern(`^(?:[A-Za-z][A-Za-z0-9+.-]*:)?$`)
 
 // escaped reports whether s begins with a percent-encoded byte.
 func escaped(s string) bool {

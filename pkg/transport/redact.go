@@ -3,11 +3,12 @@ package transport
 import (
 	"html"
 	"net/url"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 	"unicode"
+
+	"github.com/multiput/multiput/pkg/internal/text"
 )
 
 // shown are the query parameters whose values say something and presigned nothing.
@@ -29,7 +30,7 @@ var named = []string{
 
 // harmless is what a shown value looks like; anything else may have something
 // else in it, such as an escaped & with more parameters behind it.
-var harmless = regexp.MustCompile(`^(?:[A-Za-z0-9:;.,_+-]|%3[AaBb]){0,100}$`)
+var harmless = text.Pattern(`^(?:[A-Za-z0-9:;.,_+-]|%3[AaBb]){0,100}$`)
 
 // Redact makes a URL fit to be shown: no user, no fragment, and of the query
 // only what an allow-list knows to be harmless.
@@ -41,10 +42,10 @@ func RedactSigned(raw string) string { return redact(raw, true) }
 
 // plainName is a part of a presigned URL's path that is no token: a number, a
 // letter, or one of the words that such paths have.
-var plainName = regexp.MustCompile(`^(?:[a-z]?|v?[0-9]{1,4}|(?:multi)?parts?|put|up|uploads?|chunks?|segments?|blocks?|files?|objects?|media|data|store|storage|buckets?|blobs?|api|s3|tmp|resumable|presigned)$`)
+var plainName = text.Pattern(`^(?:[a-z]?|v?[0-9]{1,4}|(?:multi)?parts?|put|up|uploads?|chunks?|segments?|blocks?|files?|objects?|media|data|store|storage|buckets?|blobs?|api|s3|tmp|resumable|presigned)$`)
 
 // looksPlain is a part of a path that a message may name.
-var looksPlain = regexp.MustCompile(`^[a-z]{1,12}(?:[._-][a-z]{1,12}){0,2}$`)
+var looksPlain = text.Pattern(`^[a-z]{1,12}(?:[._-][a-z]{1,12}){0,2}$`)
 
 // withoutPath is a store's message without those parts of a presigned URL's path
 // that may be a token.
@@ -56,11 +57,11 @@ func withoutPath(message, raw string) string {
 	const short = 6 // would be in another word by chance
 	for _, path := range []string{u.EscapedPath(), u.Path} {
 		for name := range strings.SplitSeq(path, "/") {
-			if plainName.MatchString(name) {
+			if plainName().MatchString(name) {
 				continue
 			}
 			message = strings.ReplaceAll(message, "/"+name, "/…")
-			if len(name) >= short && !looksPlain.MatchString(name) {
+			if len(name) >= short && !looksPlain().MatchString(name) {
 				message = strings.ReplaceAll(message, name, "…")
 			}
 		}
@@ -72,7 +73,7 @@ func redact(raw string, signed bool) string {
 	u, err := url.Parse(raw)
 	if err != nil || u.Opaque != "" {
 		// Whatever it is, what in it is secret cannot be told.
-		return scheme.FindString(raw) + "…"
+		return scheme().FindString(raw) + "…"
 	}
 	var query []string
 	for pair := range strings.SplitSeq(u.RawQuery, "&") {
@@ -81,7 +82,7 @@ func redact(raw string, signed bool) string {
 		}
 		k, v, has := strings.Cut(pair, "=")
 		switch {
-		case slices.Contains(shown, k) && harmless.MatchString(v), slices.Contains(named, k) && !has:
+		case slices.Contains(shown, k) && harmless().MatchString(v), slices.Contains(named, k) && !has:
 			query = append(query, pair)
 		case slices.Contains(shown, k), slices.Contains(named, k):
 			query = append(query, k+"=…")
@@ -94,7 +95,7 @@ func redact(raw string, signed bool) string {
 	if signed {
 		names := strings.Split(u.EscapedPath(), "/")
 		for i, name := range names {
-			if !plainName.MatchString(name) {
+			if !plainName().MatchString(name) {
 				names[i] = "…"
 			}
 		}
@@ -107,26 +108,26 @@ func redact(raw string, signed bool) string {
 }
 
 var (
-	scheme    = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9+.-]{0,15}:`)
-	urlInText = regexp.MustCompile(`(?i)\b[a-z][a-z0-9+.-]*://[^\s"'<>]+`)
+	scheme    = text.Pattern(`^[A-Za-z][A-Za-z0-9+.-]{0,15}:`)
+	urlInText = text.Pattern(`(?i)\b[a-z][a-z0-9+.-]*://[^\s"'<>]+`)
 	// The end of an address that has lost its beginning, and a whole one within
 	// another.
-	queryInText = regexp.MustCompile(`(?i)[^\s"'<>]*(?:\?|%(?:25)*3f)[^\s"'<>]*(?:=|%(?:25)*3d)[^\s"'<>]*`)
-	escapedMark = regexp.MustCompile(`(?i)%(?:25)*3f.*`)
+	queryInText = text.Pattern(`(?i)[^\s"'<>]*(?:\?|%(?:25)*3f)[^\s"'<>]*(?:=|%(?:25)*3d)[^\s"'<>]*`)
+	escapedMark = text.Pattern(`(?i)%(?:25)*3f.*`)
 
 	// Names and values as JSON and HTML write them, also within each other.
-	slashed  = regexp.MustCompile(`\\+(?:["'/]|u00[2-7][0-9A-Fa-f])`)
-	entities = regexp.MustCompile(`&(?:amp;)*(?:amp|quot|apos|lt|gt|#[0-9]{2,3}|#[xX][0-9A-Fa-f]{2});`)
+	slashed  = text.Pattern(`\\+(?:["'/]|u00[2-7][0-9A-Fa-f])`)
+	entities = text.Pattern(`&(?:amp;)*(?:amp|quot|apos|lt|gt|#[0-9]{2,3}|#[xX][0-9A-Fa-f]{2});`)
 
 	// An element of an error that echoes what was signed, or by whom.
-	element = regexp.MustCompile(`(?i)(<[a-z:]*(?:AccessKey|StringToSign|CanonicalRequest|Signature|Credential|Secret|Token|Password)[a-z]*(?:\s[^>]*)?>)[^<]{8,}`)
+	element = text.Pattern(`(?i)(<[a-z:]*(?:AccessKey|StringToSign|CanonicalRequest|Signature|Credential|Secret|Token|Password)[a-z]*(?:\s[^>]*)?>)[^<]{8,}`)
 	// A header that is echoed: all that can be of its value.
-	header = regexp.MustCompile(`(?i)(\b(?:(?:proxy-)?authorization|(?:set-)?cookie)["']?\s*[:=\[][\s:=\["']*)([a-z-]{3,12}(?:\s|%20)+)?([^\s"'<>\]]{4,}(?:\s+[^\s"'<>\]]*[0-9=][^\s"'<>\]]*)*)`)
-	bearer = regexp.MustCompile(`(?i)\b(bearer|basic)((?:\s|%20)+)[a-z0-9+/=._~-]{8,}`)
+	header = text.Pattern(`(?i)(\b(?:(?:proxy-)?authorization|(?:set-)?cookie)["']?\s*[:=\[][\s:=\["']*)([a-z-]{3,12}(?:\s|%20)+)?([^\s"'<>\]]{4,}(?:\s+[^\s"'<>\]]*[0-9=][^\s"'<>\]]*)*)`)
+	bearer = text.Pattern(`(?i)\b(bearer|basic)((?:\s|%20)+)[a-z0-9+/=._~-]{8,}`)
 	// The name of a secret, and what is given as its value.
-	given = regexp.MustCompile(`(?i)((?:signature|credential|secret|password|passwd|token|(?:api|account|private|encryption|customer|subscription|auth|session|signing)[_ -]?key|access[_-]?key[a-z]*|\bsig)s?)((?: provided)?["']?\s*[=:][\s\["']*)([^\s"'<>&,;\]]{8,})`)
+	given = text.Pattern(`(?i)((?:signature|credential|secret|password|passwd|token|(?:api|account|private|encryption|customer|subscription|auth|session|signing)[_ -]?key|access[_-]?key[a-z]*|\bsig)s?)((?: provided)?["']?\s*[=:][\s\["']*)([^\s"'<>&,;\]]{8,})`)
 	// The same in a sentence, where only looks can tell.
-	mentioned = regexp.MustCompile(`(?i)\b((?:key|token|secret|password|credentials?|signature|sharedkey|apikey|aws)["']?[\s:=("'\[]+)([a-z0-9+/=._~:-]{16,})`)
+	mentioned = text.Pattern(`(?i)\b((?:key|token|secret|password|credentials?|signature|sharedkey|apikey|aws)["']?[\s:=("'\[]+)([a-z0-9+/=._~:-]{16,})`)
 )
 
 // maxText is the most characters of a server's message that are shown.
@@ -142,26 +143,26 @@ func Clean(s string) string {
 	if plain := unescape(s); plain != s {
 		s = tidy(plain)
 	}
-	s = urlInText.ReplaceAllStringFunc(s, Redact)
-	s = queryInText.ReplaceAllStringFunc(s, func(m string) string {
+	s = urlInText().ReplaceAllStringFunc(s, Redact)
+	s = queryInText().ReplaceAllStringFunc(s, func(m string) string {
 		if strings.Contains(m, "?") {
 			return Redact(m)
 		}
-		return escapedMark.ReplaceAllString(m, "?…")
+		return escapedMark().ReplaceAllString(m, "?…")
 	})
-	s = element.ReplaceAllString(s, "$1…")
-	s = header.ReplaceAllString(s, "$1$2…")
-	s = bearer.ReplaceAllString(s, "$1$2…")
-	s = given.ReplaceAllStringFunc(s, func(m string) string {
-		p := given.FindStringSubmatch(m)
+	s = element().ReplaceAllString(s, "$1…")
+	s = header().ReplaceAllString(s, "$1$2…")
+	s = bearer().ReplaceAllString(s, "$1$2…")
+	s = given().ReplaceAllStringFunc(s, func(m string) string {
+		p := given().FindStringSubmatch(m)
 		// "unexpected token: identifier" is no secret.
 		if long := 20; len(p[3]) < long && !strings.ContainsAny(p[3], digits) {
 			return m
 		}
 		return p[1] + p[2] + "…"
 	})
-	s = mentioned.ReplaceAllStringFunc(s, func(m string) string {
-		p := mentioned.FindStringSubmatch(m)
+	s = mentioned().ReplaceAllStringFunc(s, func(m string) string {
+		p := mentioned().FindStringSubmatch(m)
 		// Nor is a path, even if its name is "key".
 		long := func(s string) bool { return len(s) >= 16 }
 		if !strings.ContainsAny(p[2], digits) || !slices.ContainsFunc(strings.Split(p[2], "/"), long) {
@@ -176,14 +177,14 @@ const digits = "0123456789"
 
 // unescape undoes what JSON and HTML do to the characters of a URL.
 func unescape(s string) string {
-	s = slashed.ReplaceAllStringFunc(s, func(m string) string {
+	s = slashed().ReplaceAllStringFunc(s, func(m string) string {
 		m = strings.TrimLeft(m, `\`)
 		if n, err := strconv.ParseUint(m[1:], 16, 8); err == nil {
 			return string(rune(n))
 		}
 		return m
 	})
-	return entities.ReplaceAllStringFunc(s, func(m string) string {
+	return entities().ReplaceAllStringFunc(s, func(m string) string {
 		return html.UnescapeString("&" + m[strings.LastIndexAny(m[:len(m)-1], "&;")+1:])
 	})
 }

@@ -10,10 +10,11 @@ import (
 	"net/http"
 	"net/url"
 	"reflect"
-	"regexp"
 	"slices"
 	"strings"
 	"syscall"
+
+	"github.com/multiput/multiput/pkg/internal/text"
 )
 
 // ProxyError is a proxy that did not connect to the server. Nothing was sent to
@@ -89,7 +90,7 @@ func notHTTP(err error) error {
 		if !is {
 			continue
 		}
-		if cutOff.MatchString(said) {
+		if cutOff().MatchString(said) {
 			return nil
 		}
 		return err
@@ -99,7 +100,7 @@ func notHTTP(err error) error {
 
 // cutOff matches what net/http could not read of "HTTP/1.1 200" because the rest
 // is missing.
-var cutOff = regexp.MustCompile(`^(status code "\d{0,2}"|(response|version) "(H(T(T(P(/(1(\.[01]?)?)?)?)?)?)?)?")$`)
+var cutOff = text.Pattern(`^(status code "\d{0,2}"|(response|version) "(H(T(T(P(/(1(\.[01]?)?)?)?)?)?)?)?")$`)
 
 // throughProxy names the proxy in an error of the way to it or beyond it, where
 // net/http does not. What a SOCKS proxy refuses for good is a ProxyError.

@@ -3,10 +3,11 @@ package transport
 import (
 	"fmt"
 	"net/http"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/multiput/multiput/pkg/internal/text"
 )
 
 // traceOut tells of a request before it is sent, and gives its number, by which
@@ -57,13 +58,13 @@ func headerNames(h http.Header) string {
 }
 
 // plainID is what a server's name for an exchange looks like.
-var plainID = regexp.MustCompile(`^[A-Za-z0-9._:/+=-]{1,128}$`)
+var plainID = text.Pattern(`^[A-Za-z0-9._:/+=-]{1,128}$`)
 
 // showableID is a request id if it can be shown: a server may call an exchange
 // by what it was sent.
 func showableID(id string, req *http.Request) string {
 	const secret = 6 // a shorter word is in another by chance
-	if !plainID.MatchString(id) {
+	if !plainID().MatchString(id) {
 		return ""
 	}
 	for _, vs := range req.Header {

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"math"
 	"math/big"
-	"regexp"
 	"strings"
 )
 
@@ -20,7 +19,7 @@ const (
 )
 
 var (
-	sizes = regexp.MustCompile(`^([0-9]{1,19}(?:\.[0-9]{1,9})?) ?([A-Za-z]*)$`)
+	sizes = Pattern(`^([0-9]{1,19}(?:\.[0-9]{1,9})?) ?([A-Za-z]*)$`)
 	exact = map[string]uint{"": 0, "b": 0, "kib": 1, "mib": 2, "gib": 3, "tib": 4, "pib": 5}
 	loose = map[string]uint{"k": 1, "kb": 1, "m": 2, "mb": 2, "g": 3, "gb": 3, "t": 4, "tb": 4, "p": 5, "pb": 5}
 )
@@ -28,7 +27,7 @@ var (
 // ParseSize reads a number of bytes as people write it (8MiB, 1.5GB, 500k, plain
 // bytes), in upper or lower case, and drops a fraction of a byte. It is between 0 and 2^62; zero is only what is written as zero.
 func ParseSize(s string, r Reading) (int64, error) {
-	m := sizes.FindStringSubmatch(s)
+	m := sizes().FindStringSubmatch(s)
 	if m == nil {
 		return 0, fmt.Errorf("%q is not a size such as 8MiB, 1.5GB or 500k", s)
 	}

@@ -6,7 +6,6 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -15,6 +14,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/multiput/multiput/pkg/internal/exact"
+	"github.com/multiput/multiput/pkg/internal/text"
 	"github.com/multiput/multiput/pkg/provider/spec"
 	"github.com/multiput/multiput/pkg/transport"
 	"github.com/multiput/multiput/pkg/upload"
@@ -95,7 +95,7 @@ func (r *Transcript) Do(ctx context.Context, q transport.Request) (*transport.Re
 	}
 	s.Reply.Status = reply.Status
 	names := []string{"ETag", "Location", "Retry-After"}
-	for _, found := range headerRead.FindAllStringSubmatch(r.Text, -1) {
+	for _, found := range headerRead().FindAllStringSubmatch(r.Text, -1) {
 		if name := http.CanonicalHeaderKey(found[1]); name != "Etag" {
 			names = append(names, name)
 		}
@@ -120,10 +120,10 @@ func (r *Transcript) Do(ctx context.Context, q transport.Request) (*transport.Re
 }
 
 // headerRead is a header of a reply in an expression.
-var headerRead = regexp.MustCompile(`\$header\s*(?:\.\s*"?|\.?\s*\[\s*")([\w-]+)`)
+var headerRead = text.Pattern(`\$header\s*(?:\.\s*"?|\.?\s*\[\s*")([\w-]+)`)
 
 // secretName is what a field is called whose value is not written down.
-var secretName = regexp.MustCompile(`(?i)token|secret|password|signature|credential|api[_-]?key|authorization|cookie`)
+var secretName = text.Pattern(`(?i)token|secret|password|signature|credential|api[_-]?key|authorization|cookie`)
 
 // note remembers values that are not to be written down.
 func (r *Transcript) note(v any) {
@@ -135,7 +135,7 @@ func (r *Transcript) note(v any) {
 		}
 	case map[string]any:
 		for k, e := range v {
-			if s, ok := e.(string); ok && len(s) >= least && secretName.MatchString(k) {
+			if s, ok := e.(string); ok && len(s) >= least && secretName().MatchString(k) {
 				if r.secrets == nil {
 					r.secrets = map[string]bool{}
 				}
@@ -203,7 +203,7 @@ func (r *Transcript) YAML() ([]byte, error) {
 		method, to, _ := strings.Cut(s.Request.Send, " ")
 		if below := strings.TrimPrefix(to, r.Base); !s.presigned && strings.HasPrefix(below, "/") {
 			// The manifest makes this query: it is not part of a presigned URL.
-			s.Request.Send = method + " " + unsignOf(hidden.Replace(below), func(name string) bool { return !secretName.MatchString(name) && !strings.EqualFold(name, "sig") })
+			s.Request.Send = method + " " + unsignOf(hidden.Replace(below), func(name string) bool { return !secretName().MatchString(name) && !strings.EqualFold(name, "sig") })
 		} else {
 			s.Request.Send = clean(s.Request.Send)
 		}
@@ -243,16 +243,16 @@ func each(v any, f func(string) string) any {
 }
 
 var (
-	urlText = regexp.MustCompile(`https?://[^\s"'<>]+\?[^\s"'<>]+`)
+	urlText = text.Pattern(`https?://[^\s"'<>]+\?[^\s"'<>]+`)
 	// plainParameters are those of a URL that sign nothing.
-	plainParameters = regexp.MustCompile(`(?i)^(partNumber|uploadId|uploads|x-id|X-(Amz|Goog)-(Date|Expires|Algorithm|SignedHeaders)|s[eptvrk]|comp|blockid)$`)
+	plainParameters = text.Pattern(`(?i)^(partNumber|uploadId|uploads|x-id|X-(Amz|Goog)-(Date|Expires|Algorithm|SignedHeaders)|s[eptvrk]|comp|blockid)$`)
 )
 
 // unsign replaces the values of all parameters in URLs that may sign something.
-func unsign(s string) string { return unsignAll(s, plainParameters.MatchString) }
+func unsign(s string) string { return unsignAll(s, plainParameters().MatchString) }
 
 func unsignAll(s string, plain func(name string) bool) string {
-	return urlText.ReplaceAllStringFunc(s, func(raw string) string { return unsignOf(raw, plain) })
+	return urlText().ReplaceAllStringFunc(s, func(raw string) string { return unsignOf(raw, plain) })
 }
 
 // unsignOf replaces the values of the parameters of a URL that are not plain.

@@ -85,7 +85,7 @@ const brokenJSON = "broken JSON"
 // notAnAPI reports whether an answer cannot be that of an API: a web page, or
 // JSON that is broken.
 func (a *answer) notAnAPI() bool {
-	return !a.isJSON && (htmlStart.MatchString(a.text) || a.kind == brokenJSON)
+	return !a.isJSON && (htmlStart().MatchString(a.text) || a.kind == brokenJSON)
 }
 
 // keep merges what a request keeps of its answer into $upload.

@@ -4,10 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 
+	"github.com/multiput/multiput/pkg/internal/text"
 	"github.com/multiput/multiput/pkg/provider/spec"
 	"github.com/multiput/multiput/pkg/transport"
 	"github.com/multiput/multiput/pkg/upload"
@@ -209,7 +209,7 @@ func (p *speaker) reachable(ctx context.Context, st *steps, s *scope) (err error
 		if r.url == nil || slices.ContainsFunc(laterValues, r.url.mentions) {
 			return
 		}
-		for _, found := range uploadOf.FindAllStringSubmatch(r.url.text, -1) {
+		for _, found := range uploadOf().FindAllStringSubmatch(r.url.text, -1) {
 			if _, there := up[found[1]]; !there && p.m.keptLater(found[1], st, r) {
 				return
 			}
@@ -217,7 +217,7 @@ func (p *speaker) reachable(ctx context.Context, st *steps, s *scope) (err error
 		if _, err = p.address(ctx, &request{key: r.key, url: r.url, auth: r.auth}, s); err == nil {
 			return
 		}
-		for _, found := range uploadOf.FindAllStringSubmatch(r.url.text, -1) {
+		for _, found := range uploadOf().FindAllStringSubmatch(r.url.text, -1) {
 			if _, there := up[found[1]]; !there {
 				err = p.m.lacks(r, found[1])
 			}
@@ -230,7 +230,7 @@ func (p *speaker) reachable(ctx context.Context, st *steps, s *scope) (err error
 var laterValues = []string{"$part", "$digests", "$header", "$status"}
 
 // uploadOf is a field of $upload in an expression.
-var uploadOf = regexp.MustCompile(`\$upload\s*\.\s*"?([A-Za-z_]\w*)`)
+var uploadOf = text.Pattern(`\$upload\s*\.\s*"?([A-Za-z_]\w*)`)
 
 // lacks is the fault of a request whose address needs a field that nothing kept.
 func (m *Manifest) lacks(r *request, name string) *spec.Error {

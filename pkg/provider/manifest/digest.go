@@ -17,6 +17,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/multiput/multiput/pkg/internal/text"
 	"github.com/multiput/multiput/pkg/upload"
 )
 
@@ -132,11 +133,11 @@ const later = "later"
 var afterPart = []string{"confirm", "checkpoint", "complete"}
 
 // fieldOfOther is a field of a variable that is not of parts.
-var fieldOfOther = regexp.MustCompile(`\$(digests|upload|file|options|header)\b\s*\.\s*"?\w+`)
+var fieldOfOther = text.Pattern(`\$(digests|upload|file|options|header)\b\s*\.\s*"?\w+`)
 
 // asksFor reports whether an expression may read a digest of a part.
 func (e *expr) asksFor(name string) bool {
-	return e.mentions("$part") && regexp.MustCompile(`\b`+name+`(_base64)?\b`).MatchString(fieldOfOther.ReplaceAllString(e.text, ""))
+	return e.mentions("$part") && regexp.MustCompile(`\b`+name+`(_base64)?\b`).MatchString(fieldOfOther().ReplaceAllString(e.text, ""))
 }
 
 // known are the fields of these digests.

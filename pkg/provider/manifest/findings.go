@@ -3,7 +3,6 @@ package manifest
 import (
 	"cmp"
 	"maps"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -94,7 +93,7 @@ func collect(q *gojq.Query, names map[string]bool) bool {
 		if arg.Term == nil || arg.Term.Str == nil || arg.Term.Str.Queries != nil {
 			return false
 		}
-		for _, g := range group.FindAllStringSubmatch(arg.Term.Str.Str, -1) {
+		for _, g := range group().FindAllStringSubmatch(arg.Term.Str.Str, -1) {
 			names[g[1]] = true
 		}
 		return true
@@ -103,15 +102,15 @@ func collect(q *gojq.Query, names map[string]bool) bool {
 }
 
 // group is a named group of a regular expression.
-var group = regexp.MustCompile(`\(\?P?<(\w+)>`)
+var group = text.Pattern(`\(\?P?<(\w+)>`)
 
 // What can be wrong with the names in the expressions of a step.
 var (
-	optionOf = regexp.MustCompile(`\$options` + access + `([A-Za-z_]\w*)`)
-	digestOf = regexp.MustCompile(`\$digests` + access + `([A-Za-z_]\w*)`)
-	partOf   = regexp.MustCompile(`\$part\b(?:` + access + `([A-Za-z_]\w*))?`)
-	partsOf  = regexp.MustCompile(`\$parts\s*\[\s*\d*\s*\]` + access + `([A-Za-z_]\w*)`)
-	partsVar = regexp.MustCompile(`\$parts\b`)
+	optionOf = text.Pattern(`\$options` + access + `([A-Za-z_]\w*)`)
+	digestOf = text.Pattern(`\$digests` + access + `([A-Za-z_]\w*)`)
+	partOf   = text.Pattern(`\$part\b(?:` + access + `([A-Za-z_]\w*))?`)
+	partsOf  = text.Pattern(`\$parts\s*\[\s*\d*\s*\]` + access + `([A-Za-z_]\w*)`)
+	partsVar = text.Pattern(`\$parts\b`)
 )
 
 // agreeNames reports names in the expressions of a request that do not exist,
@@ -120,10 +119,10 @@ func (m *Manifest) agreeNames(step string, r *request, s *steps, n node) {
 	fail := func(e *expr, format string, args ...any) { node{n.Node, e.key, n.doc}.infer(e.at, format, args...) }
 	sums := s.askedOfParts()
 	for _, e := range s.exprsOf(step, r) {
-		if step == "create" && e != s.create.urls && partsVar.MatchString(e.text) && (s.create.parts != nil || s.create.partSize != nil) {
+		if step == "create" && e != s.create.urls && partsVar().MatchString(e.text) && (s.create.parts != nil || s.create.partSize != nil) {
 			fail(e, "$parts is null here: the reply says what the parts are")
 		}
-		for _, found := range partsOf.FindAllStringSubmatch(e.text, -1) {
+		for _, found := range partsOf().FindAllStringSubmatch(e.text, -1) {
 			switch name := found[1]; {
 			case !slices.Contains(digestFields, name):
 			case !slices.Contains(sums, strings.TrimSuffix(name, "_base64")):
@@ -132,17 +131,17 @@ func (m *Manifest) agreeNames(step string, r *request, s *steps, n node) {
 				fail(e, "$parts[].%s is null here: it is known in create, presign, checkpoint and complete", name)
 			}
 		}
-		for _, found := range optionOf.FindAllStringSubmatch(e.text, -1) {
+		for _, found := range optionOf().FindAllStringSubmatch(e.text, -1) {
 			if _, ok := m.options.Find(found[1]); !ok && !n.doc.isUnread("options") {
 				fail(e, "there is no option %s%s", found[1], text.DidYouMean(found[1], m.options.Names()))
 			}
 		}
-		for _, found := range digestOf.FindAllStringSubmatch(e.text, -1) {
+		for _, found := range digestOf().FindAllStringSubmatch(e.text, -1) {
 			if !slices.Contains(digestFields, found[1]) {
 				fail(e, "$digests has no %s%s (it has %s)", found[1], text.DidYouMean(found[1], digestFields), strings.Join(digestFields, ", "))
 			}
 		}
-		for _, found := range partOf.FindAllStringSubmatch(e.text, -1) {
+		for _, found := range partOf().FindAllStringSubmatch(e.text, -1) {
 			switch name := found[1]; {
 			case step != "part" && step != "confirm" && (step != "presign" || s.presign.max != 1):
 				fail(e, "$part is null here: it is known in part, in confirm, and in presign with max: 1")
@@ -199,8 +198,8 @@ func (m *Manifest) find() {
 }
 
 var (
-	plainString = regexp.MustCompile(`"[^"\\]*"`)
-	variable    = regexp.MustCompile(`\$\w+(?:\s*\.\s*"?\w+"?)*`)
+	plainString = text.Pattern(`"[^"\\]*"`)
+	variable    = text.Pattern(`\$\w+(?:\s*\.\s*"?\w+"?)*`)
 )
 
 // readsReply reports whether an expression reads the reply: its body, its
@@ -223,5 +222,5 @@ func readsInput(q *gojq.Query) bool {
 	if strings.Contains(text, "$header") || strings.Contains(text, "$status") {
 		return true
 	}
-	return strings.Contains(variable.ReplaceAllString(plainString.ReplaceAllString(text, ""), ""), ".")
+	return strings.Contains(variable().ReplaceAllString(plainString().ReplaceAllString(text, ""), ""), ".")
 }

@@ -25,7 +25,7 @@ func (n node) shownText() string {
 // plainText reads text of one line that can be sent.
 func (n node) plainText() string {
 	s := n.text()
-	if !valueText.MatchString(s) {
+	if !valueText().MatchString(s) {
 		n.fail("has a character that is not plain ASCII")
 	}
 	return s
@@ -97,7 +97,7 @@ func (a *auth) keys() map[string]func(node) {
 		"field":  func(v node) { a.field = v.plainText() },
 		"value":  func(v node) { a.value = v.plainText() },
 		"env": func(v node) {
-			if a.env = v.text(); !envText.MatchString(a.env) {
+			if a.env = v.text(); !envText().MatchString(a.env) {
 				v.fail("is %q, which is not a name of an environment variable (A-Z, 0-9 and _)", a.env)
 			}
 		},
@@ -125,7 +125,7 @@ func (n node) headerName() string {
 	s := n.text()
 	switch {
 	case s == "":
-	case !headerText.MatchString(s):
+	case !headerText().MatchString(s):
 		n.fail("%q is not a name of a header", s)
 	case slices.Contains(unsettable, http.CanonicalHeaderKey(s)):
 		n.fail("the header %s cannot be set", s)
@@ -144,7 +144,7 @@ func (n node) anyHeaders() headers {
 func (n node) headers() map[string]string {
 	h := map[string]string{}
 	n.each(func(name string, at node) {
-		if !headerText.MatchString(name) || slices.Contains(unsettable, http.CanonicalHeaderKey(name)) {
+		if !headerText().MatchString(name) || slices.Contains(unsettable, http.CanonicalHeaderKey(name)) {
 			at.fail("is not a header that can be set")
 			return
 		}

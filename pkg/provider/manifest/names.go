@@ -1,7 +1,6 @@
 package manifest
 
 import (
-	"regexp"
 	"strings"
 
 	"github.com/multiput/multiput/pkg/internal/text"
@@ -14,11 +13,11 @@ var newNames = map[string]string{
 	"samples.want.upload": "want.keep", "samples.want.grants": "want.urls", "samples.grant": "presign",
 }
 
-var listIndex = regexp.MustCompile(`\[\d+\]`)
+var listIndex = text.Pattern(`\[\d+\]`)
 
 // renamed is the name that a key has now; empty: it never had another.
 func renamed(key string) string {
-	key = strings.TrimPrefix(listIndex.ReplaceAllString(key, ""), "small.")
+	key = strings.TrimPrefix(listIndex().ReplaceAllString(key, ""), "small.")
 	return newNames[key]
 }
 
@@ -31,9 +30,9 @@ const access = `\s*(?:\.\s*"?|\.?\s*\[\s*")`
 
 // What can be wrong with the names in an expression.
 var (
-	fieldOf = regexp.MustCompile(`\$(file|part|parts\s*\[\s*\d*\s*\])` + access + `([A-Za-z_]\w*)`)
-	upper   = regexp.MustCompile(`\$header` + access + `([\w-]*[A-Z][\w-]*)`)
-	token   = regexp.MustCompile(`(?:^|[\s|({,:]|\$parts\[[^\]]*\])\.token\b`)
+	fieldOf = text.Pattern(`\$(file|part|parts\s*\[\s*\d*\s*\])` + access + `([A-Za-z_]\w*)`)
+	upper   = text.Pattern(`\$header` + access + `([\w-]*[A-Z][\w-]*)`)
+	token   = text.Pattern(`(?:^|[\s|({,:]|\$parts\[[^\]]*\])\.token\b`)
 )
 
 // namesOf are the fields of the variables that have a fixed set of them.
@@ -45,7 +44,7 @@ var namesOf = map[string][]string{
 
 // lint reports names in an expression that do not exist, and old ones.
 func (e *expr) lint(n node) {
-	for _, m := range fieldOf.FindAllStringSubmatch(e.text, -1) {
+	for _, m := range fieldOf().FindAllStringSubmatch(e.text, -1) {
 		of, _, _ := strings.Cut(m[1], "[")
 		of = strings.TrimSpace(of)
 		known := namesOf[of]
@@ -59,11 +58,11 @@ func (e *expr) lint(n node) {
 			n.report(place{n.Line, n.Column}, "$%s has no %s%s (it has %s)", of, m[2], text.DidYouMean(m[2], known), strings.Join(namesOf[of], ", "))
 		}
 	}
-	for _, m := range upper.FindAllStringSubmatch(e.text, -1) {
+	for _, m := range upper().FindAllStringSubmatch(e.text, -1) {
 		n.report(place{n.Line, n.Column}, "$header.%s never matches: names in $header are in lower case", m[1])
 	}
 	// What a receipt holds as JSON may be called token.
-	if e.mentions("$parts") && !e.mentions("fromjson") && token.MatchString(e.text) && !strings.HasSuffix(n.key, ".urls") && !strings.HasSuffix(n.key, ".keep") {
+	if e.mentions("$parts") && !e.mentions("fromjson") && token().MatchString(e.text) && !strings.HasSuffix(n.key, ".urls") && !strings.HasSuffix(n.key, ".keep") {
 		n.report(place{n.Line, n.Column}, ".token of $parts is called .receipt now")
 	}
 }

@@ -7,13 +7,13 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"regexp"
 	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"github.com/multiput/multiput/pkg/internal/text"
 	"github.com/multiput/multiput/pkg/provider/spec"
 	"github.com/multiput/multiput/pkg/transport"
 	"github.com/multiput/multiput/pkg/upload"
@@ -78,7 +78,7 @@ func (m *Manifest) Open(s spec.Settings) (spec.Provider, error) {
 
 // hostText is what an option may put into the base: part of a host or of a path,
 // and nothing that climbs it.
-var hostText = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?$`)
+var hostText = text.Pattern(`^[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?$`)
 
 // expandBase is the base with the options in it.
 func (m *Manifest) expandBase(options map[string]any) (string, error) {
@@ -90,7 +90,7 @@ func (m *Manifest) expandBase(options map[string]any) (string, error) {
 		}
 		name := m.base.fields[i].name
 		v, _ := toText(options[name])
-		if !hostText.MatchString(v) || strings.Contains(v, "..") {
+		if !hostText().MatchString(v) || strings.Contains(v, "..") {
 			return "", &spec.OptionError{Provider: m.title, Option: name, Reason: "is part of the API's URL: letters, digits, . and - can stand there", Known: m.options}
 		}
 		b.WriteString(v)

@@ -9,7 +9,7 @@ import (
 
 func (n node) option(name string) spec.Option {
 	o := spec.Option{Name: name}
-	if !optionText.MatchString(name) {
+	if !optionText().MatchString(name) {
 		n.fail("is not a name of an option (letters, digits and _)")
 	}
 	var def, enum *node

@@ -1,12 +1,12 @@
 package manifest
 
 import (
-	"regexp"
 	"slices"
 	"strings"
 
 	"github.com/itchyny/gojq"
 
+	"github.com/multiput/multiput/pkg/internal/text"
 	"github.com/multiput/multiput/pkg/provider/spec"
 	"github.com/multiput/multiput/pkg/transport"
 )
@@ -35,11 +35,11 @@ func (m *Manifest) addresses(d *spec.Definition) {
 }
 
 // atBase is an expression that begins with the URL of the API.
-var atBase = regexp.MustCompile(`^[\s(]*("\\\()?\$base\b`)
+var atBase = text.Pattern(`^[\s(]*("\\\()?\$base\b`)
 
 // isGiven reports whether an expression may yield a URL that the API gave.
 func (e *expr) isGiven() bool {
-	if !e.mentions("$upload") || atBase.MatchString(e.text) {
+	if !e.mentions("$upload") || atBase().MatchString(e.text) {
 		return false
 	}
 	q, err := gojq.Parse(e.text)
@@ -47,7 +47,7 @@ func (e *expr) isGiven() bool {
 }
 
 // urlStart is the origin at the beginning of a URL, and what ends it there.
-var urlStart = regexp.MustCompile(`^(?i)(https?://[^\\/?#]*)([\\/?#]?)`)
+var urlStart = text.Pattern(`^(?i)(https?://[^\\/?#]*)([\\/?#]?)`)
 
 // elsewhere are the origins other than that of base to which an expression is
 // seen to lead. One of which only the beginning is seen has … at its end.
@@ -63,7 +63,7 @@ func (m *Manifest) elsewhere(e *expr) (all []string) {
 		if strings.HasPrefix(s.text, "//") { // of the scheme of base
 			s.text = m.scheme() + ":" + s.text
 		}
-		found := urlStart.FindStringSubmatch(s.text)
+		found := urlStart().FindStringSubmatch(s.text)
 		if found == nil {
 			continue
 		}

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"io"
 	"maps"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -70,8 +69,8 @@ type syntaxError struct{ text string }
 func (e *syntaxError) Error() string { return "is not YAML: " + e.text }
 
 var (
-	lineText  = regexp.MustCompile(`^line (\d+): `)
-	aliasText = regexp.MustCompile(`^unknown anchor '(.+)' referenced$`)
+	lineText  = text.Pattern(`^line (\d+): `)
+	aliasText = text.Pattern(`^unknown anchor '(.+)' referenced$`)
 )
 
 // placed is the error of a document, where it is.
@@ -81,14 +80,14 @@ func placed(text []byte, err error) spec.Problem {
 		return spec.Problem{Text: err.Error()}
 	}
 	line, what := 0, s.text
-	if m := lineText.FindStringSubmatch(s.text); m != nil {
+	if m := lineText().FindStringSubmatch(s.text); m != nil {
 		line, _ = strconv.Atoi(m[1])
 		what = s.text[len(m[0]):]
 	}
 	if strings.HasPrefix(what, "did not find expected") {
 		line++ // the reader counts these from 0
 	}
-	alias := aliasText.FindStringSubmatch(s.text)
+	alias := aliasText().FindStringSubmatch(s.text)
 	if line == 0 && alias == nil {
 		line = syntaxLine(text, err)
 	}
@@ -97,7 +96,7 @@ func placed(text []byte, err error) spec.Problem {
 	}
 	if line > 0 {
 		p := spec.Problem{Line: line, Column: syntaxColumn(text, line, err), Text: (&syntaxError{what}).Error()}
-		if at := flowSend.FindIndex(lineOf(text, line)); at != nil {
+		if at := flowSend().FindIndex(lineOf(text, line)); at != nil {
 			p.Column = at[1]
 			p.Text += "; inside { }, a send with a ? or a { has to be in quotes: send: \"GET /x/{id}\""
 		}
@@ -116,7 +115,7 @@ func placed(text []byte, err error) spec.Problem {
 
 // flowSend is a flow mapping with a send that is not in quotes and would have
 // to be.
-var flowSend = regexp.MustCompile(`\{.*\bsend: *[A-Z]+ [^"'\s]*[?{]`)
+var flowSend = text.Pattern(`\{.*\bsend: *[A-Z]+ [^"'\s]*[?{]`)
 
 // lineOf is one line of a text, counted from 1.
 func lineOf(text []byte, line int) []byte {
@@ -167,11 +166,11 @@ func syntaxColumn(text []byte, line int, want error) int {
 }
 
 var (
-	nameText   = regexp.MustCompile(`^[a-z][a-z0-9-]{0,31}$`)
-	optionText = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_]{0,63}$`)
-	envText    = regexp.MustCompile(`^[A-Z_][A-Z0-9_]{0,127}$`)
-	headerText = regexp.MustCompile("^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}$")
-	valueText  = regexp.MustCompile(`^[ -~]*$`)
+	nameText   = text.Pattern(`^[a-z][a-z0-9-]{0,31}$`)
+	optionText = text.Pattern(`^[A-Za-z][A-Za-z0-9_]{0,63}$`)
+	envText    = text.Pattern(`^[A-Z_][A-Z0-9_]{0,127}$`)
+	headerText = text.Pattern("^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}$")
+	valueText  = text.Pattern(`^[ -~]*$`)
 )
 
 func (m *Manifest) read(n node) {
@@ -186,7 +185,7 @@ func (m *Manifest) read(n node) {
 			}
 		},
 		"name": func(v node) {
-			if m.name = v.text(); !nameText.MatchString(m.name) {
+			if m.name = v.text(); !nameText().MatchString(m.name) {
 				v.fail("is %q; a name is of lower-case letters, digits and -", m.name)
 			}
 		},

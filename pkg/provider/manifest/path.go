@@ -4,9 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
-	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/multiput/multiput/pkg/internal/text"
 )
 
 // template is a path below the base, or the base: literal text and, in turn,
@@ -46,18 +47,18 @@ func (t *template) String() string {
 }
 
 var (
-	sendText  = regexp.MustCompile(`^([A-Z]{1,20})(?: (/\S*))?$`)
-	wholeText = regexp.MustCompile(`^([A-Z]{1,20}) \{(\w+)\}$`)
-	fieldText = regexp.MustCompile(`\{([^{}]*)\}`)
-	fieldName = regexp.MustCompile(`^(\+?)(?:(options|file|part)\.)?([A-Za-z_][A-Za-z0-9_]*)$`)
+	sendText  = text.Pattern(`^([A-Z]{1,20})(?: (/\S*))?$`)
+	wholeText = text.Pattern(`^([A-Z]{1,20}) \{(\w+)\}$`)
+	fieldText = text.Pattern(`\{([^{}]*)\}`)
+	fieldName = text.Pattern(`^(\+?)(?:(options|file|part)\.)?([A-Za-z_][A-Za-z0-9_]*)$`)
 )
 
 // parseSend reads "METHOD /path/{field}"; without a path the template is nil.
 func parseSend(s string) (method string, t *template, err error) {
-	if m := wholeText.FindStringSubmatch(s); m != nil {
+	if m := wholeText().FindStringSubmatch(s); m != nil {
 		return "", nil, fmt.Errorf("a whole address is a key of its own now: send: %s, with url: $upload.%s", m[1], m[2])
 	}
-	m := sendText.FindStringSubmatch(s)
+	m := sendText().FindStringSubmatch(s)
 	if m == nil {
 		return "", nil, fmt.Errorf("%q is not a method and a path, such as POST /uploads/{id}/complete", s)
 	}
@@ -81,13 +82,13 @@ func parseTemplate(s string) (*template, error) {
 	t := &template{}
 	rest := s
 	for {
-		at := fieldText.FindStringSubmatchIndex(rest)
+		at := fieldText().FindStringSubmatchIndex(rest)
 		if at == nil {
 			t.texts = append(t.texts, rest)
 			break
 		}
 		name := rest[at[2]:at[3]]
-		f := fieldName.FindStringSubmatch(name)
+		f := fieldName().FindStringSubmatch(name)
 		if f == nil {
 			return nil, fmt.Errorf("{%s} is not the name of a field of $upload, nor options.NAME, file.NAME or part.NAME", name)
 		}

@@ -262,7 +262,7 @@ func readHeaders(v any) (map[string]string, error) {
 	for name, v := range pairs {
 		key := http.CanonicalHeaderKey(name)
 		text, ok := toText(v)
-		if !ok || !headerText.MatchString(name) || !valueText.MatchString(text) {
+		if !ok || !headerText().MatchString(name) || !valueText().MatchString(text) {
 			return nil, fmt.Errorf("headers: %s cannot be sent", show(name))
 		}
 		if slices.Contains(unsettable, key) {

@@ -11,12 +11,12 @@ import (
 	"mime/multipart"
 	"net/http"
 	"net/url"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/multiput/multiput/pkg/internal/exact"
+	"github.com/multiput/multiput/pkg/internal/text"
 	"github.com/multiput/multiput/pkg/provider/storeerr"
 	"github.com/multiput/multiput/pkg/transport"
 	"github.com/multiput/multiput/pkg/upload"
@@ -242,20 +242,20 @@ func (p *speaker) receipt(ctx context.Context, e *expr, a *answer, s *scope, api
 		return "", bad("the answer (status %d, %s) has no proof that the part is stored: %s yields %s", a.Status, a.kind, e.text, show(v))
 	}
 	value, ok := toText(v)
-	if !ok || !valueText.MatchString(value) {
+	if !ok || !valueText().MatchString(value) {
 		return "", bad("the receipt is %s", show(v))
 	}
 	return value, nil
 }
 
 // headerOf is a header of the reply in an expression.
-var headerOf = regexp.MustCompile(`\$header` + access + `([\w-]+)`)
+var headerOf = text.Pattern(`\$header` + access + `([\w-]+)`)
 
 // lacks are the headers that an expression reads, and the reply does not have;
 // empty: there are none.
 func (e *expr) lacks(h http.Header) string {
 	var names []string
-	for _, found := range headerOf.FindAllStringSubmatch(e.text, -1) {
+	for _, found := range headerOf().FindAllStringSubmatch(e.text, -1) {
 		name := found[1]
 		if name == "etag" {
 			name = "ETag" // as everybody knows it

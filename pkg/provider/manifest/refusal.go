@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/multiput/multiput/pkg/internal/text"
 	"github.com/multiput/multiput/pkg/provider/spec"
 	"github.com/multiput/multiput/pkg/provider/storeerr"
 	"github.com/multiput/multiput/pkg/transport"
@@ -227,15 +228,15 @@ func usualMessage(v any) string {
 }
 
 var (
-	htmlStart = regexp.MustCompile(`(?i)^\s*<(!doctype|html|head|body)`)
-	htmlTag   = regexp.MustCompile(`(?s)<[^>]*>`)
-	htmlNoise = regexp.MustCompile(`(?is)<!--.*?-->|<script\b.*?</script>|<style\b.*?</style>`)
+	htmlStart = text.Pattern(`(?i)^\s*<(!doctype|html|head|body)`)
+	htmlTag   = text.Pattern(`(?s)<[^>]*>`)
+	htmlNoise = text.Pattern(`(?is)<!--.*?-->|<script\b.*?</script>|<style\b.*?</style>`)
 	// htmlWords are the places of a page that say something, the best first.
-	htmlWords = []*regexp.Regexp{
-		regexp.MustCompile(`(?is)<pre\b[^>]*>(.*?)</pre>`),
-		regexp.MustCompile(`(?is)<h1\b[^>]*>(.*?)</h1>`),
-		regexp.MustCompile(`(?is)<h2\b[^>]*>(.*?)</h2>`),
-		regexp.MustCompile(`(?is)<title\b[^>]*>(.*?)</title>`),
+	htmlWords = []func() *regexp.Regexp{
+		text.Pattern(`(?is)<pre\b[^>]*>(.*?)</pre>`),
+		text.Pattern(`(?is)<h1\b[^>]*>(.*?)</h1>`),
+		text.Pattern(`(?is)<h2\b[^>]*>(.*?)</h2>`),
+		text.Pattern(`(?is)<title\b[^>]*>(.*?)</title>`),
 	}
 )
 
@@ -243,10 +244,10 @@ var (
 // text.
 func plainMessage(a *answer) string {
 	const enough = 64 << 10
-	text := htmlNoise.ReplaceAllString(a.text[:min(len(a.text), enough)], "")
+	text := htmlNoise().ReplaceAllString(a.text[:min(len(a.text), enough)], "")
 	for _, words := range htmlWords {
-		if m := words.FindStringSubmatch(text); m != nil {
-			if said := strings.TrimSpace(html.UnescapeString(htmlTag.ReplaceAllString(m[1], " "))); said != "" && !strings.EqualFold(said, "error") {
+		if m := words().FindStringSubmatch(text); m != nil {
+			if said := strings.TrimSpace(html.UnescapeString(htmlTag().ReplaceAllString(m[1], " "))); said != "" && !strings.EqualFold(said, "error") {
 				return said
 			}
 		}

@@ -3,10 +3,10 @@ package s3
 import (
 	"net/netip"
 	"net/url"
-	"regexp"
 	"strings"
 	"unicode/utf8"
 
+	"github.com/multiput/multiput/pkg/internal/text"
 	"github.com/multiput/multiput/pkg/provider/spec"
 )
 
@@ -20,7 +20,7 @@ type place struct {
 }
 
 // bucketText is what S3 takes as the name of a bucket.
-var bucketText = regexp.MustCompile(`^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$`)
+var bucketText = text.Pattern(`^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$`)
 
 // parse reads an address. Its error is a *spec.AddressError.
 func parse(address string) (p place, err error) {
@@ -36,7 +36,7 @@ func parse(address string) (p place, err error) {
 	switch {
 	case p.bucket == "":
 		return bad("it names no bucket: s3://BUCKET or s3://BUCKET/KEY")
-	case !bucketText.MatchString(p.bucket) || strings.Contains(p.bucket, "..") || strings.Contains(p.bucket, ".-") || strings.Contains(p.bucket, "-."):
+	case !bucketText().MatchString(p.bucket) || strings.Contains(p.bucket, "..") || strings.Contains(p.bucket, ".-") || strings.Contains(p.bucket, "-."):
 		return bad("that is not a bucket's name: 3 to 63 lower-case letters, digits, dots and hyphens, with a letter or a digit at both ends")
 	case ip == nil:
 		return bad("an IP address is not a bucket's name")

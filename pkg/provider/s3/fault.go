@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"fmt"
 	"net/http"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -118,8 +117,8 @@ var elsewhere = []int{http.StatusMovedPermanently, http.StatusTemporaryRedirect,
 const region = `([a-z]{2}(?:-[a-z]+)+-[0-9]+)`
 
 var (
-	regionOfHost = regexp.MustCompile(`\bs3(?:-fips)?(?:\.dualstack)?[.-]` + region + `\.amazonaws\.com`)
-	regionInText = regexp.MustCompile(`expecting '` + region + `'|^The ` + region + ` location constraint`)
+	regionOfHost = text.Pattern(`\bs3(?:-fips)?(?:\.dualstack)?[.-]` + region + `\.amazonaws\.com`)
+	regionInText = text.Pattern(`expecting '` + region + `'|^The ` + region + ` location constraint`)
 )
 
 // regionOf is the region of the bucket, if an answer names it.
@@ -127,11 +126,11 @@ func regionOf(a *transport.Reply, x *storeerr.Error) string {
 	if said := cmp.Or(a.Header.Get("X-Amz-Bucket-Region"), x.Region); said != "" {
 		return said
 	}
-	if m := regionInText.FindStringSubmatch(x.Message); m != nil {
+	if m := regionInText().FindStringSubmatch(x.Message); m != nil {
 		return cmp.Or(m[1], m[2])
 	}
 	for _, host := range []string{x.Endpoint, a.Header.Get("Location")} {
-		if m := regionOfHost.FindStringSubmatch(host); m != nil {
+		if m := regionOfHost().FindStringSubmatch(host); m != nil {
 			return m[1]
 		}
 	}

@@ -84,7 +84,7 @@ func read(set map[string]string) (s settings, own map[string]any, err error) {
 			return s, nil, bad(name, "is empty")
 		case !sendable(v):
 			return s, nil, bad(name, "has a character in it that a header cannot carry")
-		case shapes[name] != nil && !shapes[name].MatchString(v):
+		case shapes[name] != nil && !shapes[name]().MatchString(v):
 			return s, nil, bad(name, "%q is not one", v)
 		case name == "expected-bucket-owner":
 			s.every.Set(header, v)

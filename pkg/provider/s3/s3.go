@@ -146,7 +146,7 @@ func open(at place, s spec.Settings, find func(context.Context, settings) (found
 		}
 	}
 	region := cmp.Or(set.region, f.region, "us-east-1")
-	if !regionText.MatchString(region) {
+	if !regionText().MatchString(region) {
 		return nil, &spec.OptionError{Provider: title, Option: "region", Reason: fmt.Sprintf("%q, of the AWS configuration, is not one", region), Known: options}
 	}
 	given := cmp.Or(s.Base, set.endpoint, f.endpoint)

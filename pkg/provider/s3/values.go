@@ -11,19 +11,21 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/multiput/multiput/pkg/internal/text"
 )
 
 // shapes are what values look like that are no free text. Stores other than AWS
 // have regions and storage classes of their own.
-var shapes = map[string]*regexp.Regexp{
+var shapes = map[string]func() *regexp.Regexp{
 	"region":                regionText,
-	"storage-class":         regexp.MustCompile(`^[A-Za-z0-9_-]+$`),
-	"expected-bucket-owner": regexp.MustCompile(`^[0-9]{12}$`),
+	"storage-class":         text.Pattern(`^[A-Za-z0-9_-]+$`),
+	"expected-bucket-owner": text.Pattern(`^[0-9]{12}$`),
 }
 
 // regionText is what a region looks like: it becomes a part of the signature's
 // scope, and of AWS's host name.
-var regionText = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_-]*$`)
+var regionText = text.Pattern(`^[A-Za-z0-9][A-Za-z0-9_-]*$`)
 
 // pairs reads k=v,k2=v2 or a JSON object of texts.
 func pairs(text string) (map[string]string, error) {
