@@ -51,6 +51,7 @@ var knows = map[string][]string{
 // only says which packages may import a library.
 var only = map[string]string{
 	"go.etcd.io/bbolt":                  "pkg/journal",
+	"github.com/fxamacker/cbor/v2":      "pkg/journal",
 	"github.com/spf13/viper":            "pkg/config",
 	"github.com/zalando/go-keyring":     "pkg/config",
 	"github.com/schollz/progressbar/v3": "pkg/progress",

@@ -26,7 +26,7 @@ func Expand(path string) (string, error) {
 	if !ok && runtime.GOOS == "windows" {
 		below, ok = strings.CutPrefix(path, `~\`)
 	}
-	if anotherHome().MatchString(path) {
+	if strings.HasPrefix(path, "~") && anotherHome().MatchString(path) { // the pattern is compiled only then
 		return "", &HomeError{fmt.Errorf("%q: only your own home directory is known by ~, not that of another user; ./%s is a file of this name", path, path)}
 	}
 	switch {

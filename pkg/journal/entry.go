@@ -264,7 +264,7 @@ func (e *entry) Receive(ctx context.Context, rs ...upload.Receipt) error {
 	now := time.Now()
 	updated, err := withChecksum([]byte(keyUpdated), storable(now))
 	for i, r := range rs {
-		value, encodeErr := withChecksum(partKey(r.Part), stored(r))
+		value, encodeErr := withChecksum(partKey(r.Part), r)
 		puts[i], err = pair{partKey(r.Part), value}, errors.Join(err, encodeErr)
 	}
 	if err != nil {
