@@ -42,7 +42,7 @@ func (b *batch) files(files iter.Seq[input], several bool, to *upload.Uploader, 
 			}
 			end := func() {}
 			f := failure{
-				file: file, piped: file == stdin && job.Spool.Needed(job.In), several: several,
+				file: file, name: o.name, piped: file == stdin && job.Spool.Needed(job.In), several: several,
 				keyEnv: d.KeyEnv(), keyFrom: b.cfg.KeySource(), base: o.base,
 				sized: b.cfg.PartSize > 0, limited: b.cfg.LimitRate > 0,
 			}

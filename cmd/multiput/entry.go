@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -130,21 +131,19 @@ func idLength(all []journal.Listed) func(id string) int {
 	return func(id string) int { return max(shortest, alike[id]) }
 }
 
-// find gives the upload that is meant: by the beginning of its id, or by what
-// the provider calls it. A file that is uploaded again has the same id: of these
-// the unfinished one is meant, or else the latest.
+// find gives the upload that is meant: by the beginning of its id, by what the
+// provider calls it, or else by its file. A file that is uploaded again has the same
+// id: of these the unfinished one is meant, or else the latest.
 func find(all []journal.Listed, id string) (journal.Listed, error) {
-	var found []journal.Listed
-	for _, l := range all {
-		if id == "" || !strings.HasPrefix(l.ID, strings.ToLower(id)) && l.Record.Upload.ID != id {
-			continue
-		}
-		i := slices.IndexFunc(found, func(f journal.Listed) bool { return f.ID == l.ID })
-		if i < 0 {
-			found = append(found, l)
-		} else if found[i].Record.State == upload.Delivered {
-			found[i] = l
-		}
+	found := matching(all, func(l journal.Listed) bool {
+		return id != "" && (strings.HasPrefix(l.ID, strings.ToLower(id)) || l.Record.Upload.ID == id)
+	})
+	if len(found) == 0 && id != "" {
+		path, _ := filepath.Abs(id)
+		found = matching(all, func(l journal.Listed) bool {
+			r := l.Record
+			return r.Path == path || streamed(r.Path) && (r.Target.Name == id || named(r.Path, r.Target.Name) == id)
+		})
 	}
 	switch {
 	case len(found) == 1:
@@ -155,6 +154,22 @@ func find(all []journal.Listed, id string) (journal.Listed, error) {
 		return journal.Listed{}, usagef("there is no upload %q: the journal is empty", id)
 	}
 	return journal.Listed{}, usagef("there is no upload %q; there is:%s", id, candidates(all, all))
+}
+
+// matching are the uploads that are meant, one of each id.
+func matching(all []journal.Listed, meant func(journal.Listed) bool) (found []journal.Listed) {
+	for _, l := range all {
+		if !meant(l) {
+			continue
+		}
+		i := slices.IndexFunc(found, func(f journal.Listed) bool { return f.ID == l.ID })
+		if i < 0 {
+			found = append(found, l)
+		} else if found[i].Record.State == upload.Delivered {
+			found[i] = l
+		}
+	}
+	return found
 }
 
 // candidates lists uploads for an error, the latest ones first.

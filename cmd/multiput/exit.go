@@ -64,6 +64,7 @@ func worse(a, b int) int {
 type failure struct {
 	err     error
 	file    string // as the user named it; may be empty
+	name    string // that the user gave it; empty: its own
 	piped   bool   // whether it is standard input that can be read once only
 	report  upload.Report
 	keyEnv  string // the variable of the provider's key
@@ -306,8 +307,15 @@ func noInputHint(f failure) string {
 	if f.file == stdin || f.file == "" || !errors.As(f.err, &p) || !p.PipeInstead() {
 		return ""
 	}
-	name := cmp.Or(f.report.File.Name, filepath.Base(f.file))
-	return fmt.Sprintf("pipe it: multiput upload - <%s --name %s", quoted(f.file), quoted(name))
+	// A descriptor has no name, and what the shell opened under its number is gone.
+	if dir, number := filepath.Split(f.file); dir == "/dev/fd/" || dir == "/proc/self/fd/" || f.file == "/dev/stdin" {
+		from := "COMMAND | "
+		if number == "0" || number == "stdin" {
+			from = ""
+		}
+		return fmt.Sprintf("pipe it: %smultiput upload - --name %s", from, quoted(cmp.Or(f.name, "NAME")))
+	}
+	return fmt.Sprintf("pipe it: multiput upload - <%s --name %s", quoted(f.file), quoted(cmp.Or(f.name, filepath.Base(f.file))))
 }
 
 // quoted is a word as a shell reads it.
@@ -383,10 +391,11 @@ func noTLS(err error) bool {
 	return errors.As(err, &header) || errors.Is(err, http.ErrSchemeMismatch)
 }
 
-// tooLarge matches the refusal of a request because of its size.
+// tooLarge matches the refusal of a part because of its size. At other requests it
+// is the file that is too large.
 func tooLarge(err error) bool {
 	var t *transport.Error
-	return errors.As(err, &t) && t.Status == http.StatusRequestEntityTooLarge
+	return errors.As(err, &t) && t.Bulk && t.Status == http.StatusRequestEntityTooLarge
 }
 
 // isPortal matches the answers of a network that wants a login first. An API is not

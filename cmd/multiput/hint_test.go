@@ -23,7 +23,8 @@ func TestHintsNameWhatWouldHelp(t *testing.T) {
 		return errors.Join(upload.ErrReply, &transport.Error{Status: 307, Err: &transport.RedirectError{To: to, Signed: signed}})
 	}
 	certificate := func(err error) error { return &tls.CertificateVerificationError{Err: err} }
-	large := errors.Join(upload.ErrRefused, &transport.Error{Status: 413, Message: "too large"})
+	large := errors.Join(upload.ErrRefused, &transport.Error{Status: 413, Message: "too large", Bulk: true})
+	whole := errors.Join(upload.ErrRefused, &transport.Error{Op: "create the upload", Status: 413, Message: "above 250 GB"})
 	for _, c := range []struct {
 		f    failure
 		says []string
@@ -39,6 +40,8 @@ func TestHintsNameWhatWouldHelp(t *testing.T) {
 		{f: failure{err: fmt.Errorf("create: %w", tls.RecordHeaderError{})}, says: []string{"https://"}},
 		{f: failure{err: large}, says: []string{"--part-size"}},
 		{f: failure{err: large, report: upload.Report{Parts: 3, PartsStored: 1}}, says: []string{"--part-size", "--restart"}},
+		{f: failure{err: whole}, not: []string{"--part-size"}},
+		{f: failure{err: whole, report: upload.Report{Parts: 3}}, not: []string{"--part-size"}},
 		{f: failure{err: redirect("https://eu.example", true)}, says: []string{"sign", "https://eu.example"}, not: []string{"--base-url", "region"}},
 		{f: failure{err: redirect("https://eu.example", false)}, says: []string{"--base-url", "https://eu.example"}},
 		{f: failure{err: &transport.RedirectError{To: "https://api.example/v1/uploads/", Same: true}}, says: []string{"path", "manifest"}, not: []string{"is at"}},

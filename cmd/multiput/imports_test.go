@@ -30,7 +30,7 @@ var knows = map[string][]string{
 	"pkg/progress":          {"pkg/internal/text", "pkg/upload", "pkg/transport"},
 	"pkg/internal/exact":    nil,
 	"pkg/provider/spec":     {"pkg/upload", "pkg/transport", "pkg/internal/exact", "pkg/internal/text"},
-	"pkg/provider/storeerr": {"pkg/transport"},
+	"pkg/provider/storeerr": {"pkg/transport", "pkg/internal/text"},
 	"pkg/provider/check":    {"pkg/provider/spec", "pkg/upload", "pkg/transport", "pkg/internal/exact", "pkg/internal/text"},
 	"pkg/provider/manifest": {
 		"pkg/provider/spec", "pkg/provider/storeerr", "pkg/upload", "pkg/transport", "pkg/internal/exact", "pkg/internal/text",

@@ -2,12 +2,14 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/multiput/multiput/pkg/config"
 	"github.com/multiput/multiput/pkg/journal"
+	"github.com/multiput/multiput/pkg/transport"
 )
 
 func (a *app) pruneCmd() *cobra.Command {
@@ -63,7 +65,13 @@ func (a *app) prune(ctx context.Context, cfg config.Config, older string) error 
 		return err
 	}
 	a.tellNoJournal(cfg)
-	n, err := (&journal.Journal{Dir: cfg.Journal}).Prune(ctx, time.Now().Add(-age))
+	n, left, err := (&journal.Journal{Dir: cfg.Journal}).Prune(ctx, time.Now().Add(-age))
+	for _, l := range left {
+		if r := l.Record; streamed(r.Path) {
+			a.warn(cfg, fmt.Sprintf("%s is forgotten, and %s still has upload %s: it may bill the stored parts until it deletes them",
+				fileOf(r), transport.Visible(r.Target.Provider), transport.Visible(r.Upload.ID)))
+		}
+	}
 	if err != nil {
 		return err
 	}

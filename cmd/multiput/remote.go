@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -61,14 +62,23 @@ func remoteOf(r provider.RemoteUpload) remoteUpload {
 
 // there asks the provider of the configuration for its unfinished uploads.
 func (a *app) there(ctx context.Context, cfg config.Config, o remoteOptions) (all []provider.RemoteUpload, abort func(provider.RemoteUpload) error, stop func(), err error) {
-	u, m, stop, err := a.uploader(ctx, cfg, uploadOptions{set: o.set, base: o.base})
+	stop = func() {}
+	if cfg.Provider != "" { // otherwise uploader says so
+		m, err := loadManifest(cfg.Provider)
+		if err != nil {
+			return nil, nil, stop, err
+		}
+		if !m.Abilities.Lists { // whatever else it would need
+			return nil, nil, stop, usagef("%s has no list of unfinished uploads", m.Title)
+		}
+	}
+	u, _, stop, err := a.uploader(ctx, cfg, uploadOptions{set: o.set, base: o.base})
 	if err != nil {
-		return nil, nil, func() {}, err
+		return nil, nil, stop, err
 	}
 	p, ok := u.Provider.(provider.Remote)
 	if !ok {
-		stop()
-		return nil, nil, func() {}, usagef("%s has no list of unfinished uploads", m.Title)
+		return nil, nil, stop, fmt.Errorf("list unfinished uploads: %w", errors.ErrUnsupported)
 	}
 	retry := func(call func(context.Context) error) error { return a.retry(ctx, cfg, call) }
 	err = retry(func(ctx context.Context) (err error) {

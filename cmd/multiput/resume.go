@@ -156,9 +156,6 @@ func (b *batch) recorded(chosen []journal.Listed, o recordedOptions) iter.Seq[up
 				if err != nil {
 					return nil, err
 				}
-				if text := changedManifest(m, r); text != "" {
-					b.app.warn(cfg, text)
-				}
 				// Before anything needs a key.
 				if _, err := upload.Stat(r.Path); err != nil && !streamed(r.Path) {
 					return nil, err

@@ -65,6 +65,7 @@ func (a *app) run(ctx context.Context, args []string) int {
 	out := &watched{w: a.stdout}
 	a.stdout = out
 	root := a.root()
+	args = streamsLast(args)
 	root.SetArgs(args)
 	a.args = args
 	// Known before the command line is: what is wrong with it is an object too.
@@ -93,6 +94,26 @@ func (a *app) run(ctx context.Context, args []string) int {
 		a.color = a.colored(f.Value.String())
 	}
 	return a.tell(failure{err: err})
+}
+
+// streamsLast has standard input as list shows it, "- (NAME)", pass for no flag.
+func streamsLast(args []string) []string {
+	var others, streams []string
+	for i, arg := range args {
+		if arg == "--" {
+			streams = append(streams, args[i+1:]...)
+			break
+		}
+		if strings.HasPrefix(arg, stdin+" (") && (i == 0 || args[i-1] != "--name") {
+			streams = append(streams, arg)
+		} else {
+			others = append(others, arg)
+		}
+	}
+	if len(streams) == 0 {
+		return args
+	}
+	return append(append(others, "--"), streams...)
 }
 
 func (a *app) root() *cobra.Command {

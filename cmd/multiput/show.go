@@ -27,7 +27,8 @@ func (a *app) showCmd() *cobra.Command {
 running the same command would do next, its result, and what to check at the
 provider if its outcome is unknown.
 
-ID is an id that list shows, the beginning of one, or the provider's upload id.`,
+ID is an id that list shows, the beginning of one, the provider's upload id, or the
+file; of standard input, its name.`,
 		Example: `  multiput show 1a2b3c4d
   multiput show 1a2b3c4d --jq .result`,
 		Args:              cobra.ExactArgs(1),

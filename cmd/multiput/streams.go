@@ -10,7 +10,9 @@ import (
 // closedOut is the standard output of a program that was started without one.
 type closedOut struct{}
 
-func (closedOut) Write([]byte) (int, error) { return 0, errors.New("standard output is closed") }
+func (closedOut) Write([]byte) (int, error) {
+	return 0, errors.New("standard output is closed, or is /dev/null opened for reading and writing")
+}
 
 // watched remembers the first error of standard output.
 type watched struct {

@@ -283,8 +283,7 @@ func (l *layers) decode(c *Config) error {
 		return first
 	}
 	l.keySource(c)
-	c.JournalNamed = l.flags.Changed("journal")
-	if c.Journal == "" {
+	if c.JournalNamed = c.Journal != ""; !c.JournalNamed {
 		dir, err := StateDir()
 		if err != nil {
 			return err

@@ -251,7 +251,7 @@ func TestHeadAlone(t *testing.T) {
 				must(t, spoil(db))
 
 				fresh, texts := warned(j)
-				if n, err := fresh.Prune(t.Context(), time.Now().Add(time.Hour)); n != 0 || err != nil {
+				if n, _, err := fresh.Prune(t.Context(), time.Now().Add(time.Hour)); n != 0 || err != nil {
 					t.Errorf("pruned %d, %v", n, err)
 				}
 				all, err := fresh.List(t.Context(), true)
@@ -329,7 +329,7 @@ func TestForeign(t *testing.T) {
 	_, openErr := j.Open(t.Context(), target, "/data/a.bin")
 	_, findErr := j.Find(t.Context(), target, "/data/a.bin")
 	_, listErr := j.List(t.Context(), true)
-	_, pruneErr := j.Prune(t.Context(), time.Now())
+	_, _, pruneErr := j.Prune(t.Context(), time.Now())
 	_, _, examineErr := j.Examine(t.Context())
 	for what, err := range map[string]error{"open": openErr, "find": findErr, "list": listErr, "prune": pruneErr, "examine": examineErr} {
 		if !errors.Is(err, upload.ErrJournal) || !strings.Contains(err.Error(), "it is a file: it was not touched") {
@@ -349,7 +349,7 @@ func TestForeign(t *testing.T) {
 	e := openEntry(t, j, "/data/a.bin")
 	must(t, e.Begin(t.Context(), sample()))
 	must(t, e.Close())
-	if _, err := j.Prune(t.Context(), time.Now()); err != nil {
+	if _, _, err := j.Prune(t.Context(), time.Now()); err != nil {
 		t.Error(err)
 	}
 	if got := files(t, j); len(got) != 5 {
@@ -370,7 +370,7 @@ func TestNotThere(t *testing.T) {
 	if _, _, err := j.Examine(t.Context()); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("examine: %v", err)
 	}
-	if n, err := j.Prune(t.Context(), time.Now()); n != 0 || err != nil {
+	if n, _, err := j.Prune(t.Context(), time.Now()); n != 0 || err != nil {
 		t.Errorf("prune: %d, %v", n, err)
 	}
 	if rs, err := j.Moved(t.Context(), target, 1); rs != nil || err != nil {
@@ -439,7 +439,7 @@ func TestClock(t *testing.T) {
 	must(t, e.Begin(t.Context(), r))
 	must(t, e.Advance(t.Context(), upload.Done, &upload.Outcome{}))
 	must(t, e.Advance(t.Context(), upload.Delivered, nil))
-	if n, err := j.Prune(t.Context(), time.Now().Add(-time.Hour)); n != 0 || err != nil {
+	if n, _, err := j.Prune(t.Context(), time.Now().Add(-time.Hour)); n != 0 || err != nil {
 		t.Errorf("pruned %d, %v", n, err)
 	}
 	if all, err := j.List(t.Context(), true); err != nil || len(all) != 4 {

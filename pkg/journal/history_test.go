@@ -96,14 +96,14 @@ func TestTornHistory(t *testing.T) {
 	if all, err := j.List(t.Context(), true); err != nil || len(all) != 2 {
 		t.Errorf("%d are listed, %v", len(all), err)
 	}
-	n, err := j.Prune(t.Context(), time.Now().Add(-time.Hour))
+	n, _, err := j.Prune(t.Context(), time.Now().Add(-time.Hour))
 	if n != 0 || err != nil {
 		t.Errorf("pruned %d, %v", n, err)
 	}
 	if b, err := os.ReadFile(j.history()); err != nil || bytes.Count(b, []byte("\n")) != 2 {
 		t.Errorf("after prune: %s, %v", b, err)
 	}
-	if n, err := j.Prune(t.Context(), time.Now().Add(time.Hour)); n != 2 || err != nil {
+	if n, _, err := j.Prune(t.Context(), time.Now().Add(time.Hour)); n != 2 || err != nil {
 		t.Errorf("pruned %d, %v", n, err)
 	}
 	must(t, os.Remove(j.history()))
@@ -270,10 +270,10 @@ func TestPrune(t *testing.T) {
 	empty := filepath.Join(j.Dir, strings.Repeat("0", 32)+".db")
 	must(t, os.WriteFile(empty, nil, 0o600))
 	must(t, os.WriteFile(filepath.Join(j.Dir, strings.Repeat("1", 32)+".json"), []byte("{"), 0o600))
-	if n, err := j.Prune(t.Context(), time.Now().Add(-time.Hour)); n != 0 || err != nil {
+	if n, _, err := j.Prune(t.Context(), time.Now().Add(-time.Hour)); n != 0 || err != nil {
 		t.Errorf("pruned %d, %v", n, err)
 	}
-	if n, err := j.Prune(t.Context(), time.Now().Add(time.Second)); n != 2 || err != nil {
+	if n, _, err := j.Prune(t.Context(), time.Now().Add(time.Second)); n != 2 || err != nil {
 		t.Errorf("pruned %d, %v", n, err)
 	}
 	must(t, held.Begin(t.Context(), sample()))
@@ -326,7 +326,7 @@ func TestLeftOverStreams(t *testing.T) {
 	if got, want := paths(), []string{"/-/7:8:0", "/-/stream-2", "/-/stream-3", "/-/stream-4", "/data/file"}; !slices.Equal(got, want) {
 		t.Errorf("after a delivery there are %q, want %q", got, want)
 	}
-	if n, err := j.Prune(t.Context(), time.Now().Add(time.Second)); n != 2 || err != nil {
+	if n, _, err := j.Prune(t.Context(), time.Now().Add(time.Second)); n != 2 || err != nil {
 		t.Errorf("pruned %d, %v", n, err)
 	}
 	if got, want := paths(), []string{"/-/7:8:0", "/-/stream-3", "/-/stream-4", "/data/file"}; !slices.Equal(got, want) {

@@ -226,20 +226,22 @@ func (t *Taken) Forget(ctx context.Context) error {
 func (t *Taken) Close() error { return t.entry.Close() }
 
 // Prune forgets the uploads that were delivered before a moment, or found corrupt,
-// or are what is left of a stream, and says how many. What kills left behind is
+// or are what is left of a stream or of a share, and says how many. Those that are
+// not finished are in left: the provider still has them. What kills left behind is
 // removed too.
-func (j *Journal) Prune(ctx context.Context, before time.Time) (n int, _ error) {
+func (j *Journal) Prune(ctx context.Context, before time.Time) (n int, left []Listed, _ error) {
 	if err := j.prepare(false); errors.Is(err, fs.ErrNotExist) {
-		return 0, nil
+		return 0, nil, nil
 	} else if err != nil {
-		return 0, err
+		return 0, nil, err
 	}
 	n, err := j.trimHistory(before)
 	if err != nil {
-		return n, failed("write", j.history(), err)
+		return n, nil, failed("write", j.history(), err)
 	}
-	more, err := j.sweep(ctx, before)
-	return n + more, err
+	swept, err := j.sweep(ctx, before)
+	n += len(swept)
+	return n, slices.DeleteFunc(swept, func(l Listed) bool { return l.Record.State != upload.Sending }), err
 }
 
 // useless reports whether nothing can come of an upload any more: it is corrupt, its
@@ -251,14 +253,14 @@ func useless(r *upload.Record) bool {
 
 // sweep forgets what is useless since before a moment, and removes files in which
 // nothing is recorded.
-func (j *Journal) sweep(ctx context.Context, before time.Time) (n int, _ error) {
+func (j *Journal) sweep(ctx context.Context, before time.Time) (swept []Listed, _ error) {
 	ids, err := j.ids()
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
 	for _, id := range ids {
 		if err := ctx.Err(); err != nil {
-			return n, err
+			return swept, err
 		}
 		l, recorded := j.look(id)
 		if !recorded && !j.hasDB(id) {
@@ -273,13 +275,13 @@ func (j *Journal) sweep(ctx context.Context, before time.Time) (n int, _ error) 
 			continue
 		}
 		if r := t.entry.rec; recorded && r != nil && useless(r) && t.Forget(ctx) == nil {
-			n++
+			swept = append(swept, l)
 		}
 		if err := t.Close(); err != nil { // and removes what holds nothing
-			return n, err
+			return swept, err
 		}
 	}
-	return n, nil
+	return swept, nil
 }
 
 // Examine reads all of the journal: nothing is changed, and what is damaged stays

@@ -128,7 +128,7 @@ func TestKilledAtEveryStep(t *testing.T) {
 			t.Errorf("step %d: %q", n, *texts)
 		}
 		must(t, e.Close())
-		if _, err := fresh.Prune(t.Context(), time.Now().Add(time.Hour)); err != nil {
+		if _, _, err := fresh.Prune(t.Context(), time.Now().Add(time.Hour)); err != nil {
 			t.Error(err)
 		}
 		want := 0
@@ -244,7 +244,7 @@ func TestManyAtOnce(t *testing.T) {
 				if _, err := other.List(ctx, true); err != nil && ctx.Err() == nil && !errors.Is(err, os.ErrNotExist) {
 					t.Error(err)
 				}
-				if _, err := other.Prune(ctx, time.Now().Add(-time.Hour)); err != nil && ctx.Err() == nil {
+				if _, _, err := other.Prune(ctx, time.Now().Add(-time.Hour)); err != nil && ctx.Err() == nil {
 					t.Error(err)
 				}
 			}

@@ -66,6 +66,8 @@ func warning(w upload.Warning) string {
 		return fmt.Sprintf("could not abort upload %s at the provider: %v", e.Upload, e.Err)
 	case upload.AbortTooLate:
 		return fmt.Sprintf("upload %s was completed before it could be aborted: the provider may have the file twice", e.Upload)
+	case upload.OriginChanged:
+		return fmt.Sprintf("the manifest %s has changed since upload %s was started: what it says now is used", e.Path, e.Upload)
 	case upload.CheckpointFailed:
 		return fmt.Sprintf("the provider did not take a checkpoint: %v", e.Err)
 	case upload.Late:

@@ -246,6 +246,9 @@ func (w *waits) retrying(e upload.Retrying, now time.Time) cause {
 
 // unreached says why a server cannot be reached.
 func unreached(err error, host string) string {
+	if said := transport.ByProxy(err); said != "" {
+		return said
+	}
 	var t *transport.Error
 	if errors.As(err, &t) {
 		if u, bad := url.Parse(t.URL); bad == nil && u.Host != "" {

@@ -108,6 +108,25 @@ func TestShortWaits(t *testing.T) {
 	})
 }
 
+// Where it is a proxy that does not connect, it is the proxy that is named.
+func TestWaitForProxy(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := show(progress.Options{Style: progress.Plain})
+		s.To("api.openai.com")
+		observe, end := s.File("a.bin")
+		observe(upload.Found{Next: upload.StepCreate})
+		observe(upload.Requesting{Op: upload.OpCreate})
+		busy := &transport.ProxyError{Proxy: "http://proxy.test:8080", Status: 504}
+		observe(upload.Retrying{Op: upload.OpCreate, Err: &transport.Error{URL: "https://api.openai.com/v1/uploads", Err: busy, Unsent: true, Retry: true}, Try: 1, Wait: 5 * time.Second})
+		pass(5 * time.Second)
+		if got := s.shown(); !strings.Contains(got, "the proxy http://proxy.test:8080 answered CONNECT with 504") || strings.Contains(got, "reach api.openai.com") {
+			t.Errorf("it says\n%s", got)
+		}
+		end()
+		s.Close()
+	})
+}
+
 // A process that may open no more files says so, and blames no connection.
 func TestWaitForFiles(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

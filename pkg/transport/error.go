@@ -22,6 +22,7 @@ type Error struct {
 	Err       error  // why no answer came
 	Retry     bool   // whether the same exchange may succeed later
 	Unsent    bool   // no answer came because the request never left
+	Bulk      bool   // an answered request carried bytes of the file
 
 	after time.Duration
 }
@@ -81,7 +82,7 @@ func (r *Reply) Error(code, message, requestID string) *Error {
 		message = withoutPath(message, r.url)
 	}
 	return &Error{
-		Op: r.op, URL: shownURL(r.url, r.signed), Status: r.Status,
+		Op: r.op, URL: shownURL(r.url, r.signed), Status: r.Status, Bulk: r.bulk,
 		Code: Clean(code), Message: Clean(message), RequestID: Clean(requestID),
 		Retry: retryable(r.Status, r.Header), after: retryAfter(r.Header, r.At),
 	}

@@ -244,6 +244,17 @@ func TestEncodedReplies(t *testing.T) {
 		{encoding: "gzip", body: "no gzip", want: "no gzip", named: "broken gzip"},
 		{encoding: "gzip", body: zip("of a whole")[:20], want: zip("of a whole")[:20], named: "broken gzip"},
 		{encoding: "gzip", body: zip("busy"), want: "busy", status: 503},
+		{body: zip(`{"b":[2]}`), want: `{"b":[2]}`},
+		{encoding: "gzip, gzip", body: zip(zip(`{"c":3}`)), want: `{"c":3}`},
+		{encoding: "gzip", body: zip(zip(`{"d":4}`)), want: `{"d":4}`},
+		{encoding: "gzip", body: `{"e":5}`, want: `{"e":5}`},
+		{encoding: "UTF-8", body: `{"f":6}`, want: `{"f":6}`},
+		{encoding: "identity, x-gzip", body: zip("g"), want: "g"},
+		{body: zip("cut off")[:15], want: zip("cut off")[:15], named: "broken gzip"},
+		{body: "\xff\xfe{\x00\"\x00\xe9\x00\"\x00:\x001\x00}\x00", want: `{"é":1}`},
+		{body: "\xfe\xff\x00[\xd8\x3d\xde\x00\x00]", want: "[😀]"},
+		{encoding: "gzip", body: zip("\xff\xfe[\x00]\x00"), want: "[]"},
+		{body: "[\x00]\x00", want: "[\x00]\x00", named: "UTF-16"},
 	} {
 		asked := make(chan string, 1)
 		url := serve(t, func(w http.ResponseWriter, r *http.Request) {

@@ -121,7 +121,27 @@ func throughProxy(err error, req *http.Request) error {
 	if op.Op == "socks connect" && !errors.As(op.Err, &dial) {
 		what = "cannot connect"
 	}
+	var number syscall.Errno
+	if op.Op == "proxyconnect" && errors.As(op.Err, &number) {
+		reason = number.Error() // without the address again
+	}
 	return &proxyTrouble{fmt.Sprintf("the proxy %s %s: %s", origin(proxy), what, reason), op.Err}
+}
+
+// ByProxy says what a proxy answered, or why it cannot be reached, where that is what
+// failed; empty: it is not.
+func ByProxy(err error) string {
+	var (
+		answered *ProxyError
+		trouble  *proxyTrouble
+	)
+	switch {
+	case errors.As(err, &answered):
+		return answered.Error()
+	case errors.As(err, &trouble):
+		return trouble.Error()
+	}
+	return ""
 }
 
 // proxyTrouble is an error of the way to a proxy, or of one that cannot connect

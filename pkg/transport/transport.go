@@ -38,8 +38,6 @@
 package transport
 
 import (
-	"bytes"
-	"compress/gzip"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -48,7 +46,6 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptrace"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -112,8 +109,8 @@ type Request struct {
 }
 
 // Reply is the answer to a Request, whatever its status, with its body read
-// whole. A body that came gzip-encoded, though nobody asked for it, is decoded,
-// and a byte order mark is left out.
+// whole. A body that came gzip-encoded, though nobody asked for it, is decoded, as
+// often as it was encoded; UTF-16 becomes UTF-8, and a byte order mark is left out.
 type Reply struct {
 	Status int
 	Header http.Header
@@ -124,8 +121,8 @@ type Reply struct {
 	At       time.Time            // when it came
 	TLS      *tls.ConnectionState // nil: it came over plain HTTP
 
-	op, url string
-	signed  bool
+	op, url      string
+	signed, bulk bool
 }
 
 // shownURL is an address as far as it may be shown.
@@ -139,7 +136,7 @@ func shownURL(raw string, signed bool) string {
 // Answer is a Reply to r that did not come over a network: of an exchange that
 // is played.
 func (r Request) Answer(status int, header http.Header, body []byte) *Reply {
-	return &Reply{Status: status, Header: header, Body: body, At: time.Now(), op: r.Op, url: r.URL, signed: r.Signed}
+	return &Reply{Status: status, Header: header, Body: body, At: time.Now(), op: r.Op, url: r.URL, signed: r.Signed, bulk: r.Bulk}
 }
 
 // Do makes one exchange. It returns a Reply for every status; its error is an
@@ -212,7 +209,7 @@ func (c *Client) Do(ctx context.Context, r Request) (*Reply, error) {
 		c.traceIn(n, req, reply, time.Since(start))
 		c.bare.Store(0)
 		c.odd.Store(0)
-		reply.op, reply.url, reply.signed = r.Op, r.URL, r.Signed
+		reply.op, reply.url, reply.signed, reply.bulk = r.Op, r.URL, r.Signed, r.Bulk
 		return reply, nil
 	case stopped != nil:
 		err = stopped
@@ -257,35 +254,6 @@ func exchange(client http.RoundTripper, req *http.Request, w *watch, most int64,
 		return nil, err
 	}
 	return reply, nil
-}
-
-// decode undoes what was done to the body on its way. Its error is that of a
-// success which is longer than it may be.
-func (r *Reply) decode(most int64) error {
-	switch encoding := strings.ToLower(strings.TrimSpace(strings.Join(r.Header.Values("Content-Encoding"), ", "))); {
-	case encoding == "" || encoding == "identity" || len(r.Body) == 0:
-	case encoding == "gzip" || encoding == "x-gzip":
-		var b []byte
-		z, err := gzip.NewReader(bytes.NewReader(r.Body))
-		if err == nil {
-			b, err = io.ReadAll(io.LimitReader(z, most+1))
-		}
-		switch long := int64(len(b)) > most; {
-		case long && r.Status < 300:
-			return &tooLong{most}
-		case long:
-			b = b[:most]
-		case err != nil && r.Status < 300:
-			r.Encoding = "broken gzip"
-			return nil
-		}
-		r.Body = b // of a refusal, what can be read is enough
-	default:
-		r.Encoding = Clean(encoding)
-		return nil
-	}
-	r.Body = bytes.TrimPrefix(r.Body, []byte("\ufeff"))
-	return nil
 }
 
 // tooLong is a reply with more bytes than an honest one has.

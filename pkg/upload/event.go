@@ -181,6 +181,13 @@ type (
 		Differ []int // that it has, and that are sent again
 	}
 
+	// OriginChanged says that the description of the provider is not the one with
+	// which the upload was created, but what it says now.
+	OriginChanged struct {
+		warned
+		Upload string
+		Path   string
+	}
 	// PartSizeIgnored says that the plan has parts of another size than was asked for.
 	PartSizeIgnored struct {
 		warned

@@ -412,7 +412,7 @@ func (l *loop) failed(p *part, err error) {
 	}
 	wait, again := l.again(&p.tries, OpPart, p.Number, err)
 	if !again {
-		l.fail(l.lost(unfinished(err)))
+		l.fail(l.lost(unfinished(triedOften(err, p.tries))))
 		return
 	}
 	p.next = time.Now().Add(wait)

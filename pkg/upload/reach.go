@@ -3,6 +3,7 @@ package upload
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/multiput/multiput/pkg/transport"
@@ -99,7 +100,7 @@ func (s *session) attempts(ctx context.Context, op Op, send func(context.Context
 		}
 		wait, again := s.again(&tries, op, 0, err)
 		if !again {
-			return err
+			return triedOften(err, tries)
 		}
 		timer := time.NewTimer(wait)
 		select {
@@ -125,6 +126,14 @@ func (e *exhausted) RetryAfter() time.Duration { return 0 }
 func temporary(err error) bool {
 	var t Temporary
 	return errors.As(err, &t) && t.Temporary()
+}
+
+// triedOften says of an error for which a few tries are enough how many there were.
+func triedOften(err error, t transport.Tries) error {
+	if transport.MostTries(err) == 0 || t.Failed == 0 {
+		return err
+	}
+	return fmt.Errorf("%w (tried %d times)", err, t.Failed+1)
 }
 
 // unfinished marks a temporary error as one after which to run again.

@@ -33,6 +33,9 @@ func (s *session) find(ctx context.Context) error {
 	}
 	if rec != nil {
 		s.ledger.use(rec)
+		if was := rec.Upload.Origin; was.Path != "" && s.Origin.Path != "" && was.Sum != s.Origin.Sum {
+			s.observe(OriginChanged{Upload: rec.Upload.ID, Path: s.Origin.Path})
+		}
 		if err := s.ledger.described(ctx, s.Origin.Path); err != nil {
 			return err
 		}

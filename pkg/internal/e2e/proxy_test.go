@@ -190,7 +190,7 @@ func TestProxyRefuses(t *testing.T) {
 		{"ALL_PROXY=socks5h://" + socks.address, []int{4, 0}, 0, 1000, nil},
 		{"MULTIPUT_RETRIES=1 ALL_PROXY=socks5://" + socks.address, []int{3}, exitAgain, 2, []string{"the proxy socks5://" + socks.address + " cannot connect: network unreachable", "hint: "}},
 		{"MULTIPUT_RETRIES=2 HTTPS_PROXY=http://" + http1.address, []int{504}, exitAgain, 3, []string{"the proxy http://" + http1.address + " answered CONNECT with 504 Gateway Timeout", "hint: "}},
-		{"MULTIPUT_RETRIES=1 HTTPS_PROXY=http://" + nobody, []int{0}, exitAgain, 0, []string{"the proxy http://" + nobody + " cannot be reached: ", "hint: "}},
+		{"MULTIPUT_RETRIES=1 HTTPS_PROXY=http://" + nobody, []int{0}, exitAgain, 0, []string{"the proxy http://" + nobody + " cannot be reached: connection refused", "hint: "}},
 	} {
 		http1.says(c.statuses...)
 		socks.says(c.statuses...)

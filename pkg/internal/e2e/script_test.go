@@ -54,7 +54,7 @@ func TestScripts(t *testing.T) {
 			s := &stage{t: tb, dir: e.WorkDir, served: filepath.Join(".home", "served")}
 			e.Values[stageKey{}] = s
 			e.Defer(func() { s.leave() })
-			return os.MkdirAll(home, 0o700)
+			return os.MkdirAll(filepath.Join(home, "journal"), 0o700)
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"serve":      cmdServe,

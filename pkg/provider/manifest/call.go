@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/multiput/multiput/pkg/internal/exact"
+	"github.com/multiput/multiput/pkg/internal/text"
 	"github.com/multiput/multiput/pkg/provider/storeerr"
 	"github.com/multiput/multiput/pkg/transport"
 )
@@ -81,6 +82,8 @@ func (p *speaker) succeeded(ctx context.Context, c call, a *answer, s *scope) er
 
 // brokenJSON is the kind of an answer that says it is JSON, and is not.
 const brokenJSON = "broken JSON"
+
+var htmlStart = text.Pattern(`(?i)^\s*<(!doctype|html|head|body)`)
 
 // notAnAPI reports whether an answer cannot be that of an API: a web page, or
 // JSON that is broken.

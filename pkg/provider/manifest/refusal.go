@@ -4,13 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"html"
 	"net/http"
-	"regexp"
 	"strings"
 	"time"
 
-	"github.com/multiput/multiput/pkg/internal/text"
 	"github.com/multiput/multiput/pkg/provider/spec"
 	"github.com/multiput/multiput/pkg/provider/storeerr"
 	"github.com/multiput/multiput/pkg/transport"
@@ -95,6 +92,9 @@ func (p *speaker) refusal(ctx context.Context, a *answer, s *scope, r refusal) e
 	if x != nil {
 		code, message, id = x.Code, p.hidden.Replace(x.Message), x.RequestID
 	}
+	if message == "" && a.isJSON && !isEmpty(a.value) {
+		message = p.quote(a) // in a shape of its own
+	}
 	e := p.clean(a.Error(code, message, id))
 	if a.Status >= 300 && a.Status < 400 {
 		to := a.Redirect(!r.api)
@@ -171,7 +171,7 @@ func (p *speaker) told(ctx context.Context, a *answer, s *scope) (code, message,
 	case a.isJSON:
 		message = usualMessage(a.value)
 	default:
-		message = plainMessage(a)
+		message = storeerr.Words(a.text)
 	}
 	return code, message, id
 }
@@ -225,35 +225,4 @@ func usualMessage(v any) string {
 		}
 	}
 	return ""
-}
-
-var (
-	htmlStart = text.Pattern(`(?i)^\s*<(!doctype|html|head|body)`)
-	htmlTag   = text.Pattern(`(?s)<[^>]*>`)
-	htmlNoise = text.Pattern(`(?is)<!--.*?-->|<script\b.*?</script>|<style\b.*?</style>`)
-	// htmlWords are the places of a page that say something, the best first.
-	htmlWords = []func() *regexp.Regexp{
-		text.Pattern(`(?is)<pre\b[^>]*>(.*?)</pre>`),
-		text.Pattern(`(?is)<h1\b[^>]*>(.*?)</h1>`),
-		text.Pattern(`(?is)<h2\b[^>]*>(.*?)</h2>`),
-		text.Pattern(`(?is)<title\b[^>]*>(.*?)</title>`),
-	}
-)
-
-// plainMessage is what a body that is not JSON says: the words of a page, or
-// text.
-func plainMessage(a *answer) string {
-	const enough = 64 << 10
-	text := htmlNoise().ReplaceAllString(a.text[:min(len(a.text), enough)], "")
-	for _, words := range htmlWords {
-		if m := words().FindStringSubmatch(text); m != nil {
-			if said := strings.TrimSpace(html.UnescapeString(htmlTag().ReplaceAllString(m[1], " "))); said != "" && !strings.EqualFold(said, "error") {
-				return said
-			}
-		}
-	}
-	if strings.HasPrefix(strings.TrimSpace(text), "<") {
-		return ""
-	}
-	return text
 }

@@ -17,7 +17,7 @@ import (
 // fault says what an answer means that is no success. x may be nil.
 func (p *Provider) fault(a *transport.Reply, x *storeerr.Error, c call) error {
 	if x == nil {
-		x = &storeerr.Error{}
+		x = &storeerr.Error{Message: storeerr.Words(string(a.Body))}
 	}
 	e := a.Error(x.Code, x.Message, x.RequestID)
 	if x.Temporary(a.Status) {

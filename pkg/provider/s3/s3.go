@@ -52,7 +52,7 @@ func Define(address string) (*spec.Definition, error) {
 		Auth:    "the AWS configuration: environment, profiles, SSO, roles",
 		Options: options, Limits: limits,
 		Abilities: spec.Abilities{
-			Plan: spec.PlanClient, URLs: spec.URLsAgain, Aborts: true, TakesOver: true,
+			Plan: spec.PlanClient, URLs: spec.URLsAgain, Aborts: true, Lists: true, TakesOver: true,
 			Digests: []string{upload.DigestCRC64NVME, upload.DigestCRC32C},
 		},
 		Requests: requests,

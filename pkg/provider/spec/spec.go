@@ -139,6 +139,7 @@ type Abilities struct {
 	TakesOver   bool     // create can resume an upload that the API has
 	Probes      bool     // it can be asked whether an upload was completed
 	Aborts      bool     // it has a call that aborts an upload
+	Lists       bool     // it is a Remote: it lists its unfinished uploads
 	Waits       bool     // it can be asked whether the file is ready
 	Digests     []string // of the whole file, that complete can take
 }
