@@ -25,6 +25,7 @@ type Error struct {
 	Bulk      bool   // an answered request carried bytes of the file
 
 	after time.Duration
+	when  bool // whether the server said when to come again, be it at once
 }
 
 // ErrStalled is the Err of an exchange in which no byte moved for too long.
@@ -71,6 +72,9 @@ func (e *Error) Temporary() bool { return e.Retry }
 // RetryAfter is the least time to wait that the server asked for; 0: none.
 func (e *Error) RetryAfter() time.Duration { return e.after }
 
+// SaysWhen reports whether the server said when to come again, be it at once.
+func (e *Error) SaysWhen() bool { return e.when }
+
 // Error makes an error of a reply that the caller calls a failure. The message
 // and the request id are cleaned with [Clean]; the wish of the server when, or
 // whether, to come again is read from its headers.
@@ -84,7 +88,7 @@ func (r *Reply) Error(code, message, requestID string) *Error {
 	return &Error{
 		Op: r.op, URL: shownURL(r.url, r.signed), Status: r.Status, Bulk: r.bulk,
 		Code: Clean(code), Message: Clean(message), RequestID: Clean(requestID),
-		Retry: retryable(r.Status, r.Header), after: retryAfter(r.Header, r.At),
+		Retry: retryable(r.Status, r.Header), after: retryAfter(r.Header, r.At), when: saysWhen(r.Header),
 	}
 }
 
@@ -109,11 +113,15 @@ func retryable(status int, h http.Header) bool {
 	case http.StatusRequestTimeout, http.StatusTooEarly, http.StatusTooManyRequests:
 		return true
 	case http.StatusConflict: // final, unless the server says when to come again
-		return h.Get("Retry-After") != "" || h.Get("Retry-After-Ms") != ""
+		return saysWhen(h)
 	case http.StatusNotImplemented, http.StatusHTTPVersionNotSupported, http.StatusNetworkAuthenticationRequired:
 		return false // a later try finds the same server, or the same captive portal
 	}
 	return status >= 500
+}
+
+func saysWhen(h http.Header) bool {
+	return h.Get("Retry-After") != "" || h.Get("Retry-After-Ms") != ""
 }
 
 // retryAfter reads retry-after-ms, and Retry-After in seconds or as a date.

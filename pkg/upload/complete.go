@@ -236,7 +236,7 @@ func clearly(err error) bool {
 	case http.StatusServiceUnavailable:
 		// A proxy says it too, of a server that it lost in the middle; but it
 		// does not know when to come again.
-		return t.RetryAfter() > 0
+		return t.SaysWhen()
 	}
 	// Any other 4xx that is worth another try was refused: another request was in
 	// the way, or the provider was busy.

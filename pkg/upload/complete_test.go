@@ -38,6 +38,7 @@ func TestCompleteFails(t *testing.T) {
 		"after trouble":                {[]error{trouble(500), silence(), trouble(429), nil}, 4, nil, upload.Delivered, false},
 		"too many requests, for ever":  {[]error{answered(429)}, 6, upload.ErrUnfinished, upload.Sending, false},
 		"come later, for ever":         {[]error{answered(503, "Retry-After", "1")}, 6, upload.ErrUnfinished, upload.Sending, false},
+		"come at once, for ever":       {[]error{answered(503, "Retry-After", "0")}, 6, upload.ErrUnfinished, upload.Sending, false},
 		"a refusal that passes":        {[]error{&transport.Error{Status: 400, Retry: true}}, 6, upload.ErrUnfinished, upload.Sending, false},
 		"a conflict that passes":       {[]error{answered(409, "Retry-After", "1")}, 6, upload.ErrUnfinished, upload.Sending, false},
 		"too early, for ever":          {[]error{answered(425)}, 6, upload.ErrUnfinished, upload.Sending, false},

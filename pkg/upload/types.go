@@ -62,7 +62,7 @@ type Presigned struct {
 type Receipt struct {
 	Part  int    `json:"part"`           // the number of the part it is for
 	Value string `json:"receipt"`        // an ETag, a part id, a part token: verbatim, quotes included
-	ETag  string `json:"etag,omitempty"` // the store's ETag, where Value is something else
+	ETag  string `json:"etag,omitempty"` // the store's ETag, where the provider passes it on
 
 	// Own says that Value is of this side's making, such as a digest of the part:
 	// that it equals one proves nothing.

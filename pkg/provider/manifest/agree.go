@@ -147,7 +147,7 @@ func (m *Manifest) agreeRequest(step string, r *request, s *steps, n node) {
 	if r.multipart && r.fields == nil {
 		fail("multipart", "needs fields")
 	}
-	if (r.text != nil) != (r.kind != "") && !isPart {
+	if (r.text != nil) != (r.kind != nil) && !isPart {
 		fail(map[bool]string{true: "text", false: "type"}[r.text != nil], "text and type belong together")
 	}
 	if m.auth != nil && r.auth && !isPart {

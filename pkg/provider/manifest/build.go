@@ -37,16 +37,19 @@ func (p *speaker) build(ctx context.Context, c call, s *scope) (r transport.Requ
 		}
 		r.Header.Set("Content-Type", "application/json")
 	case c.text != nil:
-		v, err := c.text.one(ctx, s.in, s)
-		text, ok := v.(string)
-		if err == nil && !ok {
-			err = fmt.Errorf("yields %s, not text", show(p.scrub(v)))
-		}
+		text, err := p.text(ctx, c.text, s)
 		if err != nil {
-			return r, p.wrong(c.text, err)
+			return r, err
+		}
+		kind, err := p.text(ctx, c.kind, s)
+		if err != nil {
+			return r, err
+		}
+		if !mediaText.MatchString(kind) {
+			return r, p.wrong(c.kind, fmt.Errorf("yields %s, not a content type such as application/xml", show(p.scrub(kind))))
 		}
 		body = []byte(text)
-		r.Header.Set("Content-Type", c.kind)
+		r.Header.Set("Content-Type", kind)
 	case c.fields != nil:
 		if fields, err = p.values(ctx, c.fields, s); err != nil {
 			return r, err
@@ -136,6 +139,19 @@ func (p *speaker) values(ctx context.Context, e *expr, s *scope) (url.Values, er
 		}
 	}
 	return values, nil
+}
+
+// text is the text that an expression of a request yields.
+func (p *speaker) text(ctx context.Context, e *expr, s *scope) (string, error) {
+	v, err := e.one(ctx, s.in, s)
+	text, ok := v.(string)
+	if err == nil && !ok {
+		err = fmt.Errorf("yields %s, not text", show(p.scrub(v)))
+	}
+	if err != nil {
+		return "", p.wrong(e, err)
+	}
+	return text, nil
 }
 
 // inOp says of an error that the manifest words itself what it is about.

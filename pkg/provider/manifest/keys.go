@@ -67,7 +67,8 @@ func (n node) base() *template {
 	}
 	t, err := parseTemplate(s)
 	if err == nil {
-		// With a value in the place of each option, it has to be a URL.
+		// With a value in the place of each option, it has to be a URL: what an
+		// option makes of it is looked at when it is set.
 		var b strings.Builder
 		for i, text := range t.texts {
 			b.WriteString(text)
@@ -77,7 +78,7 @@ func (n node) base() *template {
 			if f := t.fields[i]; f.of != "options" || f.slashes {
 				err = fmt.Errorf("has {%s}; only {options.NAME} can stand in it", f)
 			}
-			b.WriteString("x")
+			b.WriteString(map[bool]string{true: "80", false: "127.0.0.1"}[strings.HasSuffix(text, ":")]) // a port, or part of a host or path
 		}
 		if _, bad := parseBase(b.String()); err == nil && bad != nil {
 			err = bad

@@ -219,6 +219,48 @@ func TestKeepContradicts(t *testing.T) {
 	}
 }
 
+// TestContentTypes holds that the type of a text is a constant or jq.
+func TestContentTypes(t *testing.T) {
+	for _, c := range []struct{ kind, sent, fails string }{
+		{"application/xml", "application/xml", ""},
+		{"text/xml; charset=utf-8", "text/xml; charset=utf-8", ""},
+		{`'"application/xml"'`, "application/xml", ""},
+		{"$file.type", "text/plain", ""},
+		{"$file.name", "", "yields \"a b.bin\", not a content type"},
+		{"$file.size", "", "yields 10, not text"},
+	} {
+		p, s := speak(t, bearer+"create: {send: POST /u, text: '\"\"', type: "+c.kind+`, keep: '{id}', part_size: 10}
+part: {send: PUT /p, auth: true, receipt: .r}
+complete: {send: POST /end, result: .id}
+`, map[string]string{"POST /v1/u": `{"id":"u1"}`})
+		_, _, err := p.Create(t.Context(), ten, upload.Hint{})
+		if c.fails == "" && (err != nil || s.head["POST /v1/u"].Get("Content-Type") != c.sent) || c.fails != "" && (err == nil || !strings.Contains(err.Error(), c.fails) || len(s.seen) > 0) {
+			t.Errorf("%s: sent %v, %v", c.kind, s.head["POST /v1/u"], err)
+		}
+	}
+}
+
+// TestETags holds that $parts[].etag is what the store sent, and what the API sent
+// where that is the receipt.
+func TestETags(t *testing.T) {
+	for receipt, want := range map[string]string{"$header.etag": `[["\"e\"","\"e\""]]`, ".id": `[["p1",null]]`} {
+		p, s := speak(t, bearer+"create: {send: POST /u, keep: '{id}', part_size: 10}\npart: {send: PUT /p, auth: true, receipt: "+receipt+`}
+complete: {send: POST /end, body: '[$parts[] | [.receipt, .etag]]', result: .id}
+`, map[string]string{"POST /v1/u": `{"id":"u1"}`, "PUT /v1/p": `"e"|{"id":"p1"}`, "POST /v1/end": `{"id":"f"}`})
+		u, _, err := p.Create(t.Context(), ten, upload.Hint{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		r, err := p.Put(t.Context(), u, upload.Presigned{Part: 1}, u.Parts[0], strings.NewReader("0123456789"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := p.Complete(t.Context(), u, []upload.Receipt{r}, upload.Digests{}); err != nil || s.body["POST /v1/end"] != want {
+			t.Errorf("%s: complete was sent %s, want %s; %v", receipt, s.body["POST /v1/end"], want, err)
+		}
+	}
+}
+
 // TestOtherOrigins holds that a presigned complete goes to its store with XML and
 // without the key, and that XML is read.
 func TestOtherOrigins(t *testing.T) {
@@ -458,6 +500,28 @@ complete: {send: POST /end, ok: .ok, result: .id}
 		if d := m.Definition(); want != "" && d.BaseFor(map[string]string{"account": account}) != want {
 			t.Errorf("%q: the definition says %s", account, d.BaseFor(map[string]string{"account": account}))
 		}
+	}
+}
+
+// TestBaseOfOptionsHere holds that an option may be the host, or the port, of an API
+// on this machine, and that http goes nowhere else.
+func TestBaseOfOptionsHere(t *testing.T) {
+	const steps = "create: {send: POST /u, keep: '{id}'}\npart: {send: PUT /p, receipt: .id}\ncomplete: {send: POST /end, ok: .ok, result: .id}\n"
+	for _, c := range []struct{ base, set, want string }{
+		{"http://{options.at}:8080/v1", "127.0.0.1", "http://127.0.0.1:8080/v1"},
+		{"http://127.0.0.1:{options.at}/v1", "8080", "http://127.0.0.1:8080/v1"},
+		{"http://{options.at}:8080/v1", "acme.example", ""},
+		{"http://127.0.0.1:{options.at}/v1", "no-port", ""},
+	} {
+		m := mustParse(t, []byte("version: 1\nname: x\nbase: "+c.base+"\noptions: {at: {type: string, required: true, help: x}}\n"+steps))
+		p, err := m.Open(spec.Settings{Options: map[string]string{"at": c.set}})
+		var bad *spec.BaseError
+		if c.want == "" && !errors.As(err, &bad) || c.want != "" && (err != nil || p.Target().Base != c.want) {
+			t.Errorf("%s with %s: %v", c.base, c.set, err)
+		}
+	}
+	if _, err := Parse("x.yaml", []byte("version: 1\nname: x\nbase: http://{options.at}.acme.example\noptions: {at: {type: string, required: true, help: x}}\n"+steps)); err == nil || !strings.Contains(err.Error(), "plain http is refused") {
+		t.Errorf("http to another machine: %v", err)
 	}
 }
 

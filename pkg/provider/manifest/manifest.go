@@ -108,7 +108,7 @@ type request struct {
 	fields    *expr
 	multipart bool // whether fields are multipart/form-data
 	text      *expr
-	kind      string // the content type of text
+	kind      *expr // the content type of text
 	headers   headers
 	keep      *expr
 	ok        *expr
@@ -122,7 +122,7 @@ func (r *request) fixed() bool { return r.path != nil || r.url != nil }
 
 // exprs are those that the request is made of.
 func (r *request) exprs() []*expr {
-	return slices.DeleteFunc([]*expr{r.url, r.query, r.body, r.fields, r.text, r.headers.made}, func(e *expr) bool { return e == nil })
+	return slices.DeleteFunc([]*expr{r.url, r.query, r.body, r.fields, r.text, r.kind, r.headers.made}, func(e *expr) bool { return e == nil })
 }
 
 // stepsFor are the steps of a file.

@@ -171,6 +171,7 @@ var (
 	envText    = text.Pattern(`^[A-Z_][A-Z0-9_]{0,127}$`)
 	headerText = text.Pattern("^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}$")
 	valueText  = text.Pattern(`^[ -~]*$`)
+	mediaText  = text.Pattern(`^[A-Za-z][A-Za-z0-9.+-]*/[A-Za-z0-9][A-Za-z0-9.+_-]*( *;[ -~]*)?$`)
 )
 
 func (m *Manifest) read(n node) {
@@ -437,7 +438,7 @@ func (n node) readRequest(r *request, more map[string]func(node), with ...string
 		"fields":    jq(&r.fields),
 		"multipart": func(v node) { r.multipart = v.boolean() },
 		"text":      jq(&r.text),
-		"type":      func(v node) { r.kind = v.plainText() },
+		"type":      func(v node) { r.kind = v.mediaType() },
 		"headers":   func(v node) { r.headers = v.anyHeaders() },
 		"keep":      jq(&r.keep),
 		"ok":        jq(&r.ok),

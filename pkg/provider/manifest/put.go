@@ -83,9 +83,6 @@ func (p *speaker) Put(ctx context.Context, u upload.Upload, g upload.Presigned, 
 	}
 	p.remember(u.ID, &step.request, s)
 	receipt := upload.Receipt{Part: part.Number, Verified: hashed.proves(proofs, sums)}
-	if !api { // otherwise the API answered, and not the store
-		receipt.ETag = p.hidden.Replace(a.Header.Get("ETag"))
-	}
 	if names := st.partDigests[later]; len(names) > 0 {
 		if receipt.Known, err = marshal(known(names, sums)); err != nil {
 			return upload.Receipt{}, p.unusableFor(a, "", true, "%v", err)
@@ -102,8 +99,9 @@ func (p *speaker) Put(ctx context.Context, u upload.Upload, g upload.Presigned, 
 			return upload.Receipt{}, p.unusableFor(a, "", true, "%v", err)
 		}
 	}
-	if receipt.ETag == receipt.Value && !receipt.Own && step.confirm == nil { // confirm may give another
-		receipt.ETag = ""
+	// One that the API itself sends with a reply may be of the reply.
+	if etag := p.hidden.Replace(a.Header.Get("ETag")); !api || etag == receipt.Value {
+		receipt.ETag = etag
 	}
 	return receipt, nil
 }
@@ -218,9 +216,6 @@ func (p *speaker) Confirm(ctx context.Context, u upload.Upload, part upload.Part
 		return r, err
 	}
 	r.Unconfirmed, r.Own = nil, e.own()
-	if r.ETag == r.Value && !r.Own {
-		r.ETag = ""
-	}
 	return r, nil
 }
 

@@ -188,7 +188,7 @@ func TestReceipts(t *testing.T) {
 		want                upload.Receipt
 		text                string
 	}{
-		{"$header.etag", `W/"x"`, "", upload.Receipt{Part: 1, Value: `W/"x"`}, ""},
+		{"$header.etag", `W/"x"`, "", upload.Receipt{Part: 1, Value: `W/"x"`, ETag: `W/"x"`}, ""},
 		{".id", `"x"`, `{"id":12}`, upload.Receipt{Part: 1, Value: "12", ETag: `"x"`}, ""},
 		{".id", `"x"`, `{"id":9007199254740993}`, upload.Receipt{Part: 1, Value: "9007199254740993", ETag: `"x"`}, ""},
 		{".id", "", `{"id":{}}`, upload.Receipt{}, "the receipt is {}"},
@@ -202,7 +202,7 @@ func TestReceipts(t *testing.T) {
 		{`$header["x-part-token"]`, `"x"`, "", upload.Receipt{}, "(status 200, nothing) has no x-part-token header"},
 		{`$header . "x-token" | ltrimstr("v1-")`, `"x"`, "{}", upload.Receipt{}, "has no x-token header"},
 		{`$header["x-a"] // $header.etag`, "", "", upload.Receipt{}, "has no x-a or ETag header"},
-		{`$header["x-a"] // $header.etag`, `"x"`, "", upload.Receipt{Part: 1, Value: `"x"`}, ""},
+		{`$header["x-a"] // $header.etag`, `"x"`, "", upload.Receipt{Part: 1, Value: `"x"`, ETag: `"x"`}, ""},
 		{`$header.etag + "/" + ($status | tostring) + "/" + ($part.number | tostring) + $file.name`, "x", "", upload.Receipt{Part: 1, Value: "x/200/1a.bin", ETag: "x", Own: true}, ""},
 	} {
 		m := mustParse(t, edit(t, "receipt: $header.etag", "receipt: '"+c.receipt+"'"))

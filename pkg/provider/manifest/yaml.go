@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -216,6 +217,16 @@ func (n node) numberExpr() *expr {
 	if n.Kind == yaml.ScalarNode && n.Tag == "!!int" {
 		constant := *n.Node
 		constant.Tag = "!!str"
+		n.Node = &constant
+	}
+	return n.expr()
+}
+
+// mediaType reads a content type: a constant one, or an expression.
+func (n node) mediaType() *expr {
+	if n.Kind == yaml.ScalarNode && mediaText.MatchString(n.Value) {
+		constant := *n.Node
+		constant.Value = strconv.Quote(n.Value)
 		n.Node = &constant
 	}
 	return n.expr()
