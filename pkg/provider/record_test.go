@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"path"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/multiput/multiput/pkg/provider"
@@ -176,5 +177,78 @@ func TestRecordOfText(t *testing.T) {
 	}
 	if n, err := check.Samples(t.Context(), again); err != nil || n < 7 {
 		t.Errorf("%d samples, %v:\n%s", n, err, samples)
+	}
+}
+
+// TestRecordOfTries: requests that were tried again, digests that create has to know,
+// the ETags of parts, and a small file without a create are written down so that
+// they pass.
+func TestRecordOfTries(t *testing.T) {
+	const text = `version: 1
+name: tries
+create: {send: POST /u, digests: [sha256], body: '{sum: $digests.sha256, name: $file.name}', keep: '{id}', part_size: 100}
+part: {send: "PUT /u/{id}/{part.number}", digests: [md5], receipt: $header.etag}
+complete:
+  send: POST /u/{id}/end
+  body: '[$parts[] | {receipt, etag, md5}]'
+  pending: .state == "busy"
+  ok: .ok
+  result: .id
+error: {retry: .code == "later"}
+small: {max_size: 5B, create: null, complete: null, part: {send: POST /f, form: file, fields: '{name: $file.name}', result: .id}}
+`
+	var mu sync.Mutex
+	tries := map[string]int{}
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		mu.Lock()
+		defer mu.Unlock()
+		switch tries[r.URL.Path]++; {
+		case tries[r.URL.Path] > 1:
+			w.Header().Set("ETag", `"e1"`)
+			_, _ = io.WriteString(w, `{"id":"u1","ok":true}`)
+		case strings.HasSuffix(r.URL.Path, "/end"):
+			w.WriteHeader(http.StatusAccepted)
+			_, _ = io.WriteString(w, `{"state":"busy"}`)
+		default:
+			w.WriteHeader(http.StatusBadRequest)
+			_, _ = io.WriteString(w, `{"code":"later"}`)
+		}
+	}))
+	defer server.Close()
+	d, err := provider.Load(write(t, "tries.yaml", text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for body, samples := range map[string]int{"some bytes\n": 3, "few": 1} {
+		clear(tries)
+		record := &check.Transcript{Client: &transport.Client{}, Base: server.URL, Text: text}
+		p, err := d.Open(provider.Settings{Base: server.URL, Client: record})
+		if err != nil {
+			t.Fatal(err)
+		}
+		live := &check.Live{Provider: p, Record: record, Retry: transport.Policy{Retries: 3, Base: 1, Cap: 1}}
+		if _, err := live.Run(t.Context(), upload.File{Name: "a.txt", Type: "text/plain"}, []byte(body)); err != nil {
+			t.Fatal(err)
+		}
+		written, err := record.YAML()
+		if err != nil {
+			t.Fatal(err)
+		}
+		again, err := provider.Load(write(t, "again.yaml", strings.Replace(text, "name: tries", "name: again", 1)+string(written)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n, err := check.Samples(t.Context(), again); n != samples || err != nil {
+			t.Errorf("%q: %d samples, want %d; %v\n%s", body, n, samples, err, written)
+		}
+	}
+	again, err := provider.Load(write(t, "large.yaml", strings.Replace(text, "name: tries", "name: large", 1)+
+		"samples: [{step: part, given: {file: {name: a, size: 6}}, reply: {status: 200}}]\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := check.Samples(t.Context(), again); err == nil || !strings.Contains(err.Error(), "given.file: belongs to create, which there is for this file") {
+		t.Errorf("a file in a sample of a part: %v", err)
 	}
 }

@@ -128,7 +128,7 @@ var errAbsent = errors.New("there is no such step")
 // done. Its error is a *StepError.
 func (l *Live) Run(ctx context.Context, f upload.File, body []byte) (r upload.Result, err error) {
 	f.Size, f.Content = int64(len(body)), bytes.NewReader(body)
-	u, urls, err := l.create(ctx, f)
+	u, urls, err := l.create(ctx, f, body)
 	if err != nil {
 		return r, err
 	}
@@ -139,7 +139,7 @@ func (l *Live) Run(ctx context.Context, f upload.File, body []byte) (r upload.Re
 		return r, nil
 	}
 	// Abort is tried with an upload of its own.
-	if u, _, err = l.create(ctx, f); err == nil {
+	if u, _, err = l.create(ctx, f, body); err == nil {
 		err = l.abort(ctx, u)
 	}
 	return r, err
@@ -148,6 +148,7 @@ func (l *Live) Run(ctx context.Context, f upload.File, body []byte) (r upload.Re
 // step makes one call, as often as the policy has it.
 func (l *Live) step(ctx context.Context, name string, call func(context.Context) error) error {
 	retrying := func(err error, wait time.Duration) {
+		l.Record.again()
 		if l.Retrying != nil {
 			l.Retrying(name, err, wait)
 		}
@@ -167,10 +168,19 @@ func (l *Live) step(ctx context.Context, name string, call func(context.Context)
 	return nil
 }
 
-func (l *Live) create(ctx context.Context, f upload.File) (u upload.Upload, urls []upload.Presigned, err error) {
+// fileGiven is a file as a sample has it.
+func (l *Live) fileGiven(f upload.File) map[string]any {
 	given := map[string]any{"file": map[string]any{"name": f.Name, "type": f.Type, "size": f.Size}}
 	if len(l.Options) > 0 {
 		given["options"] = l.Options
+	}
+	return given
+}
+
+func (l *Live) create(ctx context.Context, f upload.File, body []byte) (u upload.Upload, urls []upload.Presigned, err error) {
+	given := l.fileGiven(f)
+	if l.Record.wantsBytes() {
+		given["bytes"] = string(body)
 	}
 	l.Record.begin("create", given)
 	err = l.step(ctx, "create", func(ctx context.Context) (err error) {
@@ -203,7 +213,11 @@ func (l *Live) finish(ctx context.Context, u upload.Upload, have []upload.Presig
 	}
 	rs := make([]upload.Receipt, len(u.Parts))
 	for i, part := range u.Parts {
-		given := map[string]any{"part": part.Number, "bytes": string(body[part.Offset:][:part.Size])}
+		given := map[string]any{}
+		if !l.has(u, "create") {
+			given = l.fileGiven(u.File)
+		}
+		given["part"], given["bytes"] = part.Number, string(body[part.Offset:][:part.Size])
 		if to := urls[part.Number].URL; to != "" {
 			given["url"] = to
 		}

@@ -30,7 +30,9 @@ type Transcript struct {
 
 	mu      sync.Mutex
 	step    string
-	given   map[string]any
+	given   map[string]any // of the next sample
+	began   map[string]any // of the first sample of the step
+	first   int            // the first sample of this attempt
 	samples []recorded
 	replies [][]byte
 	secrets map[string]bool // texts that replies have under names such as token
@@ -63,8 +65,22 @@ func (r *Transcript) begin(step string, given map[string]any) {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.step, r.given = step, given
+	r.step, r.given, r.began, r.first = step, given, given, len(r.samples)
 }
+
+// again says that the step is tried again: of what came of this attempt, no sample
+// would pass.
+func (r *Transcript) again() {
+	if r == nil {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.given, r.samples = r.began, r.samples[:r.first]
+}
+
+// wantsBytes reports whether create may have to know the bytes of the file.
+func (r *Transcript) wantsBytes() bool { return r != nil && strings.Contains(r.Text, "digests") }
 
 // Do makes an exchange and writes it down.
 func (r *Transcript) Do(ctx context.Context, q transport.Request) (*transport.Reply, error) {

@@ -43,8 +43,9 @@ type replay struct {
 	created  json.RawMessage // the upload's data when it was created
 	ended    bool            // the last request of complete was answered
 	urls     map[int]upload.Presigned
-	receipt  upload.Receipt // of the last part
-	told     map[int]string // receipts of parts that samples handed over
+	receipt  upload.Receipt         // of the last part
+	stored   map[int]upload.Receipt // of the parts that samples sent
+	told     map[int]string         // receipts of parts that samples handed over
 	base     string
 	problems []spec.Problem
 
@@ -80,8 +81,10 @@ const sampleBase = "https://api.example"
 func (r *replay) play(ctx context.Context) {
 	s := r.next()
 	r.request = 0
-	if s.Step == "create" {
-		r.options, r.upload, r.urls, r.receipt, r.ended, r.told = s.Given.Options, nil, nil, upload.Receipt{}, false, map[int]string{}
+	opens := s.Step == "part" && s.Given.HasFile // without a create
+	if s.Step == "create" || opens {
+		r.options, r.upload, r.urls, r.receipt, r.ended = s.Given.Options, nil, nil, upload.Receipt{}, false
+		r.told, r.stored = map[int]string{}, map[int]upload.Receipt{}
 	} else if r.upload == nil {
 		r.fail("", "has no sample of create before it that makes an upload")
 		return
@@ -102,6 +105,18 @@ func (r *replay) play(ctx context.Context) {
 	if err != nil {
 		r.fail("", "%v", err)
 		return
+	}
+	if opens {
+		if st, ok := p.(stepper); !ok || st.HasStep(upload.Upload{File: s.Given.File}, "create") {
+			r.fail("given.file", "belongs to create, which there is for this file")
+			return
+		}
+		u, _, err := open(ctx, p, s.Given.File, 0)
+		if err != nil {
+			r.fail("given.file", "%v", err)
+			return
+		}
+		r.upload = &u
 	}
 	got, err := r.call(ctx, p, s)
 	if errors.Is(err, errNoSample) {
@@ -232,6 +247,7 @@ func (r *replay) confirm(ctx context.Context, p upload.Provider, s *spec.Sample)
 		return nil, err
 	}
 	receipt, err := c.Confirm(ctx, *r.upload, parts[0], r.receipt)
+	r.store(receipt, err)
 	return map[string]any{"receipt": receipt.Value}, err
 }
 
@@ -251,13 +267,26 @@ func (r *replay) parts(numbers []int) ([]upload.Part, error) {
 	return parts, nil
 }
 
-// receipts are those given, for the parts in the order of the file.
+// store remembers the receipt of a part that counts as stored.
+func (r *replay) store(receipt upload.Receipt, err error) {
+	if err == nil && receipt.Unconfirmed == nil {
+		r.stored[receipt.Part] = receipt
+	}
+}
+
+// receipts are those given, for the parts in the order of the file. Without a
+// sample that sent the part, what is given is the store's ETag too.
 func (r *replay) receipts(s *spec.Sample) []upload.Receipt {
 	var rs []upload.Receipt
 	for i, p := range r.upload.Parts {
 		if i < len(s.Given.Receipts) {
 			value := s.Given.Receipts[i]
-			rs = append(rs, upload.Receipt{Part: p.Number, Value: value, Checkpointed: r.told[p.Number] == value})
+			receipt := r.stored[p.Number]
+			if receipt.Value != value {
+				receipt = upload.Receipt{Part: p.Number, Value: value, ETag: value}
+			}
+			receipt.Checkpointed = r.told[p.Number] == value
+			rs = append(rs, receipt)
 		}
 	}
 	return rs
@@ -288,6 +317,7 @@ func (r *replay) put(ctx context.Context, p upload.Provider, s *spec.Sample) (ma
 	}
 	receipt, err := p.Put(ctx, *r.upload, g, part, body)
 	r.receipt = receipt
+	r.store(receipt, err)
 	got := map[string]any{"receipt": receipt.Value, "verified": receipt.Verified}
 	if receipt.Result != nil {
 		got["result"] = receipt.Result.Value

@@ -45,7 +45,7 @@ func (p *speaker) build(ctx context.Context, c call, s *scope) (r transport.Requ
 		if err != nil {
 			return r, err
 		}
-		if !mediaText.MatchString(kind) {
+		if !mediaText().MatchString(kind) {
 			return r, p.wrong(c.kind, fmt.Errorf("yields %s, not a content type such as application/xml", show(p.scrub(kind))))
 		}
 		body = []byte(text)

@@ -92,6 +92,16 @@ func sum(names []string, write func(io.Writer) error) (map[string][]byte, error)
 	return sums, nil
 }
 
+// askedOfFile are the digests of the file that create asks for.
+func (s *steps) askedOfFile() (names []string) {
+	s.requests(func(step string, r *request) {
+		if step == "create" {
+			names = append(names, r.digests...)
+		}
+	})
+	return names
+}
+
 // askedOfParts are the digests of parts that presign and part ask for.
 func (s *steps) askedOfParts() (names []string) {
 	s.requests(func(step string, r *request) {

@@ -2,6 +2,7 @@ package manifest
 
 import (
 	"cmp"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -178,18 +179,44 @@ func (s *steps) exprsOf(step string, r *request) []*expr {
 	return slices.DeleteFunc(all, func(e *expr) bool { return e == nil })
 }
 
+// beforeComplete are the steps that do not know the digest that complete takes.
+var beforeComplete = []string{"create", "presign", "part", "confirm", "checkpoint"}
+
 // find notes what is doubtful and no error.
 func (m *Manifest) find() {
+	warn := func(e *expr, format string, args ...any) {
+		m.found = append(m.found, spec.Finding{Kind: "warning", Problem: spec.Problem{
+			Line: e.at.line, Column: e.at.column, Key: e.key, Text: fmt.Sprintf(format, args...),
+		}})
+	}
+	seen := map[*request]bool{}
+	digests := func(s *steps) {
+		s.requests(func(step string, r *request) {
+			if seen[r] || !slices.Contains(beforeComplete, step) {
+				return
+			}
+			seen[r] = true
+			for _, e := range s.exprsOf(step, r) {
+				for _, found := range digestOf().FindAllStringSubmatch(e.text, -1) {
+					if !slices.Contains(s.askedOfFile(), strings.TrimSuffix(found[1], "_base64")) {
+						warn(e, "$digests.%s is null here: create.digests does not ask for it", found[1])
+					}
+				}
+			}
+		})
+	}
 	doubtful := func(s *steps) {
-		if s == nil || s.complete == nil || s.complete.result == nil {
+		if s.complete == nil || s.complete.result == nil {
 			return
 		}
 		last := s.complete.requests[len(s.complete.requests)-1]
 		if e := s.complete.result; last.ok == nil && !e.readsReply() {
-			m.found = append(m.found, spec.Finding{Kind: "warning", Problem: spec.Problem{
-				Line: e.at.line, Column: e.at.column, Key: e.key, Text: "does not read the reply, and there is no ok: any 2xx counts as success",
-			}})
+			warn(e, "does not read the reply, and there is no ok: any 2xx counts as success")
 		}
+	}
+	digests(&m.steps)
+	if m.small != nil {
+		digests(m.small)
 	}
 	doubtful(&m.steps)
 	if m.small != nil && m.small.complete != m.complete {

@@ -261,6 +261,29 @@ complete: {send: POST /end, body: '[$parts[] | [.receipt, .etag]]', result: .id}
 	}
 }
 
+// TestWholeFileWithoutKey holds that a part which completes the upload goes without
+// the key each time, where auth is not true.
+func TestWholeFileWithoutKey(t *testing.T) {
+	p, s := speak(t, bearer+`create: {send: POST /u, keep: '{id}'}
+part: {send: "PUT /u/{id}", receipt: $header.etag}
+complete: {send: POST /end, ok: .ok, result: .id}
+small: {max_size: 1KiB, create: null, complete: null, part: {send: POST /f, form: file, result: .id}}
+`, map[string]string{"POST /v1/f": `{"id":"f1"}`})
+	u, _, err := p.Create(t.Context(), ten, upload.Hint{})
+	if err != nil || !u.Whole {
+		t.Fatalf("created %+v, %v", u, err)
+	}
+	for range 2 {
+		r, err := p.Put(t.Context(), u, upload.Presigned{Part: 1}, upload.Part{Number: 1, Size: 10}, strings.NewReader("0123456789"))
+		if err != nil || r.Result == nil || r.Result.Value != "f1" {
+			t.Fatalf("sent as %+v, %v", r, err)
+		}
+		if got := s.head["POST /v1/f"].Get("Authorization"); got != "" {
+			t.Errorf("Authorization is %q", got)
+		}
+	}
+}
+
 // TestOtherOrigins holds that a presigned complete goes to its store with XML and
 // without the key, and that XML is read.
 func TestOtherOrigins(t *testing.T) {

@@ -175,7 +175,7 @@ func (p *speaker) authorize(h http.Header, fields url.Values, address string) er
 		return err
 	}
 	if to != p.origin {
-		return errElsewhere
+		return fmt.Errorf("%w: %w", upload.ErrReply, errElsewhere)
 	}
 	if p.noKey != nil {
 		return &unsent{p.noKey}

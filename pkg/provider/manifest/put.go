@@ -108,9 +108,9 @@ func (p *speaker) Put(ctx context.Context, u upload.Upload, g upload.Presigned, 
 
 // putWhole is the end of an upload that its one part completes.
 func (p *speaker) putWhole(ctx context.Context, u upload.Upload, step *partStep, a *answer, s *scope, api bool) (upload.Receipt, error) {
-	c := call{request: &step.request}
-	c.auth = api
-	if err := p.succeeded(ctx, c, a, s); err != nil {
+	r := step.request // the manifest does not change
+	r.auth = api
+	if err := p.succeeded(ctx, call{request: &r}, a, s); err != nil {
 		return upload.Receipt{}, err
 	}
 	result, err := p.result(ctx, step.result, a, s)
@@ -150,7 +150,7 @@ func (p *speaker) buildPart(ctx context.Context, step *partStep, u upload.Upload
 				return r, err
 			}
 			if err := p.authorize(nil, fields, r.URL); err != nil {
-				return r, fmt.Errorf("%s: %w: %w", r.Op, upload.ErrReply, err)
+				return r, fmt.Errorf("%s: %w", r.Op, err)
 			}
 		}
 		if err := formBody(&r, step.form, u.File.Name, fields); err != nil {
@@ -173,7 +173,7 @@ func (p *speaker) buildPart(ctx context.Context, step *partStep, u upload.Upload
 	}
 	if step.auth && p.m.auth.header != "" {
 		if err := p.authorize(r.Header, nil, r.URL); err != nil {
-			return r, fmt.Errorf("%s: %w: %w", r.Op, upload.ErrReply, err)
+			return r, fmt.Errorf("%s: %w", r.Op, err)
 		}
 	}
 	return r, nil

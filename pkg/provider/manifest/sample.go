@@ -105,6 +105,7 @@ func (n node) sample() spec.Sample {
 func givenKeys(g *spec.Given) map[string]func(node) {
 	return map[string]func(node){
 		"file": func(v node) {
+			g.HasFile = true
 			v.fields(map[string]func(node){
 				"name": func(v node) { g.File.Name = v.text() },
 				"type": func(v node) { g.File.Type = v.text() },

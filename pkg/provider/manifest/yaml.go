@@ -224,7 +224,7 @@ func (n node) numberExpr() *expr {
 
 // mediaType reads a content type: a constant one, or an expression.
 func (n node) mediaType() *expr {
-	if n.Kind == yaml.ScalarNode && mediaText.MatchString(n.Value) {
+	if n.Kind == yaml.ScalarNode && mediaText().MatchString(n.Value) {
 		constant := *n.Node
 		constant.Value = strconv.Quote(n.Value)
 		n.Node = &constant

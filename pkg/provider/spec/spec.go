@@ -329,6 +329,7 @@ type Sample struct {
 // defaults that docs/manifest.md gives.
 type Given struct {
 	File     upload.File
+	HasFile  bool // whether the sample says what the file is
 	Options  map[string]string
 	PartSize int64
 	Part     int
