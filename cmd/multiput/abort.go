@@ -37,13 +37,13 @@ Some providers have no call to abort an upload (file.ai, Upscayl); it is then
 only removed from the journal.`,
 		Example: `  multiput abort 1a2b3c4d
 
-  # all that did not change for a week
+  # all uploads that did not change for a week
   multiput abort --older-than 7d
 
-  # one that the provider has, and this machine's journal not
+  # an upload that the provider has, but not this machine's journal
   multiput abort --remote -p s3://my-bucket 2~Vn0aY5
 
-  # that of a plan, from any machine
+  # the upload of a plan, from any machine
   multiput abort --plan big.plan
 
   # the provider no longer knows the upload, or has completed it
@@ -57,11 +57,11 @@ only removed from the journal.`,
 			a.json = cfg.JSON || cfg.JQ != ""
 			switch {
 			case o.plan && (o.local || o.remote || o.older != "" || len(args) == 0):
-				return usagef("--plan takes plan files, and none of --local, --remote and --older-than")
+				return usagef("--plan cannot be combined with --local, --remote or --older-than")
 			case o.plan:
 				return a.abortPlans(c.Context(), cfg, o, args)
 			case o.remote && (o.local || o.older != "" || len(args) == 0):
-				return usagef("--remote takes the provider's ids of uploads, and neither --local nor --older-than")
+				return usagef("--remote cannot be combined with --local or --older-than")
 			case o.remote:
 				return a.abortRemote(c.Context(), cfg, remoteOptions{true, o.recordedOptions}, withIDs(args))
 			}
@@ -69,9 +69,9 @@ only removed from the journal.`,
 		},
 	}
 	o.flags(c.Flags(), "concurrency", "part-size", "limit-rate", "checksum", "progress")
-	c.Flags().StringVar(&o.older, "older-than", "", "abort all that did not change for `DURATION` (90m, 12h, 7d), except those in doubt")
-	c.Flags().BoolVar(&o.remote, "remote", false, "the ids are those of uploads that the provider (-p) has; multiput list --remote lists them")
-	c.Flags().BoolVar(&o.plan, "plan", false, "name plan files instead of ids; a self-contained one needs no key")
+	c.Flags().StringVar(&o.older, "older-than", "", "abort all uploads that did not change for `DURATION` (90m, 12h, 7d), except those in doubt")
+	c.Flags().BoolVar(&o.remote, "remote", false, "abort uploads of the provider (-p) by its own ids, which multiput list --remote lists")
+	c.Flags().BoolVar(&o.plan, "plan", false, "abort the uploads of plan files; a self-contained plan needs no key")
 	c.Flags().BoolVar(&o.local, "local", false, "only remove it from the journal, without telling the provider")
 	return c
 }
@@ -87,7 +87,7 @@ type aborted struct {
 // abort gives uploads up, one after the other. All are tried.
 func (a *app) abort(ctx context.Context, cfg config.Config, o abortOptions, ids []string) error {
 	if (len(ids) > 0) == (o.older != "") {
-		return usagef("name uploads by their ids, or all of an age with --older-than")
+		return usagef("name uploads by their ids, or all that did not change for a time with --older-than")
 	}
 	out, err := newOutput(a.stdout, a.shown, cfg.JSON, cfg.JQ)
 	if err != nil {
@@ -203,7 +203,7 @@ func (a *app) abortOne(ctx context.Context, cfg config.Config, o abortOptions, o
 	if r == nil && l.Err != nil {
 		err := t.Forget(ctx)
 		if err == nil {
-			a.note(cfg, "%s is removed from the journal; the provider was not told, as asked.", id)
+			a.note(cfg, "%s is removed from the journal; the provider was not told (--local).", id)
 		}
 		return failure{err: err}
 	}
@@ -212,7 +212,7 @@ func (a *app) abortOne(ctx context.Context, cfg config.Config, o abortOptions, o
 			a.note(cfg, "%s is finished: multiput prune removes it from the journal.", id)
 			return failure{}
 		}
-		a.note(cfg, "%s is gone already.", id)
+		a.note(cfg, "%s no longer exists.", id)
 		return failure{}
 	}
 	if err := o.takes(*r, id); err != nil {

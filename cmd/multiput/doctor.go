@@ -293,9 +293,9 @@ func lookAtDir(dir, remote string) finding {
 		if errors.As(err, &p) {
 			err = p.Err
 		}
-		return bad("state", exitJournal, "make it yours to write to, or "+elsewhere, "%s cannot be written to (%v)", dir, err)
+		return bad("state", exitJournal, "make it writable, or "+elsewhere, "%s cannot be written to (%v)", dir, err)
 	case remote != "":
-		return wary("state", elsewhere+" on a local one", "%s is on a network file system (%s), where locks and crashes are up to the server", dir, remote)
+		return wary("state", elsewhere+" on a local one", "%s is on a network file system (%s), where locks and durability depend on the server", dir, remote)
 	}
 	return good("state", "%s can be written to", dir)
 }
@@ -309,7 +309,7 @@ func lookAtSpace(dir string) finding {
 	case errors.Is(err, errors.ErrUnsupported):
 		return good("space", "not known on this system")
 	case err != nil:
-		return wary("space", "", "what is free at %s is not known (%v)", dir, err)
+		return wary("space", "", "the free space at %s is not known (%v)", dir, err)
 	case free < spent:
 		return bad("space", exitJournal, "free some, or name another directory with --journal", "%s are free at %s", humanize.IBytes(free), dir)
 	case free < scarce:
@@ -372,7 +372,7 @@ func lookAtUploads(open []journal.Listed, now time.Time) (found []finding) {
 		switch left := end.Sub(now); {
 		case end.IsZero() || left > endsSoon:
 		case left <= 0:
-			found = append(found, wary("upload", again+": it begins a new upload if it has to", "%s: %s, and %s ended %s", what, stored, of, humanize.RelTime(end, now, "ago", "")))
+			found = append(found, wary("upload", again+": it creates a new upload if necessary", "%s: %s, and %s ended %s", what, stored, of, humanize.RelTime(end, now, "ago", "")))
 		default:
 			found = append(found, wary("upload", again+" before that", "%s: %s, and %s ends in %s", what, stored, of, left.Round(time.Second)))
 		}
@@ -381,7 +381,7 @@ func lookAtUploads(open []journal.Listed, now time.Time) (found []finding) {
 		found = append(found[:mostUploads], wary("upload", "", "and %d more", len(found)-mostUploads))
 	}
 	if len(found) == 0 {
-		found = append(found, good("uploads", "%d unfinished, none in doubt, none that ends within %s", unfinished, endsSoon))
+		found = append(found, good("uploads", "%d unfinished, none in doubt, none that expires within %s", unfinished, endsSoon))
 	}
 	return found
 }
@@ -401,7 +401,7 @@ func lookAtFiles(concurrency int) finding {
 	case err != nil:
 		return wary("files", "", "the limit of open files is not known (%v)", err)
 	case limit < need:
-		return wary("files", fmt.Sprintf("ulimit -n %d, or a smaller -j", need), "only %d files may be open at once, and up to %d may be needed", limit, need)
+		return wary("files", fmt.Sprintf("ulimit -n %d, or a smaller -j", need), "only %d files may be open at once, but up to %d may be needed", limit, need)
 	case limit > 1<<40:
 		return good("files", "there is no limit of open files")
 	}

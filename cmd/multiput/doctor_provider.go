@@ -83,7 +83,7 @@ func lookAtFinder(ctx context.Context, client *transport.Client, m *provider.Def
 	}
 	finder, is := p.(provider.Finder)
 	if !is {
-		return []finding{bad("provider", exitFailed, "", "%s says neither where it is nor by which key", m.Title)}
+		return []finding{bad("provider", exitFailed, "", "%s reports neither its URL nor the source of its key", m.Title)}
 	}
 	from, err := finder.KeyFrom(ctx)
 	found := []finding{good("provider", "%s, %s", m.Title, transport.Redact(finder.Address()))}
@@ -164,7 +164,7 @@ func lookAtName(ctx context.Context, host string) finding {
 		if ctx.Err() != nil {
 			why = fmt.Sprintf("no answer within %s", dnsWait)
 		}
-		return bad("dns", exitAgain, "is this machine on the network, and the name right?", "%s is not found (%s)", host, why)
+		return bad("dns", exitAgain, "is this machine on the network, and is the name right?", "%s is not found (%s)", host, why)
 	}
 	s := ips[0].Unmap().String()
 	if len(ips) > 1 {
@@ -222,11 +222,11 @@ func unreached(address string, err error) finding {
 		}
 		return bad("tls", exitFailed, certificateHint(err), "%s: %s", host, text)
 	case noTLS(err):
-		return bad("tls", exitFailed, "is it the URL of the API, and is nothing in between?", "%s does not speak TLS", host)
+		return bad("tls", exitFailed, "check the URL of the API, and whether a proxy intercepts the connection", "%s does not speak TLS", host)
 	}
 	advice := "is there a firewall, or a proxy that HTTPS_PROXY should name?"
 	if used, _ := transport.Proxy(address); used != nil {
-		advice = "does the proxy run, and does it reach this host? NO_PROXY names hosts that are reached without it"
+		advice = "does the proxy run, and can it reach this host? NO_PROXY lists hosts to connect to without it"
 	}
 	return bad("connection", exitAgain, advice, "%s cannot be reached (%s)", host, text)
 }
@@ -256,7 +256,7 @@ const largestSkew = 30 * time.Second
 func lookAtClock(reply *transport.Reply) finding {
 	date, err := http.ParseTime(reply.Header.Get("Date"))
 	if err != nil {
-		return good("clock", "the API does not say what time it is there")
+		return good("clock", "the API does not report its time")
 	}
 	skew := reply.At.Round(0).Sub(date).Round(time.Second)
 	const advice = "let the system set its clock (NTP): with a wrong one, signatures and certificates are refused"

@@ -141,7 +141,7 @@ func TestDoctorComparesClocks(t *testing.T) {
 func TestDoctorNamesWhatIsInTheWay(t *testing.T) {
 	w := newWard(t)
 	url, ca := clinic(t, 0)
-	w.says(1, []string{`failed +openai tls +127\.0\.0\.1:\d+: .*certificate.*, issued by Acme Co: .*--cacert FILE`}, "-p", "openai", "--base-url", url)
+	w.says(1, []string{`failed +openai tls +127\.0\.0\.1:\d+: .*certificate.*, issued by Acme Co: --cacert FILE`}, "-p", "openai", "--base-url", url)
 
 	closed, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -204,10 +204,10 @@ func TestDoctorTellsWhatExpires(t *testing.T) {
 		record journal.Listed
 		want   string
 	}{
-		{record(upload.Sending, 0), "ok 1 unfinished, none in doubt, none that ends within 1h0m0s"},
-		{record(upload.Sending, 2*time.Hour), "ok 1 unfinished, none in doubt, none that ends within 1h0m0s"},
+		{record(upload.Sending, 0), "ok 1 unfinished, none in doubt, none that expires within 1h0m0s"},
+		{record(upload.Sending, 2*time.Hour), "ok 1 unfinished, none in doubt, none that expires within 1h0m0s"},
 		{record(upload.Sending, 20*time.Minute), "warning /d/a.bin to openai: 1 of 2 parts are stored, and the upload ends in 20m0s: run the same command again before that"},
-		{record(upload.Sending, -3*time.Hour), "warning /d/a.bin to openai: 1 of 2 parts are stored, and the upload ended 3 hours ago: run the same command again: it begins a new upload if it has to"},
+		{record(upload.Sending, -3*time.Hour), "warning /d/a.bin to openai: 1 of 2 parts are stored, and the upload ended 3 hours ago: run the same command again: it creates a new upload if necessary"},
 		{urls, "warning /d/a.bin to openai: 1 of 2 parts are stored, and the time of its presigned URLs ends in 15m0s: run the same command again before that"},
 		{record(upload.Completing, 0), "warning /d/a.bin to openai may or may not have completed: the final request got no clear answer: run the same command again to ask the provider"},
 		{record(upload.Done, 0), "warning /d/a.bin to openai is uploaded, and its result was not printed: run the same command again to have its result printed"},

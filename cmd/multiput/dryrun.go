@@ -198,7 +198,7 @@ func planRows(d dryPlan, v upload.Preview, visible func(string) string) [][2]str
 		all = append(all, [2]string{"plan", partsText(v.Parts)})
 	}
 	if d.ReadsAhead {
-		all = append(all, [2]string{"reads", "the file once more before it is sent: the provider wants digests ahead"})
+		all = append(all, [2]string{"reads", "the file an additional time before it is sent: the provider requires digests"})
 	}
 	for i, r := range d.Requests {
 		head, path, times := "", r.Path, "as often as needed"

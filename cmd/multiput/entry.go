@@ -149,11 +149,11 @@ func find(all []journal.Listed, id string) (journal.Listed, error) {
 	case len(found) == 1:
 		return found[0], nil
 	case len(found) > 1:
-		return journal.Listed{}, usagef("%q may be any of:%s", id, candidates(found, all))
+		return journal.Listed{}, usagef("%q is ambiguous:%s", id, candidates(found, all))
 	case len(all) == 0:
-		return journal.Listed{}, usagef("there is no upload %q: the journal is empty", id)
+		return journal.Listed{}, usagef("unknown upload %q: the journal is empty", id)
 	}
-	return journal.Listed{}, usagef("there is no upload %q; there is:%s", id, candidates(all, all))
+	return journal.Listed{}, usagef("unknown upload %q; known uploads:%s", id, candidates(all, all))
 }
 
 // matching are the uploads that are meant, one of each id.

@@ -152,11 +152,11 @@ func TestFind(t *testing.T) {
 		}
 	}
 	for id, says := range map[string]string{
-		"1a":       "\"1a\" may be any of:\n  1a2b3c4d6  /data/b.jsonl to openai, running\n  1a2b3c4d5  /data/a.jsonl to openai, sending",
-		"1a2b3c4d": "may be any of:",
-		"":         "there is no upload \"\"",
-		"f":        "there is no upload \"f\"; there is:\n  99000000  /data/",
-		"UPLOAD_7": "there is no upload",
+		"1a":       "\"1a\" is ambiguous:\n  1a2b3c4d6  /data/b.jsonl to openai, running\n  1a2b3c4d5  /data/a.jsonl to openai, sending",
+		"1a2b3c4d": "is ambiguous:",
+		"":         "unknown upload \"\"",
+		"f":        "unknown upload \"f\"; known uploads:\n  99000000  /data/",
+		"UPLOAD_7": "unknown upload",
 	} {
 		_, err := find(all, id)
 		var usage *usageError

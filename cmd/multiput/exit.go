@@ -138,10 +138,10 @@ var classes = []class{
 	{typed[*jqError], exitOutput, "ioerr", deliverHint("with an expression that fits its result")},
 	{typed[*outputError], exitOutput, "ioerr", say("")},
 	{typed[*fileError], exitOutput, "ioerr", say("nothing is lost: run the same command again to have it written")},
-	{typed[*placeError], exitJournal, "cantcreat", say("-o names another file")},
+	{typed[*placeError], exitJournal, "cantcreat", say("use -o for another file")},
 	{wraps(upload.ErrUndelivered), exitOutput, "ioerr", deliverHint("to have the result printed")},
 	// Whichever file it was that could not be opened, nothing is wrong with it.
-	{tooManyFiles, exitJournal, "cantcreat", say("raise the limit of open files (ulimit -n), or use less --concurrency")},
+	{tooManyFiles, exitJournal, "cantcreat", say("raise the limit of open files (ulimit -n), or lower --concurrency")},
 	{wraps(upload.ErrUnverified), exitData, "data", func(f failure) string {
 		if f.report.Parts == 0 {
 			return "without --set resume=true it is uploaded as a new file" // refused at create: it was a taking over
@@ -154,14 +154,14 @@ var classes = []class{
 		}
 		return "run the same command again when the file no longer changes: unchanged parts are not sent again, if the provider lets parts be replaced"
 	}},
-	{wraps(handoff.ErrDamaged), exitData, "data", say("take the file as multiput wrote it, from the machine that did")},
-	{wraps(handoff.ErrContradiction), exitData, "data", say("leave out the receipts that are wrong, or send the part again with multiput put --restart")},
-	{wraps(upload.ErrNotPlanned), exitData, "data", say("only the planned file can be sent; of a copy with another time, plan it with --part-checksums")},
-	{typed[*overError], exitFailed, "failed", say("the provider issues no new ones: multiput plan --restart begins another upload, and all parts are sent again")},
+	{wraps(handoff.ErrDamaged), exitData, "data", say("use the file exactly as multiput wrote it")},
+	{wraps(handoff.ErrContradiction), exitData, "data", say("omit the wrong receipts, or send the part again with multiput put --restart")},
+	{wraps(upload.ErrNotPlanned), exitData, "data", say("only the planned file can be sent; to send a copy with another modification time, plan with --part-checksums")},
+	{typed[*overError], exitFailed, "failed", say("the provider issues no new ones: multiput plan --restart creates another upload, and all parts are sent again")},
 	{typed[*expiredError], exitAgain, "tempfail", func(f failure) string {
 		var e *expiredError
 		errors.As(f.err, &e)
-		return fmt.Sprintf("run multiput plan --renew %s where the key is, and the same command again with the new plan", quoted(e.plan))
+		return fmt.Sprintf("run multiput plan --renew %s on a machine with the key, then the same command with the new plan", quoted(e.plan))
 	}},
 	{typed[*handoff.MissingError], exitAgain, "tempfail", say("send them with multiput put, and run the same command again with their receipts")},
 	{wraps(upload.ErrChecksum), exitData, "data", say("something between here and the store alters the data; run the same command again to send it once more")},
@@ -186,7 +186,7 @@ var classes = []class{
 		return e.hint()
 	}},
 	{wraps(upload.ErrNoInput), exitNoInput, "noinput", noInputHint},
-	{typed[spoolError], exitJournal, "cantcreat", say("--spool-dir DIR names another directory for what comes from standard input")},
+	{typed[spoolError], exitJournal, "cantcreat", say("use --spool-dir DIR for another directory")},
 	{typed[*provider.Error], exitConfig, "config", say("")},
 	{typed[*provider.BaseError], exitUsage, "usage", say("")},
 	{typed[*provider.AddressError], exitUsage, "usage", say("")},
@@ -206,17 +206,17 @@ var classes = []class{
 	}},
 	{wraps(upload.ErrNothing), exitUsage, "usage", say("multiput list --all shows what there is")},
 	{wraps(upload.ErrBusy), exitAgain, "tempfail", say("wait for it to end, then run the same command again")},
-	{proxyRefuses(true), exitDenied, "noperm", say("the proxy wants a user and a password that it knows: HTTPS_PROXY=http://USER:PASSWORD@HOST:PORT")},
-	{isPortal, exitFailed, "failed", say("this network wants a login first (a captive portal): open any web page in a browser, then run the same command again")},
-	{typed[*transport.NotHTTPError], exitFailed, "failed", say("is this the URL of the API, and HTTPS_PROXY, if it is set, that of an HTTP proxy? Something in between may answer in their place")},
+	{proxyRefuses(true), exitDenied, "noperm", say("the proxy requires a valid user and password: HTTPS_PROXY=http://USER:PASSWORD@HOST:PORT")},
+	{isPortal, exitFailed, "failed", say("this network requires a login first (a captive portal): open any web page in a browser, then run the same command again")},
+	{typed[*transport.NotHTTPError], exitFailed, "failed", say("check the URL of the API, and HTTPS_PROXY if it is set; something in between may answer instead")},
 	{proxyRefuses(false), exitFailed, "failed", say("ask the administrator of the proxy to allow this server, or name the server in NO_PROXY if it can be reached without a proxy")},
-	{typed[*transport.TLSError], exitFailed, "failed", say("multiput speaks TLS 1.2 and 1.3 and has no client certificate: is this the server's URL, and does something in between end TLS?")},
+	{typed[*transport.TLSError], exitFailed, "failed", say("multiput supports TLS 1.2 and 1.3, without client certificates: check the URL, and whether a proxy intercepts TLS")},
 	{wraps(upload.ErrDenied), exitDenied, "noperm", func(f failure) string {
 		if f.keyFrom != "" && !typed[*transport.Error](f.err) {
 			return "" // it was not even read
 		}
 		if f.keyFrom != "" {
-			return "is the key from " + f.keyFrom + " a valid one?"
+			return "is the key from " + f.keyFrom + " valid?"
 		}
 		if f.keyEnv == "" {
 			return ""
@@ -232,14 +232,14 @@ var classes = []class{
 	}},
 	{wraps(config.ErrNoKeyring), exitFailed, "failed", say("an API key can also come from the provider's variable, --api-key-file or --api-key-command")},
 	{typed[*tls.CertificateVerificationError], exitFailed, "failed", func(f failure) string { return certificateHint(f.err) }},
-	{noTLS, exitFailed, "failed", say("is it the right URL, https:// or http://, and is nothing in between?")},
+	{noTLS, exitFailed, "failed", say("check the URL (https:// or http://), and whether a proxy intercepts the connection")},
 	{wraps(upload.ErrUnfinished), exitAgain, "tempfail", againHint},
 	{typed[*transport.RedirectError], exitFailed, "failed", redirectHint},
 	{wraps(upload.ErrReply), exitFailed, "failed", refusedHint},
-	{tooLarge, exitFailed, "failed", say("a smaller --part-size may do, where the provider lets it be chosen (with --restart if parts are stored); else it is the file that is too large")},
+	{tooLarge, exitFailed, "failed", say("try a smaller --part-size, if the provider allows that (with --restart if parts are stored); otherwise the file is too large")},
 	{wraps(upload.ErrRefused, upload.ErrLimit, upload.ErrGone), exitFailed, "failed", refusedHint},
 	{typed[*sumsError], exitJournal, "cantcreat", say("")},
-	{wraps(upload.ErrJournal), exitJournal, "cantcreat", say("--journal DIR names another directory for it")},
+	{wraps(upload.ErrJournal), exitJournal, "cantcreat", say("use --journal DIR for another directory")},
 	{inTrouble, exitAgain, "tempfail", againHint},
 	{func(error) bool { return true }, exitFailed, "failed", baseHint},
 }
@@ -248,7 +248,7 @@ var classes = []class{
 func unknownHint(f failure) string {
 	var u *config.UnknownError
 	if errors.Is(f.err, fs.ErrPermission) {
-		return "is it this user's? HOME may be another's, as under sudo or in a container: set HOME, or name files with --config and --journal"
+		return "HOME may be another user's, for example under sudo or in a container: set HOME, or use --config and --journal"
 	}
 	if !errors.As(f.err, &u) {
 		return ""
@@ -298,7 +298,7 @@ type spoolError interface {
 // file, or why a file may not be found.
 func noInputHint(f failure) string {
 	if strings.HasPrefix(f.file, "~") && errors.Is(f.err, fs.ErrNotExist) {
-		return "a shell replaces ~ at the beginning of a word without quotes only: name the file by its whole path"
+		return "a shell expands ~ only at the beginning of a word without quotes: use the full path"
 	}
 	var p interface {
 		error
@@ -334,17 +334,17 @@ func redirectHint(f failure) string {
 	errors.As(f.err, &r)
 	switch to := r.To; {
 	case r.Same && r.Signed:
-		return "the store wants another path than the one that was signed: the provider has to sign that one"
+		return "the store expects another path than the signed one: the provider has to sign the right path"
 	case r.Same:
-		return "the API wants the path that it leads to: change it in the manifest, or in --base-url"
+		return "the API expects the path of the redirect: change the path in the manifest or --base-url"
 	case r.Signed && to != "":
-		return fmt.Sprintf("the presigned URL is for another %s than the store wants: the provider has to sign URLs for %s", signedFor(f.err), to)
+		return fmt.Sprintf("the presigned URL is signed for another %s than the store expects: the provider has to sign URLs for %s", signedFor(f.err), to)
 	case r.Signed:
-		return fmt.Sprintf("the presigned URL is for another %s than the store wants: the provider has to sign it for the right one", signedFor(f.err))
+		return fmt.Sprintf("the presigned URL is signed for another %s than the store expects: the provider has to sign it for the right one", signedFor(f.err))
 	case to != "":
-		return fmt.Sprintf("if the API is at %s now, name it with --base-url; the key is then sent there", to)
+		return fmt.Sprintf("if the API is at %s now, set it with --base-url; the key is then sent there", to)
 	}
-	return "is the URL of the API right? --base-url names another"
+	return "is the URL of the API right? --base-url sets another"
 }
 
 // signedFor is what a presigned URL is for: of S3, which says so in its code, also a
@@ -362,7 +362,7 @@ func signedFor(err error) string {
 func slowHint(f failure) string {
 	var do []string
 	if f.sized {
-		do = append(do, "leave --part-size out or give a larger one, and send more parts at once (a higher -j)")
+		do = append(do, "omit --part-size or set a larger one, and send more parts at once (a higher -j)")
 	}
 	if f.limited {
 		do = append(do, "raise --limit-rate")
@@ -378,11 +378,11 @@ func certificateHint(err error) string {
 	)
 	switch {
 	case errors.As(err, &host):
-		return "the server has a certificate for another host: is this the right URL, and is nothing in between?"
+		return "the server has a certificate for another host: check the URL, and whether a proxy intercepts the connection"
 	case errors.As(err, &bad) && bad.Reason == x509.Expired:
 		return "is the clock of this machine right?"
 	}
-	return "a certificate authority of your own is trusted with --cacert FILE"
+	return "--cacert FILE adds your own certificate authority"
 }
 
 // noTLS matches a server that speaks no TLS where an https URL leads.
@@ -429,10 +429,10 @@ func proxyRefuses(denied bool) func(error) bool {
 // stored, and every run would end as this one.
 func refusedHint(f failure) string {
 	if f.planned && errors.Is(f.err, upload.ErrGone) {
-		return "multiput plan, run where the key is, begins another upload: all parts are sent again"
+		return "multiput plan, on a machine with the key, creates another upload: all parts are sent again"
 	}
 	if f.report.Parts > 0 && f.report.PartsStored == f.report.Parts && !f.piped && !f.planned {
-		return "if that comes again, --restart uploads the file again"
+		return "if this happens again, --restart uploads the file again"
 	}
 	return baseHint(f)
 }

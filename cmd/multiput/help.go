@@ -73,7 +73,7 @@ have the same name, both are shown.`,
 			page := slices.IndexFunc(all, func(t topic) bool { return len(args) == 1 && t.name == args[0] })
 			switch {
 			case !isCommand && page < 0:
-				return &usageError{fmt.Errorf("there is no command or topic %q%s", strings.Join(args, " "), meantTopic(found, args, all)), c.CommandPath()}
+				return &usageError{fmt.Errorf("unknown command or topic %q%s", strings.Join(args, " "), meantTopic(found, args, all)), c.CommandPath()}
 			case !isCommand:
 				return writePage(c.OutOrStdout(), all[page])
 			}

@@ -38,16 +38,16 @@ With --remote, list all that the provider has instead, also from other machines:
 parts of unfinished uploads.`,
 		Example: `  multiput list
 
-  # what is running to one provider; --watch shows it again and again
+  # uploads that are running to one provider; --watch repeats the list
   multiput list -p openai --state running
 
-  # how many parts of each are stored
+  # how many parts of each upload are stored
   multiput list --jq '.uploads[] | "\(.file) \(.parts_stored)/\(.parts)"'
 
-  # those whose outcome is unknown
+  # uploads whose outcome is unknown
   multiput list --jq '.uploads[] | select(.state == "in_doubt").id'
 
-  # what a bucket has
+  # unfinished uploads of a bucket
   multiput list --remote -p s3://my-bucket`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -99,7 +99,7 @@ func (a *app) list(ctx context.Context, cfg config.Config, o listOptions) error 
 	}
 	for i, s := range o.states {
 		if o.states[i] = strings.NewReplacer(" ", "_", "-", "_").Replace(s); !slices.Contains(states, o.states[i]) {
-			return usagef("--state: %q is not a state%s; there is %s", s, provider.DidYouMean(s, states), strings.Join(states, ", "))
+			return usagef("--state: %q is not a state%s; the states are %s", s, provider.DidYouMean(s, states), strings.Join(states, ", "))
 		}
 	}
 	if strings.ContainsAny(o.provider, `/\.`) && !strings.Contains(o.provider, "://") {

@@ -52,7 +52,7 @@ from a file, a command or the provider's variable takes precedence over it.`,
 			}
 			a.say(cfg, "the API key of %s for %s is in the system's keyring", m.Title, of.Origin)
 			if first := cfg.Before(of); first != "" {
-				a.say(cfg, "warning: %s comes before it", first)
+				a.say(cfg, "warning: %s takes precedence over it", first)
 			}
 			return nil
 		},

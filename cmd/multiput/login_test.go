@@ -73,7 +73,7 @@ func TestLogin(t *testing.T) {
 	// The variable comes first, and login says so.
 	t.Setenv("OPENAI_API_KEY", "sk-another")
 	_, talk = run(0, strings.NewReader(key), "login", "openai")
-	says(talk, "warning: OPENAI_API_KEY comes before it")
+	says(talk, "warning: OPENAI_API_KEY takes precedence over it")
 	run(exitDenied, nil, upload...)
 	t.Setenv("OPENAI_API_KEY", "")
 

@@ -36,7 +36,7 @@ const (
 // originTexts are what people are told of it.
 var originTexts = map[string]string{
 	originChanged: " (changed since the upload was started)",
-	originGone:    " (not there now; -p FILE.yaml names another place)",
+	originGone:    " (no longer there; name its new path with -p FILE.yaml)",
 	originBad:     " (changed since the upload was started, and cannot be used: multiput provider check says why)",
 }
 
@@ -76,7 +76,7 @@ func recordedManifest(r upload.Record) (*provider.Definition, error) {
 		case err != nil:
 			return nil, err
 		case m.Name != name:
-			gone = &config.Error{Where: path, Err: fmt.Errorf("it is the manifest of %s now, and the upload goes to %s, whose manifest can be named with -p FILE.yaml", m.Name, name)}
+			gone = &config.Error{Where: path, Err: fmt.Errorf("it is now the manifest of %s, but the upload is for %s: name its manifest with -p FILE.yaml", m.Name, name)}
 		default:
 			return m, nil
 		}
@@ -86,7 +86,7 @@ func recordedManifest(r upload.Record) (*provider.Definition, error) {
 		if gone != nil {
 			return nil, gone
 		}
-		return nil, usagef("it goes to %s, whose manifest is not known by that name: name the file with -p FILE.yaml", transport.Visible(name))
+		return nil, usagef("it is for %s, which is not a known provider: name its manifest with -p FILE.yaml", transport.Visible(name))
 	}
 	return m, err
 }

@@ -65,14 +65,14 @@ issues them; of another one if the provider says that it no longer has it. A pla
 	pathVar(f, &o.out, "output", "o", "write the plan to `FILE` (default: stdout)")
 	f.BoolVar(&o.checksums, "part-checksums", false, "put the CRC-32C of each part into the plan, for machines that have a copy of the file")
 	f.BoolVar(&o.ends, "self-contained", false, "put presigned requests that complete and abort the upload into the plan, so that no other machine needs the key")
-	f.BoolVar(&o.renew, "renew", false, "renew the presigned URLs of the plan that is named instead of a file, in place")
+	f.BoolVar(&o.renew, "renew", false, "renew the presigned URLs of a plan (PLAN instead of FILE), in place")
 	return c
 }
 
 // plan creates an upload, or finds it again, and writes its plan.
 func (a *app) plan(ctx context.Context, cfg config.Config, o planOptions, file string) error {
 	if file == stdin {
-		return usagef("a plan is of a file, and standard input is none")
+		return usagef("standard input cannot be planned: name a file")
 	}
 	if _, err := upload.Stat(file); err != nil {
 		return err
@@ -108,7 +108,7 @@ func (a *app) plan(ctx context.Context, cfg config.Config, o planOptions, file s
 	defer p.Close() //nolint:errcheck // the kernel drops the lock anyway
 	shared, err := u.Share(ctx, p, o.ends)
 	if errors.Is(err, upload.ErrNothing) {
-		err = fmt.Errorf("all of its parts are sent: multiput upload %s ends it, or plan --restart starts over", quoted(file))
+		err = fmt.Errorf("all of its parts are sent: multiput upload %s completes it, or plan --restart starts over", quoted(file))
 	}
 	if err != nil {
 		return fail(err)
@@ -121,7 +121,7 @@ func (a *app) plan(ctx context.Context, cfg config.Config, o planOptions, file s
 // renew replaces the URLs of a plan.
 func (a *app) renew(ctx context.Context, cfg config.Config, o planOptions, path string) error {
 	if o.name != "" || o.restart || o.checksums || len(o.set) > 0 {
-		return usagef("--renew keeps the upload as it was planned: only --base-url and -o go with it")
+		return usagef("--renew can only be combined with --base-url and -o")
 	}
 	plan, err := handoff.Load(path)
 	if err = unread(path, err); err != nil {

@@ -29,7 +29,7 @@ as long ago as --older-than says, also from other machines: S3 bills their parts
 		Example: `  multiput prune
   multiput prune --older-than 7d
 
-  # what a bucket has
+  # unfinished uploads of a bucket
   multiput prune --remote -p s3://my-bucket --older-than 7d`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {

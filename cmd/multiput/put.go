@@ -52,7 +52,7 @@ no receipt yet. A shard that is finished has its receipts written again.`,
 	o.flags(f, "part-size")
 	f.StringVar(&o.shard, "shard", "", "send the shard `I/N` of the parts, from 1/N to N/N (default: all)")
 	pathVar(f, &o.out, "output", "o", "write the receipts to `FILE` (default: stdout)")
-	f.BoolVar(&o.partial, "partial", false, "write the receipts that there are when it is interrupted")
+	f.BoolVar(&o.partial, "partial", false, "also write receipts when it is interrupted before the end")
 	f.BoolVar(&o.restart, "restart", false, "send all parts of the shard again")
 	return c
 }

@@ -189,7 +189,7 @@ func (a *app) listen(ctx context.Context, s *sandbox.Server, o sandboxOptions) (
 	host := strings.TrimPrefix(base, "http://")
 	host, _, _ = strings.Cut(host, "/")
 	if err := os.WriteFile(file, []byte(host), 0o600); err != nil {
-		fmt.Fprintf(a.stderr, "warning: the port is not remembered: %v\n", err)
+		fmt.Fprintf(a.stderr, "warning: cannot store the port for the next run: %v\n", err)
 	}
 	return base, stop, nil
 }

@@ -18,9 +18,9 @@ const spoolLimit = "16GiB"
 func (a *app) warnOfStream(u *upload.Uploader, job upload.Job, warn func(string)) {
 	if job.Spool.Needed(job.In) {
 		if job.Size < 0 {
-			warn("reading standard input to its end first, up to " + humanize.IBytes(uint64(job.Spool.Limit)) + ", as its size is not known (--size gives it)")
+			warn("reading standard input to its end first, up to " + humanize.IBytes(uint64(job.Spool.Limit)) + ", as its size is not known (--size sets it)")
 		}
-		warn("standard input can be read only once: if this ends before it is done, only the same data as a file, with the same --name, continues it")
+		warn("standard input can be read only once: after an interruption, only the same data as a file, with the same --name, resumes the upload")
 	}
 	observe := u.Observe
 	u.Observe = func(e upload.Event) {
@@ -86,7 +86,7 @@ func (a *app) checkStdin(o uploadOptions, files []string) error {
 	case uses > 1:
 		return usagef("standard input is named more than once")
 	case !streams && o.sizeGiven:
-		return usagef("--size is for standard input (-)")
+		return usagef("--size can only be used with standard input (-)")
 	case streams && o.name == "":
 		return usagef("standard input has no name: give it one with --name")
 	case streams && o.dryRun:

@@ -26,7 +26,7 @@ func createSums(path string) (*sums, error) {
 		return nil, nil
 	}
 	if path == "-" {
-		return nil, usagef("--checksums names a file: stdout has the results")
+		return nil, usagef("--checksums requires a file: stdout is for the results")
 	}
 	f, err := os.Create(path)
 	if err != nil {

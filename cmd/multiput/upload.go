@@ -74,7 +74,7 @@ the same command again to continue.`,
   # many files; small ones are uploaded concurrently
   find photos -name '*.jpg' | multiput upload -p upscayl --files-from -
 
-  # what is in a directory, but what was uploaded before
+  # the files of a directory that were not uploaded before
   multiput upload photos --include '*.jpg' --skip-uploaded -p upscayl
 
   # the output of a program
@@ -114,18 +114,18 @@ the same command again to continue.`,
 	f.StringVar(&o.base, "base-url", "", "use this `URL` of the API instead of the provider's own")
 	f.StringVar(&o.name, "name", "", "store the file under `NAME` (default: its own name)")
 	f.BoolVar(&o.dryRun, "dry-run", false, "print what would be done, and send nothing")
-	pathVar(f, &o.filesFrom, "files-from", "", "also upload the files listed in `FILE`, one a line; - is stdin")
-	f.StringArrayVar(&o.include, "include", nil, "of a directory, upload only what matches `GLOB`; repeatable")
-	f.StringArrayVar(&o.exclude, "exclude", nil, "of a directory, leave out what matches `GLOB`; repeatable")
+	pathVar(f, &o.filesFrom, "files-from", "", "also upload the files listed in `FILE`, one per line; - is stdin")
+	f.StringArrayVar(&o.include, "include", nil, "upload only files of a directory that match `GLOB`; repeatable")
+	f.StringArrayVar(&o.exclude, "exclude", nil, "skip files of a directory that match `GLOB`; repeatable")
 	f.BoolVar(&o.follow, "follow", false, "follow symbolic links to directories")
 	f.BoolVar(&o.relative, "relative", false, "name files by their paths below the directory")
-	f.BoolVar(&o.skipUploaded, "skip-uploaded", false, "leave out files that were uploaded before and are unchanged")
+	f.BoolVar(&o.skipUploaded, "skip-uploaded", false, "skip files that were uploaded before and are unchanged")
 	f.StringVar(&o.shard, "shard", "", "upload the `I/N`-th share of the files (such as 2/8)")
 	pathVar(f, &o.checksums, "checksums", "", "write the SHA-256 of each uploaded file to `FILE`, as sha256sum does")
 	f.StringVar(&size, "size", "", "`SIZE` of stdin (-), so that uploading starts before its end")
-	f.StringVar(&spool, "spool-limit", spoolLimit, "keep at most `SIZE` of stdin on the disk")
-	pathVar(f, &o.spoolDir, "spool-dir", "", "`DIR` where stdin waits (default: beside the journal)")
-	f.BoolVar(&o.wait, "wait", false, "wait until the provider says that the file is ready, where it can")
+	f.StringVar(&spool, "spool-limit", spoolLimit, "store at most `SIZE` of stdin on the disk")
+	pathVar(f, &o.spoolDir, "spool-dir", "", "`DIR` for data from stdin (default: beside the journal)")
+	f.BoolVar(&o.wait, "wait", false, "wait until the file is ready, if the provider reports that")
 	f.BoolVar(&o.restart, "restart", false, "abort the unfinished upload of this file, and start over")
 	return c
 }
@@ -159,7 +159,7 @@ func (a *app) upload(ctx context.Context, cfg config.Config, o uploadOptions, fi
 	known, more, all, end := peek(in.all)
 	defer end()
 	if o.name != "" && len(known) > 1 {
-		return usagef("--name names one file, and there are %s", atLeast(len(known), more))
+		return usagef("--name is for one file, but there are %s", atLeast(len(known), more))
 	}
 	if o.dryRun {
 		return a.dryRun(ctx, cfg, out, u, m, all, o)
@@ -174,7 +174,7 @@ func (a *app) upload(ctx context.Context, cfg config.Config, o uploadOptions, fi
 	defer a.summarize(cfg)
 	defer func() {
 		if in.skipped > 0 {
-			a.note(cfg, "%s left out: uploaded before, and unchanged since.", count(in.skipped, "file"))
+			a.note(cfg, "%s skipped: uploaded before, and unchanged since.", count(in.skipped, "file"))
 		}
 	}()
 	show, hide := a.watch(cfg, known)
@@ -206,7 +206,7 @@ func atLeast(n int, more bool) string {
 func (a *app) uploader(ctx context.Context, cfg config.Config, o uploadOptions) (u *upload.Uploader, m *provider.Definition, stop func(), err error) {
 	stop = func() {}
 	if cfg.Provider == "" {
-		return nil, nil, stop, usagef("no provider: name one with -p (%s, or a manifest FILE.yaml)", strings.Join(provider.Names(), ", "))
+		return nil, nil, stop, usagef("no provider: set one with -p (%s, or a manifest FILE.yaml)", strings.Join(provider.Names(), ", "))
 	}
 	options, err := settings(o.set)
 	if err != nil {
@@ -219,7 +219,7 @@ func (a *app) uploader(ctx context.Context, cfg config.Config, o uploadOptions) 
 		return nil, nil, stop, err
 	}
 	if m.Name == sandboxName && o.base != "" {
-		return nil, nil, stop, usagef("the sandbox has no other address than its own")
+		return nil, nil, stop, usagef("--base-url cannot be used with the sandbox")
 	}
 	given := maps.Clone(options)
 	withProfile(options, cfg)
@@ -405,7 +405,7 @@ func (a *app) explain(cfg config.Config, text string) {
 // warnOfNetwork tells of a journal whose promises are not this machine's to keep.
 func (a *app) warnOfNetwork(cfg config.Config) {
 	if kind := a.remote(cfg.Journal); kind != "" {
-		a.warn(cfg, fmt.Sprintf("the journal %s is on a network file system (%s): whether its locks and its writes hold is up to the server; --journal DIR names another place", cfg.Journal, kind))
+		a.warn(cfg, fmt.Sprintf("the journal %s is on a network file system (%s): its locks and durability depend on the server; use --journal DIR for another directory", cfg.Journal, kind))
 	}
 }
 

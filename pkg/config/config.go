@@ -78,7 +78,7 @@ type UnknownError struct {
 
 func (e *UnknownError) Error() string {
 	if len(e.Known) == 0 {
-		return fmt.Sprintf("there is no %s %q, nor any other", e.What, e.Name)
+		return fmt.Sprintf("unknown %s %q: there are none", e.What, e.Name)
 	}
 	return fmt.Sprintf("there is no %s %q (there is: %s)", e.What, e.Name, strings.Join(e.Known, ", "))
 }
@@ -103,13 +103,13 @@ var habits = []string{
 // Flags adds the flags of upload that are habits, with their defaults.
 func Flags(f *pflag.FlagSet) {
 	f.StringP("provider", "p", "", "the provider: its `NAME`, or a manifest FILE.yaml")
-	f.StringP("concurrency", "j", "auto", "`N|auto`: send so many parts at once")
-	f.String("part-size", "", "`SIZE` of a part (8MiB, 1.5GB, 500k), if the provider leaves it to the client")
+	f.StringP("concurrency", "j", "auto", "`N|auto`: number of parts in flight")
+	f.String("part-size", "", "`SIZE` of a part (8MiB, 1.5GB, 500k), if the client can choose it")
 	f.String("limit-rate", "", "send at most `SIZE` per second")
-	f.String("retries", "auto", "`N|auto`: retry a failed request at most so many times; auto: as --retry-for allows")
+	f.String("retries", "auto", "`N|auto`: maximum number of retries of a request; auto: as many as --retry-for allows")
 	f.String("retry-for", "15m", "retry a request that keeps failing for this `DURATION`, once the provider was reached")
-	f.String("stall-timeout", "1m", "re-send a part when none of its bytes moved for this `DURATION`; 0: never")
-	f.String("checksum", "auto", "`auto|require|off`: verify where possible, fail where impossible, or compute no MD5")
+	f.String("stall-timeout", "1m", "re-send a part after this `DURATION` without progress; 0: never")
+	f.String("checksum", "auto", "`auto|require|off`: verify if possible, fail if it is not, or compute no MD5")
 	f.String("progress", "auto", "`auto|bar|plain|json|none`: how to show progress")
 	f.String("content-type", "", "media `TYPE` of the file (default: detected)")
 	f.String("cacert", "", "also trust the certificates in this PEM `FILE`")
@@ -124,7 +124,7 @@ func GlobalFlags(f *pflag.FlagSet) {
 	f.String("color", "auto", "`auto|always|never`: color messages; auto: on a terminal, unless NO_COLOR is set")
 	f.String("profile", "", "use the profile `NAME` of the config file")
 	f.Bool("json", false, "print results and errors as JSON")
-	f.String("jq", "", "print what the jq expression `EXPR` selects from the JSON object")
+	f.String("jq", "", "print the output of the jq expression `EXPR` on the JSON object")
 	f.BoolP("quiet", "q", false, "print errors only")
 	f.VarPF(new(verbosity), "verbose", "v", "explain each decision; -vv also logs the requests, without secrets").NoOptDefVal = once
 }
@@ -298,7 +298,7 @@ func oneOf(s string, values ...string) error {
 	if s == "" || slices.Contains(values, s) {
 		return nil
 	}
-	return fmt.Errorf("%q is none of %s", s, strings.Join(values, ", "))
+	return fmt.Errorf("%q is not one of %s", s, strings.Join(values, ", "))
 }
 
 // ParseSize reads a size as flags, variables and the file have it: 8MiB, 1.5GB,

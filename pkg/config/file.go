@@ -210,8 +210,8 @@ func (f *file) section(n *yaml.Node, at string, others map[string]func(*yaml.Nod
 			}
 			return err
 		case secretText().MatchString(key):
-			return f.fault(k, place, "a key itself does not belong into a file that gets copied, shared and checked in; "+
-				"say where it is with api-key-file or api-key-command, put it into the provider's variable, or store it with multiput login")
+			return f.fault(k, place, "an API key must not be in a config file, which gets copied, shared and checked in; "+
+				"use api-key-file, api-key-command, the provider's variable, or multiput login")
 		}
 		known := slices.Concat(habits, slices.Sorted(maps.Keys(others)))
 		return &Error{Where: f.place(k, place), Err: &UnknownError{What: "key", Name: key, Known: known}}

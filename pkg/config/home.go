@@ -27,7 +27,7 @@ func Expand(path string) (string, error) {
 		below, ok = strings.CutPrefix(path, `~\`)
 	}
 	if strings.HasPrefix(path, "~") && anotherHome().MatchString(path) { // the pattern is compiled only then
-		return "", &HomeError{fmt.Errorf("%q: only your own home directory is known by ~, not that of another user; ./%s is a file of this name", path, path)}
+		return "", &HomeError{fmt.Errorf("%q: ~ is only supported for your own home directory; use ./%s for a file of this name", path, path)}
 	}
 	switch {
 	case path == "~":

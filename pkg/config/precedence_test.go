@@ -284,7 +284,7 @@ func TestFileIsStrict(t *testing.T) {
 		"two documents":        {"retries: 3\n---\nretries: 4\n", "more than one document"},
 		"no YAML":              {"retries: 3\n\tx: [", "config.yaml: yaml: line 2"},
 		"unknown profile":      {"profile: wrok\nprofiles: {work: {}}\n", `config.yaml: profile (line 1): there is no profile "wrok" (there is: work)`},
-		"no profiles":          {"profile: work\n", `there is no profile "work", nor any other`},
+		"no profiles":          {"profile: work\n", `unknown profile "work": there are none`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := load(t, setting{file: c.file})

@@ -131,7 +131,7 @@ const commandTime = 2 * time.Minute
 // output open.
 const pipeTime = 2 * time.Second
 
-var errCommandTime = fmt.Errorf("it gave no answer within %v", commandTime)
+var errCommandTime = fmt.Errorf("it did not end within %v", commandTime)
 
 func (c Config) keyFromCommand(ctx context.Context, talk io.Writer) (Secret, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, commandTime, errCommandTime)
@@ -175,7 +175,7 @@ func NewSecret(r io.Reader, from string) (Secret, error) {
 	}
 	s, err := secretOf(b, from)
 	if err == nil && strings.ContainsFunc(s.value, func(r rune) bool { return r <= ' ' || r > '~' }) {
-		return Secret{}, fmt.Errorf("%s gave a text with white space or characters in it that no key has", from)
+		return Secret{}, fmt.Errorf("%s returned text with white space or other characters that are invalid in a key", from)
 	}
 	return s, err
 }
@@ -192,9 +192,9 @@ func secretOf(b []byte, from string) (Secret, error) {
 	v := strings.TrimSpace(string(plain))
 	switch {
 	case v == "":
-		return Secret{}, fmt.Errorf("%s gave no API key", from)
+		return Secret{}, fmt.Errorf("%s returned no API key", from)
 	case len(b) > maxSecret:
-		return Secret{}, fmt.Errorf("%s gave more than an API key", from)
+		return Secret{}, fmt.Errorf("%s returned more than an API key", from)
 	}
 	return Secret{v}, nil
 }

@@ -209,7 +209,7 @@ func (p *Plan) Encode() ([]byte, error) {
 func Decode(path string, b []byte) (*Plan, error) {
 	at := len(b) - sumSize
 	if at < 0 || !bytes.HasPrefix(b, []byte(`{"version":`)) {
-		return nil, damaged(path, "it is not a plan, or only a piece of one")
+		return nil, damaged(path, "it is not a plan, or it is truncated")
 	}
 	if digits, _, ok := bytes.Cut(b[len(`{"version":`):min(len(b), 32)], []byte(",")); ok {
 		if n, err := strconv.Atoi(string(digits)); err == nil && n > Version {
@@ -217,7 +217,7 @@ func Decode(path string, b []byte) (*Plan, error) {
 		}
 	}
 	if !bytes.Equal(b[at:], sumOf(b[:at])) {
-		return nil, damaged(path, "the plan does not match its checksum: it was edited, or only a piece of it is there")
+		return nil, damaged(path, "the plan does not match its checksum: it was edited or truncated")
 	}
 	p := new(Plan)
 	if err := strict(append(bytes.Clone(b[:at]), '}'), p); err != nil {

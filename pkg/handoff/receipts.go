@@ -110,7 +110,7 @@ func parseLine(at string, b []byte) (l line, err error) {
 		return l, damaged(at, "it is not a receipt")
 	}
 	if !bytes.Equal(b[split:], sumOfLine(b[:split])) {
-		return l, damaged(at, "the receipt does not match its checksum: it was edited, or only a piece of it is there")
+		return l, damaged(at, "the receipt does not match its checksum: it was edited or truncated")
 	}
 	if err := strict(append(bytes.Clone(b[:split]), '}'), &l); err != nil {
 		return l, damaged(at, "%v", err)

@@ -79,7 +79,7 @@ var (
 	// errDamaged: a file is not what was stored.
 	errDamaged = errors.New("damaged")
 	// errAlone: a head says that there is a record, and there is none.
-	errAlone  = fmt.Errorf("%w: it is missing or empty, and its head is not", errDamaged)
+	errAlone  = fmt.Errorf("%w: it is missing or empty, but its head is not", errDamaged)
 	errClosed = errors.New("the journal entry is closed")
 )
 

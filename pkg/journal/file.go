@@ -235,7 +235,7 @@ func (j *Journal) lock(id string, create bool) (*file, *upload.Record, error) {
 			}
 			if r == nil && !aside {
 				if h, _, _ := j.readHead(id); h.Record.State != "" {
-					j.warn("the journal file %s was missing or empty, and its head is not: this upload %s", path, startsOver(h))
+					j.warn("the journal file %s was missing or empty, but its head is not: this upload %s", path, startsOver(h))
 				}
 			}
 			if j.opened != nil {
@@ -263,7 +263,7 @@ func (j *Journal) lock(id string, create bool) (*file, *upload.Record, error) {
 			return nil, nil, failed("open", path, err)
 		}
 	}
-	return nil, nil, failed("open", path, errors.New("it is another file each time that it is opened"))
+	return nil, nil, failed("open", path, errors.New("it is replaced each time that it is opened"))
 }
 
 func (j *Journal) create(path string) error {

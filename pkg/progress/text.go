@@ -69,7 +69,7 @@ func warning(w upload.Warning) string {
 	case upload.OriginChanged:
 		return fmt.Sprintf("the manifest %s has changed since upload %s was started: what it says now is used", e.Path, e.Upload)
 	case upload.CheckpointFailed:
-		return fmt.Sprintf("the provider did not take a checkpoint: %v", e.Err)
+		return fmt.Sprintf("checkpoint failed: %v", e.Err)
 	case upload.Late:
 		return late(e.Lack)
 	case upload.NeedsRate:
@@ -87,11 +87,11 @@ func warning(w upload.Warning) string {
 func reason(e upload.StartingOver) string {
 	switch e.Reason {
 	case upload.Asked:
-		return "a restart was asked for"
+		return "a restart was requested"
 	case upload.SizeChanged:
 		return fmt.Sprintf("the file had %d bytes and has %d", e.Was, e.Is)
 	case upload.RememberedChanged:
-		return "the file changed in a part that the provider remembers and does not let us replace"
+		return "the file changed in a part that was reported to the provider and cannot be replaced"
 	case upload.EndedChanged:
 		return "the file changed after its last part was stored"
 	case upload.PartSizeChanged:
@@ -141,11 +141,11 @@ func note(n upload.Note) string {
 		if e.MD5 {
 			return "verification: ETags are MD5s, so every part is checked"
 		}
-		return fmt.Sprintf("verification: of %d parts no ETag is the MD5: this store's ETags are something else and prove nothing", e.Parts)
+		return fmt.Sprintf("verification: of %d parts no ETag is the MD5: the ETags of this store cannot be used", e.Parts)
 	case upload.Concurrency:
 		return concurrency(e)
 	case upload.ReadsAhead:
-		return "the provider wants digests before the bytes: reading the file once more"
+		return "the provider requires digests before the data: reading the file an additional time"
 	case upload.NotReady:
 		return "the file is uploaded, and not ready yet: asking again in " + text.Duration(e.Wait).String()
 	case upload.Aborting:
@@ -211,19 +211,19 @@ func found(e upload.Found) string {
 	s := ""
 	switch {
 	case e.Had == "" && !e.Moved:
-		return "journal: nothing is known of this file: creating a new upload"
+		return "journal: no unfinished upload of this file: creating a new one"
 	case e.Next == upload.StepCreate && e.Had == upload.Delivered:
 		return fmt.Sprintf("journal: this file was uploaded at %s: creating a new upload", e.At.Format(time.RFC3339))
 	case e.Next == upload.StepCreate && e.Had == upload.Corrupt:
 		return fmt.Sprintf("journal: the checksum of upload %s did not match at the provider: creating a new upload", e.Upload)
 	case e.Next == upload.StepCreate:
-		return fmt.Sprintf("journal: upload %s is not continued: creating a new upload", e.Upload)
+		return fmt.Sprintf("journal: upload %s is not resumed: creating a new upload", e.Upload)
 	case e.Next == upload.StepWait:
 		s = fmt.Sprintf("journal: upload %s is complete, and its file was not ready: waiting for it", e.Upload)
 	case e.Next == upload.StepDeliver:
 		s = fmt.Sprintf("journal: upload %s is done: only its result has to be delivered", e.Upload)
 	case e.Next == upload.StepComplete:
-		s = fmt.Sprintf("journal: complete may have been sent for upload %s, and no answer came: asking again", e.Upload)
+		s = fmt.Sprintf("journal: complete may have been sent for upload %s, and got no answer: asking again", e.Upload)
 	default:
 		s = fmt.Sprintf("journal: resuming upload %s: %d of %d parts are stored", e.Upload, e.Stored, e.Parts)
 	}
@@ -242,7 +242,7 @@ func plan(e upload.PlanMade) string {
 		s = strings.TrimSuffix(s, "the provider") + "multiput"
 	}
 	if e.Held > 0 {
-		s += fmt.Sprintf("; it has %d ranges of the file already", e.Held)
+		s += fmt.Sprintf("; the provider already has %d ranges of the file", e.Held)
 	}
 	switch {
 	case e.URLs == 0:

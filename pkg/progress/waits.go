@@ -228,7 +228,7 @@ func (w *waits) retrying(e upload.Retrying, now time.Time) cause {
 	case errors.Is(e.Err, syscall.EMFILE), errors.Is(e.Err, syscall.ENFILE):
 		r.text = "too many files are open here"
 	case errors.Is(e.Err, transport.ErrStalled):
-		r.text = who + " stopped taking bytes"
+		r.text = who + " stopped receiving data"
 	default:
 		r.text = "the connection to " + who + " broke"
 	}

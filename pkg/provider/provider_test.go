@@ -140,10 +140,10 @@ func TestUnknown(t *testing.T) {
 // TestTrust holds what a user's manifest may not do.
 func TestTrust(t *testing.T) {
 	for _, c := range []struct{ file, old, new, want string }{
-		{"x.yaml", "name: mine", "name: openai", "name: openai is built in"},
-		{"x.yaml", "name: mine", "name: sandbox", "name: sandbox is built in"},
-		{"x.yaml", "env: MINE_KEY", "env: OPENAI_API_KEY", "auth.env: OPENAI_API_KEY holds the key of OpenAI, which goes to no other provider"},
-		{"x.yaml", "env: MINE_KEY", "env: ATAI_API_KEY", "auth.env: ATAI_API_KEY holds the key of Archetype AI"},
+		{"x.yaml", "name: mine", "name: openai", "name: openai is the name of a built-in provider"},
+		{"x.yaml", "name: mine", "name: sandbox", "name: sandbox is the name of a built-in provider"},
+		{"x.yaml", "env: MINE_KEY", "env: OPENAI_API_KEY", "auth.env: OPENAI_API_KEY has the key of OpenAI, which must not be sent to another provider"},
+		{"x.yaml", "env: MINE_KEY", "env: ATAI_API_KEY", "auth.env: ATAI_API_KEY has the key of Archetype AI"},
 		{"other.yaml", "", "", "name: is mine, and the file is named for other"},
 		{"x.yaml", "complete:", "compleet:", `compleet: unknown key, did you mean "complete"?`},
 	} {

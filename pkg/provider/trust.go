@@ -21,7 +21,7 @@ func allowed(m *manifest.Manifest, name string) error {
 	}
 	for _, own := range Names() {
 		if strings.EqualFold(d.Name, own) {
-			return m.Fault("name", "%s is built in; give yours another name", own)
+			return m.Fault("name", "%s is the name of a built-in provider; choose another name", own)
 		}
 		b, err := builtin[own]()
 		if err != nil {
@@ -29,7 +29,7 @@ func allowed(m *manifest.Manifest, name string) error {
 		}
 		for _, k := range b.Keys {
 			if k.Env != "" && strings.EqualFold(d.KeyEnv(), k.Env) {
-				return m.Fault("auth.env", "%s holds the key of %s, which goes to no other provider", k.Env, b.Title)
+				return m.Fault("auth.env", "%s has the key of %s, which must not be sent to another provider", k.Env, b.Title)
 			}
 		}
 	}
@@ -40,7 +40,7 @@ func allowed(m *manifest.Manifest, name string) error {
 type TrustError struct{ Title, Base string }
 
 func (e *TrustError) Error() string {
-	return fmt.Sprintf("it was begun at %s, which is not %s's own URL, so the key is not sent there", transport.Redact(e.Base), e.Title)
+	return fmt.Sprintf("it was started at %s, which is not %s's own URL, so the key is not sent there", transport.Redact(e.Base), e.Title)
 }
 
 // MayHaveKey refuses, with a *TrustError, to send the keys of a provider to a

@@ -11,5 +11,5 @@ func Absent(path string, i Info) *File { return &File{Path: path, Info: i} }
 func (f *File) Absent() bool { return f.f == nil && f.s == nil }
 
 func (f *File) notHere() error {
-	return fmt.Errorf("%s: %w: it has to be read, and is not on this machine as it was planned", f, ErrNoInput)
+	return fmt.Errorf("%s: %w: it has to be read, but the planned file is not on this machine", f, ErrNoInput)
 }

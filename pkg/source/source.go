@@ -158,7 +158,7 @@ func truthful(f *os.File, path string, fi fs.FileInfo) error {
 	}
 	if _, err := f.ReadAt(make([]byte, 1), fi.Size()-1); err == io.EOF {
 		if now, err := f.Stat(); err == nil && now.Size() == fi.Size() {
-			return &UnfitError{path, fmt.Sprintf("it says that it has %d bytes, and has fewer", fi.Size()), true}
+			return &UnfitError{path, fmt.Sprintf("the file system reports %d bytes, but it has fewer", fi.Size()), true}
 		}
 	}
 	return nil // what else is wrong shows when it is read
@@ -170,7 +170,7 @@ func pastEnd(f *os.File, path string, end int64) error {
 	n, err := f.ReadAt(make([]byte, 1), end)
 	switch {
 	case n > 0:
-		return &UnfitError{path, fmt.Sprintf("it says that it has %d bytes, and has more", end), true}
+		return &UnfitError{path, fmt.Sprintf("the file system reports %d bytes, but it has more", end), true}
 	case err != nil && err != io.EOF:
 		return noInput(path, err)
 	}
@@ -251,7 +251,7 @@ func (f *File) Same() error {
 	case err != nil:
 		return fmt.Errorf("%s: %w: %w", f, ErrChanged, err)
 	case !os.SameFile(named, f.fi):
-		return fmt.Errorf("%s: %w: another file took its place", f, ErrChanged)
+		return fmt.Errorf("%s: %w: it was replaced by another file", f, ErrChanged)
 	case held.Size()-f.begin != f.Info.Size:
 		return fmt.Errorf("%s: %w: it had %d bytes and has %d", f, ErrChanged, f.Info.Size, max(0, held.Size()-f.begin))
 	case !held.ModTime().Equal(f.Info.ModTime):
@@ -328,7 +328,7 @@ func (f *File) again() *os.File {
 		return nil
 	}
 	if fi, err := own.Stat(); err != nil || !os.SameFile(fi, f.fi) {
-		own.Close() // another file took its place: Same reports it
+		own.Close() // it was replaced by another file: Same reports it
 		return nil
 	}
 	return own
@@ -385,7 +385,7 @@ func (s *Section) Read(p []byte) (int, error) {
 	case s.left == 0:
 		return n, nil
 	case err == io.EOF && s.file.steady():
-		return n, &UnfitError{s.file.String(), fmt.Sprintf("it says that it has %d bytes, and has %d", s.file.Info.Size, s.off), true}
+		return n, &UnfitError{s.file.String(), fmt.Sprintf("the file system reports %d bytes, but it has %d", s.file.Info.Size, s.off), true}
 	case err == io.EOF:
 		return n, fmt.Errorf("%s: %w: it ends at byte %d", s.file, ErrChanged, s.off)
 	case err != nil:

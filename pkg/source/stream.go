@@ -20,7 +20,7 @@ import (
 )
 
 // ErrSpool says that more comes in than may wait on the disk.
-var ErrSpool = errors.New("does not fit on the disk that it may use")
+var ErrSpool = errors.New("exceeds the limit of the spool")
 
 // SpoolError is a spool that cannot be written.
 type SpoolError struct {
@@ -325,7 +325,7 @@ func (s *stream) ReadAt(b []byte, off int64) (int, error) {
 			return n, io.EOF
 		}
 		if p == nil {
-			return n, errors.New("it was let go")
+			return n, errors.New("its data was released already")
 		}
 		most := min(int64(len(b)-n), pieceSize-off%pieceSize, have-off)
 		m, err := p.f.ReadAt(b[n:n+int(most)], off%pieceSize)

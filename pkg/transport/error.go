@@ -28,8 +28,8 @@ type Error struct {
 	when  bool // whether the server said when to come again, be it at once
 }
 
-// ErrStalled is the Err of an exchange in which no byte moved for too long.
-var ErrStalled = errors.New("no byte moved for too long")
+// ErrStalled is the Err of an exchange in which no data was transferred for too long.
+var ErrStalled = errors.New("no data was transferred for too long")
 
 func (e *Error) Error() string {
 	var b strings.Builder

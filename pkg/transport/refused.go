@@ -224,7 +224,7 @@ func (c *Client) refused(err error, w *watch, req *http.Request) error {
 	case handshake != nil && errors.Is(err, *handshake) && !lostConnection(err):
 		return &TLSError{err}
 	case w.asked.Load() && !w.answered.Load() && lostConnection(err) && c.bare.Add(1) >= bareTries:
-		return &TLSError{fmt.Errorf("the server asks for a client certificate and hangs up (%w)", err)}
+		return &TLSError{fmt.Errorf("the server requires a client certificate and closed the connection (%w)", err)}
 	}
 	return err
 }

@@ -204,7 +204,7 @@ func (c *Client) Do(ctx context.Context, r Request) (*Reply, error) {
 		c.traceFailed(n, req, time.Since(start), bodyErr)
 		return nil, bodyErr
 	case err == nil && left > 0 && reply.Status < 300 && r.Bulk:
-		err = fmt.Errorf("the server confirmed the request before it had the last %d bytes", left)
+		err = fmt.Errorf("the server confirmed the request before it received the last %d bytes", left)
 	case err == nil:
 		c.traceIn(n, req, reply, time.Since(start))
 		c.bare.Store(0)

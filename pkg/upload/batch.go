@@ -42,7 +42,7 @@ type Job struct {
 // ErrStop means, if an error of Open, Upload or Deliver wraps it, that every other
 // file would fail the same way: the Batch begins no further file and delivers no
 // further result.
-var ErrStop = errors.New("no further file is begun")
+var ErrStop = errors.New("no further file is started")
 
 // ahead is how many files per slot may wait for delivery after they are done. Each
 // has two files open.
@@ -51,7 +51,7 @@ const ahead = 8
 // Upload uploads the files of the jobs and returns the first error that occurred.
 // It takes the next job when the one before has begun, and keeps nothing of a job
 // that is done, so that there may be millions. When ctx ends or an error is ErrStop,
-// the files that have begun are finished, and no further file is begun.
+// the files that have begun are finished, and no further file is started.
 func (b *Batch) Upload(ctx context.Context, jobs iter.Seq[Job]) error {
 	r := &batchRun{slots: NewSlots(b.Concurrency), calls: make(chan func()), stopped: make(chan struct{})}
 	var owner sync.WaitGroup

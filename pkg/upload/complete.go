@@ -166,7 +166,7 @@ func (s *session) end(ctx context.Context, up Upload, rs []Receipt, d Digests, d
 	case clearly(err) && !temporary(err):
 		return Answered{}, false, err
 	}
-	return Answered{}, true, fmt.Errorf("%w: the provider says that it was not completed; the last try of complete: %w", ErrUnfinished, err)
+	return Answered{}, true, fmt.Errorf("%w: the provider says that it was not completed; the last attempt to complete: %w", ErrUnfinished, err)
 }
 
 // mustWait reports whether a failed question says that no other request would

@@ -80,7 +80,7 @@ func (s *session) open(ctx context.Context) (up Upload, urls []Presigned, err er
 // check checks the provider's plan, or makes one where it has none.
 func (s *session) check(up *Upload, urls []Presigned) (err error) {
 	if sequential[up.Digest] != nil && s.src.Once() {
-		return fmt.Errorf("the provider takes the %s of the whole file at the end, for which a stream would have to be read twice: %w", up.Digest, ErrLimit)
+		return fmt.Errorf("the provider requires the %s of the whole file, for which standard input would have to be read twice: %w", up.Digest, ErrLimit)
 	}
 	ours := up.Parts == nil && len(up.Held) == 0
 	if ours {
@@ -109,7 +109,7 @@ func (s *session) check(up *Upload, urls []Presigned) (err error) {
 	}
 	s.observe(made)
 	if len(up.Held) > 0 && up.Digest == "" {
-		return fmt.Errorf("the provider already has parts of this file, and takes no checksum that could prove them: %w", ErrUnverified)
+		return fmt.Errorf("the provider already has parts of this file, but compares no checksum of the whole file: %w", ErrUnverified)
 	}
 	if up.Renewable {
 		return nil
@@ -120,7 +120,7 @@ func (s *session) check(up *Upload, urls []Presigned) (err error) {
 	}
 	for _, p := range up.Parts {
 		if !signed[p.Number] {
-			return fmt.Errorf("there is no presigned URL for part %d, and this provider issues no other: %w", p.Number, ErrReply)
+			return fmt.Errorf("there is no presigned URL for part %d, and this provider issues no new ones: %w", p.Number, ErrReply)
 		}
 	}
 	return nil
@@ -214,7 +214,7 @@ func (s *session) anew(parts []Part) error {
 	}
 	larger := "and does not let the client choose larger parts"
 	if s.PartSize > 0 {
-		larger = "and the part size was asked for"
+		larger = "and the part size was set by the user"
 	} else if s.limits.TakesHint {
 		larger = "and larger parts do not help"
 	}

@@ -47,8 +47,8 @@ var (
 	ErrNotPlanned = errors.New("it is not the planned file")
 	// ErrBusy: another process has the upload.
 	ErrBusy = errors.New("another process has it")
-	// ErrNothing: there is nothing to continue.
-	ErrNothing = errors.New("there is nothing to continue")
+	// ErrNothing: there is nothing to resume.
+	ErrNothing = errors.New("there is nothing to resume")
 	// ErrJournal: the journal cannot be read or written.
 	ErrJournal = errors.New("journal")
 	// ErrDoubt: complete was sent and no clear answer came.

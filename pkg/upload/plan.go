@@ -58,7 +58,7 @@ func partSize(size, most int64, l Limits) (int64, error) {
 	}
 	least := divUp(size, most)
 	if least > largest {
-		return 0, fmt.Errorf("%d parts of %d bytes do not hold a file of %d bytes: %w", most, largest, size, ErrLimit)
+		return 0, fmt.Errorf("%d parts of %d bytes do not cover a file of %d bytes: %w", most, largest, size, ErrLimit)
 	}
 	ps := max(DefaultPartSize, l.MinPart)
 	if least > ps {
@@ -121,7 +121,7 @@ func Tile(size int64, parts []Part, held []Range) error {
 	})
 	for i, p := range parts {
 		if numbers[p.Number] {
-			return bad("it names part %d twice", p.Number)
+			return bad("part %d is listed twice", p.Number)
 		}
 		numbers[p.Number] = true
 		pieces = append(pieces, piece{Range{p.Offset, p.Size}, &parts[i]})
@@ -154,12 +154,12 @@ func Tile(size int64, parts []Part, held []Range) error {
 		case p.Size == 0 && (size > 0 || len(pieces) > 1):
 			return bad("%s is empty", what(p))
 		case p.Offset > end:
-			return bad("nothing covers bytes %d to %d", end, p.Offset-1)
+			return bad("no part covers bytes %d to %d", end, p.Offset-1)
 		case p.Offset < end:
-			return bad("%s begins at byte %d, where another goes on to byte %d", what(p), p.Offset, end-1)
+			return bad("%s starts at byte %d, but another one ends at byte %d", what(p), p.Offset, end-1)
 		case p.Size > size-p.Offset:
 			// Compared this way round, huge numbers cannot wrap.
-			return bad("%s goes on beyond the end of the file, which has %d bytes", what(p), size)
+			return bad("%s extends beyond the end of the file, which has %d bytes", what(p), size)
 		}
 		end = p.Offset + p.Size
 	}

@@ -64,7 +64,7 @@ func TestResume(t *testing.T) {
 		{name: "all changed", change: func(r *rig) { r.write(random(10_001)[1:], 1) }, resent: []int{1, 2, 3, 4, 5}, warns: "5 of its stored parts"},
 		{name: "an older version came back", change: func(r *rig) { r.write(r.content, -60) }},
 		{name: "what is not stored changed", change: func(r *rig) { r.write(flipped(r.content, 9999), 1) }},
-		{name: "a checkpointed part changed", set: (*rig).checkpoints, change: func(r *rig) { r.write(flipped(r.content, 1500), 1) }, anew: true, warns: "does not let us replace"},
+		{name: "a checkpointed part changed", set: (*rig).checkpoints, change: func(r *rig) { r.write(flipped(r.content, 1500), 1) }, anew: true, warns: "cannot be replaced"},
 		{name: "another part than the checkpointed changed", set: (*rig).checkpoints, change: func(r *rig) { r.write(flipped(r.content, 9500), 1) }},
 		{name: "larger", change: func(r *rig) { r.write(random(10_500), 1) }, anew: true, warns: "had 10000 bytes and has 10500"},
 		{name: "smaller", change: func(r *rig) { r.write(r.content[:9999], 1) }, anew: true, warns: "had 10000 bytes and has 9999"},

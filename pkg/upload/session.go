@@ -43,7 +43,7 @@ type session struct {
 }
 
 // errStartOver: this upload cannot be continued, but a new one may do.
-var errStartOver = errors.New("the upload cannot be continued")
+var errStartOver = errors.New("the upload cannot be resumed")
 
 // newSession settles what the file is called and where it goes. What the
 // provider is known not to take is refused.

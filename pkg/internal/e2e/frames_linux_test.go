@@ -106,7 +106,7 @@ func TestEveryFrame(t *testing.T) {
 	for _, wait := range []string{
 		`waiting [0-9]+ s: the provider is busy \(503\), attempt [23] of 10`,
 		`waiting [0-9]+ s: the store is busy \(503\), attempt [23] of 10`,
-		`waiting [0-9]+ s: the store (does not answer|stopped taking bytes)`,
+		`waiting [0-9]+ s: the store (does not answer|stopped receiving data)`,
 		`\ncontinuing after [0-9]+ s\r`,
 	} {
 		if !regexp.MustCompile(wait).MatchString(strings.ReplaceAll(control.ReplaceAllString(all, ""), "\rcontinuing", "\ncontinuing")) {

@@ -49,7 +49,7 @@ func TestBadNetwork(t *testing.T) {
 		"the answer is cut":             {[]realstore.Toxic{toxic("limit_data", "downstream", "bytes", 10)}, 3, 0, broken + "|malformed"},
 		"it hangs":                      {[]realstore.Toxic{toxic("timeout", "upstream", "timeout", 0)}, 2, 0, "no byte moved"},
 		// It hangs until the server closes the connection, and versitygw does that at once.
-		"the answer hangs": {[]realstore.Toxic{toxic("timeout", "downstream", "timeout", 0)}, 2, 0, "no byte moved|" + broken},
+		"the answer hangs": {[]realstore.Toxic{toxic("timeout", "downstream", "timeout", 0)}, 2, 0, "no data was transferred|" + broken},
 		"latency":          {[]realstore.Toxic{toxic("latency", "upstream", "latency", 300, "jitter", 100), toxic("latency", "downstream", "latency", 300)}, 0, time.Second, ""},
 		"a slow line":      {[]realstore.Toxic{toxic("bandwidth", "upstream", "rate", 8<<10)}, 0, size * time.Second / (2 * 8 << 20), ""},
 	}

@@ -20,7 +20,7 @@ func (m *Manifest) agree(n node, prefix string, s *steps) {
 		m.agreeCreate(s, own, fail)
 	}
 	if s.create == nil && prefix != "" && s.presign == nil && s.part != nil && !s.part.fixed() && !n.doc.isUnread("small.part") {
-		fail("create", "is left out, and neither part nor presign says where the file goes")
+		fail("create", "is missing, and neither part nor presign says where the file is sent")
 	}
 	if p := s.part; p != nil && (own("part") || prefix == "") {
 		m.agreePart(s, n.doc, fail)
@@ -87,7 +87,7 @@ func (m *Manifest) agreePart(s *steps, d *doc, fail func(key, text string)) {
 	}
 	switch {
 	case p.auth && m.auth == nil:
-		fail("part.auth", "there is no auth to send")
+		fail("part.auth", "is true, but the manifest has no auth")
 	case p.auth && m.auth.field != "" && p.form == "":
 		fail("part.auth", "the key is a form field (auth.field), and the part is not a form (part.form)")
 	}
@@ -124,7 +124,7 @@ func (m *Manifest) agreeRequest(step string, r *request, s *steps, n node) {
 	isPart := step == "part"
 	switch {
 	case r.path != nil && r.url != nil:
-		fail("url", "has a path in send beside it: only one of them can be meant")
+		fail("url", "excludes a path in send")
 	case !r.fixed() && !isPart:
 		fail("send", "has no path, and there is no url")
 	}
@@ -140,9 +140,9 @@ func (m *Manifest) agreeRequest(step string, r *request, s *steps, n node) {
 	}
 	switch {
 	case bodies > 1 && r.body != nil && r.fields != nil:
-		fail("fields", "has a body beside it: only one of them can be meant")
+		fail("fields", "excludes body")
 	case bodies > 1:
-		fail("text", "has body or fields beside it: only one of them can be meant")
+		fail("text", "excludes body and fields")
 	}
 	if r.multipart && r.fields == nil {
 		fail("multipart", "needs fields")
@@ -159,7 +159,7 @@ func (m *Manifest) agreeRequest(step string, r *request, s *steps, n node) {
 		fail(key, text)
 	}
 	if m.auth != nil && r.auth && r.url != nil && len(m.elsewhere(r.url)) > 0 {
-		fail("url", "leads to another origin than base, where the key is not sent: auth: false is missing")
+		fail("url", "has another origin than base, where the key is not sent: auth: false is required")
 	}
 	m.agreePath(step, r, s, n.doc, fail)
 	m.agreeNames(step, r, s, n)

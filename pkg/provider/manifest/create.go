@@ -265,7 +265,7 @@ func (p *speaker) readPlan(ctx context.Context, st *steps, a *answer, s *scope, 
 			return nil, err
 		}
 		if size != u.File.Size {
-			return nil, p.misfit(a, "it planned for %d bytes, and the file has %d", size, u.File.Size)
+			return nil, p.misfit(a, "it planned for %d bytes, but the file has %d", size, u.File.Size)
 		}
 	}
 	if c.expires != nil {

@@ -110,7 +110,7 @@ func (a *auth) check(n node) {
 	case a.header == "" && a.field == "":
 		n.infer(place{n.Line, n.Column}, "has no header")
 	case a.header != "" && a.field != "":
-		n.infer(place{n.Line, n.Column}, "has a header and a field: only one of them can be meant")
+		n.infer(place{n.Line, n.Column}, "has a header and a field, which exclude each other")
 	}
 	if strings.Count(a.value, "{secret}") != 1 {
 		n.infer(place{n.Line, n.Column}, `has no value with {secret} in it, such as "Bearer {secret}"`)

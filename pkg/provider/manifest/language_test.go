@@ -343,7 +343,7 @@ part: {send: PUT /p, receipt: .r}
 complete: {send: POST, url: `+url+`, ok: .ok, result: .id}
 `))
 		var e *spec.Error
-		if !errors.As(err, &e) || len(e.Problems) != 1 || e.Problems[0].Key != "complete.url" || e.Problems[0].Line != 7 || !strings.Contains(err.Error(), "auth: false is missing") {
+		if !errors.As(err, &e) || len(e.Problems) != 1 || e.Problems[0].Key != "complete.url" || e.Problems[0].Line != 7 || !strings.Contains(err.Error(), "auth: false is required") {
 			t.Errorf("%s: %v", url, err)
 		}
 	}

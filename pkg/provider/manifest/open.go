@@ -31,7 +31,7 @@ func (m *Manifest) Open(s spec.Settings) (spec.Provider, error) {
 		}
 	}
 	if s.Base == "" && bad == nil {
-		return nil, &spec.BaseError{Provider: m.title, Reason: "it has none of its own, and none is given"}
+		return nil, &spec.BaseError{Provider: m.title, Reason: "the manifest has none, and none is set"}
 	}
 	base, err := parseBase(cmp.Or(s.Base, "https://unknown.invalid"))
 	if err != nil {

@@ -31,7 +31,7 @@ func (p *speaker) readParts(ctx context.Context, c *createStep, a *answer, s *sc
 			return p.unusable(a, e.key, "%v", err)
 		}
 		if seen[part.Number] {
-			return p.unusable(a, e.key, "part %d is there twice", part.Number)
+			return p.unusable(a, e.key, "part %d is listed twice", part.Number)
 		}
 		seen[part.Number] = true
 		if m["offset"] != nil || m["size"] != nil {

@@ -42,7 +42,7 @@ func TestPlans(t *testing.T) {
 		{"a number as text", "", `"part_size":10,"parts":[{"number":"1"}]`, "", "", `a part has the number "1"`},
 		{"negative", "", `"part_size":10,"parts":[{"number":-1}]`, "", "", "a part has the number -1"},
 		{"huge", "", `"part_size":10,"parts":[{"number":9007199254740993}]`, "", "", "a part has the number 9007199254740993"},
-		{"twice", "", `"part_size":5,"parts":[{"number":1},{"number":1}]`, "", "", "part 1 is there twice"},
+		{"twice", "", `"part_size":5,"parts":[{"number":1},{"number":1}]`, "", "", "part 1 is listed twice"},
 		{"no parts", "", `"part_size":5`, "", "", "create.parts: cannot iterate over: null"},
 		{"ranges", "r", `"parts":[{"number":2,"offset":6,"size":4},{"number":1,"offset":0,"size":6}]`, "[{1 0 6} {2 6 4}]", "[]", ""},
 		{"a gap, not resumed", "r", `"parts":[{"number":2,"offset":6,"size":4}]`, "[{2 6 4}]", "[]", ""},

@@ -29,7 +29,7 @@ func (p *speaker) Presign(ctx context.Context, u upload.Upload, parts []upload.P
 		}
 		return urls, nil
 	case st.presign == nil:
-		return nil, fmt.Errorf("%s: %w: it gives the URLs of parts only once, when the upload is created", p.m.title, upload.ErrExpired)
+		return nil, fmt.Errorf("%s: %w: it issues presigned URLs only once, when the upload is created", p.m.title, upload.ErrExpired)
 	}
 	parts = st.presign.together(parts)
 	if st.presign.max != 1 {
@@ -138,7 +138,7 @@ func (p *speaker) readURLs(ctx context.Context, e *expr, a *answer, s *scope, pl
 			if i < len(asked) {
 				number = asked[i].Number
 			} else if asked != nil {
-				return nil, p.unusable(a, e.key, "there are more addresses than the %d parts they are for", len(asked))
+				return nil, p.unusable(a, e.key, "there are more URLs than the %d parts that they are for", len(asked))
 			}
 			v = map[string]any{"number": number, "url": address}
 		}
@@ -151,7 +151,7 @@ func (p *speaker) readURLs(ctx context.Context, e *expr, a *answer, s *scope, pl
 		case err != nil:
 			return nil, p.unusable(a, e.key, "%v", err)
 		case seen[number]:
-			return nil, p.unusable(a, e.key, "part %d is there twice", number)
+			return nil, p.unusable(a, e.key, "part %d is listed twice", number)
 		case len(plan) > 0 && !numbers[number]:
 			return nil, p.unusable(a, e.key, "part %d is not in the plan", number)
 		}
@@ -174,7 +174,7 @@ func (p *speaker) readURL(a *answer, number int, m map[string]any) (upload.Presi
 		return g, errors.New("there is no URL")
 	}
 	if strings.Contains(g.URL, hiddenText) {
-		return g, errors.New("the URL has the API key in it, which is not sent around")
+		return g, errors.New("the URL contains the API key")
 	}
 	var err error
 	if g.URL, err = p.resolve(g.URL); err != nil {
@@ -287,7 +287,7 @@ func (p *speaker) covers(a *answer, f upload.File, gs []upload.Presigned, parts 
 		}
 	}
 	if missing > 0 {
-		return p.unusable(a, p.m.stepsFor(f).create.urls.key, "%d parts have no address, part %d the first of them", missing, first)
+		return p.unusable(a, p.m.stepsFor(f).create.urls.key, "%d parts have no URL, the first is part %d", missing, first)
 	}
 	return nil
 }

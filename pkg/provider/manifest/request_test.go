@@ -71,10 +71,10 @@ func TestParseForms(t *testing.T) {
 		key      string
 		text     string
 	}{
-		{"auth: {field: key, ", "auth: {field: key, header: X, ", 4, "auth", "only one of them can be meant"},
+		{"auth: {field: key, ", "auth: {field: key, header: X, ", 4, "auth", "exclude each other"},
 		{"  fields: '{first: $parts[0].number, count: ($parts | length)}'\n", "", 17, "presign.send", "has no fields, and the key is one of them"},
 		{"send: POST /{id}/more", "send: GET /{id}/more", 18, "presign.fields", "a GET has no body"},
-		{"send: POST /{id}/more", "send: POST /{id}/more\n  body: '{}'", 19, "presign.fields", "has a body beside it"},
+		{"send: POST /{id}/more", "send: POST /{id}/more\n  body: '{}'", 19, "presign.fields", "excludes body"},
 		{"{options.bucket}/{+", "{options.bukcet}/{+", 10, "create.send", "there is no option bukcet"},
 		{"{options.bucket}/{+", "{id}/{+", 10, "create.send", "there is none yet"},
 		{"required: true, ", "", 10, "create.send", "the option folder has to be required, or to have a default"},
@@ -83,7 +83,7 @@ func TestParseForms(t *testing.T) {
 		{"  send: POST\n  url: $upload.end\n", "  send: POST {end}\n", 28, "complete.send", "send: POST, with url: $upload.end"},
 		{"  send: POST\n  url: $upload.end\n", "  send: POST {end}/x\n", 28, "complete.send", "not a method and a path"},
 		{"  send: POST\n  url: $upload.end\n", "  send: POST\n", 28, "complete.send", "has no path, and there is no url"},
-		{"  send: POST\n  url: $upload.end\n", "  send: POST /x\n  url: $upload.end\n", 29, "complete.url", "only one of them can be meant"},
+		{"  send: POST\n  url: $upload.end\n", "  send: POST /x\n  url: $upload.end\n", 29, "complete.url", "excludes a path in send"},
 		{"  send: PUT\n", "  send: PUT {end}\n", 23, "part.send", "with url: $upload.end"},
 		{"digests: [sha1]", "digests: [sha2]", 24, "part.digests[0]", "did you mean \"sha1\"?; the digests are crc32c, crc64nvme, md5, sha1, sha256"},
 		{"digests: [sha1]", "digest: sha1", 24, "part.digest", "is called part.digests now"},
@@ -299,7 +299,7 @@ func TestPartFields(t *testing.T) {
 // TestTooManyAddresses holds that an address has a part.
 func TestTooManyAddresses(t *testing.T) {
 	p, _ := serve(t, mustParse(t, []byte(formed)), folder, answerWith(200, `{"id":"u1","end":"/e","urls":["https://x.example/1","https://x.example/2","https://x.example/3","https://x.example/4"]}`))
-	if _, _, err := p.Create(t.Context(), file, upload.Hint{}); err == nil || !strings.Contains(err.Error(), "there are more addresses than the 3 parts they are for") {
+	if _, _, err := p.Create(t.Context(), file, upload.Hint{}); err == nil || !strings.Contains(err.Error(), "there are more URLs than the 3 parts that they are for") {
 		t.Errorf("signed: %v", err)
 	}
 	if _, _, err := p.Create(context.Background(), file, upload.Hint{PartSize: 5}); !errors.Is(err, upload.ErrPartSize) {

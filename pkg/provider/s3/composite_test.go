@@ -95,7 +95,7 @@ func TestNoOverwriting(t *testing.T) {
 	}}
 	p := s.open(t, place{"bucket", "k"}, map[string]string{"if-none-match": "*"})
 	_, _, err := p.Create(t.Context(), fileOf(100<<20), upload.Hint{})
-	if err == nil || !strings.Contains(err.Error(), "s3://bucket/k is there already, and is not to be overwritten") || len(s.asked) != 1 {
+	if err == nil || !strings.Contains(err.Error(), "s3://bucket/k exists already, and must not be overwritten") || len(s.asked) != 1 {
 		t.Errorf("%d requests: %v", len(s.asked), err)
 	}
 	there = false

@@ -40,7 +40,7 @@ func (p *Provider) fault(a *transport.Reply, x *storeerr.Error, c call) error {
 		return final(upload.ErrReply)
 	}
 	if x.Code == "RequestTimeTooSkewed" || early(x) || c.fresh && x.Expired(a.Status) && x.Code == "AccessDenied" {
-		say("this machine's clock differs from the store's%s, which takes no request that is more than 15 minutes off: set the clock", p.skewText(a, x))
+		say("this machine's clock differs from the store's%s, which rejects requests that are more than 15 minutes off: set the clock", p.skewText(a, x))
 		return final(upload.ErrDenied)
 	}
 	switch x.Code {
@@ -55,7 +55,7 @@ func (p *Provider) fault(a *transport.Reply, x *storeerr.Error, c call) error {
 		say("the credentials have expired")
 		return final(upload.ErrDenied)
 	case "InvalidToken":
-		say("the store does not take the session token of the credentials")
+		say("the store rejects the session token of the credentials")
 		return final(upload.ErrDenied)
 	case "InvalidAccessKeyId":
 		say("the store does not know the access key")
@@ -64,18 +64,18 @@ func (p *Provider) fault(a *transport.Reply, x *storeerr.Error, c call) error {
 		say("the store computes another signature: the secret access key is wrong, or something between here and the store alters requests")
 		return final(upload.ErrDenied)
 	case "EntityTooSmall":
-		say("a part is smaller than the store takes: only the last may have less than %s", text.Bytes(minPart))
+		say("a part is smaller than the store allows: only the last may have less than %s", text.Bytes(minPart))
 		return final(upload.ErrRefused)
 	case "EntityTooLarge":
-		say("the object or a part is larger than the store takes")
+		say("the object or a part is larger than the store allows")
 		return final(upload.ErrRefused)
 	case "SlowDown":
-		say("the store is asked too often, and wants fewer requests")
+		say("the store limits the request rate")
 		e.Retry = true
 		return e
 	case "PreconditionFailed":
 		if p.set.ifNoneMatch {
-			say("%s is there already, and is not to be overwritten", p.address(c.key))
+			say("%s exists already, and must not be overwritten", p.address(c.key))
 			return final(upload.ErrRefused)
 		}
 	case "BadDigest", "XAmzContentChecksumMismatch", "InvalidDigest":
@@ -90,13 +90,13 @@ func (p *Provider) fault(a *transport.Reply, x *storeerr.Error, c call) error {
 	case a.Status == http.StatusUnauthorized || a.Status == http.StatusForbidden || x.Code == "AccessDenied": // also in a 200
 		switch {
 		case lock:
-			say("the bucket's Object Lock does not allow it: %s", x.Message)
+			say("Object Lock of the bucket does not allow it: %s", x.Message)
 		case !strings.Contains(x.Message, "authorized to perform"): // else it names the action
 			say("the store does not allow %s on %s: %s", c.action, p.address(c.key), cmp.Or(x.Message, "Access Denied"))
 		}
 		return final(upload.ErrDenied)
 	case lock && a.Status == http.StatusBadRequest:
-		say("the bucket has Object Lock, and wants a checksum with each part: %s", x.Message)
+		say("the bucket has Object Lock, which requires a checksum for each part: %s", x.Message)
 		e.Retry = false
 		return &failure{upload.ErrRefused, e, "checksum", upload.DigestCRC64NVME}
 	case e.Retry || a.Status < 300 || a.Status >= 500 && a.Status != http.StatusNotImplemented && a.Status != http.StatusHTTPVersionNotSupported:

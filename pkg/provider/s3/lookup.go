@@ -52,7 +52,7 @@ func noKeys(err error) error {
 	var answered *awshttp.ResponseError
 	down := errors.As(err, &sent) || errors.As(err, &answered) && (answered.HTTPStatusCode() >= http.StatusInternalServerError || answered.HTTPStatusCode() == http.StatusTooManyRequests)
 	if down && !fromMachine {
-		return &unavailable{fmt.Errorf("%s: the AWS credentials cannot be had now: %s", title, words(err))}
+		return &unavailable{fmt.Errorf("%s: cannot get the AWS credentials now: %s", title, words(err))}
 	}
 	return fmt.Errorf("%s: %w: no AWS credentials%s (%s)", title, upload.ErrDenied, because(err, fromMachine), looked)
 }
@@ -74,7 +74,7 @@ func because(err error, fromMachine bool) string {
 	case errors.As(err, &session), strings.Contains(said, "SSO token"):
 		return ": there is no SSO session, or it has expired: log in with \"aws sso login\""
 	case errors.As(err, &process) && strings.Contains(said, "parse failed"): // it has what the process wrote
-		return ": the output of credential_process is not the JSON that it has to be"
+		return ": the output of credential_process is not the expected JSON"
 	}
 	return ": " + said
 }

@@ -59,11 +59,11 @@ func TestWhyNoCredentials(t *testing.T) {
 		"the machine is silent":  {"", []string{"AWS_EC2_METADATA_SERVICE_ENDPOINT", "http://" + silent.Addr().String()}, "the machine's role (IMDS) does not answer (looked in", false},
 		"the machine has none":   {"", []string{"AWS_EC2_METADATA_SERVICE_ENDPOINT", refuses.URL}, "the machine's role (IMDS): ", false},
 		"a process fails":        {"[default]\ncredential_process = exit 41\n", nil, "credential_process: exit status 41 (looked in", false},
-		"a process writes words": {"[default]\ncredential_process = echo hush-4711\n", nil, "the output of credential_process is not the JSON", false},
+		"a process writes words": {"[default]\ncredential_process = echo hush-4711\n", nil, "the output of credential_process is not the expected JSON", false},
 		"SSO":                    {"[default]\n" + sso, nil, `log in with "aws sso login" (looked in`, false},
 		"a service is gone": {
 			"[default]\nrole_arn = arn:aws:iam::123456789012:role/r\nsource_profile = base\nregion = eu-west-1\n[profile base]\naws_access_key_id = a\naws_secret_access_key = hush-4711\n",
-			[]string{"AWS_ENDPOINT_URL_STS", "http://" + unused(t), "AWS_MAX_ATTEMPTS", "1"}, "the AWS credentials cannot be had now: STS: ", true,
+			[]string{"AWS_ENDPOINT_URL_STS", "http://" + unused(t), "AWS_MAX_ATTEMPTS", "1"}, "cannot get the AWS credentials now: STS: ", true,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -24,7 +24,7 @@ var options = spec.Options{
 	{Name: "path-style", Type: "bool", Help: "put the bucket into the path, not into the host name (default: only for other stores than AWS)"},
 	{Name: "storage-class", Type: "string", Help: "storage class, such as STANDARD_IA"},
 	{Name: "sse", Type: "string", Help: "server-side encryption: AES256, aws:kms or aws:kms:dsse", Enum: []any{"AES256", "aws:kms", "aws:kms:dsse"}},
-	{Name: "sse-kms-key-id", Type: "string", Help: "KMS key to encrypt with; needs sse=aws:kms"},
+	{Name: "sse-kms-key-id", Type: "string", Help: "KMS key for the encryption; requires sse=aws:kms"},
 	{Name: "acl", Type: "string", Help: "canned ACL, such as bucket-owner-full-control", Enum: []any{
 		"private", "public-read", "public-read-write", "authenticated-read", "aws-exec-read", "bucket-owner-read", "bucket-owner-full-control",
 	}},
@@ -32,12 +32,12 @@ var options = spec.Options{
 	{Name: "tags", Type: "string", Help: "the object's tags: k=v,k2=v2 or a JSON object"},
 	{Name: "content-disposition", Type: "string", Help: "Content-Disposition of the object"},
 	{Name: "cache-control", Type: "string", Help: "Cache-Control of the object"},
-	{Name: "expected-bucket-owner", Type: "string", Help: "account that has to own the bucket: its 12 digits"},
-	{Name: "requester-pays", Type: "bool", Help: "pay for the requests to a bucket of Requester Pays"},
+	{Name: "expected-bucket-owner", Type: "string", Help: "12-digit id of the account that has to own the bucket"},
+	{Name: "requester-pays", Type: "bool", Help: "pay for the requests (a Requester Pays bucket)"},
 	{Name: "if-none-match", Type: "string", Help: "*: do not overwrite an object", Enum: []any{"*"}},
 	{Name: "checksum", Type: "string", Default: sumAuto, Help: "what the upload is verified by", Enum: []any{sumAuto, upload.DigestCRC64NVME, upload.DigestCRC32C, sumETag}},
 	{Name: "single-put", Type: "bool", Default: true, Help: "send a file of one part with one PUT, not as a multipart upload"},
-	{Name: optResume, Type: "string", Help: "auto: take over the unfinished upload of this key that the store has; or the id of one"},
+	{Name: optResume, Type: "string", Help: "auto: resume the store's unfinished upload of this key; or the id of one"},
 }
 
 const optResume = "resume"

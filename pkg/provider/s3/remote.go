@@ -57,7 +57,7 @@ func (p *Provider) takeOver(ctx context.Context, u *upload.Upload, d data, h upl
 	case name == "" || name == upload.DigestCRC64NVME || name == upload.DigestCRC32C && sums.kind != composite:
 		d.Sum = name
 	case hashes[name] == nil || h.Shared:
-		return false, &unsent{fmt.Errorf("%s: %w: upload %s wants the checksum %s of each part, which cannot be sent", title, upload.ErrRefused, d.ID, sums.algorithm)}
+		return false, &unsent{fmt.Errorf("%s: %w: upload %s requires the checksum %s of each part, which multiput does not support", title, upload.ErrRefused, d.ID, sums.algorithm)}
 	default:
 		d.PartSum = name
 	}
@@ -124,7 +124,7 @@ func (p *Provider) parts(ctx context.Context, d data) (all []storedPart, sums ch
 			return all, sums, nil
 		}
 		if x.NextPartNumberMarker == "" || x.NextPartNumberMarker == marker {
-			return nil, sums, &unusable{title + ": " + c.what, "the list has more pages, and does not say where they begin"}
+			return nil, sums, &unusable{title + ": " + c.what, "the list has more pages, but no marker for the next one"}
 		}
 		marker = x.NextPartNumberMarker
 	}
@@ -208,7 +208,7 @@ func (p *Provider) uploads(ctx context.Context, prefix string) (all []spec.Remot
 			return all, nil
 		}
 		if x.NextKeyMarker == key && x.NextUploadIDMarker == id {
-			return nil, &unusable{title + ": " + c.what, "the list has more pages, and does not say where they begin"}
+			return nil, &unusable{title + ": " + c.what, "the list has more pages, but no marker for the next one"}
 		}
 		key, id = x.NextKeyMarker, x.NextUploadIDMarker
 	}

@@ -230,7 +230,7 @@ func TestFaults(t *testing.T) {
 		{"token", 400, nil, `<Error><Code>InvalidToken</Code><Message>x</Message></Error>`, upload.ErrDenied, false, "session token", ""},
 		{"bucket", 404, nil, `<Error><Code>NoSuchBucket</Code><Message>x</Message></Error>`, upload.ErrRefused, false, "there is no bucket bucket", ""},
 		{"denied", 403, nil, `<Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>`, upload.ErrDenied, false, "does not allow s3:PutObject on s3://bucket/k", ""},
-		{"slow", 503, nil, `<Error><Code>SlowDown</Code><Message>x</Message></Error>`, nil, true, "wants fewer requests", ""},
+		{"slow", 503, nil, `<Error><Code>SlowDown</Code><Message>x</Message></Error>`, nil, true, "limits the request rate", ""},
 		{"lock", 400, nil, `<Error><Code>InvalidRequest</Code><Message>Content-MD5 is required with Object Lock parameters</Message></Error>`, upload.ErrRefused, false, "Object Lock", "crc64nvme"},
 		{"web page", 404, nil, `<html>not found</html>`, upload.ErrRefused, false, "is this the address of an S3 store?", ""},
 		{"small", 400, nil, `<Error><Code>EntityTooSmall</Code><Message>x</Message></Error>`, upload.ErrRefused, false, "only the last may have less than", ""},
@@ -322,7 +322,7 @@ func TestNotOverwriting(t *testing.T) {
 				t.Fatal("a 500 is no error")
 			}
 		}
-		if err := put(); (err == nil) != first || err != nil && (!errors.Is(err, upload.ErrRefused) || !strings.Contains(err.Error(), "s3://bucket/k is there already")) {
+		if err := put(); (err == nil) != first || err != nil && (!errors.Is(err, upload.ErrRefused) || !strings.Contains(err.Error(), "s3://bucket/k exists already")) {
 			t.Errorf("after a lost answer: %t: %v", first, err)
 		}
 	}

@@ -98,7 +98,7 @@ func (p *Provider) Create(ctx context.Context, f upload.File, h upload.Hint) (up
 	}
 	if p.set.ifNoneMatch { // better now than when all is sent; complete is what prevents it
 		if o, err := p.head(ctx, d); err == nil && o.etag != "" {
-			return u, nil, &unsent{fmt.Errorf("%s: %w: %s is there already, and is not to be overwritten", title, upload.ErrRefused, p.address(d.Key))}
+			return u, nil, &unsent{fmt.Errorf("%s: %w: %s exists already, and must not be overwritten", title, upload.ErrRefused, p.address(d.Key))}
 		}
 	}
 	id, known, err := p.create(ctx, f, d)

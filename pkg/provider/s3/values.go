@@ -135,7 +135,7 @@ func checkTags(tags map[string]string) error {
 		case utf8.RuneCountInString(v) > maxTagValue:
 			return fmt.Errorf("the value of %q is longer than %d characters", k, maxTagValue)
 		case strings.HasPrefix(strings.ToLower(k), "aws:"):
-			return fmt.Errorf("%q: names that begin with aws: are not yours to set", k)
+			return fmt.Errorf("%q: names that begin with aws: are reserved", k)
 		case strings.ContainsFunc(k+v, notOfTags):
 			return fmt.Errorf("%q has a character in its name or value that is no letter, digit, blank or one of + - = . _ : / @", k)
 		}

@@ -76,7 +76,7 @@ func (os Options) Resolve(title string, set map[string]string) (all, own map[str
 		v, err := o.parse(set[name])
 		if err != nil {
 			if o.Secret {
-				return nil, nil, bad(name, "is not a value of type %s that it takes", o.Type)
+				return nil, nil, bad(name, "is not a valid value of type %s", o.Type)
 			}
 			return nil, nil, bad(name, "%v", err)
 		}
@@ -210,7 +210,7 @@ func (o Option) parseType(s string) (any, error) {
 	case err != nil:
 		return nil, fmt.Errorf("is not JSON: %w", err)
 	case v == nil:
-		return nil, errors.New("null is the same as not to set it")
+		return nil, errors.New("null is not allowed: omit the option instead")
 	}
 	if _, err := json.Marshal(v); err != nil {
 		return nil, fmt.Errorf("%q has a number that is too large", s)

@@ -68,7 +68,7 @@ func (r *run) below(dir, rel string, above []fs.FileInfo) bool {
 			return r.fail(dir, err)
 		}
 		if slices.ContainsFunc(above, func(a fs.FileInfo) bool { return os.SameFile(a, info) }) {
-			r.warn("%s is a link to a directory that it is in: not followed again", dir)
+			r.warn("%s is a link to a directory that contains it: not followed", dir)
 			return true
 		}
 		above = append(slices.Clip(above), info)
@@ -97,7 +97,7 @@ func (r *run) below(dir, rel string, above []fs.FileInfo) bool {
 			}
 		case !e.mode.IsRegular():
 			if r.Patterns.wants(rel) {
-				r.warn("%s is a %s: left out", path, kind(e.mode))
+				r.warn("%s is a %s: skipped", path, kind(e.mode))
 			}
 		default:
 			r.found++

@@ -131,7 +131,7 @@ func TestLinks(t *testing.T) {
 	if want := []string{"dir/f", "file", "real/f"}; !slices.Equal(rels, want) {
 		t.Errorf("%q", rels)
 	}
-	if len(warned) != 2 || !strings.Contains(warned[1], "real/up is a link to a directory that it is in") || len(failed) != 1 {
+	if len(warned) != 2 || !strings.Contains(warned[1], "real/up is a link to a directory that contains it") || len(failed) != 1 {
 		t.Errorf("%q, %v", warned, failed)
 	}
 }
