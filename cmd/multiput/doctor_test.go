@@ -141,7 +141,7 @@ func TestDoctorComparesClocks(t *testing.T) {
 func TestDoctorNamesWhatIsInTheWay(t *testing.T) {
 	w := newWard(t)
 	url, ca := clinic(t, 0)
-	w.says(1, []string{`failed +openai tls +127\.0\.0\.1:\d+: .*certificate.*, issued by Acme Co: --cacert FILE`}, "-p", "openai", "--base-url", url)
+	w.says(1, []string{`failed +openai tls +127\.0\.0\.1:\d+: .*certificate.*, issued by Acme Co: --cacert FILE adds your own certificate authority`}, "-p", "openai", "--base-url", url)
 
 	closed, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -190,8 +190,8 @@ func TestFind(t *testing.T) {
 	}
 }
 
-// TestThief: a journal from elsewhere does not lead the key away.
-func TestThief(t *testing.T) {
+// TestJournalOfAnotherMachine: a journal from elsewhere does not lead the key away.
+func TestJournalOfAnotherMachine(t *testing.T) {
 	dir := t.TempDir()
 	file, path := filepath.Join(dir, "a.bin"), filepath.Join(dir, "journal")
 	if err := os.WriteFile(file, []byte("content"), 0o600); err != nil {
@@ -201,7 +201,7 @@ func TestThief(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	target := upload.Target{Provider: "openai", Base: "https://thief.invalid/v1", Name: "a.bin", Options: json.RawMessage(`{"purpose":"batch"}`)}
+	target := upload.Target{Provider: "openai", Base: "https://elsewhere.invalid/v1", Name: "a.bin", Options: json.RawMessage(`{"purpose":"batch"}`)}
 	e, err := (&journal.Journal{Dir: path}).Open(t.Context(), target, file)
 	if err != nil {
 		t.Fatal(err)
@@ -218,7 +218,7 @@ func TestThief(t *testing.T) {
 		var out, talk bytes.Buffer
 		a := app{stdout: &out, stderr: &talk, journal: openJournal, remote: journal.Remote}
 		code := a.run(t.Context(), append(args, "--journal", path, "--retries", "0"))
-		if code != exitUsage || !strings.Contains(talk.String(), "--base-url https://thief.invalid/v1") || out.Len() > 0 {
+		if code != exitUsage || !strings.Contains(talk.String(), "--base-url https://elsewhere.invalid/v1") || out.Len() > 0 {
 			t.Errorf("%v: exit code %d: %s%s", args, code, &out, &talk)
 		}
 	}

@@ -90,9 +90,9 @@ func TestLayout(t *testing.T) {
 	}
 }
 
-// TestImportLaw holds the walls between the rooms: upload and transport know
+// TestImportRules holds the walls between the rooms: upload and transport know
 // no provider, no store and no screen, and each big library has one room.
-func TestImportLaw(t *testing.T) {
+func TestImportRules(t *testing.T) {
 	seen := 0
 	for _, p := range list(t, "./...") {
 		name := strings.TrimPrefix(p.ImportPath, module)

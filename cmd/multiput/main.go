@@ -16,7 +16,7 @@ import (
 )
 
 func main() {
-	frugal()
+	limitMemory()
 	a := newApp()
 	ctx, stop := signals(context.Background(), a.quit)
 	defer stop()

@@ -48,7 +48,7 @@ const exitReport = time.Second
 
 // quit exits immediately.
 func (a *app) quit(code int) {
-	a.leave()
+	a.releaseTerminal()
 	os.Exit(a.abandon(code))
 }
 

@@ -93,10 +93,10 @@ type drawn struct {
 	flush   func()
 }
 
-// leave takes the bar away, as the program ends at once.
-func (a *app) leave() {
+// releaseTerminal takes the bar away, as the program ends at once.
+func (a *app) releaseTerminal() {
 	if d := a.drawn.Load(); d != nil {
-		d.display.Leave()
+		d.display.Release()
 		d.flush()
 	}
 }

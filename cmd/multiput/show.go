@@ -269,16 +269,16 @@ func are(n int, thing string) string {
 // ended.
 func advice(l journal.Listed, id string) string {
 	r := l.Record
-	at, anew := r.Target.Provider, "the same command with --restart uploads the file again"
+	at, again := r.Target.Provider, "the same command with --restart uploads the file again"
 	if (upload.Spool{}).Gone(r.Path) {
-		anew = "upload the data again"
+		again = "upload the data again"
 	}
 	if m, err := recordedManifest(r); err == nil {
 		at = place(m)
 	}
 	return fmt.Sprintf("the upload may or may not have completed: the final request got no clear answer. Look at %s for %s (%d bytes, upload %s). "+
 		"If it is there, multiput abort --local %s removes it from the journal; if it is not, %s",
-		transport.Visible(at), transport.Visible(r.Target.Name), r.Upload.File.Size, transport.Visible(r.Upload.ID), id, anew)
+		transport.Visible(at), transport.Visible(r.Target.Name), r.Upload.File.Size, transport.Visible(r.Upload.ID), id, again)
 }
 
 func place(m *provider.Definition) string {

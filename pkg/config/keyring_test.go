@@ -96,7 +96,7 @@ func TestKeyringThatFails(t *testing.T) {
 	}
 }
 
-func TestKeyThatIsNone(t *testing.T) {
+func TestInvalidKey(t *testing.T) {
 	for _, text := range []string{"", " \n", "two words", "two\nlines", "schlüssel", strings.Repeat("k", 65<<10)} {
 		if s, err := config.NewSecret(strings.NewReader(text), "standard input"); err == nil {
 			t.Errorf("%.20q is one: %v", text, s)

@@ -254,7 +254,7 @@ func TestPathsAreRelativeToTheFile(t *testing.T) {
 }
 
 // A home directory that is relative would be one of the working directory's.
-func TestRelativeHomeIsNone(t *testing.T) {
+func TestRelativeHomeIsRefused(t *testing.T) {
 	t.Setenv("XDG_CONFIG_HOME", "")
 	t.Setenv("HOME", ".")
 	t.Setenv("AppData", ".")

@@ -40,7 +40,7 @@ func warned(j *Journal) (*Journal, *[]string) {
 // What is damaged is moved aside as it is, with one warning, and the upload begins
 // anew; another upload is not affected.
 func TestDamaged(t *testing.T) {
-	for what, spoil := range map[string]func(b []byte) []byte{
+	for what, damage := range map[string]func(b []byte) []byte{
 		"zeroed":       func(b []byte) []byte { return make([]byte, len(b)) },
 		"a text":       func([]byte) []byte { return []byte(strings.Repeat("my notes\n", 1000)) },
 		"short":        func(b []byte) []byte { return b[:100] },
@@ -64,7 +64,7 @@ func TestDamaged(t *testing.T) {
 			must(t, openEntry(t, j, "/data/b.bin").Begin(t.Context(), sample()))
 			b, err := os.ReadFile(db)
 			must(t, err)
-			b = spoil(b)
+			b = damage(b)
 			must(t, os.WriteFile(db, b, 0o600))
 
 			fresh, texts := warned(j)
@@ -194,7 +194,7 @@ func TestNewer(t *testing.T) {
 // Heads that are torn, foreign, missing or alone: the db tells, and the next
 // process that has the upload writes the head again.
 func TestHeads(t *testing.T) {
-	for what, spoil := range map[string]func(head string) error{
+	for what, damage := range map[string]func(head string) error{
 		"torn":    func(head string) error { return os.Truncate(head, 50) },
 		"empty":   func(head string) error { return os.Truncate(head, 0) },
 		"foreign": func(head string) error { return os.WriteFile(head, []byte(`{"version":1}`), 0o600) },
@@ -203,7 +203,7 @@ func TestHeads(t *testing.T) {
 		t.Run(what, func(t *testing.T) {
 			j, db := begun(t)
 			head := strings.TrimSuffix(db, ".db") + ".json"
-			must(t, spoil(head))
+			must(t, damage(head))
 			all, err := j.List(t.Context(), true)
 			if err != nil || len(all) != 1 || all[0].PartsStored != 2 || all[0].BytesStored != 20 || all[0].Parts != 3 || all[0].Record.Upload.ID != "up-1" {
 				t.Fatalf("listed %+v, %v", all, err)
@@ -222,7 +222,7 @@ func TestHeads(t *testing.T) {
 // An upload whose record is lost stays listed, as its head has it, with what is
 // wrong; its next upload starts over and says so once, with the doubt if there is any.
 func TestHeadAlone(t *testing.T) {
-	for what, spoil := range map[string]func(db string) error{
+	for what, damage := range map[string]func(db string) error{
 		"gone":  os.Remove,
 		"empty": func(db string) error { return os.Truncate(db, 0) },
 		"damaged": func(db string) error {
@@ -248,7 +248,7 @@ func TestHeadAlone(t *testing.T) {
 				e := openEntry(t, j, "/data/a.bin")
 				must(t, e.Advance(t.Context(), state, nil))
 				must(t, e.Close())
-				must(t, spoil(db))
+				must(t, damage(db))
 
 				fresh, texts := warned(j)
 				if n, _, err := fresh.Prune(t.Context(), time.Now().Add(time.Hour)); n != 0 || err != nil {
@@ -298,7 +298,7 @@ func TestHeadAlone(t *testing.T) {
 }
 
 // The head of a process that was killed is not believed.
-func TestHeadOfTheDead(t *testing.T) {
+func TestHeadOfAnEndedProcess(t *testing.T) {
 	j, db := begun(t)
 	id := strings.TrimSuffix(filepath.Base(db), ".db")
 	h, _, ok := j.readHead(id)

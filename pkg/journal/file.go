@@ -15,9 +15,9 @@ import (
 	"github.com/multiput/multiput/pkg/upload"
 )
 
-// patience is how long an opener waits for a lock: long enough for whoever only
+// lockTimeout is how long an opener waits for a lock: long enough for whoever only
 // looks to be done, not for another upload.
-const patience = 500 * time.Millisecond
+const lockTimeout = 500 * time.Millisecond
 
 // file is an open ID.db, locked.
 type file struct {
@@ -282,7 +282,7 @@ func (j *Journal) tryOpen(id string) (d *file, r *upload.Record, err error) {
 	if info, err := os.Stat(path); err != nil {
 		return nil, nil, err
 	} else if info.Size() > 0 {
-		d, err := j.openDB(path, false, patience)
+		d, err := j.openDB(path, false, lockTimeout)
 		if err != nil {
 			return d, nil, err
 		}
@@ -291,7 +291,7 @@ func (j *Journal) tryOpen(id string) (d *file, r *upload.Record, err error) {
 			return d, nil, err
 		}
 	}
-	if d, err = j.openDB(path, true, patience); err != nil {
+	if d, err = j.openDB(path, true, lockTimeout); err != nil {
 		return d, nil, err
 	}
 	if r, err = d.load(id); err != nil {

@@ -244,14 +244,14 @@ func (j *Journal) Prune(ctx context.Context, before time.Time) (n int, left []Li
 	return n, slices.DeleteFunc(swept, func(l Listed) bool { return l.Record.State != upload.Sending }), err
 }
 
-// useless reports whether nothing can come of an upload any more: it is corrupt, its
+// obsolete reports whether nothing can come of an upload any more: it is corrupt, its
 // bytes came from a pipe that is gone, or it is a share of another machine's, which
 // does not tell when it is complete.
-func useless(r *upload.Record) bool {
+func obsolete(r *upload.Record) bool {
 	return r.State == upload.Corrupt || r.State == upload.Sending && r.Target.Share != "" || r.State == upload.Sending && upload.Spool{}.Gone(r.Path)
 }
 
-// sweep forgets what is useless since before a moment, and removes files in which
+// sweep forgets what is obsolete since before a moment, and removes files in which
 // nothing is recorded.
 func (j *Journal) sweep(ctx context.Context, before time.Time) (swept []Listed, _ error) {
 	ids, err := j.ids()
@@ -267,14 +267,14 @@ func (j *Journal) sweep(ctx context.Context, before time.Time) (swept []Listed, 
 			_ = j.remove(j.path(id, extHead))
 			continue
 		}
-		if recorded && (l.Err != nil || l.Holder != nil || !useless(&l.Record) || !l.Record.Updated.Before(before)) {
+		if recorded && (l.Err != nil || l.Holder != nil || !obsolete(&l.Record) || !l.Record.Updated.Before(before)) {
 			continue
 		}
 		t, err := j.Take(ctx, id) // who has it keeps it
 		if err != nil {
 			continue
 		}
-		if r := t.entry.rec; recorded && r != nil && useless(r) && t.Forget(ctx) == nil {
+		if r := t.entry.rec; recorded && r != nil && obsolete(r) && t.Forget(ctx) == nil {
 			swept = append(swept, l)
 		}
 		if err := t.Close(); err != nil { // and removes what holds nothing

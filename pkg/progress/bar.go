@@ -73,7 +73,7 @@ func (b *bar) above(s string) {
 // hide leaves nothing of the bar.
 func (b *bar) hide() {
 	if !b.alive() {
-		io.WriteString(b.w, b.titles.leave()) //nolint:errcheck // see the package doc
+		io.WriteString(b.w, b.titles.restore()) //nolint:errcheck // see the package doc
 	}
 	if b.line != "" {
 		io.WriteString(b.w, "\r"+clearRest) //nolint:errcheck // see the package doc
@@ -125,7 +125,7 @@ func (b *bar) ended(*file) {
 	if b.line == "" || b.several() {
 		return
 	}
-	io.WriteString(b.w, b.titles.leave()) //nolint:errcheck // see the package doc
+	io.WriteString(b.w, b.titles.restore()) //nolint:errcheck // see the package doc
 	b.put(b.render(time.Now()))
 	b.line = ""
 	io.WriteString(b.w, "\n") //nolint:errcheck // see the package doc

@@ -191,9 +191,9 @@ func (d *Display) Aside(write func() error) error {
 	return write()
 }
 
-// Leave takes the bar away for good, for a program that ends at once. It does
+// Release takes the bar away for good, for a program that ends at once. It does
 // not wait for anything.
-func (d *Display) Leave() {
+func (d *Display) Release() {
 	b, drawn := d.view.(*bar)
 	if !drawn || !d.mu.TryLock() {
 		return

@@ -44,8 +44,8 @@ func (w *titles) show(percent int, name string, failing bool) string {
 	return s.String()
 }
 
-// leave gives the sequences that put back what was there before.
-func (w *titles) leave() string {
+// restore gives the sequences that put back what was there before.
+func (w *titles) restore() string {
 	if w.shown == "" {
 		return ""
 	}

@@ -222,7 +222,7 @@ func TestWindow(t *testing.T) {
 }
 
 // In the background nothing is drawn. A program that ends at once leaves nothing.
-func TestBackgroundAndLeave(t *testing.T) {
+func TestBackgroundAndEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		active := true
 		s := show(progress.Options{Style: progress.Bar, Active: func() bool { return active }})
@@ -238,7 +238,7 @@ func TestBackgroundAndLeave(t *testing.T) {
 		if got := s.shown(); !strings.Contains(got, " 25% |") {
 			t.Errorf("in the foreground again it draws %q", got)
 		}
-		s.Leave()
+		s.Release()
 		if got := s.shown(); got != "\r\x1b[J" {
 			t.Errorf("it leaves %q", got)
 		}

@@ -347,9 +347,9 @@ func (l *lives) stored(t *testing.T, r upload.Report, err error, result string) 
 	}
 }
 
-// TestLives takes a file through each API: whole, and interrupted after its
+// TestUploads takes a file through each API: whole, and interrupted after its
 // first part and taken up again.
-func TestLives(t *testing.T) {
+func TestUploads(t *testing.T) {
 	for name, c := range simulators {
 		t.Run(name, func(t *testing.T) {
 			l := live(t, name)

@@ -175,9 +175,9 @@ func TestMayHaveKey(t *testing.T) {
 	}
 	for base, may := range map[string]bool{
 		"https://api.openai.com/v1": true, "https://eu.example/v1": true, "http://127.0.0.1:80/v1": true, "http://localhost:1": true,
-		"https://us.example/v1": true, "https://thief.example": false, "https://api.openai.com/v2": false,
-		"https://api.openai.com.thief.example/v1": false, "https://us.example": false,
-		"https://127.0.0.1.thief.example": false, "": true, "nonsense": false,
+		"https://us.example/v1": true, "https://elsewhere.example": false, "https://api.openai.com/v2": false,
+		"https://api.openai.com.elsewhere.example/v1": false, "https://us.example": false,
+		"https://127.0.0.1.elsewhere.example": false, "": true, "nonsense": false,
 	} {
 		err := provider.MayHaveKey(d, base, "", "https://eu.example/v1/", "https://US.example/v1/")
 		var refused *provider.TrustError

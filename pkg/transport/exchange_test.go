@@ -398,7 +398,7 @@ func TestResetInTheMiddle(t *testing.T) {
 
 // A yes to a part that was not read is none: a store that cuts a part short
 // must not be believed.
-func TestYesBeforeTheEnd(t *testing.T) {
+func TestConfirmedBeforeTheEnd(t *testing.T) {
 	url := sockets(t, func(c *net.TCPConn) {
 		_, _ = io.CopyN(io.Discard, c, 100_000)
 		answer(c, 200, "")

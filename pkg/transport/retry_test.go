@@ -301,7 +301,7 @@ func unreached() error {
 	return &transport.Error{Op: "x", Err: errors.New("no route to host"), Retry: true, Unsent: true}
 }
 
-// While no server can be reached, attempts do not count; when the patience is at its
+// While no server can be reached, attempts do not count; when the limit is at its
 // end, so is the operation.
 func TestRetryIsPatientWithoutANetwork(t *testing.T) {
 	p := policy

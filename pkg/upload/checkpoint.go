@@ -123,9 +123,9 @@ func (c *checkpoints) first(want func(Receipt) bool) []Receipt {
 	return rs[:min(len(rs), maxCheckpoint)]
 }
 
-// landed takes what a request came to: the receipts that the provider remembers
+// answered takes what a request came to: the receipts that the provider remembers
 // now, which are to be recorded, or why the upload cannot continue.
-func (c *checkpoints) landed(ctx context.Context, t checkpointed) (known []Receipt, _ error) {
+func (c *checkpoints) answered(ctx context.Context, t checkpointed) (known []Receipt, _ error) {
 	c.telling = false
 	if t.err != nil && ctx.Err() != nil {
 		return nil, nil //nolint:nilerr // it was stopped with the upload
@@ -185,7 +185,7 @@ func (c *checkpoints) settle(ctx context.Context) error {
 			return context.Cause(ctx)
 		}
 		if c.telling {
-			known, err := c.landed(ctx, <-c.told)
+			known, err := c.answered(ctx, <-c.told)
 			if err != nil {
 				return err
 			}

@@ -47,7 +47,7 @@ func TestCheckpointsComeEarly(t *testing.T) {
 
 // A receipt that may yet turn out to be of damaged bytes is not handed over:
 // with ETags that look like MD5s and are none, not before four of them.
-func TestOnlySettledReceiptsAreHandedOver(t *testing.T) {
+func TestOnlySettledReceiptsAreCheckpointed(t *testing.T) {
 	for name, test := range map[string]struct {
 		etag  func(int, []byte) string
 		early int // receipts that are durable when the first are handed over
@@ -171,17 +171,17 @@ func TestCheckpointInDoubtIsRepeated(t *testing.T) {
 
 func TestCheckpointsThatAreRefused(t *testing.T) {
 	for name, test := range map[string]struct {
-		err   error
-		calls int   // 0: any number
-		want  error // of the upload
-		anew  bool  // it starts over
+		err        error
+		calls      int   // 0: any number
+		want       error // of the upload
+		startsOver bool  // it starts over
 	}{
 		"refused":  {err: upload.ErrRefused, calls: 1},
 		"denied":   {err: upload.ErrDenied, calls: 1},
 		"nonsense": {err: upload.ErrReply, calls: 1},
 		"trouble":  {err: trouble(500), want: upload.ErrUnfinished},
 		"silence":  {err: silence(), want: upload.ErrUnfinished},
-		"gone":     {err: upload.ErrGone, calls: 1, anew: true},
+		"gone":     {err: upload.ErrGone, calls: 1, startsOver: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(t *testing.T) {
@@ -199,7 +199,7 @@ func TestCheckpointsThatAreRefused(t *testing.T) {
 				if !errors.Is(err, test.want) {
 					t.Fatalf("error %v, want %v", err, test.want)
 				}
-				if n := len(r.cloud.checkpoints); test.calls > 0 && !test.anew && n != test.calls {
+				if n := len(r.cloud.checkpoints); test.calls > 0 && !test.startsOver && n != test.calls {
 					t.Errorf("handed over %v", r.cloud.checkpoints)
 				}
 				if err == nil {
@@ -216,7 +216,7 @@ func TestCheckpointsThatAreRefused(t *testing.T) {
 					r.ok()
 					r.once("u1")
 				}
-				if test.anew {
+				if test.startsOver {
 					if rep.Upload != "u2" || len(r.cloud.aborted) != 0 {
 						t.Errorf("%+v, aborted %v", rep, r.cloud.aborted)
 					}

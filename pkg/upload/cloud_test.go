@@ -40,7 +40,7 @@ type cloud struct {
 	etag      func(part int, data []byte) string // nil: the MD5, quoted
 	takes     time.Duration                      // how long a part is on its way
 	rate      int64                              // bytes per second of one part; 0: no limit
-	crawls    func(n int, p upload.Part) bool    // whether this try of a part never ends, though bytes move
+	straggles func(n int, p upload.Part) bool    // whether this try of a part never ends, though bytes move
 	wants     bool                               // its plan heeds Hint.PartSize
 	ends      bool                               // it refuses an upload after its end
 	skew      time.Duration                      // how far this machine's clock is ahead of its
@@ -266,7 +266,7 @@ func (c *cloud) Put(ctx context.Context, u upload.Upload, g upload.Presigned, p 
 		takes += time.Duration(float64(p.Size) / float64(c.rate) * float64(time.Second))
 	}
 	c.mu.Unlock()
-	if c.crawls != nil && c.crawls(n, p) {
+	if c.straggles != nil && c.straggles(n, p) {
 		takes = 100 * time.Hour
 	}
 	if takes > 0 {

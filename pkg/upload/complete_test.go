@@ -28,11 +28,11 @@ func TestCompleteFails(t *testing.T) {
 	denied := fmt.Errorf("key: %w", upload.ErrDenied)
 	acted := errors.New("acted on")
 	for name, test := range map[string]struct {
-		answers []error // of each try in turn, the last one for ever; nil: the cloud's own
-		tries   int
-		want    error
-		state   upload.State // of the first upload, after it
-		anew    bool         // it started over
+		answers    []error // of each try in turn, the last one for ever; nil: the cloud's own
+		tries      int
+		want       error
+		state      upload.State // of the first upload, after it
+		startsOver bool         // it started over
 	}{
 		"at once":                      {[]error{nil}, 1, nil, upload.Delivered, false},
 		"after trouble":                {[]error{trouble(500), silence(), trouble(429), nil}, 4, nil, upload.Delivered, false},
@@ -91,7 +91,7 @@ func TestCompleteFails(t *testing.T) {
 						t.Errorf("error %v wraps %v too", err, e)
 					}
 				}
-				if s := r.journal.state("u1"); s != test.state || (r.cloud.creates == 2) != test.anew || len(r.cloud.aborted) != 0 {
+				if s := r.journal.state("u1"); s != test.state || (r.cloud.creates == 2) != test.startsOver || len(r.cloud.aborted) != 0 {
 					t.Errorf("the journal says %q, %d uploads, aborted %v", s, r.cloud.creates, r.cloud.aborted)
 				}
 				if rep.PartsStored != 3 || (rep.Result.Value == "") == (err == nil) {
@@ -101,7 +101,7 @@ func TestCompleteFails(t *testing.T) {
 					t.Errorf("error %v", err)
 				}
 				// The next run goes on from there, without sending a part again.
-				if err != nil && !test.anew {
+				if err != nil && !test.startsOver {
 					r.cloud.onComplete, r.cloud.loseComplete = nil, nil
 					r.cloud.already = true
 					rep := r.ok()

@@ -244,7 +244,7 @@ func (c *controller) broken(now time.Time) (Why, bool) {
 // arrived counts an attempt that did not break.
 func (c *controller) arrived() { c.broke -= c.broke / attempts }
 
-// restart makes the number the base, to be measured anew and kept for a while.
+// restart makes the number the base, to be measured again and kept for a while.
 func (c *controller) restart(now time.Time) {
 	c.base, c.trial, c.quick, c.good, c.least = c.n, none, false, 0, 0
 	c.from, c.work, c.settling = now, 0, true

@@ -171,7 +171,7 @@ func TestKilledBeforeTheAnswer(t *testing.T) {
 		"refused":                {answer: func(int) error { return upload.ErrRefused }, want: upload.ErrDoubt},
 		"refused, and it was no": {answer: func(int) error { return upload.ErrRefused }, happy: true, want: upload.ErrDoubt},
 		"no answer":              {answer: func(int) error { return silence() }, want: upload.ErrDoubt},
-		"no leave":               {answer: func(int) error { return upload.ErrDenied }, want: upload.ErrDenied},
+		"not authorized":         {answer: func(int) error { return upload.ErrDenied }, want: upload.ErrDenied},
 		"nonsense":               {answer: func(int) error { return upload.ErrReply }, want: upload.ErrDoubt},
 	} {
 		t.Run(name, func(t *testing.T) {

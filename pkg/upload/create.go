@@ -189,9 +189,9 @@ func (s *session) better(rate float64, life time.Duration) int64 {
 	return betterPartSize(s.file.Size, rate, life, s.concurrency(), s.limits)
 }
 
-// anew decides, when an upload came to the end of its time, whether a new one
+// mayStartOver decides, when an upload came to the end of its time, whether a new one
 // would fare better, and plans it so. Its error says why not.
-func (s *session) anew(parts []Part) error {
+func (s *session) mayStartOver(parts []Part) error {
 	enough := evidence
 	if life := max(s.urlLife, s.uploadLife); life > 0 {
 		enough = min(enough, life/10)

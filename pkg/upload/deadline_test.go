@@ -140,7 +140,7 @@ func TestStartsOverOnce(t *testing.T) {
 	})
 }
 
-// An upload that outlives its provider's patience: it is said while there is
+// An upload that outlives its provider's limit: it is said while there is
 // time to do something about it.
 func TestWarnsOfTheEndOfTheUpload(t *testing.T) {
 	bubble(t, func(t *testing.T) {
@@ -183,7 +183,7 @@ func TestSaysWhatRateIsNeeded(t *testing.T) {
 }
 
 // A network that is gone for an hour says nothing about how fast the network is.
-func TestAPauseIsNoSlowness(t *testing.T) {
+func TestPauseIsNotSlowness(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := onceOnly(t, 30*mib, 15*time.Minute)
 		r.cloud.wants = false

@@ -81,7 +81,7 @@ func TestAskedHowItEnded(t *testing.T) {
 		completes, probes int
 		want              error
 		state             upload.State // of the first upload, after it
-		anew              bool
+		startsOver        bool
 	}{
 		"a clear yes":                         {[]error{nil}, nil, 1, 0, nil, upload.Delivered, false},
 		"gone, as it was completed before":    {[]error{fmt.Errorf("%w: %w", errActed, errGone)}, nil, 1, 1, nil, upload.Delivered, false},
@@ -107,9 +107,9 @@ func TestAskedHowItEnded(t *testing.T) {
 		"the probe is no way":                 {[]error{trouble(500), nil}, []reply{fails(trouble(500))}, 2, 1, nil, upload.Delivered, false},
 		"the probe is to come later":          {[]error{silence()}, []reply{fails(answered(429))}, 1, 6, upload.ErrDoubt, upload.Completing, false},
 		"no network any more":                 {[]error{silence()}, []reply{fails(unreachable())}, 1, 6, upload.ErrDoubt, upload.Completing, false},
-		"no leave to probe":                   {[]error{silence()}, []reply{fails(errDenied)}, 1, 1, upload.ErrDenied, upload.Completing, false},
-		"no leave to probe at last":           {[]error{nonsense}, []reply{fails(errDenied)}, 1, 1, upload.ErrDenied, upload.Completing, false},
-		"no leave to complete":                {[]error{silence(), errDenied}, []reply{unknown}, 2, 1, upload.ErrDenied, upload.Completing, false},
+		"not authorized to probe":             {[]error{silence()}, []reply{fails(errDenied)}, 1, 1, upload.ErrDenied, upload.Completing, false},
+		"not authorized to probe at last":     {[]error{nonsense}, []reply{fails(errDenied)}, 1, 1, upload.ErrDenied, upload.Completing, false},
+		"not authorized to complete":          {[]error{silence(), errDenied}, []reply{unknown}, 2, 1, upload.ErrDenied, upload.Completing, false},
 		"nameless, and the probe has it":      {[]error{fmt.Errorf("%w: %w", errActed, errNameless)}, nil, 1, 1, nil, upload.Delivered, false},
 		"nameless, and the probe has not":     {[]error{errNameless}, []reply{unknown}, 1, 1, upload.ErrDoubt, upload.Completing, false},
 		"nameless, and the probe says no":     {[]error{errNameless}, []reply{no}, 1, 1, upload.ErrDoubt, upload.Completing, false},
@@ -133,7 +133,7 @@ func TestAskedHowItEnded(t *testing.T) {
 						t.Errorf("error %v wraps %v too", err, e)
 					}
 				}
-				if s := r.journal.state("u1"); s != test.state || (r.cloud.creates == 2) != test.anew {
+				if s := r.journal.state("u1"); s != test.state || (r.cloud.creates == 2) != test.startsOver {
 					t.Errorf("the journal says %q, %d uploads", s, r.cloud.creates)
 				}
 				if says := strings.Contains(name, "nameless"); err != nil && strings.Contains(err.Error(), "says that it was completed") != says {
@@ -164,7 +164,7 @@ func TestAskedByTheNextRun(t *testing.T) {
 		"complete may be sent": {false, []error{nil}, []reply{unknown}, 1, 1, nil},
 		"not, and refused":     {false, []error{errRefused}, nil, 1, 2, upload.ErrRefused},
 		"no answer at all":     {false, []error{silence()}, []reply{fails(trouble(503))}, 6, 7, upload.ErrDoubt},
-		"no leave":             {true, []error{errGone}, []reply{fails(errDenied)}, 0, 1, upload.ErrDenied},
+		"not authorized":       {true, []error{errGone}, []reply{fails(errDenied)}, 0, 1, upload.ErrDenied},
 	} {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(t *testing.T) {
@@ -256,7 +256,7 @@ func TestWholeFileMismatch(t *testing.T) {
 
 // A process that dies while it gives a corrupt upload up loses nothing that was
 // not lost: the next one hears the same, or begins anew.
-func TestKilledWhileSpoiled(t *testing.T) {
+func TestKilledWhileCorrupt(t *testing.T) {
 	for _, after := range []bool{false, true} {
 		t.Run(fmt.Sprintf("after %t", after), func(t *testing.T) {
 			bubble(t, func(t *testing.T) {

@@ -139,9 +139,9 @@ func (l *ledger) drop(ctx context.Context, f File, parts []int) error {
 	return nil
 }
 
-// distrust makes the next run compare every stored part with the file, whatever
+// compareNext makes the next run compare every stored part with the file, whatever
 // its time says by then.
-func (l *ledger) distrust(ctx context.Context) error {
+func (l *ledger) compareNext(ctx context.Context) error {
 	if l.rec == nil {
 		return nil
 	}

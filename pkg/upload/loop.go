@@ -138,7 +138,7 @@ func (l *loop) run(ctx context.Context, c *checkpoints) error {
 		timer.Reset(l.wake(c.retryAt()))
 		select {
 		case o := <-l.outcomes:
-			l.landed(ctx, o)
+			l.attempted(ctx, o)
 		case o := <-l.confirms:
 			l.answered(ctx, o)
 		case u := <-l.presign:
@@ -146,7 +146,7 @@ func (l *loop) run(ctx context.Context, c *checkpoints) error {
 		case w := <-l.written:
 			l.durable(w, c)
 		case t := <-c.told:
-			known, err := c.landed(ctx, t)
+			known, err := c.answered(ctx, t)
 			l.fresh = append(l.fresh, known...)
 			l.fail(err)
 		case <-l.slot:
@@ -320,10 +320,10 @@ func (l *loop) find(number int) *part {
 	return l.begun[slices.IndexFunc(l.begun, func(p *part) bool { return p.Number == number })]
 }
 
-// landed takes what an attempt came to: it is verified, and then either its
+// attempted takes what an attempt came to: it is verified, and then either its
 // receipt goes to the journal, or the part is tried again, or the upload fails.
 // docs/design/retries.md has the table.
-func (l *loop) landed(ctx context.Context, o outcome) {
+func (l *loop) attempted(ctx context.Context, o outcome) {
 	p := l.find(o.job.part.Number)
 	l.changed(l.Slots.moved(l.progress(p, time.Now())))
 	l.report.BytesSent += p.told
@@ -334,7 +334,7 @@ func (l *loop) landed(ctx context.Context, o outcome) {
 	}
 	if o.err == nil {
 		l.meter.move(p.Size-p.sure, p.job.began, time.Now())
-		l.land(p.Size, time.Since(p.job.began))
+		l.timed(p.Size, time.Since(p.job.began))
 		l.heard(nil)
 		p.stage = journaling
 		l.fresh = append(l.fresh, o.receipt)

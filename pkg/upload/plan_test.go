@@ -97,7 +97,7 @@ func TestTile(t *testing.T) {
 		{"two empty parts", 0, parts{{1, 0, 0, ""}, {2, 0, 0, ""}}, nil, "part 1 is empty"},
 		{"an empty part", 10, parts{{1, 0, 10, ""}, {2, 10, 0, ""}}, nil, "part 2 is empty"},
 		{"an empty part somewhere", 0, parts{{1, 5, 0, ""}}, nil, "bytes 0 to 4"},
-		{"a part twice", 10, parts{{1, 0, 5, ""}, {1, 5, 5, ""}}, nil, "part 1 twice"},
+		{"a part twice", 10, parts{{1, 0, 5, ""}, {1, 5, 5, ""}}, nil, "part 1 is listed twice"},
 		{"a gap", 10, parts{{1, 0, 4, ""}, {2, 5, 5, ""}}, nil, "bytes 4 to 4"},
 		{"a gap at the start", 10, parts{{1, 1, 9, ""}}, nil, "bytes 0 to 0"},
 		{"an overlap", 10, parts{{1, 0, 5, ""}, {2, 4, 6, ""}}, nil, "part 2 starts at byte 4"},

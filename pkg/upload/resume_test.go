@@ -47,12 +47,12 @@ func flipped(content []byte, at ...int) []byte {
 
 func TestResume(t *testing.T) {
 	tests := []struct {
-		name   string
-		set    func(r *rig) // before the first run
-		change func(r *rig) // between the two
-		anew   bool         // it starts over, and gives the old one up
-		resent []int        // of the parts stored before, if it goes on
-		warns  string
+		name       string
+		set        func(r *rig) // before the first run
+		change     func(r *rig) // between the two
+		startsOver bool         // it starts over, and gives the old one up
+		resent     []int        // of the parts stored before, if it goes on
+		warns      string
 	}{
 		{name: "nothing changed"},
 		{name: "touched", change: func(r *rig) { r.write(r.content, 1) }},
@@ -64,26 +64,26 @@ func TestResume(t *testing.T) {
 		{name: "all changed", change: func(r *rig) { r.write(random(10_001)[1:], 1) }, resent: []int{1, 2, 3, 4, 5}, warns: "5 of its stored parts"},
 		{name: "an older version came back", change: func(r *rig) { r.write(r.content, -60) }},
 		{name: "what is not stored changed", change: func(r *rig) { r.write(flipped(r.content, 9999), 1) }},
-		{name: "a checkpointed part changed", set: (*rig).checkpoints, change: func(r *rig) { r.write(flipped(r.content, 1500), 1) }, anew: true, warns: "cannot be replaced"},
+		{name: "a checkpointed part changed", set: (*rig).checkpoints, change: func(r *rig) { r.write(flipped(r.content, 1500), 1) }, startsOver: true, warns: "cannot be replaced"},
 		{name: "another part than the checkpointed changed", set: (*rig).checkpoints, change: func(r *rig) { r.write(flipped(r.content, 9500), 1) }},
-		{name: "larger", change: func(r *rig) { r.write(random(10_500), 1) }, anew: true, warns: "had 10000 bytes and has 10500"},
-		{name: "smaller", change: func(r *rig) { r.write(r.content[:9999], 1) }, anew: true, warns: "had 10000 bytes and has 9999"},
-		{name: "larger, of the same time", change: func(r *rig) { r.write(random(10_500), 0) }, anew: true},
-		{name: "empty", change: func(r *rig) { r.write(nil, 1) }, anew: true},
-		{name: "restart", change: func(r *rig) { r.restart = true }, anew: true, warns: "as asked"},
-		{name: "restart, checkpointed", set: (*rig).checkpoints, change: func(r *rig) { r.restart = true }, anew: true},
+		{name: "larger", change: func(r *rig) { r.write(random(10_500), 1) }, startsOver: true, warns: "had 10000 bytes and has 10500"},
+		{name: "smaller", change: func(r *rig) { r.write(r.content[:9999], 1) }, startsOver: true, warns: "had 10000 bytes and has 9999"},
+		{name: "larger, of the same time", change: func(r *rig) { r.write(random(10_500), 0) }, startsOver: true},
+		{name: "empty", change: func(r *rig) { r.write(nil, 1) }, startsOver: true},
+		{name: "restart", change: func(r *rig) { r.restart = true }, startsOver: true, warns: "requested"},
+		{name: "restart, checkpointed", set: (*rig).checkpoints, change: func(r *rig) { r.restart = true }, startsOver: true},
 		{name: "not expired", set: func(r *rig) { r.cloud.expires = time.Now().Add(time.Hour) }},
-		{name: "expired", set: func(r *rig) { r.cloud.ends, r.cloud.expires = true, time.Now().Add(time.Hour) }, change: func(*rig) { <-time.After(2 * time.Hour) }, anew: true, warns: "the upload expired at"},
+		{name: "expired", set: func(r *rig) { r.cloud.ends, r.cloud.expires = true, time.Now().Add(time.Hour) }, change: func(*rig) { <-time.After(2 * time.Hour) }, startsOver: true, warns: "the upload expired at"},
 		{name: "expired by our clock alone", set: func(r *rig) { r.cloud.expires = time.Now().Add(time.Hour) }, change: func(*rig) { <-time.After(2 * time.Hour) }},
 		{name: "expired when it began", set: func(r *rig) { r.cloud.expires = time.Now().Add(-time.Second) }},
-		{name: "gone", change: func(r *rig) { r.cloud.uploads["u1"].gone = true }, anew: true, warns: "is gone"},
+		{name: "gone", change: func(r *rig) { r.cloud.uploads["u1"].gone = true }, startsOver: true, warns: "is gone"},
 		{name: "a journal whose plan is not one", change: func(r *rig) {
 			for _, rec := range r.journal.records {
 				rec.Upload.Parts[3].Offset++
 			}
-		}, anew: true, warns: "plan"},
-		{name: "abort fails", set: func(r *rig) { r.cloud.onAbort = func(int) error { return trouble(500) } }, change: func(r *rig) { r.restart = true }, anew: true, warns: "could not abort"},
-		{name: "abort is not offered", set: func(r *rig) { r.cloud.onAbort = func(int) error { return errors.ErrUnsupported } }, change: func(r *rig) { r.restart = true }, anew: true},
+		}, startsOver: true, warns: "plan"},
+		{name: "abort fails", set: func(r *rig) { r.cloud.onAbort = func(int) error { return trouble(500) } }, change: func(r *rig) { r.restart = true }, startsOver: true, warns: "could not abort"},
+		{name: "abort is not offered", set: func(r *rig) { r.cloud.onAbort = func(int) error { return errors.ErrUnsupported } }, change: func(r *rig) { r.restart = true }, startsOver: true},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -102,10 +102,10 @@ func TestResume(t *testing.T) {
 				for _, w := range told[upload.Warning](r) {
 					warnings = append(warnings, progress.Text(w))
 				}
-				if all := strings.Join(warnings, "\n"); !strings.Contains(all, test.warns) || (test.warns == "") != (all == "") && !test.anew {
+				if all := strings.Join(warnings, "\n"); !strings.Contains(all, test.warns) || (test.warns == "") != (all == "") && !test.startsOver {
 					t.Errorf("warnings %q, want %q", all, test.warns)
 				}
-				if test.anew {
+				if test.startsOver {
 					wantAborts := 1
 					if test.name == "gone" {
 						wantAborts = 0
@@ -140,22 +140,22 @@ func TestResume(t *testing.T) {
 // is another now.
 func TestResumeOfAnEndedUpload(t *testing.T) {
 	for name, test := range map[string]struct {
-		set    func(r *rig)
-		change func(r *rig)
-		anew   bool
-		aborts int
+		set        func(r *rig)
+		change     func(r *rig)
+		startsOver bool
+		aborts     int
 	}{
 		"done, the same":                {set: undelivered},
 		"done, touched":                 {set: undelivered, change: func(r *rig) { r.write(r.content, 1) }},
-		"done, changed":                 {set: undelivered, change: func(r *rig) { r.write(flipped(r.content, 0), 1) }, anew: true},
-		"done, larger":                  {set: undelivered, change: func(r *rig) { r.write(random(3500), 1) }, anew: true},
-		"done, restart":                 {set: undelivered, change: func(r *rig) { r.restart = true }, anew: true},
+		"done, changed":                 {set: undelivered, change: func(r *rig) { r.write(flipped(r.content, 0), 1) }, startsOver: true},
+		"done, larger":                  {set: undelivered, change: func(r *rig) { r.write(random(3500), 1) }, startsOver: true},
+		"done, restart":                 {set: undelivered, change: func(r *rig) { r.restart = true }, startsOver: true},
 		"in doubt, the same":            {set: unanswered},
 		"in doubt, touched":             {set: unanswered, change: func(r *rig) { r.write(r.content, 1) }},
-		"in doubt, changed":             {set: unanswered, change: func(r *rig) { r.write(flipped(r.content, 0), 1) }, anew: true, aborts: 1},
-		"in doubt, restart":             {set: unanswered, change: func(r *rig) { r.restart = true }, anew: true, aborts: 1},
+		"in doubt, changed":             {set: unanswered, change: func(r *rig) { r.write(flipped(r.content, 0), 1) }, startsOver: true, aborts: 1},
+		"in doubt, restart":             {set: unanswered, change: func(r *rig) { r.restart = true }, startsOver: true, aborts: 1},
 		"in doubt, expired":             {set: func(r *rig) { r.cloud.expires = time.Now().Add(-1); unanswered(r) }},
-		"in doubt, with held, touched":  {set: func(r *rig) { taken(r); unanswered(r) }, change: func(r *rig) { r.write(r.content, 1) }, anew: true},
+		"in doubt, with held, touched":  {set: func(r *rig) { taken(r); unanswered(r) }, change: func(r *rig) { r.write(r.content, 1) }, startsOver: true},
 		"in doubt, with held, the same": {set: func(r *rig) { taken(r); unanswered(r) }},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -171,7 +171,7 @@ func TestResumeOfAnEndedUpload(t *testing.T) {
 					test.change(r)
 				}
 				rep := r.ok()
-				if (rep.Upload == "u2") != test.anew || len(r.cloud.aborted) != test.aborts {
+				if (rep.Upload == "u2") != test.startsOver || len(r.cloud.aborted) != test.aborts {
 					t.Errorf("%s, %d aborted", rep.Upload, len(r.cloud.aborted))
 				}
 				r.once("u1")
@@ -213,20 +213,20 @@ func TestMoved(t *testing.T) {
 		r.path = to
 	}
 	for name, test := range map[string]struct {
-		before func(r *rig)
-		change func(r *rig)
-		anew   bool
+		before     func(r *rig)
+		change     func(r *rig)
+		startsOver bool
 	}{
 		"moved":                       {change: move},
 		"moved and touched":           {change: func(r *rig) { move(r); r.write(r.content, 1) }},
 		"moved, checkpointed":         {before: func(r *rig) { r.checkpoints() }, change: move},
 		"moved, the rest is another":  {change: func(r *rig) { move(r); r.write(flipped(r.content, 9000), 1) }},
-		"moved, a part is another":    {change: func(r *rig) { move(r); r.write(flipped(r.content, 4999), 1) }, anew: true},
-		"moved, another size":         {change: func(r *rig) { move(r); r.write(random(10_001), 1) }, anew: true},
-		"moved and renamed":           {change: func(r *rig) { move(r); rename(r) }, anew: true},
-		"moved, and to begin again":   {change: func(r *rig) { move(r); r.restart = true }, anew: true},
+		"moved, a part is another":    {change: func(r *rig) { move(r); r.write(flipped(r.content, 4999), 1) }, startsOver: true},
+		"moved, another size":         {change: func(r *rig) { move(r); r.write(random(10_001), 1) }, startsOver: true},
+		"moved and renamed":           {change: func(r *rig) { move(r); rename(r) }, startsOver: true},
+		"moved, and to begin again":   {change: func(r *rig) { move(r); r.restart = true }, startsOver: true},
 		"copied":                      {change: func(r *rig) { r.path = filepath.Join(r.t.TempDir(), "file.bin"); r.write(r.content, 0) }},
-		"moved, and another has it":   {change: func(r *rig) { r.hold(); move(r) }, anew: true},
+		"moved, and another has it":   {change: func(r *rig) { r.hold(); move(r) }, startsOver: true},
 		"moved, and nothing is there": {before: func(r *rig) { r.cloud.first = 100 }, change: move}, // half stores none of 100 to 109
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -237,7 +237,7 @@ func TestMoved(t *testing.T) {
 				}
 				if name == "moved, and nothing is there" {
 					r.half(0)
-					test.anew = true
+					test.startsOver = true
 				} else {
 					r.half(5)
 				}
@@ -245,13 +245,13 @@ func TestMoved(t *testing.T) {
 				test.change(r)
 				rep := r.ok()
 				want := "u1"
-				if test.anew {
+				if test.startsOver {
 					want = "u2"
 				}
 				if rep.Upload != want {
 					t.Errorf("went on with %s, want %s", rep.Upload, want)
 				}
-				if !test.anew {
+				if !test.startsOver {
 					r.once("u1")
 					if rep.PartsReused != 5 || len(r.journal.records) != 1 || rep.File.Path != r.path {
 						t.Errorf("report %+v, %d records", rep, len(r.journal.records))

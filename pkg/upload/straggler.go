@@ -29,13 +29,13 @@ const (
 // timeout sees as long as some bytes move. If all parts have always been slow,
 // none is a straggler.
 type stragglers struct {
-	enough int       // parts that say what is usual
-	stored int       // parts so far
-	last   []landing // the last ones of them
+	enough int      // parts that say what is usual
+	stored int      // parts so far
+	last   []timing // the last ones of them
 }
 
-// landing is a part that was stored.
-type landing struct {
+// timing is a part that was stored.
+type timing struct {
 	size int64
 	took time.Duration
 }
@@ -44,13 +44,13 @@ func newStragglers(parts int) stragglers {
 	return stragglers{enough: max(1, min(siblings, parts-1))}
 }
 
-// land counts a part that was stored.
-func (s *stragglers) land(size int64, took time.Duration) {
+// timed counts a part that was stored.
+func (s *stragglers) timed(size int64, took time.Duration) {
 	s.stored++
 	if len(s.last) == manySiblings {
 		s.last = slices.Delete(s.last, 0, 1)
 	}
-	s.last = append(s.last, landing{size, took})
+	s.last = append(s.last, timing{size, took})
 }
 
 // limit is how long an attempt at size bytes may take, which began when before

@@ -218,7 +218,7 @@ func (p *Plan) end(ctx context.Context, err error) (Report, error) {
 	s.report.Elapsed, s.report.Concurrency = time.Since(s.started), s.Slots.Most()
 	if errors.Is(err, ErrChanged) {
 		// What this run saw must not be forgotten.
-		err = errors.Join(err, s.ledger.distrust(ctx))
+		err = errors.Join(err, s.ledger.compareNext(ctx))
 	}
 	if err != nil && ctx.Err() != nil {
 		if rec := s.ledger.rec; rec != nil && rec.State == Completing && !errors.Is(err, ErrDoubt) {
@@ -299,7 +299,7 @@ func (p *Plan) finish(ctx context.Context, rs []Receipt) error {
 func (p *Plan) startOver(ctx context.Context, why error) error {
 	s, up := p.s, p.s.ledger.rec.Upload
 	if errors.Is(why, ErrExpired) || errors.Is(why, ErrGone) {
-		if err := s.anew(up.Parts); err != nil {
+		if err := s.mayStartOver(up.Parts); err != nil {
 			s.abandon(ctx, up) // orphaned parts are billed
 			return fmt.Errorf("%w (%w)", err, why)
 		}

@@ -94,7 +94,7 @@ func (l lateRefusals) Put(ctx context.Context, u upload.Upload, g upload.Presign
 }
 
 // A part that has leave goes while another waits for its own.
-func TestLeaveAtHandIsNotHeldUp(t *testing.T) {
+func TestPartWithAURLDoesNotWait(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := newRig(t, 10_000)
 		r.concurrency = 2
@@ -125,7 +125,7 @@ func (a allButThird) Create(ctx context.Context, f upload.File, w upload.Hint) (
 }
 
 // Leave is renewed before its end: no part is sent with leave that is over.
-func TestLeaveIsRenewedEarly(t *testing.T) {
+func TestURLsAreRenewedEarly(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := newRig(t, 30_000)
 		r.concurrency = 3
@@ -178,7 +178,7 @@ func (expiredAndTemporary) RetryAfter() time.Duration { return 0 }
 
 // Leave that is refused as soon as it is given is not asked for for ever, and
 // the stored parts are not given up: it is a matter of clocks.
-func TestFreshLeaveThatIsRefused(t *testing.T) {
+func TestNewURLsThatAreRefused(t *testing.T) {
 	for name, refusal := range map[string]error{"plain": fmt.Errorf("x: %w", upload.ErrExpired), "temporary": expiredAndTemporary{}} {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(t *testing.T) {
@@ -307,7 +307,7 @@ func TestURLsIssuedOnceAreTriedToTheEnd(t *testing.T) {
 	})
 }
 
-func TestCancelledWhileWaitingForLeave(t *testing.T) {
+func TestCancelledWhileWaitingForURLs(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := newRig(t, 10_000)
 		r.provider = silentURLs{r.cloud}

@@ -139,7 +139,7 @@ func TestDamage(t *testing.T) {
 	} {
 		for _, check := range []bool{false, true} {
 			if check && test.lost > 3 {
-				continue // handed on as opaque: TestDamageThatWasHandedOn
+				continue // handed on as opaque: TestDamageThatWasCheckpointed
 			}
 			t.Run(fmt.Sprintf("%s, checkpoints %t", name, check), func(t *testing.T) {
 				bubble(t, func(t *testing.T) {
@@ -165,7 +165,7 @@ func TestDamage(t *testing.T) {
 // Four damaged parts before the first sound one look like a store with opaque
 // ETags, and are handed on. When that turns out wrong, they cannot be taken
 // back: a new upload is the way.
-func TestDamageThatWasHandedOn(t *testing.T) {
+func TestDamageThatWasCheckpointed(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := newRig(t, 10_000)
 		r.concurrency = 1

@@ -9,7 +9,7 @@ import (
 )
 
 // An Uploader of which only the provider is given has all that it needs: a
-// journal in memory, slots, patience, and nobody who listens.
+// journal in memory, slots, limit, and nobody who listens.
 func TestZeroValues(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := newRig(t, 100_000)
@@ -37,7 +37,7 @@ func TestZeroValues(t *testing.T) {
 	})
 }
 
-// Retries alone count: without patience an outage has as many tries as any other
+// Retries alone count: without limit an outage has as many tries as any other
 // error, and the next one has as many again.
 func TestRetriesWithoutPatience(t *testing.T) {
 	bubble(t, func(t *testing.T) {

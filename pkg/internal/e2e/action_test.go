@@ -406,7 +406,7 @@ func TestActionRefusesAnotherArchive(t *testing.T) {
 	}
 	t.Parallel()
 	r := newRehearsal(t, "archetype", 64<<10)
-	for what, spoil := range map[string]func(*release, *runner){
+	for what, damage := range map[string]func(*release, *runner){
 		"checksum":     func(f *release, _ *runner) { f.files["multiput_2.7.1_linux_amd64.tar.gz"][1000] ^= 1 },
 		"not listed":   func(f *release, _ *runner) { f.files["checksums.txt"] = []byte("\n") },
 		"attestation":  func(_ *release, a *runner) { a.with["token"] = "" },
@@ -417,7 +417,7 @@ func TestActionRefusesAnotherArchive(t *testing.T) {
 			from := newRelease(t, "2.7.1")
 			a := newRunner(t, r, from)
 			a.with["files"], a.with["provider"] = "f", "archetype"
-			spoil(from, a)
+			damage(from, a)
 			if code := a.run(t); code == 0 || a.outputs["upload"] != nil || len(a.path) > 0 || len(a.caches) > 0 {
 				t.Errorf("exit code %d, outputs %v\n%s", code, a.outputs, a.told)
 			}

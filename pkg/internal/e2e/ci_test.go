@@ -205,10 +205,10 @@ done
 	}
 	for name, c := range recipes(t) {
 		t.Run(name, func(t *testing.T) {
-			for _, spoilt := range []bool{false, true} {
+			for _, damaged := range []bool{false, true} {
 				home, served := t.TempDir(), t.TempDir()
 				for name, content := range newRelease(t, "1.0.0").files {
-					if spoilt && name != "checksums.txt" {
+					if damaged && name != "checksums.txt" {
 						content[700] ^= 1
 					}
 					if err := os.WriteFile(filepath.Join(served, name), content, 0o600); err != nil {
@@ -222,7 +222,7 @@ done
 				first := recipe{shell: c.shell, steps: c.steps[:1]}
 				told, code := first.run(t, t.TempDir(), env)
 				installed := exec.CommandContext(t.Context(), filepath.Join(home, ".local", "bin", "multiput"), "version")
-				if spoilt {
+				if damaged {
 					if code == 0 || installed.Run() == nil {
 						t.Errorf("another archive is installed:\n%s", told)
 					}

@@ -11,7 +11,7 @@ import (
 
 // What only tells something ends well, and silently, when the reader of its output
 // has seen enough. A result is another matter: see TestClosedPipes.
-func TestReaderHasSeenEnough(t *testing.T) {
+func TestReaderClosesThePipe(t *testing.T) {
 	t.Parallel()
 	r := newRehearsal(t, "upscayl", 64<<10)
 	file, second := r.file(t, 1000), r.dir+"/second.bin"

@@ -13,7 +13,7 @@ import (
 // the upload starts over; another upload is not affected. One of a later version
 // ends the upload with exit 73 before anything is sent, and is not touched.
 func TestJournalFileThatCannotBeRead(t *testing.T) {
-	for what, spoil := range map[string]func(path string) error{
+	for what, damage := range map[string]func(path string) error{
 		"zeroed":  func(path string) error { return os.WriteFile(path, make([]byte, 1<<15), 0o600) },
 		"cut off": func(path string) error { return os.Truncate(path, 9000) },
 		"a text":  func(path string) error { return os.WriteFile(path, []byte("my notes\n"), 0o600) },
@@ -42,10 +42,10 @@ func TestJournalFileThatCannotBeRead(t *testing.T) {
 			}
 			all, _, _ := r.said(t, "list", "--jq", ".uploads[] | select(.name == \"file.bin\").id")
 			path := filepath.Join(r.dir, "multiput", "journal", strings.TrimSpace(all)+".db")
-			if err := spoil(path); err != nil {
+			if err := damage(path); err != nil {
 				t.Fatal(err)
 			}
-			spoilt, err := os.ReadFile(path)
+			damaged, err := os.ReadFile(path)
 			if err != nil && what != "removed" {
 				t.Fatal(err)
 			}
@@ -78,7 +78,7 @@ func TestJournalFileThatCannotBeRead(t *testing.T) {
 				}
 				kept = aside[0]
 			}
-			if now, err := os.ReadFile(kept); err != nil || !bytes.Equal(now, spoilt) {
+			if now, err := os.ReadFile(kept); err != nil || !bytes.Equal(now, damaged) {
 				t.Errorf("%s is not what it was: %v", kept, err)
 			}
 			if _, talk, code := r.said(t, "upload", other, "-p", "upscayl", "--jq", ".parts_reused"); code != 0 {

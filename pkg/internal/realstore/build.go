@@ -19,9 +19,9 @@ import (
 	"github.com/gofrs/flock"
 )
 
-// patience is how long the tests of one package wait for builds, all of them
+// buildTimeout is how long the tests of one package wait for builds, all of them
 // together. Not in CI, where they wait until they have to end.
-const patience = 4 * time.Minute
+const buildTimeout = 4 * time.Minute
 
 // Command builds all servers, however long that takes.
 const Command = "go test -timeout 30m ./pkg/internal/realstore -build"
@@ -33,7 +33,7 @@ type wait struct {
 	until time.Time
 }
 
-var waiting = wait{most: patience}
+var waiting = wait{most: buildTimeout}
 
 // end is when builds are not waited for any more.
 func (w *wait) end() time.Time {

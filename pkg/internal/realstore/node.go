@@ -108,7 +108,7 @@ func install(tb testing.TB, name string) (modules string, err error) {
 	if err := os.MkdirAll(modules, 0o700); err != nil {
 		return "", fmt.Errorf("make cache directory: %w", err)
 	}
-	ctx, cancel := context.WithTimeout(tb.Context(), patience)
+	ctx, cancel := context.WithTimeout(tb.Context(), buildTimeout)
 	defer cancel()
 	lock := flock.New(filepath.Join(modules, "install.lock"))
 	if _, err := lock.TryLockContext(ctx, 200*time.Millisecond); err != nil {

@@ -17,7 +17,7 @@ type step struct {
 
 // stepsOf are those of an upload that ask somebody; each can be called more
 // than once.
-func (t *trial) stepsOf(p upload.Provider, u upload.Upload, leave map[int]upload.Presigned, rs []upload.Receipt, body []byte) []step {
+func (t *trial) stepsOf(p upload.Provider, u upload.Upload, urls map[int]upload.Presigned, rs []upload.Receipt, body []byte) []step {
 	part := u.Parts[0]
 	steps := []step{
 		{"create", func(ctx context.Context) error {
@@ -25,7 +25,7 @@ func (t *trial) stepsOf(p upload.Provider, u upload.Upload, leave map[int]upload
 			return err
 		}},
 		{"put", func(ctx context.Context) error {
-			_, err := p.Put(ctx, u, leave[part.Number], part, bytes.NewReader(body[part.Offset:][:part.Size]))
+			_, err := p.Put(ctx, u, urls[part.Number], part, bytes.NewReader(body[part.Offset:][:part.Size]))
 			return err
 		}},
 		{"complete", func(ctx context.Context) error {
@@ -33,7 +33,7 @@ func (t *trial) stepsOf(p upload.Provider, u upload.Upload, leave map[int]upload
 			return err
 		}},
 	}
-	if t.Renewable && leave[part.Number].URL != "" {
+	if t.Renewable && urls[part.Number].URL != "" {
 		steps = append(steps, step{"presign", func(ctx context.Context) error {
 			_, err := p.Presign(ctx, u, u.Parts)
 			return err
@@ -57,25 +57,25 @@ func (t *trial) stepsOf(p upload.Provider, u upload.Upload, leave map[int]upload
 }
 
 // stored is an upload whose parts are all stored.
-func (t *trial) stored(name string) (p upload.Provider, u upload.Upload, leave map[int]upload.Presigned, rs []upload.Receipt, body []byte) {
+func (t *trial) stored(name string) (p upload.Provider, u upload.Upload, urls map[int]upload.Presigned, rs []upload.Receipt, body []byte) {
 	t.Helper()
 	f, body := file(name, 1000)
 	p = t.open()
 	u, gs := t.create(p, f)
-	leave = t.urls(p, u, gs, u.Parts)
+	urls = t.urls(p, u, gs, u.Parts)
 	for _, part := range u.Parts {
-		rs = append(rs, t.put(p, u, leave[part.Number], part, body))
+		rs = append(rs, t.put(p, u, urls[part.Number], part, body))
 	}
-	return p, u, leave, rs, body
+	return p, u, urls, rs, body
 }
 
 // cancelledBefore calls each method with a context that has ended: it says so,
 // and nothing is sent.
 func (t *trial) cancelledBefore() {
-	p, u, leave, rs, body := t.stored("cancelled before.bin")
+	p, u, urls, rs, body := t.stored("cancelled before.bin")
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	for _, s := range t.stepsOf(p, u, leave, rs, body) {
+	for _, s := range t.stepsOf(p, u, urls, rs, body) {
 		t.silent(s.name, func() { t.endsBy(s.name, start(ctx, s)) })
 	}
 	t.complete(p, u, rs, body)
@@ -110,8 +110,8 @@ func (t *trial) cancelledUnderWay() {
 		t.Logf("not tried: no request can be held back here")
 		return
 	}
-	p, u, leave, rs, body := t.stored("cancelled under way.bin")
-	for _, s := range t.stepsOf(p, u, leave, rs, body) {
+	p, u, urls, rs, body := t.stored("cancelled under way.bin")
+	for _, s := range t.stepsOf(p, u, urls, rs, body) {
 		t.cancelHeld(s)
 	}
 	t.complete(p, u, rs, body)

@@ -120,9 +120,9 @@ var wrongs = []wrong{
 	}, "where the key went"},
 }
 
-// TestSuiteBitesProbes holds the same of a provider that can be asked how an
+// TestSuiteFindsWrongProbes holds the same of a provider that can be asked how an
 // upload ended.
-func TestSuiteBitesProbes(t *testing.T) {
+func TestSuiteFindsWrongProbes(t *testing.T) {
 	const found = "asked how it ended"
 	for name, twist := range map[string]func(*askable){
 		"": func(*askable) {},
@@ -174,9 +174,9 @@ func (p *askable) Probe(ctx context.Context, u upload.Upload) (upload.Answer, up
 	return a, r, err
 }
 
-// TestSuiteBites holds that each case finds what it is there for, and finds
+// TestSuiteFindsWrongProviders holds that each case finds what it is there for, and finds
 // nothing in a provider that is right.
-func TestSuiteBites(t *testing.T) {
+func TestSuiteFindsWrongProviders(t *testing.T) {
 	for _, w := range wrongs {
 		t.Run(w.name, func(t *testing.T) {
 			for _, twist := range []func(*twisted){nil, w.twist} {

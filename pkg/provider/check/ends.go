@@ -177,15 +177,15 @@ func (t *trial) abort() {
 		})
 		return
 	}
-	leave := t.urls(p, u, gs, u.Parts)
+	urls := t.urls(p, u, gs, u.Parts)
 	part := u.Parts[0]
-	stored := t.put(p, u, leave[part.Number], part, body)
+	stored := t.put(p, u, urls[part.Number], part, body)
 	for range 2 {
 		if err := t.tryAbort(t.open(), kept(t, u)); err != nil {
 			t.Errorf("abort: %v", err)
 		}
 	}
-	_, err := t.tryPut(p, u, leave[part.Number], part, body)
+	_, err := t.tryPut(p, u, urls[part.Number], part, body)
 	t.refused("put after abort", err)
 	t.nothingGoes(p, u, []upload.Receipt{stored}, body)
 }

@@ -37,15 +37,15 @@ func (t *trial) keyRefusedLater() {
 	f, body := file("key refused later.bin", 1000)
 	p, bad := t.open(), t.openWith(Opening{Key: t.BadKey})
 	u, gs := t.create(p, f)
-	leave := t.urls(p, u, gs, u.Parts)
+	urls := t.urls(p, u, gs, u.Parts)
 	part := u.Parts[0]
-	fixed := leave[part.Number].URL == ""
+	fixed := urls[part.Number].URL == ""
 	if t.Renewable && !fixed {
 		_, err := bad.Presign(t.Context(), u, u.Parts)
 		t.denied("presign", err)
 	}
 	if fixed { // otherwise a part goes to the store, which asks for no key
-		_, err := bad.Put(t.Context(), u, leave[part.Number], part, bytes.NewReader(body[:part.Size]))
+		_, err := bad.Put(t.Context(), u, urls[part.Number], part, bytes.NewReader(body[:part.Size]))
 		t.denied("put", err)
 	}
 	rs := t.putAll(p, u, gs, u.Parts, body)

@@ -18,7 +18,7 @@ func (t *trial) roundTrip(size int64) {
 	f, body := file("round trip.bin", size)
 	p := t.open()
 	u, gs := t.create(p, f)
-	leave := t.urls(p, u, gs, u.Parts)
+	urls := t.urls(p, u, gs, u.Parts)
 
 	shuffled := slices.Clone(u.Parts)
 	rand.New(rand.NewPCG(1, uint64(size))).Shuffle(len(shuffled), func(i, j int) {
@@ -33,7 +33,7 @@ func (t *trial) roundTrip(size int64) {
 	for _, part := range shuffled {
 		all.Go(func() {
 			// Not t.put: only the test's own goroutine may end it.
-			r, err := t.tryPut(p, u, leave[part.Number], part, body)
+			r, err := t.tryPut(p, u, urls[part.Number], part, body)
 			if err != nil || r.Part != part.Number || r.Value == "" {
 				t.Errorf("put part %d: %+v, %v", part.Number, r, err)
 			}
@@ -155,10 +155,10 @@ func (t *trial) manyProcesses() {
 	f, body := file("many processes.bin", t.PartSize+1)
 	u, gs := t.create(t.open(), f)
 	u, gs = kept(t, u), kept(t, gs)
-	leave := kept(t, t.urls(t.open(), u, gs, u.Parts))
+	urls := kept(t, t.urls(t.open(), u, gs, u.Parts))
 	var rs []upload.Receipt
 	for _, part := range u.Parts {
-		rs = append(rs, kept(t, t.put(t.open(), kept(t, u), leave[part.Number], part, body)))
+		rs = append(rs, kept(t, t.put(t.open(), kept(t, u), urls[part.Number], part, body)))
 	}
 	if t.Checkpoints {
 		t.checkpoint(t.open(), kept(t, u), rs[:1])
@@ -177,14 +177,14 @@ func (t *trial) sentTwice() {
 	for i := range other {
 		other[i] ^= 0xff
 	}
-	leave := t.urls(p, u, gs, u.Parts)
+	urls := t.urls(p, u, gs, u.Parts)
 	for _, part := range u.Parts {
-		t.put(p, u, leave[part.Number], part, other)
+		t.put(p, u, urls[part.Number], part, other)
 	}
 	// A presigned URL may be used again.
 	var rs []upload.Receipt
 	for _, part := range u.Parts {
-		rs = append(rs, t.put(p, u, leave[part.Number], part, body))
+		rs = append(rs, t.put(p, u, urls[part.Number], part, body))
 	}
 	t.complete(p, u, rs, body)
 }
@@ -195,8 +195,8 @@ func (t *trial) cutShort() {
 	p := t.open()
 	u, gs := t.create(p, f)
 	part := u.Parts[0]
-	leave := t.urls(p, u, gs, u.Parts)
-	r, err := p.Put(t.Context(), u, leave[part.Number], part, bytes.NewReader(body[:part.Size/2]))
+	urls := t.urls(p, u, gs, u.Parts)
+	r, err := p.Put(t.Context(), u, urls[part.Number], part, bytes.NewReader(body[:part.Size/2]))
 	if err == nil {
 		t.Fatalf("put half a part: the receipt %+v and no error", r)
 	}

@@ -68,7 +68,7 @@ func numbers(parts []upload.Part) []int {
 	return ns
 }
 
-// urls are leave to send all of the parts: those at hand, and the others as
+// urls are urls to send all of the parts: those at hand, and the others as
 // often as the provider has to be asked.
 func (t *trial) urls(p upload.Provider, u upload.Upload, have []upload.Presigned, parts []upload.Part) map[int]upload.Presigned {
 	t.Helper()
@@ -135,10 +135,10 @@ func (t *trial) tryPut(p upload.Provider, u upload.Upload, g upload.Presigned, p
 // their order. The receipts come in the order of the plan.
 func (t *trial) putAll(p upload.Provider, u upload.Upload, gs []upload.Presigned, parts []upload.Part, body []byte) []upload.Receipt {
 	t.Helper()
-	leave := t.urls(p, u, gs, parts)
+	urls := t.urls(p, u, gs, parts)
 	var rs []upload.Receipt
 	for _, part := range slices.Backward(parts) {
-		rs = append(rs, t.put(p, u, leave[part.Number], part, body))
+		rs = append(rs, t.put(p, u, urls[part.Number], part, body))
 	}
 	return inPlan(u, rs)
 }

@@ -92,7 +92,7 @@ func (r *Recorder) Handler(at string, next http.Handler) http.Handler {
 			r.end(x)
 		}()
 		if h != nil {
-			_, _ = io.Copy(io.Discard, req.Body) // only then is a client seen to leave
+			_, _ = io.Copy(io.Discard, req.Body) // only then is a client seen to urls
 			close(h.came)
 			select {
 			case <-req.Context().Done():

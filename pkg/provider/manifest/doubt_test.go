@@ -144,7 +144,7 @@ func TestRefusalsOfComplete(t *testing.T) {
 }
 
 // Where any 2xx is a yes, one without a result is none: it may be an error.
-func TestAnyYesNeedsAResult(t *testing.T) {
+func TestSuccessNeedsAResult(t *testing.T) {
 	p, _ := serve(t, mustParse(t, edit(t, "  ok: .state == \"done\"\n", "")), kind, answerWith(200, `{"problem":"internal error"}`))
 	if _, err := p.Complete(t.Context(), created(), nil, upload.Digests{}); !errors.Is(err, upload.ErrReply) || errors.Is(err, upload.ErrCompleted) {
 		t.Errorf("%v", err)

@@ -15,7 +15,7 @@ func TestStragglerIsSentAgain(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := newRig(t, 10_000)
 		r.cloud.takes = time.Second
-		r.cloud.crawls = func(n int, p upload.Part) bool { return p.Number == 3 && n == 1 }
+		r.cloud.straggles = func(n int, p upload.Part) bool { return p.Number == 3 && n == 1 }
 		start := time.Now()
 		r.ok()
 		if took := time.Since(start); took > 15*time.Second {
@@ -35,11 +35,11 @@ func TestStragglerIsSentAgain(t *testing.T) {
 }
 
 // The last part has no sibling that begins after it.
-func TestTheLastPartCrawls(t *testing.T) {
+func TestLastPartStraggles(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := newRig(t, 10_000)
 		r.cloud.takes = time.Second
-		r.cloud.crawls = func(n int, p upload.Part) bool { return p.Number >= 9 && n == 1 }
+		r.cloud.straggles = func(n int, p upload.Part) bool { return p.Number >= 9 && n == 1 }
 		start := time.Now()
 		r.ok()
 		if took := time.Since(start); took > 2*time.Minute {
@@ -80,13 +80,13 @@ func TestAllBecomeSlow(t *testing.T) {
 	})
 }
 
-// A part that crawls whatever is tried is left to crawl: it may be the only way.
-func TestAPartThatAlwaysCrawls(t *testing.T) {
+// A part that straggles whatever is tried is left to crawl: it may be the only way.
+func TestPartThatAlwaysStraggles(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := newRig(t, 10_000)
 		r.cloud.takes = time.Second
 		tries := 0
-		r.cloud.crawls = func(n int, p upload.Part) bool {
+		r.cloud.straggles = func(n int, p upload.Part) bool {
 			if p.Number == 3 {
 				tries = max(tries, n)
 			}
@@ -138,11 +138,11 @@ func TestTheNetworkIsGoneForMinutes(t *testing.T) {
 		}
 	})
 	// It was never reached: the URL may be wrong, so there are 10 retries, and none
-	// after the patience.
-	for patience, most := range map[time.Duration]int{15 * time.Minute: 11, 5 * time.Second: 0, time.Nanosecond: 2} {
+	// after the limit.
+	for limit, most := range map[time.Duration]int{15 * time.Minute: 11, 5 * time.Second: 0, time.Nanosecond: 2} {
 		bubble(t, func(t *testing.T) {
 			r := newRig(t, 10_000)
-			r.retry = transport.Policy{Patience: patience}
+			r.retry = transport.Policy{Patience: limit}
 			tries, start := 0, time.Now()
 			r.cloud.onCreate = func(int) error {
 				tries++
@@ -150,10 +150,10 @@ func TestTheNetworkIsGoneForMinutes(t *testing.T) {
 			}
 			_, err := r.run(t.Context())
 			if !errors.Is(err, upload.ErrUnfinished) || most > 0 && tries != most {
-				t.Errorf("a patience of %s: %d tries, want %d: %v", patience, tries, most, err)
+				t.Errorf("a limit of %s: %d tries, want %d: %v", limit, tries, most, err)
 			}
-			if took := time.Since(start); took > patience {
-				t.Errorf("a patience of %s: ended after %s", patience, took)
+			if took := time.Since(start); took > limit {
+				t.Errorf("a limit of %s: ended after %s", limit, took)
 			}
 		})
 	}
