@@ -218,7 +218,7 @@ func (a *app) abortOne(ctx context.Context, cfg config.Config, o abortOptions, o
 	if err := o.takes(*r, id); err != nil {
 		return failure{err: err}
 	}
-	told, why := false, "as asked"
+	told, why := false, "because of --local"
 	if !o.local {
 		var f failure
 		if told, why, f = a.abortThere(ctx, cfg, o, *r, id, among); f.err != nil {

@@ -44,7 +44,7 @@ func TestFrozenStore(t *testing.T) {
 			p := r.launch(t, nil, "multiput", "upload", file, "-p", "archetype", "-j", "2", "-v", "--stall-timeout", "1s", "--limit-rate", "8MiB")
 			p.says(t, `\([12] of 3 parts stored`, 1)
 			thaw := freeze(t, server.PID)
-			p.says(t, "part [123]: retrying.*no byte moved", 2)
+			p.says(t, "part [123]: retrying.*no data was transferred", 2)
 			thaw()
 			if code := p.wait(t); code != 0 {
 				t.Fatalf("exit code %d\n%s", code, p.stderr.String())
@@ -68,7 +68,7 @@ func TestFrozenServer(t *testing.T) {
 	p := r.launch(t, env, "multiput", "upload", file, "-p", "archetype", "-j", "2", "-v", "--stall-timeout", "1s", "--limit-rate", "4MiB")
 	p.says(t, `\([12] of 3 parts stored`, 1)
 	thaw := freeze(t, server.cmd.Process.Pid)
-	p.says(t, "part [123]: retrying.*no byte moved", 1)
+	p.says(t, "part [123]: retrying.*no data was transferred", 1)
 	thaw()
 	if code := p.wait(t); code != 0 {
 		t.Fatalf("exit code %d\n%s", code, p.stderr.String())

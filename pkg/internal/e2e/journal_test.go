@@ -68,7 +68,7 @@ func TestJournalFileThatCannotBeRead(t *testing.T) {
 				}
 				return
 			case "newer":
-				if code != exitJournal || out != "" || len(r.server.Requests()) != before || !strings.Contains(talk, "hint: --journal DIR names another directory") {
+				if code != exitJournal || out != "" || len(r.server.Requests()) != before || !strings.Contains(talk, "hint: use --journal DIR for another directory") {
 					t.Errorf("exit code %d, %d requests: %s%s", code, len(r.server.Requests())-before, out, talk)
 				}
 			default:
@@ -100,7 +100,7 @@ func TestJournalIsAFile(t *testing.T) {
 	}
 	for _, args := range [][]string{{"upload", r.file(t, 100), "-p", "upscayl"}, {"list"}, {"show", "x"}, {"resume"}, {"abort", "x"}, {"prune"}, {"upload", "--dry-run", r.file(t, 100), "-p", "upscayl"}} {
 		out, talk, code := r.said(t, append(args, "--journal", path)...)
-		if code != exitJournal || out != "" || len(r.server.Requests()) != 0 || !strings.Contains(talk, "it is a file: it was not touched") || !strings.Contains(talk, "hint: --journal DIR names another directory") {
+		if code != exitJournal || out != "" || len(r.server.Requests()) != 0 || !strings.Contains(talk, "it is a file: it was not touched") || !strings.Contains(talk, "hint: use --journal DIR for another directory") {
 			t.Errorf("%s: exit code %d: %s%s", args[0], code, out, talk)
 		}
 	}

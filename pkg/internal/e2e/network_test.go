@@ -47,7 +47,7 @@ func TestBadNetwork(t *testing.T) {
 		"reset in the middle of a part": {[]realstore.Toxic{toxic("reset_peer", "upstream", "timeout", 100)}, 3, 0, broken},
 		"cut after so many bytes":       {[]realstore.Toxic{toxic("limit_data", "upstream", "bytes", 1_000_000)}, 3, 0, broken},
 		"the answer is cut":             {[]realstore.Toxic{toxic("limit_data", "downstream", "bytes", 10)}, 3, 0, broken + "|malformed"},
-		"it hangs":                      {[]realstore.Toxic{toxic("timeout", "upstream", "timeout", 0)}, 2, 0, "no byte moved"},
+		"it hangs":                      {[]realstore.Toxic{toxic("timeout", "upstream", "timeout", 0)}, 2, 0, "no data was transferred"},
 		// It hangs until the server closes the connection, and versitygw does that at once.
 		"the answer hangs": {[]realstore.Toxic{toxic("timeout", "downstream", "timeout", 0)}, 2, 0, "no data was transferred|" + broken},
 		"latency":          {[]realstore.Toxic{toxic("latency", "upstream", "latency", 300, "jitter", 100), toxic("latency", "downstream", "latency", 300)}, 0, time.Second, ""},

@@ -125,7 +125,7 @@ func TestS3Options(t *testing.T) {
 	}
 	for _, single := range []string{"true", "false"} {
 		_, said, code := r.said(t, "upload", filepath.Join(r.dir, "other.bin"), "-p", "s3://"+server.Bucket+"/ü +?#%.bin", "--set", "if-none-match=*", "--set", "single-put="+single)
-		if code != exitFailed || !strings.Contains(said, "is there already") {
+		if code != exitFailed || !strings.Contains(said, "exists already") {
 			t.Errorf("single-put=%s: overwriting: exit code %d, %s", single, code, said)
 		}
 	}
