@@ -146,7 +146,11 @@ func (a *app) live(ctx context.Context, cfg config.Config, o checkOptions, file 
 		steps = append(steps, s)
 		a.note(cfg, "%-11s%s", step, word)
 	}, Retrying: func(step string, err error, wait time.Duration) {
-		a.note(cfg, "%-11s%v; retrying in %s", step, err, rough(wait))
+		when := ""
+		if wait >= time.Second {
+			when = " in " + rough(wait)
+		}
+		a.note(cfg, "%-11s%v; retrying%s", step, err, when)
 	}}
 	f := upload.File{Path: o.name, Name: o.name, Type: cfg.ContentType}
 	if f.Type == "" {

@@ -216,6 +216,11 @@ func (c *Client) refused(err error, w *watch, req *http.Request) error {
 		return e
 	}
 	handshake := w.handshake.Load()
+	if cut := errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF); cut && handshake == nil && w.conn.Load() == nil {
+		if proxy, unset := http.ProxyFromEnvironment(req); unset == nil && proxy != nil {
+			return &proxyTrouble{fmt.Sprintf("the proxy %s closed the connection", origin(proxy)), err}
+		}
+	}
 	switch {
 	case errors.As(err, &verify), errors.As(err, &header), errors.Is(err, http.ErrSchemeMismatch):
 		return err // known as they are

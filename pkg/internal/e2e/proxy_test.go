@@ -80,6 +80,9 @@ func (o *outpost) next(asked string) int {
 	return status
 }
 
+// hangsUp is the status of a proxy that closes the connection instead.
+const hangsUp = -1
+
 func connectProxy(o *outpost, c net.Conn, target string) {
 	r := bufio.NewReader(c)
 	q, err := http.ReadRequest(r)
@@ -87,6 +90,9 @@ func connectProxy(o *outpost, c net.Conn, target string) {
 		return
 	}
 	status := o.next(strings.TrimSpace(q.Host + " " + q.Header.Get("Proxy-Authorization")))
+	if status == hangsUp {
+		return
+	}
 	if _, err := fmt.Fprintf(c, "HTTP/1.1 %d as the test says\r\n\r\n", status); err == nil && status == http.StatusOK {
 		tunnel(c, r, target)
 	}
@@ -190,6 +196,7 @@ func TestProxyRefuses(t *testing.T) {
 		{"ALL_PROXY=socks5h://" + socks.address, []int{4, 0}, 0, 1000, nil},
 		{"MULTIPUT_RETRIES=1 ALL_PROXY=socks5://" + socks.address, []int{3}, exitAgain, 2, []string{"the proxy socks5://" + socks.address + " cannot connect: network unreachable", "hint: "}},
 		{"MULTIPUT_RETRIES=2 HTTPS_PROXY=http://" + http1.address, []int{504}, exitAgain, 3, []string{"the proxy http://" + http1.address + " answered CONNECT with 504 Gateway Timeout", "hint: "}},
+		{"MULTIPUT_RETRIES=1 HTTPS_PROXY=http://" + http1.address, []int{hangsUp}, exitAgain, 2, []string{"the proxy http://" + http1.address + " closed the connection", "hint: "}},
 		{"MULTIPUT_RETRIES=1 HTTPS_PROXY=http://" + nobody, []int{0}, exitAgain, 0, []string{"the proxy http://" + nobody + " cannot be reached: connection refused", "hint: "}},
 	} {
 		http1.says(c.statuses...)

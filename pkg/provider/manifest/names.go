@@ -32,7 +32,10 @@ const access = `\s*(?:\.\s*"?|\.?\s*\[\s*")`
 var (
 	fieldOf = text.Pattern(`\$(file|part|parts\s*\[\s*\d*\s*\])` + access + `([A-Za-z_]\w*)`)
 	upper   = text.Pattern(`\$header` + access + `([\w-]*[A-Z][\w-]*)`)
-	token   = text.Pattern(`(?:^|[\s|({,:]|\$parts\[[^\]]*\])\.token\b`)
+	// hyphened is a field that jq reads as a subtraction.
+	hyphened = text.Pattern(`(\$\w+)?\.([A-Za-z_]\w*(?:-[A-Za-z_]\w*)+)`)
+
+	token = text.Pattern(`(?:^|[\s|({,:]|\$parts\[[^\]]*\])\.token\b`)
 )
 
 // namesOf are the fields of the variables that have a fixed set of them.

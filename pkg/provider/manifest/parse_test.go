@@ -205,6 +205,19 @@ func TestParseTellsAll(t *testing.T) {
 	}
 }
 
+// A header's name with a hyphen is the mistake that everybody makes once.
+func TestHyphenInAName(t *testing.T) {
+	for _, c := range []struct{ expr, says string }{
+		{"$header.x-part-token", `$header["x-part-token"]`},
+		{".upload-id", `.["upload-id"]`},
+	} {
+		_, err := Parse("x.yaml", []byte("version: 1\nname: x\ncreate: {send: POST /u, keep: '{id}'}\npart: {send: PUT, receipt: '"+c.expr+"'}\n"))
+		if err == nil || !strings.Contains(err.Error(), c.says) {
+			t.Errorf("%s: %v", c.expr, err)
+		}
+	}
+}
+
 func TestParseDocuments(t *testing.T) {
 	for text, want := range map[string]string{
 		"":                                    "x: is empty",

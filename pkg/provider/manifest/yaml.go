@@ -1,6 +1,7 @@
 package manifest
 
 import (
+	"cmp"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -203,6 +204,9 @@ func (n node) expr() *expr {
 				before = "…" + string(r[len(r)-shown:])
 			}
 			near = fmt.Sprintf(", at the end of %q", strings.Join(strings.Fields(before), " "))
+		}
+		if m := hyphened().FindStringSubmatch(n.Value); m != nil && parse == nil {
+			near = fmt.Sprintf(` (a name with a hyphen is written %s["%s"])`, cmp.Or(m[1], "."), m[2])
 		}
 		n.failAt(at, "is not a jq expression: %v%s", err, near)
 		return nil
