@@ -22,6 +22,7 @@ import (
 	"github.com/multiput/multiput/pkg/journal"
 	"github.com/multiput/multiput/pkg/progress"
 	"github.com/multiput/multiput/pkg/provider"
+	"github.com/multiput/multiput/pkg/sandbox"
 	"github.com/multiput/multiput/pkg/transport"
 	"github.com/multiput/multiput/pkg/upload"
 )
@@ -142,6 +143,7 @@ var classes = []class{
 	{wraps(upload.ErrUndelivered), exitOutput, "ioerr", deliverHint("to have the result printed")},
 	// Whichever file it was that could not be opened, nothing is wrong with it.
 	{tooManyFiles, exitJournal, "cantcreat", say("raise the limit of open files (ulimit -n), or lower --concurrency")},
+	{typed[*sandbox.DirError], exitJournal, "cantcreat", say("multiput sandbox --dir DIR uses another directory, and XDG_STATE_HOME moves the one of -p sandbox")},
 	{wraps(upload.ErrUnverified), exitData, "data", func(f failure) string {
 		if f.report.Parts == 0 {
 			return "without --set resume=true it is uploaded as a new file" // refused at create: it was a taking over

@@ -129,7 +129,7 @@ func (a *app) sandbox(ctx context.Context, o sandboxOptions, command []string) e
 	}
 	key, err := remembered(filepath.Join(o.dir, "api-key"), "sandbox-"+rand.Text())
 	if err != nil {
-		return err
+		return &sandbox.DirError{Dir: o.dir, Err: err}
 	}
 	child := new(atomic.Pointer[os.Process])
 	s := &sandbox.Server{

@@ -20,6 +20,17 @@ import (
 // APIs are the upload APIs that the sandbox speaks.
 func APIs() []string { return []string{"archetype", "fileai", "openai", "upscayl"} }
 
+// DirError is a directory in which nothing can be stored.
+type DirError struct {
+	Dir string
+	Err error
+}
+
+func (e *DirError) Error() string {
+	return fmt.Sprintf("sandbox: open the store in %s: %v", e.Dir, e.Err)
+}
+func (e *DirError) Unwrap() error { return e.Err }
+
 // Server is one sandbox: an upload API and the store behind it. The fields are
 // not changed after [Server.Start] or [Server.Handler].
 type Server struct {
@@ -125,7 +136,7 @@ func (s *Server) prepare() error {
 	if s.Store == nil {
 		s.disk, err = openDisk(s.Dir, s.Now, s.MinPart, s.Discard)
 		if err != nil {
-			return fmt.Errorf("sandbox: open the store in %s: %w", s.Dir, err)
+			return &DirError{s.Dir, err}
 		}
 		s.Store = s.disk
 	}
