@@ -10,6 +10,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
@@ -66,7 +67,13 @@ type Error struct {
 	Err   error
 }
 
-func (e *Error) Error() string { return e.Where + ": " + e.Err.Error() }
+func (e *Error) Error() string {
+	var named *fs.PathError
+	if errors.Is(e.Err, fs.ErrNotExist) && !errors.As(e.Err, &named) {
+		return e.Where + ": no such file" // in the same words on every system
+	}
+	return e.Where + ": " + e.Err.Error()
+}
 func (e *Error) Unwrap() error { return e.Err }
 
 // UnknownError is a name that nothing has.

@@ -233,6 +233,8 @@ func TestFaults(t *testing.T) {
 		{"slow", 503, nil, `<Error><Code>SlowDown</Code><Message>x</Message></Error>`, nil, true, "limits the request rate", ""},
 		{"lock", 400, nil, `<Error><Code>InvalidRequest</Code><Message>Content-MD5 is required with Object Lock parameters</Message></Error>`, upload.ErrRefused, false, "Object Lock", "crc64nvme"},
 		{"web page", 404, nil, `<html>not found</html>`, upload.ErrRefused, false, "is this the address of an S3 store?", ""},
+		{"page of a proxy", 502, nil, "<html><head><title>502 Bad Gateway</title></head><body><center><h1>502 Bad Gateway</h1></center></body></html>", nil, true, "create the upload: 502 Bad Gateway (status 502)", ""},
+		{"page that denies", 403, nil, "<html><body><p>The virus scanner forbids it.</p></body></html>", upload.ErrDenied, false, "does not allow s3:PutObject on s3://bucket/k: The virus scanner forbids it.", ""},
 		{"small", 400, nil, `<Error><Code>EntityTooSmall</Code><Message>x</Message></Error>`, upload.ErrRefused, false, "only the last may have less than", ""},
 		{"key", 403, nil, `<Error><Code>InvalidAccessKeyId</Code><Message>x</Message></Error>`, upload.ErrDenied, false, "does not know the access key", ""},
 		{"page for yes", 200, nil, `<html>welcome</html>`, upload.ErrReply, false, "is this the address of an S3 store?", ""},
