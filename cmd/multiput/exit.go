@@ -238,7 +238,12 @@ var classes = []class{
 	{wraps(upload.ErrUnfinished), exitAgain, "tempfail", againHint},
 	{typed[*transport.RedirectError], exitFailed, "failed", redirectHint},
 	{wraps(upload.ErrReply), exitFailed, "failed", refusedHint},
-	{tooLarge, exitFailed, "failed", say("try a smaller --part-size, if the provider allows that (with --restart if parts are stored); otherwise the file is too large")},
+	{tooLarge, exitFailed, "failed", func(f failure) string {
+		if f.planned {
+			return "try multiput plan --restart with a smaller --part-size, if the provider allows that; otherwise the file is too large"
+		}
+		return "try a smaller --part-size, if the provider allows that (with --restart if parts are stored); otherwise the file is too large"
+	}},
 	{wraps(upload.ErrRefused, upload.ErrLimit, upload.ErrGone), exitFailed, "failed", refusedHint},
 	{typed[*sumsError], exitJournal, "cantcreat", say("")},
 	{wraps(upload.ErrJournal), exitJournal, "cantcreat", say("use --journal DIR for another directory")},

@@ -40,6 +40,7 @@ func TestHintsNameWhatWouldHelp(t *testing.T) {
 		{f: failure{err: fmt.Errorf("create: %w", tls.RecordHeaderError{})}, says: []string{"https://"}},
 		{f: failure{err: large}, says: []string{"--part-size"}},
 		{f: failure{err: large, report: upload.Report{Parts: 3, PartsStored: 1}}, says: []string{"--part-size", "--restart"}},
+		{f: failure{err: large, planned: true}, says: []string{"multiput plan --restart", "--part-size"}},
 		{f: failure{err: whole}, not: []string{"--part-size"}},
 		{f: failure{err: whole, report: upload.Report{Parts: 3}}, not: []string{"--part-size"}},
 		{f: failure{err: redirect("https://eu.example", true)}, says: []string{"sign", "https://eu.example"}, not: []string{"--base-url", "region"}},
