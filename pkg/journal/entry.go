@@ -28,7 +28,7 @@ type entry struct {
 	urls   []upload.Presigned // those that are kept: when they expire
 	holder *Holder
 	head   Listed
-	headAt time.Time   // when the head was written
+	headAt time.Time   // when the head may be written again
 	later  *time.Timer // writes the head; nil: nothing is to be written
 }
 
@@ -37,8 +37,12 @@ var (
 	_ upload.InFlighter = (*entry)(nil)
 )
 
-// headEvery is how often a head is written while parts are sent.
-const headEvery = time.Second
+// headEvery is how often a head is written while parts are sent. That of an upload
+// that is being created waits for headFirst: most have begun before.
+const (
+	headEvery = time.Second
+	headFirst = 100 * time.Millisecond
+)
 
 // open takes the lock.
 func (e *entry) open(create bool) error {
@@ -56,7 +60,10 @@ func (e *entry) open(create bool) error {
 	}
 	e.remember(r)
 	e.loaded = r
-	e.tell()
+	if r == nil {
+		e.headAt = time.Now().Add(headFirst)
+	}
+	e.tellSoon()
 	return nil
 }
 
@@ -92,7 +99,7 @@ func (e *entry) tell() {
 		e.later.Stop()
 		e.later = nil
 	}
-	e.head.Holder, e.headAt = e.holder, time.Now()
+	e.head.Holder, e.headAt = e.holder, time.Now().Add(headEvery)
 	e.head.URLsExpire = firstExpiry(e.urls, func(part int) bool { _, needed := e.sizes[part]; return needed })
 	e.j.writeHead(e.head)
 }
@@ -103,17 +110,23 @@ func (e *entry) tellSoon() {
 	if e.later != nil {
 		return
 	}
-	if wait := headEvery - time.Since(e.headAt); wait > 0 {
-		e.later = time.AfterFunc(wait, func() {
-			e.mu.Lock()
-			defer e.mu.Unlock()
-			if e.later != nil && e.d != nil {
-				e.tell()
-			}
-		})
+	if wait := time.Until(e.headAt); wait > 0 {
+		e.later = time.AfterFunc(wait, e.tellLater)
 		return
 	}
 	e.tell()
+}
+
+// tellLater writes the head, unless that was done meanwhile. It waits for no disk.
+func (e *entry) tellLater() {
+	if !e.mu.TryLock() {
+		time.AfterFunc(headFirst, e.tellLater)
+		return
+	}
+	defer e.mu.Unlock()
+	if e.later != nil && e.d != nil {
+		e.tell()
+	}
 }
 
 // InFlight says how many bytes are in flight, for others to see. It waits for

@@ -48,13 +48,19 @@ func guard(fn func() error) (err error) {
 // openDB opens a file with bbolt, which locks it. The list of free pages is
 // stored, though that costs a page: without it, bbolt looks for free pages in a
 // goroutine of its own, whose panic over a damaged file nothing can stop.
-func (j *Journal) openDB(path string, write bool, wait time.Duration) (d *file, err error) {
+func (j *Journal) openDB(path string, write, create bool, wait time.Duration) (d *file, err error) {
 	d = &file{}
+	if create {
+		j.trace(Step{Kind: Create, Path: path})
+	}
 	err = guard(func() (err error) {
 		d.db, err = bbolt.Open(path, 0o600, &bbolt.Options{
 			Timeout: wait, ReadOnly: !write, FreelistType: bbolt.FreelistArrayType, NoStatistics: true,
 			OpenFile: func(name string, flag int, mode os.FileMode) (f *os.File, err error) {
-				if d.f, err = os.OpenFile(name, flag&^os.O_CREATE, mode); err != nil {
+				if !create {
+					flag &^= os.O_CREATE
+				}
+				if d.f, err = os.OpenFile(name, flag, mode); err != nil {
 					return nil, err
 				}
 				switch d.info, err = d.f.Stat(); {
@@ -84,7 +90,7 @@ const minPage = 1 << 12
 
 // imagePages is how many pages an upload of a few parts comes to need: a file
 // that has them from the beginning does not grow, which is a sync of its own.
-const imagePages = 12
+const imagePages = 16
 
 // writeImage makes an empty file one of bbolt, by a copy of what bbolt itself made
 // of another: bbolt syncs the beginning of a file that holds nothing yet. It does
@@ -194,7 +200,7 @@ func (d *file) pad() error {
 // there is no room for that, there may still be for what bbolt writes.
 func (d *file) grow(used int64) {
 	info, err := d.f.Stat()
-	if err != nil || info.Size() >= used+4*int64(os.Getpagesize()) {
+	if err != nil || info.Size() >= used+3*int64(os.Getpagesize()) {
 		return
 	}
 	if _, err := d.f.WriteAt(make([]byte, min(max(info.Size()/4, 1<<16), 1<<20)), info.Size()); err != nil {
@@ -219,15 +225,17 @@ func (j *Journal) lock(id string, create bool) (*file, *upload.Record, error) {
 	path := j.path(id, extDB)
 	aside := false
 	for range 100 { // it may be removed, or moved aside, each time between opening and locking
-		if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
-			if !create {
-				return nil, nil, err
-			}
-			if err := j.create(path); err != nil {
-				return nil, nil, failed("create", path, err)
-			}
+		info, err := os.Stat(path)
+		op := "open"
+		switch missing := errors.Is(err, fs.ErrNotExist); {
+		case missing && create:
+			op = "create"
+		case missing:
+			return nil, nil, err
+		case err != nil:
+			return nil, nil, failed(op, path, err)
 		}
-		d, r, err := j.tryOpen(id)
+		d, r, err := j.tryOpen(id, op == "create", err == nil && info.Size() > 0)
 		switch {
 		case err == nil && leadsTo(path, d.info):
 			if d.fresh {
@@ -256,33 +264,22 @@ func (j *Journal) lock(id string, create bool) (*file, *upload.Record, error) {
 				j.warn("the journal file %s is damaged (%v). It was moved to %s, and this upload %s", path, err, name, startsOver(h))
 				aside = true
 			}
-		case !errors.Is(err, fs.ErrNotExist):
+		case op == "create" || !errors.Is(err, fs.ErrNotExist):
 			if d != nil && d.fresh && leadsTo(path, d.info) {
 				_ = j.remove(path) // there was no room for even an empty one
 			}
-			return nil, nil, failed("open", path, err)
+			return nil, nil, failed(op, path, err)
 		}
 	}
 	return nil, nil, failed("open", path, errors.New("it is replaced each time that it is opened"))
 }
 
-func (j *Journal) create(path string) error {
-	j.trace(Step{Kind: Create, Path: path})
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
-	if err != nil {
-		return err
-	}
-	return f.Close()
-}
-
-// tryOpen opens a db once. What is there already is looked at first without
-// writing: bbolt must not be let at a file that is not ours.
-func (j *Journal) tryOpen(id string) (d *file, r *upload.Record, err error) {
+// tryOpen opens a db once. What it holds is looked at first without writing: bbolt
+// must not be let at a file that is not ours.
+func (j *Journal) tryOpen(id string, create, holds bool) (d *file, r *upload.Record, err error) {
 	path := j.path(id, extDB)
-	if info, err := os.Stat(path); err != nil {
-		return nil, nil, err
-	} else if info.Size() > 0 {
-		d, err := j.openDB(path, false, lockTimeout)
+	if holds {
+		d, err := j.openDB(path, false, false, lockTimeout)
 		if err != nil {
 			return d, nil, err
 		}
@@ -291,7 +288,7 @@ func (j *Journal) tryOpen(id string) (d *file, r *upload.Record, err error) {
 			return d, nil, err
 		}
 	}
-	if d, err = j.openDB(path, true, lockTimeout); err != nil {
+	if d, err = j.openDB(path, true, create, lockTimeout); err != nil {
 		return d, nil, err
 	}
 	if r, err = d.load(id); err != nil {
@@ -324,7 +321,7 @@ func (j *Journal) read(id string) (r *upload.Record, err error) {
 	} else if err != nil {
 		return nil, failed("read", path, err)
 	}
-	d, err := j.openDB(path, false, time.Nanosecond)
+	d, err := j.openDB(path, false, false, time.Nanosecond)
 	switch {
 	case errors.Is(err, berrors.ErrTimeout):
 		return nil, j.busy(id)

@@ -3,6 +3,7 @@ package journal
 import (
 	"fmt"
 	"os"
+	"sync"
 	"time"
 
 	"github.com/multiput/multiput/pkg/upload"
@@ -30,9 +31,10 @@ func (h Holder) String() string {
 
 // self is this process.
 func self() *Holder {
-	host, _ := os.Hostname()
-	return &Holder{PID: os.Getpid(), Host: host, Since: time.Now().Round(0)}
+	return &Holder{PID: os.Getpid(), Host: hostname(), Since: time.Now().Round(0)}
 }
+
+var hostname = sync.OnceValue(func() string { host, _ := os.Hostname(); return host })
 
 // headOf is the head of a record.
 func headOf(id string, r *upload.Record) Listed {

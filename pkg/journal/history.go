@@ -1,6 +1,7 @@
 package journal
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"errors"
@@ -31,28 +32,30 @@ func (j *Journal) history() string { return filepath.Join(j.dir, nameHistory) }
 // The first line of a day has the journal looked through for what is useless and
 // old.
 func (j *Journal) addHistory(ctx context.Context, l Listed) error {
-	last, err := os.Stat(j.history())
-	old, appendErr := j.appendHistory(l.encode(mostLine))
-	if appendErr != nil {
-		return failed("write", j.history(), appendErr)
+	line := l.encode(mostLine)
+	was, err := j.appendHistory(line)
+	if err != nil {
+		return failed("write", j.history(), err)
 	}
 	before := time.Now().Add(-keepFor)
-	if old {
+	size := was.Size()
+	crossed := func(bits int) bool { return size>>bits != (size+int64(len(line)))>>bits }
+	const least = 200 // bytes of a line
+	if size > keepLines*least && crossed(20) || (j.added.Add(1) == 1 || crossed(16)) && j.beginsOld() {
 		_, _ = j.trimHistory(before) // or the next time
 	}
-	if err != nil || time.Since(last.ModTime()) > 24*time.Hour {
+	if size == 0 || time.Since(was.ModTime()) > 24*time.Hour {
 		_, _ = j.sweep(ctx, before) // or the next day
 	}
 	return nil
 }
 
-// appendHistory appends lines. old: the history begins with a line that is to be
-// dropped, or is long.
-func (j *Journal) appendHistory(b []byte) (old bool, err error) {
+// appendHistory appends lines, and says what the file was before.
+func (j *Journal) appendHistory(b []byte) (was os.FileInfo, err error) {
 	for range 10_000 {
 		f, err := os.OpenFile(j.history(), os.O_RDWR|os.O_CREATE|os.O_APPEND, 0o600)
 		if err != nil {
-			return false, err
+			return nil, err
 		}
 		info, err := f.Stat()
 		if err == nil {
@@ -66,33 +69,29 @@ func (j *Journal) appendHistory(b []byte) (old bool, err error) {
 			j.trace(Step{Kind: Append, Path: f.Name(), Data: b})
 			_, err = f.Write(b)
 		}
-		if err == nil {
-			old = tooOld(f, info.Size(), len(b))
-		}
 		// Once it is closed, the file that replaced it may have its number.
 		there := err == nil && leadsTo(j.history(), info)
 		if err = errors.Join(err, f.Close()); err != nil {
-			return false, err
+			return nil, err
 		}
 		if there {
-			return old, nil
+			return info, nil
 		}
 	}
-	return false, errors.New("it is replaced each time that it is written")
+	return nil, errors.New("it is replaced each time that it is written")
 }
 
-// tooOld reports whether a history is to be trimmed: its first line is older than
-// it has to be, or it has grown by another mebibyte and may be too long.
-func tooOld(f *os.File, size int64, added int) bool {
-	first := make([]byte, 2*mostLine)
-	n, _ := f.ReadAt(first, 0)
-	if at := bytes.IndexByte(first[:n], '\n'); at >= 0 {
-		if l, ok := parse(first[:at]); !ok || time.Since(l.Record.Updated) > keepFor+24*time.Hour {
-			return true
-		}
+// beginsOld reports whether the first line of the history is older than it has to
+// be.
+func (j *Journal) beginsOld() bool {
+	f, err := os.Open(j.history())
+	if err != nil {
+		return false
 	}
-	const least = 200 // bytes of a line
-	return size > keepLines*least && size>>20 != (size+int64(added))>>20
+	defer func() { _ = f.Close() }()
+	first, _ := bufio.NewReaderSize(f, 2*mostLine).ReadSlice('\n')
+	l, ok := parse(first)
+	return !ok || time.Since(l.Record.Updated) > keepFor+24*time.Hour
 }
 
 // trimHistory drops the lines of what was delivered before a moment, what is torn,

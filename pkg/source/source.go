@@ -300,7 +300,7 @@ type Section struct {
 // wanted.
 func (f *File) Section(off, size int64, wantMD5 bool) *Section {
 	s := &Section{file: f, off: off, left: size}
-	if f.s == nil {
+	if f.s == nil && size < f.Info.Size {
 		s.own = f.again()
 	}
 	if wantMD5 {

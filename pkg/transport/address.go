@@ -45,15 +45,17 @@ func EscapeInvalid(raw string) string {
 		path += len(raw) - len(rest)
 	}
 	var out strings.Builder
-	out.WriteString(raw[:path])
+	done := 0
 	for i := path; i < len(raw); i++ {
-		if b := raw[i]; b == '%' && escaped(raw[i:]) || b != '%' && validByte(b) {
-			out.WriteByte(b)
-		} else {
-			fmt.Fprintf(&out, "%%%02X", b)
+		if b := raw[i]; b == '%' && !escaped(raw[i:]) || b != '%' && !validByte(b) {
+			fmt.Fprintf(&out, "%s%%%02X", raw[done:i], b)
+			done = i + 1
 		}
 	}
-	return out.String()
+	if done == 0 {
+		return raw
+	}
+	return out.String() + raw[done:]
 }
 
 // beforeHost is what may stand before the // of an address.

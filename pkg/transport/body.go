@@ -1,9 +1,11 @@
 package transport
 
 import (
+	"bytes"
 	"context"
 	"io"
 	"net"
+	"net/http"
 	"sync"
 
 	"golang.org/x/time/rate"
@@ -58,6 +60,27 @@ func (b *meteredBody) Read(p []byte) (int, error) {
 		b.watch.bodyEnd.Store(true)
 	}
 	return n, err
+}
+
+// smallBody is what goes out with the header in one write. net/http flushes the header
+// before a body that, for all it knows, is not in memory.
+const smallBody = 4 << 10
+
+// ready is the body as net/http gets it: a small one that no rate holds back is read
+// first.
+func (b *meteredBody) ready(size int64) (io.ReadCloser, error) {
+	switch {
+	case size == 0:
+		return http.NoBody, nil
+	case size > smallBody || b.limit != nil:
+		return b, nil
+	}
+	whole := make([]byte, size)
+	_, err := io.ReadFull(b, whole)
+	if err == nil {
+		_, err = b.end() // of the source, with its last byte
+	}
+	return io.NopCloser(bytes.NewReader(whole)), err
 }
 
 // Close is net/http's word that it is done with the body; end is ours.

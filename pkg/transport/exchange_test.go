@@ -17,6 +17,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/multiput/multiput/pkg/source"
 	"github.com/multiput/multiput/pkg/transport"
@@ -496,3 +497,24 @@ func TestTraceTellsNoSecret(t *testing.T) {
 		}
 	}
 }
+
+// A small body is read before the header is sent, so that both leave in one write.
+func TestSmallBodyGoesWithItsHeader(t *testing.T) {
+	arrived := make(chan struct{})
+	url := serve(t, func(http.ResponseWriter, *http.Request) { close(arrived) })
+	body := readerFunc(func(p []byte) (int, error) {
+		select {
+		case <-arrived:
+			t.Error("the header came alone")
+		case <-time.After(200 * time.Millisecond):
+		}
+		return copy(p, "line"), nil
+	})
+	if _, err := (&transport.Client{}).Do(t.Context(), put(url, body, 4)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+type readerFunc func(p []byte) (int, error)
+
+func (f readerFunc) Read(p []byte) (int, error) { return f(p) }

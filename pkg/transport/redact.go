@@ -130,6 +130,10 @@ var (
 	mentioned = text.Pattern(`(?i)\b((?:key|token|secret|password|credentials?|signature|sharedkey|apikey|aws)["']?[\s:=("'\[]+)([a-z0-9+/=._~:-]{16,})`)
 )
 
+// oneWord is a text that names nothing whose value it could give, such as a media
+// type.
+var oneWord = text.Pattern(`^[A-Za-z0-9/._+-]*$`)
+
 // maxText is the most characters of a server's message that are shown.
 const maxText = 1000
 
@@ -139,7 +143,9 @@ const maxText = 1000
 func Clean(s string) string {
 	// First the invisible, which could part a secret from what gives it away,
 	// and the escapes, which hide it.
-	s = tidy(s)
+	if s = tidy(s); oneWord().MatchString(s) {
+		return cut(s)
+	}
 	if plain := unescape(s); plain != s {
 		s = tidy(plain)
 	}

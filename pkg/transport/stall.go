@@ -4,9 +4,9 @@ import (
 	"context"
 	"crypto/tls"
 	"fmt"
+	"math"
 	"net"
 	"net/http/httptrace"
-	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -23,8 +23,9 @@ const (
 // none of those that the kernel took is acknowledged, none of the reply comes.
 type watch struct {
 	cancel  context.CancelCauseFunc
-	done    chan struct{}
-	once    sync.Once
+	stall   time.Duration
+	timer   *time.Timer // looks now and then; nil: nobody does
+	stopped atomic.Bool
 	moved   atomic.Int64 // counts whatever moves
 	held    atomic.Int32 // > 0 while the rate limit holds the body back
 	conn    atomic.Pointer[net.Conn]
@@ -33,25 +34,49 @@ type watch struct {
 	handshake atomic.Pointer[error] // why TLS came to nothing
 	asked     atomic.Bool           // whether the server asked for a client certificate
 	answered  atomic.Bool           // whether a byte of an answer came
+
+	most time.Duration             // of what may take long, however bytes drip
+	end  atomic.Pointer[time.Time] // when that is over; nil: it is not limited
+
+	// What the last look saw; the timer's.
+	lastMoved, lastUnsent int64
+	last                  time.Time
 }
+
+// looks is how often one stall timeout is looked at.
+const looks = 8
 
 type watchKey struct{}
 
 func newWatch(ctx context.Context, stall time.Duration, slow bool) (context.Context, *watch) {
 	ctx, cancel := context.WithCancelCause(ctx)
-	w := &watch{cancel: cancel, done: make(chan struct{})}
+	w := &watch{cancel: cancel, stall: stall, most: 2 * slowFactor * stall, lastMoved: -1, lastUnsent: -1, last: time.Now()}
 	ctx = context.WithValue(ctx, watchKey{}, w)
 	if stall > 0 {
 		if slow {
-			stall *= slowFactor
+			w.stall *= slowFactor
 		}
-		go w.run(stall)
+		// Not before the field is set: look has it too.
+		w.timer = time.AfterFunc(math.MaxInt64, w.look)
+		w.timer.Reset(w.every())
 	}
 	return ctx, w
 }
 
+// limit bounds the time from now, unless it is bounded already: a reply that arrives
+// byte by byte does not stall.
+func (w *watch) limit() {
+	end := time.Now().Add(w.most)
+	w.end.CompareAndSwap(nil, &end)
+}
+
+func (w *watch) every() time.Duration { return max(w.stall/looks, time.Millisecond) }
+
 func (w *watch) stop() {
-	w.once.Do(func() { close(w.done) })
+	w.stopped.Store(true)
+	if w.timer != nil {
+		w.timer.Stop()
+	}
 	w.cancel(nil)
 }
 
@@ -73,34 +98,30 @@ func (w *watch) trace() *httptrace.ClientTrace {
 	}
 }
 
-func (w *watch) run(stall time.Duration) {
-	const looks = 8 // how often one stall timeout is looked at
-	tick := time.NewTicker(max(stall/looks, time.Millisecond))
-	defer tick.Stop()
-	lastMoved, lastUnsent := int64(-1), int64(-1)
-	last := time.Now()
-	for {
-		select {
-		case <-w.done:
-			return
-		case now := <-tick.C:
-			moved, unsent, known := w.moved.Load(), int64(0), false
-			if c := w.conn.Load(); c != nil {
-				unsent, known = outstanding(*c)
-			}
-			if moved != lastMoved || w.held.Load() > 0 || (known && unsent != lastUnsent) {
-				lastMoved, lastUnsent, last = moved, unsent, now
-				continue
-			}
-			limit := stall
-			if !known && w.bodyEnd.Load() {
-				limit += kernelBuffer / slowestRate * time.Second
-			}
-			if now.Sub(last) >= limit {
-				w.cancel(fmt.Errorf("%w (%s)", ErrStalled, stall))
-				return
-			}
-		}
+// look ends the exchange if nothing has moved for too long. It needs no goroutine
+// that waits: most exchanges are over before it is called.
+func (w *watch) look() {
+	now, moved, unsent, known := time.Now(), w.moved.Load(), int64(0), false
+	if c := w.conn.Load(); c != nil {
+		unsent, known = outstanding(*c)
+	}
+	limit := w.stall
+	if !known && w.bodyEnd.Load() {
+		limit += kernelBuffer / slowestRate * time.Second
+	}
+	switch end := w.end.Load(); {
+	case end != nil && now.After(*end):
+		w.cancel(fmt.Errorf("%w (%s)", ErrStalled, w.most))
+		return
+	case moved != w.lastMoved || w.held.Load() > 0 || (known && unsent != w.lastUnsent):
+		w.lastMoved, w.lastUnsent, w.last = moved, unsent, now
+	case now.Sub(w.last) >= limit:
+		w.cancel(fmt.Errorf("%w (%s)", ErrStalled, w.stall))
+		return
+	}
+	w.timer.Reset(w.every())
+	if w.stopped.Load() { // meanwhile
+		w.timer.Stop()
 	}
 }
 

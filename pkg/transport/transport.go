@@ -125,6 +125,9 @@ type Reply struct {
 	signed, bulk bool
 }
 
+// From is the address that answered, as far as it may be shown.
+func (r *Reply) From() string { return shownURL(r.url, r.signed) }
+
 // shownURL is an address as far as it may be shown.
 func shownURL(raw string, signed bool) string {
 	if signed {
@@ -151,14 +154,11 @@ func (c *Client) Do(ctx context.Context, r Request) (*Reply, error) {
 		return nil, fail(err)
 	}
 	caller := ctx
-	if !r.Bulk && c.Stall > 0 {
-		// A reply that arrives byte by byte does not stall: limit its time as well.
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeoutCause(ctx, 2*slowFactor*c.Stall, ErrStalled)
-		defer cancel()
-	}
 	ctx, watch := newWatch(ctx, c.Stall, r.Slow)
 	defer watch.stop()
+	if !r.Bulk {
+		watch.limit()
+	}
 
 	body := &meteredBody{body: r.Body, watch: watch, ctx: ctx}
 	if r.Body != nil {
@@ -168,18 +168,14 @@ func (c *Client) Do(ctx context.Context, r Request) (*Reply, error) {
 	if r.Bulk {
 		body.limit, most = c.Limit, maxBulkReply
 	}
-	req, err := http.NewRequestWithContext(httptrace.WithClientTrace(ctx, watch.trace()), r.Method, u.String(), nil)
+	req, err := http.NewRequestWithContext(httptrace.WithClientTrace(ctx, watch.trace()), r.Method, "", nil)
 	if err != nil {
 		return nil, fail(err)
 	}
-	req.Host = hostOf(u)
+	req.URL, req.Host = u, hostOf(u)
 	if r.Body != nil {
 		req.ContentLength = r.Size
-		if r.Size > 0 {
-			req.Body = body
-		} else {
-			req.Body = http.NoBody
-		}
+		req.Body, err = body.ready(r.Size)
 	}
 	for k, vs := range r.Header {
 		req.Header[http.CanonicalHeaderKey(k)] = vs
@@ -195,7 +191,10 @@ func (c *Client) Do(ctx context.Context, r Request) (*Reply, error) {
 		client = c.bulk
 	}
 	start, n := time.Now(), c.traceOut(req, r.Signed)
-	reply, err := exchange(client, req, watch, most, 2*slowFactor*c.Stall)
+	var reply *Reply
+	if err == nil {
+		reply, err = exchange(client, req, watch, most)
+	}
 	stopped := context.Cause(ctx) // before watch.stop, which cancels it too
 	watch.stop()
 	left, bodyErr := body.end()
@@ -225,18 +224,14 @@ func (c *Client) Do(ctx context.Context, r Request) (*Reply, error) {
 
 // exchange sends a request and reads its answer whole. Of a refusal, what can
 // be read is enough: many a server hangs up on the body that it will not take,
-// and cuts its own words short. An answer that has begun is to end within a
-// time, however it drips; 0: whenever it does.
-func exchange(client http.RoundTripper, req *http.Request, w *watch, most int64, within time.Duration) (*Reply, error) {
+// and cuts its own words short.
+func exchange(client http.RoundTripper, req *http.Request, w *watch, most int64) (*Reply, error) {
 	resp, err := client.RoundTrip(req)
 	if err != nil {
 		return nil, err
 	}
 	defer resp.Body.Close()
-	if within > 0 {
-		timer := time.AfterFunc(within, func() { w.cancel(fmt.Errorf("%w (%s)", ErrStalled, within)) })
-		defer timer.Stop()
-	}
+	w.limit()
 	if resp.StatusCode < 300 && resp.ContentLength > most {
 		return nil, &tooLong{most}
 	}

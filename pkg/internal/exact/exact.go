@@ -6,7 +6,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
-	"io"
 	"math/big"
 	"strconv"
 	"strings"
@@ -25,7 +24,7 @@ func Decode(b []byte) (any, error) {
 	if err := d.Decode(&v); err != nil {
 		return nil, err
 	}
-	if _, err := d.Token(); !errors.Is(err, io.EOF) {
+	if len(bytes.TrimSpace(b[d.InputOffset():])) > 0 {
 		return nil, errors.New("more follows after the JSON value")
 	}
 	return normal(v), nil

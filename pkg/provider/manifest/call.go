@@ -18,7 +18,6 @@ import (
 type answer struct {
 	*transport.Reply
 	op     string
-	from   string // the URL, redacted
 	isJSON bool
 	value  any    // of the JSON, or the text; nil where the body is empty
 	text   string // the body, where it is not JSON
@@ -67,7 +66,7 @@ func (p *speaker) succeeded(ctx context.Context, c call, a *answer, s *scope) er
 		return p.refusal(ctx, a, s, refusal{api: c.auth, created: c.created})
 	}
 	if a.Encoding != "" {
-		return p.unusable(a, "", "%s answered with status %d and %s", a.from, a.Status, a.kind)
+		return p.unusable(a, "", "%s answered with status %d and %s", a.From(), a.Status, a.kind)
 	}
 	kept := p.keep(ctx, c.request, a, s)
 	if c.ok != nil {
@@ -75,7 +74,7 @@ func (p *speaker) succeeded(ctx context.Context, c call, a *answer, s *scope) er
 			return err
 		}
 	} else if a.notAnAPI() {
-		return p.unusable(a, "", "%s answered with status %d and %s, not with JSON: is this the API's URL?", a.from, a.Status, a.kind)
+		return p.unusable(a, "", "%s answered with status %d and %s, not with JSON: is this the API's URL?", a.From(), a.Status, a.kind)
 	}
 	return kept
 }
@@ -188,10 +187,7 @@ func (p *speaker) exchange(ctx context.Context, r transport.Request, s *scope) (
 		return nil, err
 	}
 	a := p.read(reply)
-	a.op, a.from = r.Op, transport.Redact(r.URL)
-	if r.Signed {
-		a.from = transport.RedactSigned(r.URL)
-	}
+	a.op = r.Op
 	header := map[string]any{}
 	for k, vs := range reply.Header {
 		header[strings.ToLower(k)] = p.hidden.Replace(strings.Join(vs, ", "))

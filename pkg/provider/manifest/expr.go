@@ -107,14 +107,12 @@ func (e *expr) list(ctx context.Context, in any, s *scope) ([]any, error) {
 func (e *expr) run(ctx context.Context, in any, s *scope, most int) (vs []any, err error) {
 	// To be cancelled is not for the expression to notice: what has come is
 	// read, and what is to be sent finds out itself, in words of its own.
-	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), maxTime)
-	defer cancel()
+	b := &budget{Context: context.WithoutCancel(ctx), left: maxSteps, end: time.Now().Add(maxTime)}
 	defer func() {
 		if r := recover(); r != nil {
 			vs, err = nil, fmt.Errorf("jq failed: %v", r)
 		}
 	}()
-	b := &budget{Context: bounded, left: maxSteps}
 	iter := e.code.RunWithContext(b, in, s.values(e)...)
 	for {
 		v, ok := iter.Next()
@@ -122,9 +120,6 @@ func (e *expr) run(ctx context.Context, in any, s *scope, most int) (vs []any, e
 			return vs, nil
 		}
 		if err, ok := v.(error); ok {
-			if bounded.Err() != nil {
-				err = errEndless
-			}
 			return nil, err
 		}
 		if most > 0 && len(vs) == most {
@@ -142,26 +137,31 @@ var (
 
 // budget is a context that ends after so many looks at it: gojq looks once a
 // step. It bounds an expression the same way on a fast machine and a slow one,
-// long before its memory hurts.
+// long before its memory hurts. It has no timer, which would cost as much as a short
+// expression: every few steps it looks at the clock.
 type budget struct {
 	context.Context //nolint:containedctx // one run's, no longer
 	left            int
+	end             time.Time
+	over            error // why it ended
 }
 
 // Done is called by one goroutine only, the one that runs the expression.
 func (b *budget) Done() <-chan struct{} {
-	if b.left--; b.left < 0 {
+	const few = 16
+	switch b.left--; {
+	case b.left < 0:
+		b.over = errSteps
+	case b.left%few == 0 && time.Now().After(b.end):
+		b.over = errEndless
+	}
+	if b.over != nil {
 		return closed
 	}
-	return b.Context.Done()
+	return nil
 }
 
-func (b *budget) Err() error {
-	if b.left < 0 {
-		return errSteps
-	}
-	return b.Context.Err()
-}
+func (b *budget) Err() error { return b.over }
 
 // truth is v as a yes or no; anything but a boolean is an error.
 func truth(v any) (bool, error) {

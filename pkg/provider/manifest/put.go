@@ -157,7 +157,7 @@ func (p *speaker) buildPart(ctx context.Context, step *partStep, u upload.Upload
 			return r, fmt.Errorf("%s: %w", r.Op, err)
 		}
 	}
-	if p.own(r.URL) && (step.fixed() || step.auth) {
+	if (step.fixed() || step.auth) && p.own(r.URL) {
 		if err := p.setHeaders(ctx, r.Header, p.m.headers, s, true); err != nil {
 			return r, err
 		}
@@ -225,22 +225,21 @@ func (p *speaker) receipt(ctx context.Context, e *expr, a *answer, s *scope, api
 		return p.unusableFor(a, e.key, true, format, args...)
 	}
 	v, err := e.one(ctx, a.value, s)
+	if err == nil && v != nil && v != "" {
+		if value, ok := toText(v); ok && valueText().MatchString(value) {
+			return value, nil
+		}
+		return "", bad("the receipt is %s", show(v))
+	}
 	switch lacks := e.lacks(a.Header); {
 	case err != nil && lacks == "":
 		return "", bad("%v", err)
-	case err == nil && v != nil && v != "":
 	case lacks == "ETag" && !api:
 		return "", bad("the store sent no ETag, so there is no proof that the part is stored")
 	case lacks != "":
 		return "", bad("the answer (status %d, %s) has no %s header, so there is no proof that the part is stored", a.Status, a.kind, lacks)
-	default:
-		return "", bad("the answer (status %d, %s) has no proof that the part is stored: %s yields %s", a.Status, a.kind, e.text, show(v))
 	}
-	value, ok := toText(v)
-	if !ok || !valueText().MatchString(value) {
-		return "", bad("the receipt is %s", show(v))
-	}
-	return value, nil
+	return "", bad("the answer (status %d, %s) has no proof that the part is stored: %s yields %s", a.Status, a.kind, e.text, show(v))
 }
 
 // headerOf is a header of the reply in an expression.
