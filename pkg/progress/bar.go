@@ -195,30 +195,23 @@ func (b *bar) render(now time.Time) string {
 	}
 	// In the last column the cursor would stand on the next line, for some.
 	most := columns - 1
-	status := b.status(now)
-	if status != "" && b.ascii {
-		status = strings.ReplaceAll(status, "…", "...")
-	}
-	if status == "" && len(b.all) > 0 && !b.planned() {
+	forms := b.status(now)
+	if len(forms) == 0 && len(b.all) > 0 && !b.planned() {
 		return ""
 	}
-	rate, left := b.speed(now)
-	said := levels
-	if status != "" {
-		said = waitLevels
+	said := waitLevels
+	if len(forms) == 0 {
+		forms, said = []string{""}, levels
 	}
-	for _, l := range said {
-		head := b.head(l.name)
-		behind := b.behind(l, rate, left, status)
-		if !b.planned() {
-			head, behind = b.name(l.name), "  "+status
+	status := ""
+	for _, status = range forms {
+		if b.ascii {
+			status = strings.ReplaceAll(status, "…", "...")
 		}
-		spare := most - uniseg.StringWidth(head+behind)
-		switch {
-		case (!l.bar || !b.planned()) && spare >= 0:
-			return strings.TrimSpace(head + b.paintStatus(behind, status))
-		case l.bar && spare-len(" ||") >= leastBar && b.planned():
-			return strings.TrimSpace(head + " |" + b.picture(min(spare-len(" ||"), mostBar)) + "|" + b.paintStatus(behind, status))
+		for _, l := range said {
+			if line := b.fit(l, now, status, most); line != "" {
+				return line
+			}
 		}
 	}
 	if most < len("100%") {
@@ -229,6 +222,33 @@ func (b *bar) render(now time.Time) string {
 		line = status
 	}
 	return b.short(line, most)
+}
+
+// fit is the line with what a level has of it; empty: it takes more columns.
+func (b *bar) fit(l level, now time.Time, status string, most int) string {
+	rate, left := b.speed(now)
+	head, behind := b.head(l.name), b.behind(l, rate, left, status)
+	if !b.planned() {
+		head, behind = b.name(l.name), "  "+status
+	}
+	if head == "" {
+		behind = status // there is no plan yet
+	}
+	spare := most - uniseg.StringWidth(head+behind)
+	if !l.bar || !b.planned() {
+		if spare < 0 {
+			return ""
+		}
+		return strings.TrimSpace(head + b.paintStatus(behind, status))
+	}
+	width := min(spare-len(" ||"), mostBar)
+	if width < leastBar {
+		return ""
+	}
+	if status != "" {
+		width = max(leastBar, width-width%4) // the times in a status have more and fewer digits
+	}
+	return strings.TrimSpace(head + " |" + b.picture(width) + "|" + b.paintStatus(behind, status))
 }
 
 // paintStatus colors a status in what stands behind the bar.

@@ -74,7 +74,8 @@ func (o *objects) event(f *file, e upload.Event) {
 		}
 		o.say("retrying", f, with)
 	case upload.Hashing:
-		o.say("reading", f, map[string]any{"why": hashing(e.Why), "bytes": e.Done, "size": e.Of})
+		why, _ := hashing(e.Why)
+		o.say("reading", f, map[string]any{"why": why, "bytes": e.Done, "size": e.Of})
 	case upload.Arriving:
 		with := map[string]any{"why": "standard input", "bytes": e.Done, "size": nil}
 		if e.Of >= 0 {

@@ -124,7 +124,7 @@ func (d *Display) run() {
 			return
 		case now := <-t.C:
 			d.mu.Lock()
-			d.total.sample(now)
+			d.total.sample(now, d.waits.still(now))
 			d.view.tick()
 			d.mu.Unlock()
 		}

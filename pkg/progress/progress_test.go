@@ -273,20 +273,21 @@ func TestBarWidths(t *testing.T) {
 		}
 		s.shown()
 		var lines strings.Builder
+		line := ""
 		for width := 130; width >= 6; width-- {
 			terminal.Store(int64(width))
 			pass(100 * time.Millisecond)
 			if got := s.shown(); got != "" {
-				line := strings.Trim(strings.NewReplacer("\x1b[J", "", "\x1b[?7l", "", "\x1b[?7h", "").Replace(got), "\r")
+				line = strings.Trim(strings.NewReplacer("\x1b[J", "", "\x1b[?7l", "", "\x1b[?7h", "").Replace(got), "\r")
 				if n := uniseg.StringWidth(line); n >= width {
 					t.Errorf("in %d columns it takes %d: %s", width, n, line)
 				}
 				if !strings.Contains(line, "%") {
 					t.Errorf("in %d columns it does not say how far it is: %s", width, line)
 				}
-				if width%10 == 0 {
-					fmt.Fprintf(&lines, "%3d: %s\n", width, line)
-				}
+			}
+			if width%10 == 0 {
+				fmt.Fprintf(&lines, "%3d: %s\n", width, line)
 			}
 		}
 		golden(t, "bar-widths.txt", lines.String())

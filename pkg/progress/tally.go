@@ -13,16 +13,40 @@ type file struct {
 	name string // as people are shown it; empty before there is a plan
 
 	size        int64
-	stored      int64         // bytes that have a receipt
-	before      int64         // of those, stored before this run
-	flying      int64         // bytes that were handed to the network and are not stored yet
-	inFlight    map[int]int64 // those, by the number of their part
+	stored      int64           // bytes that have a receipt
+	before      int64           // of those, stored before this run
+	flying      int64           // bytes that were handed to the network and are not stored yet
+	inFlight    map[int]reached // those, by the number of their part
 	parts       int
 	storedParts int
 
 	completing bool
 	done       bool // the provider confirmed
 	over       bool // no event will come any more
+}
+
+// reached is how much of a part was handed to the network: by the attempt that is in
+// flight, and by an earlier one that was put off. The part stands where the one that
+// came furthest was, so that what is shown goes back only when an attempt fails.
+type reached struct{ bytes, before int64 }
+
+func (r reached) most() int64 { return max(r.bytes, r.before) }
+
+// sent counts bytes of a part, or takes them back.
+func (f *file) sent(e upload.Sent) {
+	if f.inFlight == nil {
+		f.inFlight = make(map[int]reached)
+	}
+	was := f.inFlight[e.Part.Number]
+	is := reached{was.bytes + e.Bytes, was.before}
+	switch {
+	case e.Later:
+		is.before = was.most()
+	case e.Bytes < 0:
+		is.before = 0
+	}
+	f.inFlight[e.Part.Number] = is
+	f.flying += is.most() - was.most()
 }
 
 // count brings f up to date.
@@ -34,13 +58,9 @@ func (f *file) count(e upload.Event) {
 			stored: e.StoredBytes, before: e.StoredBytes, parts: e.Parts, storedParts: e.Stored,
 		}
 	case upload.Sent:
-		if f.inFlight == nil {
-			f.inFlight = make(map[int]int64)
-		}
-		f.flying += e.Bytes
-		f.inFlight[e.Part.Number] += e.Bytes
+		f.sent(e)
 	case upload.Stored:
-		f.flying -= f.inFlight[e.Part.Number] // none where an earlier run sent it
+		f.flying -= f.inFlight[e.Part.Number].most() // none where an earlier run sent it
 		delete(f.inFlight, e.Part.Number)
 		f.stored += e.Part.Size
 		f.storedParts++
@@ -110,15 +130,14 @@ type total struct {
 
 	handed  int64 // bytes that were handed to the network, repeats included
 	samples []sample
+	still   int64     // what was handed when bytes were still, last
 	began   time.Time // when the display was there
-	started time.Time // when the first event came
 }
 
-// sample is what was so at a moment.
+// sample is what was handed to the network at a moment.
 type sample struct {
 	at     time.Time
 	handed int64
-	gained int64
 }
 
 // The rate is that of the last seconds: long enough to be steady, short enough
@@ -130,10 +149,6 @@ const (
 )
 
 func (t *total) count(f *file, e upload.Event) {
-	if t.started.IsZero() {
-		t.started = time.Now()
-		t.sample(t.started)
-	}
 	t.change(f, func() { f.count(e) })
 	if e, sent := e.(upload.Sent); sent && e.Bytes > 0 {
 		t.handed += e.Bytes
@@ -153,38 +168,42 @@ func (t *total) change(f *file, how func()) {
 	t.sum.add(f.sums(), 1)
 }
 
-// sample remembers how things are, for the rate.
-func (t *total) sample(now time.Time) {
-	if n := len(t.samples); t.started.IsZero() || n > 0 && now.Sub(t.samples[n-1].at) < sampleEvery {
+// sample remembers how much was handed, for the rate. Its window begins with the first
+// bytes, and with the first ones after a time without any: waiting is told, and what
+// was waited says nothing about the rate.
+func (t *total) sample(now time.Time, still bool) {
+	n := len(t.samples)
+	switch {
+	case still:
+		t.samples, t.still = nil, t.handed
+		return
+	case n == 0 && t.handed == t.still, n > 0 && now.Sub(t.samples[n-1].at) < sampleEvery:
 		return
 	}
 	for len(t.samples) > 1 && now.Sub(t.samples[1].at) >= window {
 		t.samples = t.samples[1:]
 	}
-	t.samples = append(t.samples, sample{now, t.handed, t.gained()})
+	t.samples = append(t.samples, sample{now, t.handed})
 }
 
 // gained is what this run has brought on its way.
 func (t *total) gained() int64 { return t.sum.gone - t.sum.before }
 
 // speed gives the bytes per second that go to the network, and the time that is
-// left at the rate at which the uploads get on: failed attempts count for the
-// one and not for the other. Below 0: not known.
+// left: at that rate, if as much of it goes into failed attempts as did so far. Below
+// 0: not known.
 func (t *total) speed(now time.Time) (rate float64, left time.Duration) {
 	if len(t.samples) == 0 || now.Sub(t.samples[0].at) < enough {
 		return -1, -1
 	}
 	first := t.samples[0]
-	secs := now.Sub(first.at).Seconds()
-	rate = float64(t.handed-first.handed) / secs
-	gain := float64(t.gained()-first.gained) / secs
-	rest := t.size() - t.gone()
+	rate = float64(t.handed-first.handed) / now.Sub(first.at).Seconds()
 	const most = 99 * 24 * time.Hour // more is a number, and no forecast
-	secs = float64(rest) / gain
+	secs := float64(t.size()-t.gone()) / rate * float64(t.handed) / float64(t.gained())
 	switch {
 	case t.stored() == t.size():
 		return rate, 0
-	case gain <= 0 || secs > most.Seconds():
+	case rate <= 0 || t.gained() <= 0 || secs > most.Seconds():
 		return rate, -1
 	}
 	// What is on its way takes a moment at least.

@@ -1,16 +1,10 @@
 package progress
 
 import (
-	"cmp"
-	"errors"
 	"fmt"
-	"net"
-	"net/url"
-	"syscall"
 	"time"
 
 	"github.com/multiput/multiput/pkg/internal/text"
-	"github.com/multiput/multiput/pkg/transport"
 	"github.com/multiput/multiput/pkg/upload"
 )
 
@@ -60,34 +54,6 @@ type moving struct {
 // are filled at once.
 func (m moving) surely() bool { return m.last.Sub(m.first) >= tickEvery }
 
-// cause is why there is no progress.
-type cause struct {
-	text   string
-	doing  bool      // the text is all there is to say
-	at     time.Time // when it was known
-	until  time.Time // when the next attempt begins; zero: not known
-	failed bool      // a request failed
-	gone   bool      // of those: the server cannot be reached
-	part   bool      // of those: the store answered, and did not take the part
-}
-
-// reading is how far the file is read without being sent.
-type reading struct {
-	text     string // empty: it is not
-	done, of int64  // bytes; of below 0: not known
-	since    time.Time
-}
-
-func (r reading) String() string {
-	switch {
-	case r.of < 0:
-		return fmt.Sprintf("%s: %s", r.text, amount(r.done))
-	case r.of == 0:
-		return r.text
-	}
-	return fmt.Sprintf("%s: %d%% (%s)", r.text, int(float64(r.done)/float64(r.of)*100), ofBytes(r.done, r.of))
-}
-
 // count takes an event in.
 func (w *waits) count(f *file, e upload.Event) {
 	now := time.Now()
@@ -96,7 +62,7 @@ func (w *waits) count(f *file, e upload.Event) {
 	}
 	switch e := e.(type) {
 	case upload.Sent:
-		w.sent(attempt{f, e.Part.Number}, e.Bytes, now)
+		w.sent(attempt{f, e.Part.Number}, e, now)
 	case upload.Stored:
 		delete(w.trying, attempt{f, e.Part.Number})
 		w.since, w.refused = now, 0
@@ -107,9 +73,10 @@ func (w *waits) count(f *file, e upload.Event) {
 	case upload.Planned, upload.Finishing, upload.Checkpointed:
 		w.since, w.reading = now, reading{}
 	case upload.Hashing:
-		w.read(reading{text: hashing(e.Why), done: e.Done, of: e.Of}, now)
+		text, short := hashing(e.Why)
+		w.read(reading{text: text, short: short, done: e.Done, of: e.Of}, now)
 	case upload.Arriving:
-		w.read(reading{text: "reading standard input", done: e.Done, of: e.Of}, now)
+		w.read(reading{text: "reading standard input", short: "stdin", done: e.Done, of: e.Of}, now)
 	case upload.Requesting:
 		w.reading = reading{}
 		if !w.reason.at.Before(w.since) && !w.reason.doing {
@@ -119,36 +86,41 @@ func (w *waits) count(f *file, e upload.Event) {
 		w.reason = w.requesting(e.Op, now)
 	case upload.Presigning:
 		if e.Missing > 0 && w.reason.at.Before(w.since) {
-			w.reason = cause{text: "the provider has not issued presigned URLs yet", at: now}
+			w.reason = cause{text: "the provider has not issued presigned URLs yet", short: "no URLs yet", at: now}
 		}
 	case upload.NotReady:
-		w.reason = cause{text: "the file is not ready yet", at: now, until: now.Add(e.Wait)}
+		w.reason = cause{text: "the file is not ready yet", short: "not ready", at: now, until: now.Add(e.Wait)}
 	case upload.Retrying:
-		w.reason = w.retrying(e, now)
-		if w.reason.part {
+		r := w.retrying(e, now)
+		if r.part {
 			w.refused = max(w.refused, w.undone)
 		}
 		w.undone = 0
+		if !w.failing() || r.text != w.reason.text || r.try >= w.reason.try {
+			w.reason = r // of several parts, the one that was tried most often is told of
+		}
 	case upload.Outage:
 		w.outage = now.Add(e.For)
 	}
 }
 
 // sent counts bytes that were handed to the network, or taken back.
-func (w *waits) sent(a attempt, bytes int64, now time.Time) {
+func (w *waits) sent(a attempt, e upload.Sent, now time.Time) {
 	m := w.trying[a]
-	if bytes > 0 {
+	if e.Bytes > 0 {
 		if m.bytes == 0 {
 			m.first = now
 		}
-		m.last, m.bytes = now, m.bytes+bytes
+		m.last, m.bytes = now, m.bytes+e.Bytes
 		w.trying[a], w.reading = m, reading{}
 		return
 	}
 	if m.bytes > inBuffers && w.counts(m) {
 		w.since = later(w.since, m.last)
 	}
-	w.undone = m.bytes
+	if !e.Later {
+		w.undone = m.bytes
+	}
 	delete(w.trying, a)
 }
 
@@ -172,97 +144,6 @@ func (w *waits) ended(f *file) {
 			delete(w.trying, a)
 		}
 	}
-}
-
-func hashing(why upload.Reading) string {
-	switch why {
-	case upload.ReadForDigests:
-		return "computing the digest of the whole file"
-	case upload.ReadAhead:
-		return "computing digests before the upload"
-	case upload.ReadToCompare:
-	}
-	return "comparing the file with its stored parts"
-}
-
-func (w *waits) host() string { return cmp.Or(w.to, "the provider") }
-
-// requesting is the reason while a request is not answered.
-func (w *waits) requesting(op upload.Op, now time.Time) cause {
-	switch op {
-	case upload.OpCreate, upload.OpProbe, upload.OpAbort:
-		return cause{text: "connecting to " + w.host() + "…", doing: true, at: now}
-	case upload.OpPart:
-		return cause{text: "the store has not answered yet", at: now}
-	case upload.OpReady:
-		if !w.reason.at.Before(w.since) {
-			return w.reason // that the file is not ready
-		}
-	case upload.OpPresign, upload.OpCheckpoint, upload.OpComplete, upload.OpConfirm:
-	}
-	return cause{text: fmt.Sprintf("%s has not answered yet (%s)", w.host(), op), at: now}
-}
-
-// retrying is the reason after a request that failed.
-func (w *waits) retrying(e upload.Retrying, now time.Time) cause {
-	r := cause{at: now, until: now.Add(e.Wait), failed: true}
-	who := "the provider"
-	if e.Op == upload.OpPart {
-		who = "the store"
-	}
-	var t *transport.Error
-	switch {
-	case transport.Unreached(e.Err):
-		r.gone = true
-		r.text = unreached(e.Err, w.host())
-	case !errors.As(e.Err, &t):
-		r.text = transport.Line(e.Err.Error())
-	case t.Status == 503:
-		r.text = who + " is busy (503)"
-	case t.Status == 429:
-		r.text = who + " limits the rate (429)"
-	case t.Status >= 500:
-		r.text = fmt.Sprintf("%s failed (%d)", who, t.Status)
-	case t.Status > 0:
-		r.text = fmt.Sprintf("%s answered with status %d", who, t.Status)
-	case errors.Is(e.Err, syscall.EMFILE), errors.Is(e.Err, syscall.ENFILE):
-		r.text = "too many files are open here"
-	case errors.Is(e.Err, transport.ErrStalled):
-		r.text = who + " stopped receiving data"
-	default:
-		r.text = "the connection to " + who + " broke"
-	}
-	if e.Most == 0 {
-		r.text += fmt.Sprintf(", attempt %d", e.Try+1)
-	} else {
-		r.text += fmt.Sprintf(", attempt %d of %d", e.Try+1, e.Most)
-	}
-	if r.gone && e.Most == 0 {
-		r.text = unreached(e.Err, w.host())
-	}
-	r.part = e.Op == upload.OpPart && t != nil && t.Status > 0
-	return r
-}
-
-// unreached says why a server cannot be reached.
-func unreached(err error, host string) string {
-	if said := transport.ByProxy(err); said != "" {
-		return said
-	}
-	var t *transport.Error
-	if errors.As(err, &t) {
-		if u, bad := url.Parse(t.URL); bad == nil && u.Host != "" {
-			host = u.Host
-		}
-	}
-	var dns *net.DNSError
-	if errors.As(err, &dns) || errors.Is(err, syscall.ENETUNREACH) || errors.Is(err, syscall.EHOSTUNREACH) || errors.Is(err, syscall.ENETDOWN) {
-		return "no network"
-	}
-	if errors.Is(err, syscall.ECONNREFUSED) {
-		return "cannot reach " + host + " (connection refused)"
-	}
-	return "cannot reach " + host
 }
 
 // moved is when there was progress last.
@@ -300,15 +181,22 @@ func later(a, b time.Time) time.Time {
 	return a
 }
 
-// status says what is waited for, or read; empty: nothing that is worth saying.
-func (w *waits) status(now time.Time) string {
+// still reports whether no bytes were sent for so long that the rate of those before
+// says nothing any more.
+func (w *waits) still(now time.Time) bool {
+	return now.Sub(w.moved()) >= waitAfter || w.reading.text != "" && now.Sub(w.reading.since) >= waitAfter
+}
+
+// status says what is waited for, or read, in shorter and shorter forms; none: nothing
+// that is worth saying.
+func (w *waits) status(now time.Time) []string {
 	if w.since.IsZero() || w.open == 0 {
-		return ""
+		return nil
 	}
 	moved := w.moved()
 	idle := now.Sub(moved)
 	if w.reading.text != "" && idle < waitAfter {
-		return w.reading.String()
+		return w.reading.forms()
 	}
 	r, known := w.reason, !w.reason.at.Before(w.since)
 	length := idle
@@ -316,21 +204,32 @@ func (w *waits) status(now time.Time) string {
 		length = r.until.Sub(moved)
 	}
 	if idle < waitSoon || length < waitAfter {
-		return ""
+		return nil
 	}
 	switch {
 	case known && r.doing:
-		return r.text
+		return []string{r.text, r.short}
 	case known && r.gone && w.outage.After(now):
-		return fmt.Sprintf("%s, retrying for %s", r.text, long(w.outage.Sub(now)))
-	case !known && w.reading.text != "":
-		r.text = w.reading.String()
-	case !known && len(w.trying) > 0:
-		r.text = "the store does not answer"
-	case !known:
-		return "connecting to the store…"
+		patience := ", retrying for " + long(w.outage.Sub(now))
+		return []string{r.text + patience, r.short + patience, r.short}
+	case known:
+		return waiting(idle, r.forms(now)...)
+	case w.reading.text != "":
+		return waiting(idle, w.reading.forms()...)
+	case len(w.trying) > 0:
+		return waiting(idle, "the store does not answer", "no answer")
 	}
-	return fmt.Sprintf("waiting %s: %s", long(length), r.text)
+	return []string{"connecting to the store…", "connecting…"}
+}
+
+// waiting says how long nothing has moved, and why: it grows until something does.
+func waiting(idle time.Duration, why ...string) []string {
+	forms := make([]string, 0, len(why)+2)
+	for _, s := range why {
+		forms = append(forms, "waiting "+long(idle)+": "+s)
+	}
+	short := why[len(why)-1]
+	return append(forms, short+", "+long(idle), short)
 }
 
 // long is a time as people say it.
@@ -354,14 +253,14 @@ func (w *waits) tell(now time.Time) (line string, over time.Duration) {
 	if w.reading.text != "" && now.Sub(w.reading.since) < waitAfter {
 		return "", over
 	}
-	if status == "" || over > 0 || again && w.every == 0 || !w.told.IsZero() && now.Sub(w.told) < w.every {
+	if len(status) == 0 || over > 0 || again && w.every == 0 || !w.told.IsZero() && now.Sub(w.told) < w.every {
 		return "", over
 	}
 	w.told = now
 	if !goes {
 		w.from = w.moved()
 	}
-	return status, 0
+	return status[0], 0
 }
 
 // over says once that a wait that was told is over, and how long it was; 0: none is.
@@ -371,7 +270,7 @@ func (w *waits) over() time.Duration {
 		return 0
 	}
 	length := moved.Sub(w.from)
-	w.from = time.Time{}
+	w.from, w.since = time.Time{}, moved // what comes now is another wait
 	return length
 }
 

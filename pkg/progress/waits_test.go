@@ -63,6 +63,7 @@ func TestWaits(t *testing.T) {
 	for name, o := range map[string]progress.Options{
 		"waits.txt":        {Style: progress.Bar, Width: func() int { return 120 }},
 		"waits-narrow.txt": {Style: progress.Bar, Width: func() int { return 40 }},
+		"waits-tiny.txt":   {Style: progress.Bar, Width: func() int { return 20 }},
 		"waits-plain.txt":  {Style: progress.Plain},
 		"waits.ndjson":     {Style: progress.JSON},
 	} {
@@ -100,7 +101,7 @@ func TestShortWaits(t *testing.T) {
 			pass(3 * time.Second)
 		}
 		got := s.shown()
-		if n := strings.Count(got, "waiting 3 s: busy, attempt 2\n"); n != 3 || strings.Count(got, "continuing after 3 s\n") != n {
+		if n := len(regexp.MustCompile("waiting [13] s: busy, attempt 2( in 3 s)?\n").FindAllString(got, -1)); n != 3 || strings.Count(got, "continuing after 3 s\n") != n {
 			t.Errorf("in 80 s of waits of 3 s it says %d times that it waits\n%s", n, got)
 		}
 		end()
@@ -136,7 +137,7 @@ func TestWaitForFiles(t *testing.T) {
 		err := &transport.Error{Err: os.NewSyscallError("socket", syscall.EMFILE)}
 		observe(upload.Retrying{Op: upload.OpPart, Part: 1, Err: err, Try: 1, Wait: 3 * time.Second})
 		pass(3 * time.Second)
-		if got := s.shown(); !strings.Contains(got, "waiting 3 s: too many files are open here, attempt 2\n") {
+		if got := s.shown(); !strings.Contains(got, "waiting 1 s: too many files are open here, attempt 2 in 3 s\n") {
 			t.Errorf("it says\n%s", got)
 		}
 		end()
@@ -376,6 +377,177 @@ func TestArrivingPauses(t *testing.T) {
 			if got := s.shown(); strings.Count(got, over) != 1 {
 				t.Errorf("%s: it says\n%s", style, got)
 			}
+		})
+	}
+}
+
+// At any width the reason of a wait is whole: it gets shorter, and is not cut.
+func TestReasonIsWhole(t *testing.T) {
+	reasons := map[string]error{
+		"busy (503)":       &transport.Error{Op: "put", Status: 503, Retry: true},
+		"rate limit (429)": &transport.Error{Op: "put", Status: 429, Retry: true},
+		"failed (500)":     &transport.Error{Op: "put", Status: 500, Retry: true},
+		"stalled":          &transport.Error{Err: transport.ErrStalled, Retry: true},
+		"no network":       &transport.Error{Err: &net.DNSError{Name: "store.test"}, Unsent: true, Retry: true},
+		"unreachable":      &transport.Error{Err: syscall.ECONNREFUSED, Unsent: true, Retry: true},
+		"disconnected":     &transport.Error{Err: syscall.ECONNRESET, Retry: true},
+		"too many files":   &transport.Error{Err: syscall.EMFILE},
+		"retrying":         errors.New("a long and winding explanation of what it was that failed"),
+	}
+	for short, err := range reasons {
+		synctest.Test(t, func(t *testing.T) {
+			width := 0
+			s := show(progress.Options{Style: progress.Bar, Width: func() int { return width }})
+			observe, end := s.File("a.bin")
+			observe(planned("a.bin", 4, 0))
+			observe(upload.Sent{Part: part(1), Bytes: mb})
+			observe(upload.Sent{Part: part(1), Bytes: -mb})
+			observe(upload.Retrying{Op: upload.OpPart, Part: 1, Err: err, Try: 1, Most: 10, Wait: time.Hour})
+			pass(40 * time.Second)
+			for width = len("0%  waiting") + len(short); width <= 150; width++ {
+				pass(100 * time.Millisecond)
+				if got := s.shown(); strings.ContainsAny(got, "…") {
+					t.Errorf("in %d columns it says %q", width, got)
+				}
+			}
+			end()
+			s.Close()
+		})
+	}
+}
+
+// However many retries are in a wait, and of however many parts: the time in it
+// grows, and so does the number of the attempt.
+func TestWaitGrows(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := show(progress.Options{Style: progress.Bar, Width: func() int { return 120 }})
+		observe, end := s.File("a.bin")
+		observe(planned("a.bin", 9, 0))
+		send(observe, 1, 4)
+		busy := &transport.Error{Op: "put", Status: 503, Retry: true}
+		for try := range 8 {
+			for n := range 4 {
+				observe(upload.Sent{Part: part(n + 2), Bytes: mb})
+				pass(300 * time.Millisecond)
+				observe(upload.Sent{Part: part(n + 2), Bytes: -mb})
+				if try%(n+1) == 0 { // some are tried more often than others
+					observe(upload.Retrying{Op: upload.OpPart, Part: n + 2, Err: busy, Try: try/(n+1) + 1, Most: 10, Wait: time.Duration(9-try) * time.Second})
+				}
+			}
+			pass(time.Duration(8-try) * time.Second)
+		}
+		waited, tried, n := 0, 0, 0
+		for _, m := range regexp.MustCompile(`waiting ([0-9]+) s: the store is busy \(503\), attempt ([0-9]+) of 10`).FindAllStringSubmatch(s.shown(), -1) {
+			secs, err := strconv.Atoi(m[1])
+			attempt, err2 := strconv.Atoi(m[2])
+			if err != nil || err2 != nil || secs < waited || attempt < tried {
+				t.Errorf("after %d s and attempt %d it says %q", waited, tried, m[0])
+			}
+			waited, tried, n = secs, attempt, n+1
+		}
+		if n < 40 || waited < 44 || tried != 9 {
+			t.Errorf("it says %d times that it waits, %d s and attempt %d at last", n, waited, tried)
+		}
+		end()
+		s.Close()
+	})
+}
+
+// An attempt that was put off takes nothing from the bar: its part goes on from where
+// it stood. One that failed does.
+func TestPutOff(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := show(progress.Options{Style: progress.Bar, Width: func() int { return 120 }})
+		observe, end := s.File("a.bin")
+		observe(planned("a.bin", 4, 0))
+		for _, step := range []struct {
+			sent upload.Sent
+			want string
+		}{
+			{upload.Sent{Bytes: 40 * mb}, " 10% |"},
+			{upload.Sent{Bytes: -40 * mb, Later: true}, " 10% |"},
+			{upload.Sent{Bytes: 20 * mb}, " 10% |"},
+			{upload.Sent{Bytes: -20 * mb, Later: true}, " 10% |"},
+			{upload.Sent{Bytes: 60 * mb}, " 15% |"},
+			{upload.Sent{Bytes: -60 * mb}, "  0% |"},
+			{upload.Sent{Bytes: 100 * mb}, " 25% |"},
+		} {
+			step.sent.Part = part(1)
+			observe(step.sent)
+			pass(time.Second)
+			if got := s.shown(); got != "" && !strings.Contains(got, step.want) {
+				t.Errorf("after %d bytes, put off: %t, it shows %q", step.sent.Bytes, step.sent.Later, got)
+			}
+		}
+		observe(upload.Stored{Part: part(1)})
+		pass(time.Second)
+		if got := s.shown(); !strings.Contains(got, " 25% |") {
+			t.Errorf("with one of four parts stored it shows %q", got)
+		}
+		end()
+		s.Close()
+	})
+}
+
+// The rate is that of sending: what was waited before and between says nothing about
+// it, whatever it was waited for.
+func TestRateAfterWaits(t *testing.T) {
+	busy := &transport.Error{Op: "put", Status: 503, Retry: true}
+	offline := &transport.Error{Err: &net.DNSError{Name: "store.test"}, Unsent: true, Retry: true}
+	for name, wait := range map[string]func(observe func(upload.Event)){
+		"a stall": func(func(upload.Event)) { pass(8 * time.Second) },
+		"503s": func(observe func(upload.Event)) {
+			for try := range 3 {
+				observe(upload.Sent{Part: part(2), Bytes: mb})
+				pass(100 * time.Millisecond)
+				observe(upload.Sent{Part: part(2), Bytes: -mb})
+				observe(upload.Retrying{Op: upload.OpPart, Part: 2, Err: busy, Try: try + 1, Most: 10, Wait: 3 * time.Second})
+				pass(3 * time.Second)
+			}
+		},
+		"an outage": func(observe func(upload.Event)) {
+			observe(upload.Retrying{Op: upload.OpPart, Part: 2, Err: offline, Try: 1, Wait: time.Second})
+			observe(upload.Outage{Err: offline, For: time.Minute})
+			pass(30 * time.Second)
+		},
+		"standard input": func(observe func(upload.Event)) {
+			for n := range 5 {
+				observe(upload.Arriving{Done: int64(n) * mb, Of: -1})
+				pass(time.Second)
+			}
+		},
+		"hashing": func(observe func(upload.Event)) {
+			for n := range 5 {
+				observe(upload.Hashing{Why: upload.ReadToCompare, Done: int64(n) * mb, Of: 5 * mb})
+				pass(time.Second)
+			}
+		},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			s := show(progress.Options{Style: progress.Bar, Width: func() int { return 120 }})
+			observe, end := s.File("a.bin")
+			wait(observe) // before the first byte
+			observe(planned("a.bin", 4, 0))
+			for n := range 2 {
+				if n > 0 {
+					wait(observe)
+				}
+				s.shown()
+				for part := range 2 {
+					send(observe, 1+2*n+part, 4)
+				}
+				rates := regexp.MustCompile(` ([0-9.]+ [kM]?B/s)  `).FindAllStringSubmatch(s.shown(), -1)
+				if len(rates) < 20 {
+					t.Errorf("%s: of 8 s with bytes it tells the rate %d times", name, len(rates))
+				}
+				for _, r := range rates {
+					if r[1] != "25 MB/s" && r[1] != "26 MB/s" {
+						t.Errorf("%s: of 25 MB/s it says %s", name, r[1])
+					}
+				}
+			}
+			end()
+			s.Close()
 		})
 	}
 }

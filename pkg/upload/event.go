@@ -80,6 +80,7 @@ type (
 		happened
 		Part  Part
 		Bytes int64
+		Later bool // they are taken back though nothing failed: the part is sent later
 	}
 	// Stored says that a part's receipt is on disk.
 	Stored struct {

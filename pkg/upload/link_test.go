@@ -283,3 +283,30 @@ func TestAGivenRateThatNeedsManyParts(t *testing.T) {
 		}
 	})
 }
+
+// A link that becomes slow is sent fewer parts at once. Those that are put off say so:
+// nothing failed.
+func TestSurplusIsPutOff(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		l := newLink(600, 4*mib)
+		links["slower after 20 s"].set(l)
+		ctx, cancel := context.WithTimeout(t.Context(), 40*time.Second)
+		defer cancel()
+		putOff, failed := 0, 0
+		u := &upload.Uploader{Provider: l, Checksum: upload.ChecksumOff, Observe: func(e upload.Event) {
+			if e, is := e.(upload.Sent); is && e.Bytes < 0 && ctx.Err() == nil {
+				if e.Later {
+					putOff++
+				} else {
+					failed++
+				}
+			}
+		}}
+		if _, err := u.Upload(ctx, upload.File{Path: sparse(t, 600*4*mib)}); !errors.Is(err, context.DeadlineExceeded) {
+			t.Error(err)
+		}
+		if putOff == 0 || failed > 0 {
+			t.Errorf("%d attempts were put off, and %d failed", putOff, failed)
+		}
+	})
+}

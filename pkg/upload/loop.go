@@ -348,18 +348,19 @@ func (l *loop) attempted(ctx context.Context, o outcome) {
 		}
 		return
 	}
-	if errors.Is(o.err, errSurplus) {
+	surplus := errors.Is(o.err, errSurplus)
+	if surplus {
 		defer l.requeue(p)
 	}
 	l.meter.undo(p.sure)
 	if p.told > 0 {
-		l.observe(Sent{Part: p.Part, Bytes: -p.told})
+		l.observe(Sent{Part: p.Part, Bytes: -p.told, Later: surplus})
 	}
 	if cause == nil {
 		l.heard(o.err)
 	}
 	p.stage = signed
-	if l.err != nil || cause != nil || errors.Is(o.err, errSurplus) {
+	if l.err != nil || cause != nil || surplus {
 		return // it is sent later, or by the next run
 	}
 	l.failed(p, o.err)
