@@ -197,13 +197,16 @@ func (t *total) speed(now time.Time) (rate float64, left time.Duration) {
 		return -1, -1
 	}
 	first := t.samples[0]
+	if t.handed == first.handed {
+		return -1, -1 // it goes in lumps, or not at all
+	}
 	rate = float64(t.handed-first.handed) / now.Sub(first.at).Seconds()
 	const most = 99 * 24 * time.Hour // more is a number, and no forecast
 	secs := float64(t.size()-t.gone()) / rate * float64(t.handed) / float64(t.gained())
 	switch {
 	case t.stored() == t.size():
 		return rate, 0
-	case rate <= 0 || t.gained() <= 0 || secs > most.Seconds():
+	case t.gained() <= 0 || secs > most.Seconds():
 		return rate, -1
 	}
 	// What is on its way takes a moment at least.

@@ -13,6 +13,9 @@ const (
 	waitAfter = 2 * time.Second
 	// waitSoon is how long nothing may move where a longer wait is certain.
 	waitSoon = 500 * time.Millisecond
+	// lull is how long no bytes may go though nothing failed, and the rate still count
+	// that: a slow link takes them in lumps.
+	lull = 5 * time.Second
 	// inBuffers is how much of a part the kernel takes before the store has seen
 	// any of it: so much of a failed attempt is no progress.
 	inBuffers = 4 << 20
@@ -34,8 +37,9 @@ type waits struct {
 	outage  time.Time // until when the provider is retried though it cannot be reached
 	reading reading
 
-	told time.Time // when a wait was told last
-	from time.Time // since when the wait that was told lasts; zero: none was
+	shown time.Time // since when the wait that is on the screen lasts; zero: none was yet
+	told  time.Time // when a wait was told last
+	from  time.Time // since when the wait that was told lasts; zero: none was
 }
 
 // attempt is a part in flight.
@@ -184,7 +188,8 @@ func later(a, b time.Time) time.Time {
 // still reports whether no bytes were sent for so long that the rate of those before
 // says nothing any more.
 func (w *waits) still(now time.Time) bool {
-	return now.Sub(w.moved()) >= waitAfter || w.reading.text != "" && now.Sub(w.reading.since) >= waitAfter
+	idle := now.Sub(w.moved())
+	return idle >= lull || idle >= waitAfter && w.failing() || w.reading.text != "" && now.Sub(w.reading.since) >= waitAfter
 }
 
 // status says what is waited for, or read, in shorter and shorter forms; none: nothing
@@ -203,9 +208,10 @@ func (w *waits) status(now time.Time) []string {
 	if known && r.until.After(now) {
 		length = r.until.Sub(moved)
 	}
-	if idle < waitSoon || length < waitAfter {
+	if !w.shown.Equal(moved) && (idle < waitSoon || length < waitAfter) {
 		return nil
 	}
+	w.shown = moved // until something moves, it stays
 	switch {
 	case known && r.doing:
 		return []string{r.text, r.short}

@@ -551,3 +551,47 @@ func TestRateAfterWaits(t *testing.T) {
 		})
 	}
 }
+
+// A wait that is on the screen stays there until something moves, though the next
+// attempt begins soon.
+func TestWaitStays(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := show(progress.Options{Style: progress.Bar, Width: func() int { return 120 }})
+		observe, end := s.File("a.bin")
+		observe(planned("a.bin", 4, 0))
+		send(observe, 1, 4)
+		s.shown()
+		busy := &transport.Error{Op: "put", Status: 503, Retry: true}
+		observe(upload.Retrying{Op: upload.OpPart, Part: 2, Err: busy, Try: 1, Wait: 3 * time.Second})
+		pass(time.Second)
+		if got := s.shown(); !strings.Contains(got, "waiting 1 s: the store is busy (503), attempt 2") {
+			t.Errorf("of a wait of 3 s it says %q", got)
+		}
+		observe(upload.Retrying{Op: upload.OpPart, Part: 3, Err: busy, Try: 2, Wait: 100 * time.Millisecond})
+		pass(time.Second)
+		if got := s.shown(); strings.Contains(got, "/s") || !strings.Contains(got, "waiting 2 s: the store is busy (503), attempt 3") {
+			t.Errorf("a second later it says %q", got)
+		}
+		end()
+		s.Close()
+	})
+}
+
+// A slow link takes bytes in lumps, which have a rate too. It is never nothing.
+func TestRateOfLumps(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := show(progress.Options{Style: progress.Bar, Width: func() int { return 120 }})
+		observe, end := s.File("a.bin")
+		observe(planned("a.bin", 4, 0))
+		for range 10 {
+			observe(upload.Sent{Part: part(1), Bytes: 3 * mb})
+			pass(3 * time.Second)
+		}
+		got := s.shown()
+		if rates := regexp.MustCompile(` (900 kB|1\.[0-2] MB)/s `).FindAllString(got, -1); len(rates) < 20 || strings.Contains(got, " 0 B/s") {
+			t.Errorf("of 1 MB/s it says %d times what is about right: %q", len(rates), got)
+		}
+		end()
+		s.Close()
+	})
+}
