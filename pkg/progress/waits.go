@@ -2,6 +2,7 @@ package progress
 
 import (
 	"fmt"
+	"maps"
 	"time"
 
 	"github.com/multiput/multiput/pkg/internal/text"
@@ -34,7 +35,8 @@ type waits struct {
 	undone  int64              // bytes of the attempt that failed last
 	refused int64              // the most bytes of an attempt that was refused since the last part was stored
 	reason  cause
-	outage  time.Time // until when the provider is retried though it cannot be reached
+	backoff map[attempt]cause // of requests that are retried later, or were
+	outage  time.Time         // until when the provider is retried though it cannot be reached
 	reading reading
 
 	shown time.Time // since when the wait that is on the screen lasts; zero: none was yet
@@ -42,7 +44,7 @@ type waits struct {
 	from  time.Time // since when the wait that was told lasts; zero: none was
 }
 
-// attempt is a part in flight.
+// attempt is a part in flight, or a request of another kind: part 0.
 type attempt struct {
 	f    *file
 	part int
@@ -62,7 +64,7 @@ func (m moving) surely() bool { return m.last.Sub(m.first) >= tickEvery }
 func (w *waits) count(f *file, e upload.Event) {
 	now := time.Now()
 	if w.since.IsZero() {
-		w.since, w.trying = now, make(map[attempt]moving)
+		w.since, w.trying, w.backoff = now, make(map[attempt]moving), make(map[attempt]cause)
 	}
 	switch e := e.(type) {
 	case upload.Sent:
@@ -99,7 +101,7 @@ func (w *waits) count(f *file, e upload.Event) {
 		if r.part {
 			w.refused = max(w.refused, w.undone)
 		}
-		w.undone = 0
+		w.undone, w.backoff[attempt{f, e.Part}] = 0, r
 		if !w.failing() || r.text != w.reason.text || r.try >= w.reason.try {
 			w.reason = r // of several parts, the one that was tried most often is told of
 		}
@@ -143,11 +145,23 @@ func (w *waits) read(r reading, now time.Time) {
 // ended forgets an upload of which no event will come any more.
 func (w *waits) ended(f *file) {
 	w.open--
-	for a := range w.trying {
-		if a.f == f {
-			delete(w.trying, a)
+	of := func(a attempt) bool { return a.f == f }
+	maps.DeleteFunc(w.trying, func(a attempt, _ moving) bool { return of(a) })
+	maps.DeleteFunc(w.backoff, func(a attempt, _ cause) bool { return of(a) })
+}
+
+// because is the reason, if one is known: of something that failed or began since there
+// was progress, or of what failed before that and is not tried again yet.
+func (w *waits) because(now time.Time) (r cause, known bool) {
+	if !w.reason.at.Before(w.since) {
+		return w.reason, true
+	}
+	for _, c := range w.backoff {
+		if c.until.After(now) && (!known || c.until.Before(r.until)) {
+			r, known = c, true
 		}
 	}
+	return r, known
 }
 
 // moved is when there was progress last.
@@ -203,7 +217,7 @@ func (w *waits) status(now time.Time) []string {
 	if w.reading.text != "" && idle < waitAfter {
 		return w.reading.forms()
 	}
-	r, known := w.reason, !w.reason.at.Before(w.since)
+	r, known := w.because(now)
 	length := idle
 	if known && r.until.After(now) {
 		length = r.until.Sub(moved)

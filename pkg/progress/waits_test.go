@@ -595,3 +595,24 @@ func TestRateOfLumps(t *testing.T) {
 		s.Close()
 	})
 }
+
+// That one file makes progress does not make the reason forgotten why others wait.
+func TestReasonOfOthers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := show(progress.Options{Style: progress.Plain, Files: 2})
+		a, endA := s.File("a.bin")
+		b, endB := s.File("b.bin")
+		a(upload.Requesting{Op: upload.OpCreate})
+		b(upload.Requesting{Op: upload.OpCreate})
+		a(upload.Retrying{Op: upload.OpCreate, Err: &transport.Error{Op: "create", Status: 503, Retry: true}, Try: 1, Wait: 10 * time.Second})
+		pass(300 * time.Millisecond)
+		b(ended("b.bin", 1, 0, time.Second))
+		endB()
+		pass(5 * time.Second)
+		if got := s.shown(); !strings.Contains(got, "waiting 1 s: the provider is busy (503), attempt 2 in 9 s\n") || strings.Contains(got, "connecting") {
+			t.Errorf("it says\n%s", got)
+		}
+		endA()
+		s.Close()
+	})
+}
