@@ -45,9 +45,7 @@ func (b *bar) event(f *file, e upload.Event) {
 			b.draw()
 		}
 	case upload.Finished:
-		if over := b.over(); over > 0 {
-			b.above(continuing(over) + "\n")
-		}
+		b.goesOn(b.over())
 		b.above(b.succeeded(f.summary(b.several(), e.Report)) + "\n")
 	}
 }
@@ -94,16 +92,25 @@ func (b *bar) alive() bool {
 
 func (b *bar) tick() {
 	now := time.Now()
-	if _, over := b.waits.tell(now); over > 0 {
-		b.above(continuing(over) + "\n")
-	}
+	_, over := b.waits.tell(now)
+	b.goesOn(over)
 	if b.alive() && !b.amid {
 		b.draw()
 	}
 }
 
+// ours reports whether the terminal is: a program in the background draws nothing.
+func (b *bar) ours() bool { return b.active == nil || b.active() }
+
+// goesOn says that a wait is over that the bar told of.
+func (b *bar) goesOn(after time.Duration) {
+	if after > 0 && b.ours() {
+		b.above(continuing(after) + "\n")
+	}
+}
+
 func (b *bar) draw() {
-	if b.active != nil && !b.active() {
+	if !b.ours() {
 		b.line = "" // the program that has the terminal now has overwritten it
 		return
 	}

@@ -232,11 +232,13 @@ func TestBackgroundAndEnd(t *testing.T) {
 		s.Aside(func() error { active = false; return nil }) //nolint:errcheck // it gives none
 		s.shown()
 		send(observe, 1, 2)
+		pass(10 * time.Second) // a wait
+		send(observe, 2, 2)
 		if got := s.shown(); got != "" {
 			t.Errorf("in the background it draws %q", got)
 		}
 		s.Aside(func() error { active = true; return nil }) //nolint:errcheck // it gives none
-		if got := s.shown(); !strings.Contains(got, " 25% |") {
+		if got := s.shown(); !strings.Contains(got, " 50% |") {
 			t.Errorf("in the foreground again it draws %q", got)
 		}
 		s.Release()
