@@ -28,7 +28,10 @@ type file struct {
 // reached is how much of a part was handed to the network: by the attempt that is in
 // flight, and by an earlier one that was put off. The part stands where the one that
 // came furthest was, so that what is shown goes back only when an attempt fails.
-type reached struct{ bytes, before int64 }
+type reached struct {
+	bytes, before int64
+	began         time.Time // when its first bytes were handed
+}
 
 func (r reached) most() int64 { return max(r.bytes, r.before) }
 
@@ -38,7 +41,10 @@ func (f *file) sent(e upload.Sent) {
 		f.inFlight = make(map[int]reached)
 	}
 	was := f.inFlight[e.Part.Number]
-	is := reached{was.bytes + e.Bytes, was.before}
+	is := reached{was.bytes + e.Bytes, was.before, was.began}
+	if was.bytes == 0 {
+		is.began = time.Now()
+	}
 	switch {
 	case e.Later:
 		is.before = was.most()
@@ -128,7 +134,7 @@ type total struct {
 	files int   // how many there will be
 	bytes int64 // of all of them, as far as that was known beforehand
 
-	handed  int64 // bytes that were handed to the network, repeats included
+	handed  int64 // bytes that were handed to the network, most repeats included
 	samples []sample
 	still   int64     // what was handed when bytes were still, last
 	began   time.Time // when the display was there
@@ -146,13 +152,15 @@ const (
 	window      = 10 * time.Second
 	sampleEvery = 500 * time.Millisecond
 	enough      = time.Second // of a window, to speak of a rate
+	atOnce      = time.Second
 )
 
 func (t *total) count(f *file, e upload.Event) {
-	t.change(f, func() { f.count(e) })
-	if e, sent := e.(upload.Sent); sent && e.Bytes > 0 {
+	// The bytes of an attempt that is refused at once only filled buffers.
+	if e, sent := e.(upload.Sent); sent && (e.Bytes > 0 || time.Since(f.inFlight[e.Part.Number].began) < atOnce) {
 		t.handed += e.Bytes
 	}
+	t.change(f, func() { f.count(e) })
 }
 
 // begin adds a file of which nothing is known yet.
@@ -177,7 +185,7 @@ func (t *total) sample(now time.Time, still bool) {
 	case still:
 		t.samples, t.still = nil, t.handed
 		return
-	case n == 0 && t.handed == t.still, n > 0 && now.Sub(t.samples[n-1].at) < sampleEvery:
+	case n == 0 && t.handed <= t.still, n > 0 && now.Sub(t.samples[n-1].at) < sampleEvery:
 		return
 	}
 	for len(t.samples) > 1 && now.Sub(t.samples[1].at) >= window {
@@ -197,7 +205,7 @@ func (t *total) speed(now time.Time) (rate float64, left time.Duration) {
 		return -1, -1
 	}
 	first := t.samples[0]
-	if t.handed == first.handed {
+	if t.handed <= first.handed {
 		return -1, -1 // it goes in lumps, or not at all
 	}
 	rate = float64(t.handed-first.handed) / now.Sub(first.at).Seconds()

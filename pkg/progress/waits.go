@@ -273,7 +273,8 @@ func (w *waits) tell(now time.Time) (line string, over time.Duration) {
 	if w.reading.text != "" && now.Sub(w.reading.since) < waitAfter {
 		return "", over
 	}
-	if len(status) == 0 || over > 0 || again && w.every == 0 || !w.told.IsZero() && now.Sub(w.told) < w.every {
+	switch soon := !goes && now.Sub(w.moved()) < waitAfter; {
+	case len(status) == 0, over > 0, soon, again && w.every == 0, !w.told.IsZero() && now.Sub(w.told) < w.every:
 		return "", over
 	}
 	w.told = now

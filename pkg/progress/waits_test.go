@@ -101,7 +101,7 @@ func TestShortWaits(t *testing.T) {
 			pass(3 * time.Second)
 		}
 		got := s.shown()
-		if n := len(regexp.MustCompile("waiting [13] s: busy, attempt 2( in 3 s)?\n").FindAllString(got, -1)); n != 3 || strings.Count(got, "continuing after 3 s\n") != n {
+		if n := len(regexp.MustCompile("waiting 2 s: busy, attempt 2 in 1 s\n").FindAllString(got, -1)); n != 3 || strings.Count(got, "continuing after 3 s\n") != n {
 			t.Errorf("in 80 s of waits of 3 s it says %d times that it waits\n%s", n, got)
 		}
 		end()
@@ -137,7 +137,7 @@ func TestWaitForFiles(t *testing.T) {
 		err := &transport.Error{Err: os.NewSyscallError("socket", syscall.EMFILE)}
 		observe(upload.Retrying{Op: upload.OpPart, Part: 1, Err: err, Try: 1, Wait: 3 * time.Second})
 		pass(3 * time.Second)
-		if got := s.shown(); !strings.Contains(got, "waiting 1 s: too many files are open here, attempt 2 in 3 s\n") {
+		if got := s.shown(); !strings.Contains(got, "waiting 2 s: too many files are open here, attempt 2 in 1 s\n") {
 			t.Errorf("it says\n%s", got)
 		}
 		end()
@@ -611,10 +611,38 @@ func TestReasonOfOthers(t *testing.T) {
 		b(ended("b.bin", 1, 0, time.Second))
 		endB()
 		pass(5 * time.Second)
-		if got := s.shown(); !strings.Contains(got, "waiting 1 s: the provider is busy (503), attempt 2 in 9 s\n") || strings.Contains(got, "connecting") {
+		if got := s.shown(); !strings.Contains(got, "waiting 2 s: the provider is busy (503), attempt 2 in 8 s\n") || strings.Contains(got, "connecting") {
 			t.Errorf("it says\n%s", got)
 		}
 		endA()
+		s.Close()
+	})
+}
+
+// What is refused at once only filled buffers: it is no rate.
+func TestRateOfRefusals(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := show(progress.Options{Style: progress.Bar, Width: func() int { return 120 }})
+		observe, end := s.File("a.bin")
+		observe(planned("a.bin", 4, 0))
+		busy := &transport.Error{Op: "put", Status: 503, Retry: true}
+		for n := range 90 {
+			observe(upload.Sent{Part: part(1), Bytes: mb})
+			observe(upload.Sent{Part: part(2), Bytes: 5 * mb})
+			pass(100 * time.Millisecond)
+			observe(upload.Sent{Part: part(2), Bytes: -5 * mb})
+			observe(upload.Retrying{Op: upload.OpPart, Part: 2, Err: busy, Try: n + 1})
+		}
+		rates := regexp.MustCompile(` ([0-9]+) MB/s `).FindAllStringSubmatch(s.shown(), -1)
+		for _, r := range rates {
+			if n, err := strconv.Atoi(r[1]); err != nil || n < 9 || n > 15 {
+				t.Errorf("of 10 MB/s it says%s", r[0])
+			}
+		}
+		if len(rates) < 20 {
+			t.Errorf("it tells the rate %d times", len(rates))
+		}
+		end()
 		s.Close()
 	})
 }
