@@ -232,7 +232,7 @@ func (l *loop) wake(checkpoint time.Time) time.Duration {
 			if p.job.sent.Load() < p.Size {
 				most = min(most, tickLeast)
 			}
-			if limit, _, ok := l.limit(p.Size, p.before); ok && p.mayStraggle() {
+			if limit, _, ok := l.limit(p.Size, p.before); ok && p.mayStraggle() && p.job.began.Add(limit).After(now) {
 				at(p.job.began.Add(limit))
 			}
 		}
@@ -501,7 +501,7 @@ func (l *loop) durable(w written, c *checkpoints) {
 // look is what is done a few times a second: progress, and parts that take too
 // long.
 func (l *loop) look() {
-	now, moved, inFlightBytes := time.Now(), int64(0), int64(0)
+	now, n, moved, inFlightBytes := time.Now(), l.inFlight(), int64(0), int64(0)
 	if l.awaiting && len(l.begun) == 0 {
 		l.observe(Arriving{Done: l.arrived, Of: l.file.Size})
 	}
@@ -511,7 +511,7 @@ func (l *loop) look() {
 		}
 		moved += l.progress(p, now)
 		inFlightBytes += p.told
-		if most, usual, ok := l.limit(p.Size, p.before); ok && p.mayStraggle() && now.Sub(p.job.began) >= most {
+		if usual, is := l.is(p.Size, p.before, n, p.job.began, now); is && p.mayStraggle() {
 			p.ended = true
 			p.cancel(&straggler{part: p.Number, took: now.Sub(p.job.began), usual: usual})
 		}
@@ -520,6 +520,16 @@ func (l *loop) look() {
 	if e, ok := l.ledger.entry.(InFlighter); ok {
 		e.InFlight(inFlightBytes)
 	}
+}
+
+// inFlight is how many parts are.
+func (l *loop) inFlight() (n int) {
+	for _, p := range l.begun {
+		if p.stage == inFlight {
+			n++
+		}
+	}
+	return n
 }
 
 // progress tells of the bytes of a part that were sent since the last time, and

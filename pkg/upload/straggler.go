@@ -38,6 +38,7 @@ type stragglers struct {
 type timing struct {
 	size int64
 	took time.Duration
+	at   time.Time
 }
 
 func newStragglers(parts int) stragglers {
@@ -50,7 +51,30 @@ func (s *stragglers) timed(size int64, took time.Duration) {
 	if len(s.last) == manySiblings {
 		s.last = slices.Delete(s.last, 0, 1)
 	}
-	s.last = append(s.last, timing{size, took})
+	s.last = append(s.last, landing{size, took, time.Now()})
+}
+
+// is reports whether an attempt that began when before parts were stored is a
+// straggler now, and what is usual. Where more than a few parts are in flight, others
+// have to have been stored lately, and faster: if not, the link has become slow for
+// all of them, and to send them again would only cost what they have sent.
+func (s *stragglers) is(size int64, before, inFlight int, began, now time.Time) (usual time.Duration, is bool) {
+	took := now.Sub(began)
+	most, usual, limited := s.limit(size, before)
+	if !limited || took < most || inFlight <= siblings {
+		return usual, limited && took >= most
+	}
+	lately := 0
+	for _, l := range s.last {
+		if l.at.After(began.Add(took / 2)) {
+			lately++
+		}
+	}
+	if lately < s.enough {
+		return 0, false
+	}
+	usual = s.usual(size, lately)
+	return usual, took >= max(stragglerFactor*usual, stragglerLeast)
 }
 
 // limit is how long an attempt at size bytes may take, which began when before

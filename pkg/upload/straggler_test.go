@@ -1,6 +1,7 @@
 package upload_test
 
 import (
+	"context"
 	"errors"
 	"strings"
 	"testing"
@@ -80,8 +81,32 @@ func TestAllBecomeSlow(t *testing.T) {
 	})
 }
 
-// A part that straggles whatever is tried is left to crawl: it may be the only way.
-func TestPartThatAlwaysStraggles(t *testing.T) {
+// A link that becomes fifty times slower slows down all parts in flight, the ones that
+// have just begun too: none of them is a straggler, and nothing is sent again.
+func TestALinkThatBecomesSlow(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		l := newLink(200, mib)
+		l.each, l.all = 3e6, 25e6
+		l.changes = func(l *link, since time.Duration) {
+			if since > 2*time.Second {
+				l.all = 5e5
+			}
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+		defer cancel()
+		u := &upload.Uploader{Provider: l, Concurrency: 12, Checksum: upload.ChecksumOff, Observe: func(e upload.Event) {
+			if e, is := e.(upload.Retrying); is {
+				t.Errorf("after %s part %d is sent again: %v", time.Since(l.began), e.Part, e.Err)
+			}
+		}}
+		if _, err := u.Upload(ctx, upload.File{Path: sparse(t, 200*mib)}); !errors.Is(err, context.DeadlineExceeded) {
+			t.Error(err)
+		}
+	})
+}
+
+// A part that crawls whatever is tried is left to crawl: it may be the only way.
+func TestAPartThatAlwaysCrawls(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := newRig(t, 10_000)
 		r.cloud.takes = time.Second
