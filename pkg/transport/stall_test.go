@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -43,6 +44,25 @@ func TestServerThatStopsReading(t *testing.T) {
 	url := sockets(t, func(c *net.TCPConn) { _, _ = io.CopyN(io.Discard, c, mib) })
 	_, err := (&transport.Client{Stall: shortStall}).Do(t.Context(), put(url, zeros(64*mib), 64*mib))
 	stalled(t, err)
+}
+
+// The kernel does not take megabytes that the server has not: what was read of a body
+// is about what was sent.
+func TestKernelTakesLittle(t *testing.T) {
+	if runtime.GOOS != "linux" && runtime.GOOS != "darwin" {
+		t.Skip("it takes what it likes here")
+	}
+	const read = 8 * mib
+	url := sockets(t, func(c *net.TCPConn) {
+		_ = c.SetReadBuffer(64 << 10)
+		_, _ = io.CopyN(io.Discard, c, read) // which is enough for large buffers
+	})
+	body := &io.LimitedReader{R: zero{}, N: 64 * mib}
+	_, err := (&transport.Client{Stall: shortStall}).Do(t.Context(), put(url, body, 64*mib))
+	stalled(t, err)
+	if taken := 64*mib - body.N; taken-read > 3*mib/2 {
+		t.Errorf("of a server that takes no more, %d bytes wait", taken-read)
+	}
 }
 
 func TestServerThatStopsInItsAnswer(t *testing.T) {

@@ -9,3 +9,8 @@ const soNWrite = 0x1024
 func unsent(fd uintptr) (int, error) {
 	return unix.GetsockoptInt(int(fd), unix.SOL_SOCKET, soNWrite)
 }
+
+// boundWaiting bounds the bytes in a socket's send queue that have yet to go out.
+func boundWaiting(fd uintptr, most int) error {
+	return unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT, most)
+}

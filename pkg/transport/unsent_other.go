@@ -6,3 +6,6 @@ import "errors"
 
 // unsent cannot be asked here.
 func unsent(uintptr) (int, error) { return 0, errors.ErrUnsupported }
+
+// boundWaiting cannot be asked for here.
+func boundWaiting(uintptr, int) error { return errors.ErrUnsupported }
