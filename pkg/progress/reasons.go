@@ -118,7 +118,7 @@ func (w *waits) retrying(e upload.Retrying, now time.Time) cause {
 	case errors.Is(e.Err, syscall.EMFILE), errors.Is(e.Err, syscall.ENFILE):
 		r.text, r.short = "too many files are open here", "too many files"
 	case errors.Is(e.Err, transport.ErrStalled):
-		r.text, r.short = who+" stopped taking bytes", "stalled"
+		r.text, r.short = who+" stopped receiving data", "stalled"
 	default:
 		r.text, r.short = "the connection to "+who+" broke", "disconnected"
 	}
@@ -128,6 +128,9 @@ func (w *waits) retrying(e upload.Retrying, now time.Time) cause {
 
 // unreached says why a server cannot be reached.
 func unreached(err error, host string) (text, short string) {
+	if said := transport.ByProxy(err); said != "" {
+		return said, "proxy failed"
+	}
 	var t *transport.Error
 	if errors.As(err, &t) {
 		if u, bad := url.Parse(t.URL); bad == nil && u.Host != "" {

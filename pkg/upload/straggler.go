@@ -51,7 +51,7 @@ func (s *stragglers) timed(size int64, took time.Duration) {
 	if len(s.last) == manySiblings {
 		s.last = slices.Delete(s.last, 0, 1)
 	}
-	s.last = append(s.last, landing{size, took, time.Now()})
+	s.last = append(s.last, timing{size, took, time.Now()})
 }
 
 // is reports whether an attempt that began when before parts were stored is a
