@@ -135,10 +135,10 @@ func (a *app) listOnce(ctx context.Context, cfg config.Config, o listOptions, ou
 		return err
 	}
 	gone := a.tellNoJournal(cfg)
-	var shown []journal.Listed
-	for _, l := range known {
-		if o.wants(l) {
-			shown = append(shown, l)
+	shown := make([]journal.Listed, 0, len(known)) // there may be 100,000, and each is large
+	for i := range known {
+		if l := &known[i]; o.wants(*l) {
+			shown = append(shown, *l)
 			if l.Err != nil {
 				a.warn(cfg, l.Err.Error())
 			}
