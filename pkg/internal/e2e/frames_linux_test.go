@@ -139,7 +139,7 @@ func TestJobControl(t *testing.T) {
 	t.Parallel()
 	r := newRehearsal(t, "archetype", 64<<10)
 	must(t, r.server.Faults.Add("put@times=all:slow=60k"))
-	p := r.onTerminal(t, 100, nil, "upload", r.file(t, 80*64<<10), "-p", "archetype", "-j", "2")
+	p := r.onTerminal(t, 100, []string{"NO_COLOR=1"}, "upload", r.file(t, 80*64<<10), "-p", "archetype", "-j", "2")
 	p.drawn(3)
 	// As Ctrl-Z does in a shell: a session leader without one is not stopped by the
 	// terminal.
