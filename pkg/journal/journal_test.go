@@ -88,7 +88,7 @@ func TestWaitingAndUnconfirmed(t *testing.T) {
 	rec := upload.Record{State: upload.Sending, Upload: upload.Upload{
 		ID: "u1", File: upload.File{Path: "/a", Name: "a", Size: 2}, Parts: []upload.Part{{Number: 1, Size: 2}}, Renewable: true, Data: []byte(`{"n":1}`),
 	}}
-	receipt := upload.Receipt{Part: 1, ETag: "e", Verified: true, Unconfirmed: []byte(`{"x":1}`)}
+	receipt := upload.Receipt{Part: 1, ETag: "e", Verified: true, VerifiedBy: upload.DigestCRC64NVME, Unconfirmed: []byte(`{"x":1}`)}
 	reopen(func(e upload.Entry) {
 		must(e.Begin(t.Context(), rec))
 		must(e.Receive(t.Context(), receipt))
@@ -96,7 +96,7 @@ func TestWaitingAndUnconfirmed(t *testing.T) {
 	reopen(func(e upload.Entry) {
 		r, err := e.Load(t.Context())
 		must(err)
-		if got := r.Receipts[1]; !got.Verified || string(got.Unconfirmed) != `{"x":1}` {
+		if got := r.Receipts[1]; !got.Verified || got.VerifiedBy != upload.DigestCRC64NVME || string(got.Unconfirmed) != `{"x":1}` {
 			t.Errorf("the receipt is %+v", got)
 		}
 		receipt.Unconfirmed, receipt.Value = nil, "v"

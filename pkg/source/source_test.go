@@ -44,6 +44,7 @@ func TestCombineCRC32C(t *testing.T) {
 		for i := range data {
 			data[i] = byte(r.Uint32())
 		}
+		nvme := crc64.MakeTable(nvmeReversed)
 		whole := crc32.Checksum(data, castagnoli)
 		for _, cut := range []int{0, n / 3, n / 2, n} {
 			a, b := data[:cut], data[cut:]

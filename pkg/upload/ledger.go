@@ -180,7 +180,12 @@ func (l *ledger) mismatched() (bad []int) {
 // verification is what the upload is verified by once the provider confirms it,
 // all parts being stored.
 func (l *ledger) verification() string {
-	switch l.rec.Upload.Digest {
+	up := l.rec.Upload
+	digest := up.Digest
+	if len(up.Parts) == 1 && up.Parts[0].Size == up.File.Size && digest == "" { // the part is the whole
+		digest = l.rec.Receipts[up.Parts[0].Number].VerifiedBy
+	}
+	switch digest {
 	case DigestCRC32C:
 		return VerifiedCRC32C
 	case DigestMD5:
@@ -194,7 +199,7 @@ func (l *ledger) verification() string {
 	}
 	// Ranges that we did not send are there only with a digest of the whole.
 	by := VerifiedETag
-	for _, p := range l.rec.Upload.Parts {
+	for _, p := range up.Parts {
 		switch r := l.rec.Receipts[p.Number]; {
 		case matches(r):
 		case r.Verified:

@@ -76,6 +76,8 @@ type Receipt struct {
 
 	// Verified says that the provider compared a digest that came with the part.
 	Verified bool `json:"verified,omitempty"`
+	// VerifiedBy is which digest that was: one of the Digest constants, or none.
+	VerifiedBy string `json:"verified_by,omitempty"`
 
 	// Unconfirmed says that the part is stored, and counts only once
 	// Confirmer.Confirm is through: it is what that needs, the provider's own.

@@ -11,9 +11,10 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
-	"hash/crc64"
 	"slices"
 	"time"
+
+	"github.com/minio/crc64nvme"
 
 	"github.com/multiput/multiput/pkg/transport"
 	"github.com/multiput/multiput/pkg/upload"
@@ -68,8 +69,7 @@ func digests(u upload.Upload, body []byte) (d upload.Digests) {
 	case upload.DigestCRC32C:
 		d.CRC32C = big.AppendUint32(nil, crc32.Checksum(body, crc32.MakeTable(crc32.Castagnoli)))
 	case upload.DigestCRC64NVME:
-		const nvme = 0x9a6c9329ac4bc9b5
-		d.CRC64NVME = big.AppendUint64(nil, crc64.Checksum(body, crc64.MakeTable(nvme)))
+		d.CRC64NVME = big.AppendUint64(nil, crc64nvme.Checksum(body))
 	case upload.DigestMD5:
 		sum := md5.Sum(body)
 		d.MD5 = sum[:]

@@ -9,13 +9,14 @@ import (
 	"fmt"
 	"hash"
 	"hash/crc32"
-	"hash/crc64"
 	"io"
 	"maps"
 	"net/http"
 	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/minio/crc64nvme"
 
 	"github.com/multiput/multiput/pkg/internal/text"
 	"github.com/multiput/multiput/pkg/upload"
@@ -24,14 +25,11 @@ import (
 // hashes make the digests that there are, by their names.
 var hashes = map[string]func() hash.Hash{
 	upload.DigestCRC32C:    func() hash.Hash { return crc32.New(crc32.MakeTable(crc32.Castagnoli)) },
-	upload.DigestCRC64NVME: func() hash.Hash { return crc64.New(crc64.MakeTable(nvme)) },
+	upload.DigestCRC64NVME: func() hash.Hash { return crc64nvme.New() },
 	upload.DigestMD5:       md5.New,
 	upload.DigestSHA1:      sha1.New,
 	upload.DigestSHA256:    sha256.New,
 }
-
-// nvme is the polynomial of CRC-64/NVME, reversed.
-const nvme = 0x9a6c9329ac4bc9b5
 
 // digestNames are the names of digests.
 var digestNames = slices.Sorted(maps.Keys(hashes))

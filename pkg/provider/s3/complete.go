@@ -282,7 +282,7 @@ func (p *Provider) perhapsOurs(ctx context.Context, u upload.Upload, d data, sum
 	if err != nil || sum == nil || o.size != u.File.Size || o.modified.Before(d.Began.Truncate(time.Second)) || o.sum != base64.StdEncoding.EncodeToString(sum) {
 		return r, refused
 	}
-	r = upload.Receipt{Part: u.Parts[0].Number, ETag: o.etag, Verified: true}
+	r = upload.Receipt{Part: u.Parts[0].Number, ETag: o.etag, Verified: true, VerifiedBy: d.Sum}
 	r.Value, err = single{ETag: o.etag, Version: o.version, Sum: o.sum}.encode()
 	return r, err
 }

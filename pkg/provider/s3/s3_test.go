@@ -277,7 +277,7 @@ func TestSinglePut(t *testing.T) {
 		t.Fatal(err)
 	}
 	r, err := p.Put(t.Context(), u, gs[0], u.Parts[0], bytes.NewReader(body))
-	if err != nil || !r.Verified || r.ETag != `"e"` || r.CRC64NVME != 0xae8b14860a799888 {
+	if err != nil || !r.Verified || r.VerifiedBy != upload.DigestCRC64NVME || r.ETag != `"e"` || r.CRC64NVME != 0xae8b14860a799888 {
 		t.Fatalf("%+v, %v", r, err)
 	}
 	if got := s.asked[0].Header; got.Get("X-Amz-Checksum-Crc64nvme") != sum || got.Get("X-Amz-Tagging") != "a=b" || s.bodies[0] != string(body) {

@@ -13,13 +13,14 @@ import (
 	"fmt"
 	"hash"
 	"hash/crc32"
-	"hash/crc64"
 	"io"
 	"net/http"
 	"net/url"
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/minio/crc64nvme"
 
 	"github.com/multiput/multiput/pkg/transport"
 	"github.com/multiput/multiput/pkg/upload"
@@ -231,14 +232,11 @@ func sumHeader(name string) string { return http.CanonicalHeaderKey("x-amz-check
 // hashes make the checksums that parts carry.
 var hashes = map[string]func() hash.Hash{
 	upload.DigestCRC32C:    func() hash.Hash { return crc32.New(crc32.MakeTable(crc32.Castagnoli)) },
-	upload.DigestCRC64NVME: func() hash.Hash { return crc64.New(crc64.MakeTable(nvme)) },
+	upload.DigestCRC64NVME: func() hash.Hash { return crc64nvme.New() },
 	"crc32":                func() hash.Hash { return crc32.NewIEEE() },
 	"sha1":                 sha1.New,
 	"sha256":               sha256.New,
 }
-
-// nvme is the polynomial of CRC-64/NVME, reversed.
-const nvme = 0x9a6c9329ac4bc9b5
 
 // Put sends one part. Where the store compares a checksum, the part is read
 // once before: the checksum is signed with the request.
@@ -305,7 +303,9 @@ func (p *Provider) Put(ctx context.Context, u upload.Upload, g upload.Presigned,
 		default:
 			r.CRC64NVME = binary.BigEndian.Uint64(sum)
 		}
-		r.Verified = a.Header.Get(sumHeader(d.carries())) == base64.StdEncoding.EncodeToString(sum)
+		if r.Verified = a.Header.Get(sumHeader(d.carries())) == base64.StdEncoding.EncodeToString(sum); r.Verified {
+			r.VerifiedBy = d.Sum
+		}
 	}
 	if d.Single {
 		r.ETag = r.Value
