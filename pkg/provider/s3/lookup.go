@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/credentials/processcreds"
 	"github.com/aws/aws-sdk-go-v2/credentials/ssocreds"
 	"github.com/aws/aws-sdk-go-v2/feature/ec2/imds"
@@ -49,10 +48,12 @@ func noKeys(err error) error {
 	var operation *smithy.OperationError
 	fromMachine := errors.As(err, &operation) && operation.Service() == "ec2imds"
 	var sent *smithyhttp.RequestSendError
-	var answered *awshttp.ResponseError
-	down := errors.As(err, &sent) || errors.As(err, &answered) && (answered.HTTPStatusCode() >= http.StatusInternalServerError || answered.HTTPStatusCode() == http.StatusTooManyRequests)
-	if down && !fromMachine {
-		return &unavailable{fmt.Errorf("%s: cannot get the AWS credentials now: %s", title, words(err))}
+	var answered interface{ HTTPStatusCode() int } // STS, SSO, the container's credentials
+	var process *processcreds.ProviderError
+	down := errors.As(err, &sent) || errors.Is(err, context.DeadlineExceeded) ||
+		errors.As(err, &answered) && (answered.HTTPStatusCode() >= http.StatusInternalServerError || answered.HTTPStatusCode() == http.StatusTooManyRequests)
+	if down && !fromMachine && !errors.As(err, &process) {
+		return &unavailable{fmt.Errorf("%s: cannot get the AWS credentials now%s", title, because(err, false))}
 	}
 	return fmt.Errorf("%s: %w: no AWS credentials%s (%s)", title, upload.ErrDenied, because(err, fromMachine), looked)
 }

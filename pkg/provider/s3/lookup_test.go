@@ -3,6 +3,7 @@ package s3
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -13,6 +14,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials/processcreds"
 
 	"github.com/multiput/multiput/pkg/provider/spec"
 	"github.com/multiput/multiput/pkg/upload"
@@ -48,6 +50,8 @@ func TestWhyNoCredentials(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer silent.Close()
+	broken := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusServiceUnavailable) }))
+	defer broken.Close()
 	const sso = "sso_start_url = https://x.example/start\nsso_region = us-east-1\nsso_account_id = 123456789012\nsso_role_name = r\n"
 	for name, c := range map[string]struct {
 		config string
@@ -61,6 +65,9 @@ func TestWhyNoCredentials(t *testing.T) {
 		"a process fails":        {"[default]\ncredential_process = exit 41\n", nil, "credential_process: exit status 41 (looked in", false},
 		"a process writes words": {"[default]\ncredential_process = echo hush-4711\n", nil, "the output of credential_process is not the expected JSON", false},
 		"SSO":                    {"[default]\n" + sso, nil, `log in with "aws sso login" (looked in`, false},
+		"the container's service is broken": {
+			"", []string{"AWS_CONTAINER_CREDENTIALS_FULL_URI", broken.URL, "AWS_MAX_ATTEMPTS", "1"}, "cannot get the AWS credentials now: ", true,
+		},
 		"a service is gone": {
 			"[default]\nrole_arn = arn:aws:iam::123456789012:role/r\nsource_profile = base\nregion = eu-west-1\n[profile base]\naws_access_key_id = a\naws_secret_access_key = hush-4711\n",
 			[]string{"AWS_ENDPOINT_URL_STS", "http://" + unused(t), "AWS_MAX_ATTEMPTS", "1"}, "cannot get the AWS credentials now: STS: ", true,
@@ -82,6 +89,31 @@ func TestWhyNoCredentials(t *testing.T) {
 				t.Error("it has keys")
 			}
 		})
+	}
+}
+
+// TestCredentialsTooLate: a service that does not answer may do so later, and a
+// program of the user's that hangs is for the user to see to.
+func TestCredentialsTooLate(t *testing.T) {
+	late := fmt.Errorf("get identity: %w", context.DeadlineExceeded)
+	for _, c := range []struct {
+		err   error
+		again bool
+	}{{late, true}, {&processcreds.ProviderError{Err: late}, false}} {
+		err := noKeys(c.err)
+		var temporary upload.Temporary
+		if again := errors.As(err, &temporary) && temporary.Temporary(); again != c.again || errors.Is(err, upload.ErrDenied) == c.again || !strings.Contains(err.Error(), "no answer within 20s") {
+			t.Errorf("%v: %v", c.err, err)
+		}
+	}
+}
+
+// TestRoleWithMFA names what is missing where a role wants a code.
+func TestRoleWithMFA(t *testing.T) {
+	awsHome(t, "[profile base]\naws_access_key_id = a\naws_secret_access_key = b\n"+
+		"[default]\nrole_arn = arn:aws:iam::123456789012:role/r\nsource_profile = base\nmfa_serial = arn:aws:iam::123456789012:mfa/me\n")
+	if _, err := open(place{bucket: "bucket"}, spec.Settings{}, find); !errors.Is(err, upload.ErrDenied) || !strings.Contains(err.Error(), "needs an MFA code") {
+		t.Error(err)
 	}
 }
 
