@@ -12,6 +12,7 @@ import (
 	"github.com/multiput/multiput/pkg/handoff"
 	"github.com/multiput/multiput/pkg/progress"
 	"github.com/multiput/multiput/pkg/provider"
+	"github.com/multiput/multiput/pkg/transport"
 	"github.com/multiput/multiput/pkg/upload"
 )
 
@@ -97,20 +98,30 @@ func (a *app) put(ctx context.Context, cfg config.Config, o putOptions, planPath
 	}
 	a.warnOfNetwork(cfg)
 	rs, stored, err := a.sendShare(ctx, cfg, u, share)
+	if err == nil {
+		return a.writeReceipts(o.out, plan.ID, shard, rs)
+	}
 	k, _ := u.Provider.(provider.Keyless)
-	over := k != nil && k.Keyless() && plan.Expired(time.Now()) // it looked for a key to renew them
-	if over || errors.Is(err, upload.ErrExpired) && !errors.Is(err, upload.ErrDenied) {
+	if outdated(plan, k != nil && k.Keyless(), err, time.Now()) {
 		if err = error(&expiredError{err, planPath}); !plan.Upload.Renewable {
 			err = &overError{err}
 		}
-	}
-	if err == nil {
-		return a.writeReceipts(o.out, plan.ID, shard, rs)
 	}
 	if o.partial && !errors.Is(err, upload.ErrChanged) && !errors.Is(err, upload.ErrChecksum) {
 		err = errors.Join(err, a.writeReceipts(o.out, plan.ID, shard, stored))
 	}
 	return fail(err, fmt.Sprintf("interrupted: %d of %s of shard %s are stored. Run the same command again to continue.", len(stored), count(len(share.Parts), "part"), shard))
+}
+
+// outdated reports whether a plan with other URLs would help where sending failed. A
+// sender that was keyless looked for a key to renew them with, which is a little before
+// they expire.
+func outdated(plan *handoff.Plan, keyless bool, err error, now time.Time) bool {
+	denied := errors.Is(err, upload.ErrDenied)
+	if keyless && !plan.Expires().IsZero() && (plan.Expired(now) || denied && !errors.As(err, new(*transport.Error))) {
+		return true
+	}
+	return errors.Is(err, upload.ErrExpired) && !denied
 }
 
 // sendShare sends the parts of a share; stored are the receipts that there are,
