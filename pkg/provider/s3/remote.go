@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"encoding/xml"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -50,7 +51,10 @@ func (p *Provider) takeOver(ctx context.Context, u *upload.Upload, d data, h upl
 		d.ID = all[0].ID
 	}
 	parts, sums, err := p.parts(ctx, d)
-	if err != nil {
+	switch {
+	case errors.Is(err, upload.ErrGone):
+		return false, &unsent{fmt.Errorf("%s: %w: the store has no unfinished upload %s of %s", title, upload.ErrRefused, d.ID, p.address(d.Key))}
+	case err != nil:
 		return false, err
 	}
 	switch name := strings.ToLower(sums.algorithm); {
@@ -118,6 +122,9 @@ func (p *Provider) parts(ctx context.Context, d data) (all []storedPart, sums ch
 		}
 		if err := parseReply(a, c.what, &x); err != nil {
 			return nil, sums, err
+		}
+		if x.ChecksumAlgorithm == "null" { // versitygw: there is none
+			x.ChecksumAlgorithm = ""
 		}
 		all, sums = append(all, x.Part...), checksums{x.ChecksumAlgorithm, x.ChecksumType}
 		if !x.IsTruncated {

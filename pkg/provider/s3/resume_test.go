@@ -22,7 +22,16 @@ import (
 
 // TestResumeWithoutAJournal takes over what other clients left behind.
 func TestResumeWithoutAJournal(t *testing.T) {
-	server := realstore.MinIO(t)
+	for name, start := range map[string]func(testing.TB) realstore.Server{"minio": realstore.MinIO, "versitygw": realstore.VersityGW} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			resumeWithoutAJournal(t, start(t))
+		})
+	}
+}
+
+func resumeWithoutAJournal(t *testing.T, server realstore.Server) {
+	t.Helper()
 	client, err := server.Client()
 	if err != nil {
 		t.Fatal(err)
@@ -102,7 +111,7 @@ func TestResumeWithoutAJournal(t *testing.T) {
 	if err != nil || took.Parts != 1 || len(took.Differ) != 0 || r.Verification != upload.VerifiedCRC64NVME || r.PartsReused != 1 {
 		t.Errorf("by its id: %+v, %+v, %v", took, r, err)
 	}
-	if _, _, err := run(map[string]string{"resume": u.ID}); !errors.Is(err, upload.ErrGone) {
+	if _, _, err := run(map[string]string{"resume": u.ID}); !errors.Is(err, upload.ErrRefused) || !strings.Contains(err.Error(), "no unfinished upload "+u.ID) {
 		t.Errorf("one that is completed: %v", err)
 	}
 
