@@ -84,7 +84,7 @@ type aborted struct {
 	Told   bool   `json:"provider_told"`
 }
 
-// abort gives uploads up, one after the other. All are tried.
+// abort aborts uploads, one after the other. All are tried.
 func (a *app) abort(ctx context.Context, cfg config.Config, o abortOptions, ids []string) error {
 	if (len(ids) > 0) == (o.older != "") {
 		return usagef("name uploads by their ids, or all that did not change for a time with --older-than")
@@ -185,7 +185,7 @@ func (o abortOptions) takes(r upload.Record, id string) error {
 	return nil
 }
 
-// abortOne gives one upload up. Its entry is locked meanwhile, and stays if the
+// abortOne aborts one upload. Its entry is locked meanwhile, and stays if the
 // provider could not be told.
 func (a *app) abortOne(ctx context.Context, cfg config.Config, o abortOptions, out *output, l journal.Listed, id string, among bool) failure {
 	if l.Err != nil && !o.local {

@@ -126,7 +126,7 @@ func newDryPlan(file string, v upload.Preview, m *provider.Definition, made []pr
 	return d
 }
 
-// dryRequests counts the requests of a life that goes well, of those that are made.
+// dryRequests counts the requests of an upload without failures.
 func dryRequests(v upload.Preview, requests []provider.Request) []dryRequest {
 	made := []dryRequest{}
 	sends := v.Parts == nil || len(v.Left) > 0
@@ -163,7 +163,7 @@ func dryRequests(v upload.Preview, requests []provider.Request) []dryRequest {
 			made = append(made, dryRequest{r.Step, r.Method, r.Path, &times})
 		}
 	}
-	// What is there is given up first.
+	// The existing upload is aborted first.
 	slices.SortStableFunc(made, func(a, b dryRequest) int {
 		switch {
 		case a.Step == "abort" && b.Step != "abort":

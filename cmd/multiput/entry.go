@@ -288,7 +288,7 @@ func resumable(l journal.Listed) bool { return abortable(l) && l.Err == nil && !
 
 func unfinished(l journal.Listed) bool { return l.Record.State != upload.Delivered }
 
-// note is talk that -q silences, and --json, as nothing but objects is to be read
+// note prints a message that -q and --json omit, as only objects are to be read
 // then.
 func (a *app) note(cfg config.Config, format string, args ...any) {
 	if !cfg.Quiet && !a.json {

@@ -446,7 +446,7 @@ func refusedHint(f failure) string {
 
 func baseHint(f failure) string {
 	var t *transport.Error
-	// A refusal in the API's own words is no sign of a wrong address.
+	// A refusal in the API's own format does not suggest a wrong URL.
 	lost := errors.Is(f.err, upload.ErrReply) || errors.As(f.err, &t) && t.Status == http.StatusNotFound
 	if f.base != "" && f.report.Upload == "" && lost && !errors.Is(f.err, provider.ErrOwn) {
 		return fmt.Sprintf("is %s the URL of the API?", transport.Redact(f.base))

@@ -181,7 +181,7 @@ func (o listOptions) wants(l journal.Listed) bool {
 	return o.all || unfinished(l)
 }
 
-// readEnough is no error where the reader of a list has read enough, as head does.
+// readEnough ignores the error if the reader of a list exited early, as head does.
 func readEnough(err error) error {
 	if errors.Is(err, syscall.EPIPE) {
 		return nil

@@ -57,7 +57,7 @@ func newOutput(w io.Writer, terminal, asJSON bool, expr string) (*output, error)
 }
 
 // print writes one result, in one write, as the user wants it. What cannot be
-// written ends a batch: no other result would do better.
+// written ends a batch: no other result could be written either.
 func (o *output) print(ctx context.Context, file string, r upload.Report) error {
 	err := o.result(ctx, file, r)
 	if err != nil && !errors.As(err, new(*jqError)) {

@@ -25,7 +25,7 @@ type app struct {
 	screen         screen            // what stderr is
 	shown          bool              // whether stdout is a terminal
 	closedIn       bool              // whether stdin was closed
-	actions        *progress.Actions // nil: this is no job of GitHub's
+	actions        *progress.Actions // nil: this is not a job of GitHub Actions
 	journal        func(dir string, warn func(string)) upload.Journal
 	remote         func(path string) string // the kind of network file system that a path is on
 

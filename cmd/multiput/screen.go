@@ -14,7 +14,7 @@ import (
 	"github.com/multiput/multiput/pkg/transport"
 )
 
-// screen is what is known of where the talk goes.
+// screen describes where messages go.
 type screen struct {
 	terminal bool       // whether it is one that can move its cursor
 	ascii    bool       // whether it shows nothing else for certain

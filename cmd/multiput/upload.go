@@ -399,7 +399,7 @@ func (a *app) explain(cfg config.Config, text string) {
 	}
 	show, hide := a.watching(cfg)
 	defer hide()
-	fmt.Fprintln(show, transport.Line(text)) //nolint:errcheck // talk that was not heard
+	fmt.Fprintln(show, transport.Line(text)) //nolint:errcheck // nothing can be done about it
 }
 
 // warnOfNetwork tells of a journal whose promises are not this machine's to keep.

@@ -12,10 +12,10 @@ import (
 )
 
 // The keyring is asked last, and for a moment only: a machine without one, or
-// with one that waits for somebody to unlock it, must not hold up an upload.
+// with one that waits to be unlocked, must not delay an upload.
 const (
 	askTime   = 5 * time.Second
-	storeTime = time.Minute // somebody is there: time to unlock it
+	storeTime = time.Minute // a user is there: time to unlock it
 )
 
 // ErrNoKeyring is a machine whose keyring does not answer, or that has none.

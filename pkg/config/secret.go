@@ -69,7 +69,7 @@ type Found struct {
 // Key finds the secret of a provider in the first of these that is given: the
 // file or the command that flags, variables, the profile or the config file
 // name, the provider's own variable, the system's keyring. Without any it is
-// empty. talk is where the command's standard error goes.
+// empty. talk is the standard error of the command.
 func (c Config) Key(ctx context.Context, of KeyOf, talk io.Writer) (Found, error) {
 	switch {
 	case c.APIKeyFile != "" && c.APIKeyCommand != "":

@@ -17,7 +17,7 @@ import (
 	"github.com/multiput/multiput/pkg/upload"
 )
 
-// Actions talks to the runner of a job of GitHub Actions: an annotation for each
+// Actions writes for the runner of a GitHub Actions job: an annotation for each
 // error and warning, and a summary of the job. All methods of a nil *Actions do
 // nothing, and all may be called from several goroutines.
 //

@@ -24,7 +24,7 @@ type Async struct {
 	mu    sync.Mutex
 	said  []byte        // waits to be written
 	news  chan struct{} // holds a token when there is something to write, or it is the end
-	quiet chan struct{} // closed when all is written; replaced when something is said
+	quiet chan struct{} // closed when all is written; replaced at the next write
 	over  bool
 }
 

@@ -12,7 +12,7 @@ import (
 	"github.com/multiput/multiput/pkg/upload"
 )
 
-// bar draws one line, and above it whatever else is said.
+// bar draws one line, and prints messages above it.
 //
 // While it stands there the cursor rests at its beginning: a terminal that was
 // made narrower may have broken the line in two, and whatever there is of it is
@@ -28,7 +28,7 @@ type bar struct {
 	drawn   time.Time
 	line    string // what stands in the last line; empty: nothing of ours
 	left    bool   // nothing is drawn any more
-	amid    bool   // somebody else's line is not at its end yet
+	amid    bool   // a line of another writer is not complete yet
 }
 
 func newBar(t talk, o Options, all *total, w *waits) *bar {

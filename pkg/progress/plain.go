@@ -8,7 +8,7 @@ import (
 	"github.com/multiput/multiput/pkg/upload"
 )
 
-// lifeEvery is after how long there is a sign of life.
+// lifeEvery is the longest time without a line.
 const lifeEvery = 30 * time.Second
 
 // plain is a line at the start, one for each tenth, one at the end, and one

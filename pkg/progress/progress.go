@@ -86,7 +86,7 @@ type view interface {
 	warn(text string)              // that is about no file in particular
 	ended(f *file)                 // no event of it will come any more
 	tick()                         // a moment passed
-	text(p []byte)                 // from somebody else
+	text(p []byte)                 // from another writer
 	close()
 }
 
@@ -169,7 +169,7 @@ func (d *Display) Warn(text string) {
 	d.view.warn(text)
 }
 
-// Write shows whole lines of somebody else's.
+// Write shows whole lines of another writer.
 func (d *Display) Write(p []byte) (int, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -177,7 +177,7 @@ func (d *Display) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// Aside takes the bar away while somebody writes to the same terminal by
+// Aside clears the bar while another writer writes to the same terminal by
 // another way, as to stdout.
 func (d *Display) Aside(write func() error) error {
 	b, drawn := d.view.(*bar)

@@ -13,7 +13,7 @@ import (
 	"github.com/multiput/multiput/pkg/upload"
 )
 
-// talk is what people are told whatever the style.
+// talk is the messages that all styles share.
 type talk struct {
 	w        io.Writer
 	verbose  bool
@@ -138,7 +138,7 @@ func ofBytes(n, all int64) string {
 	if unit == 0 || float64(all)/scale >= 100 {
 		digits = 0
 	}
-	// Rounded down: all is said when all is there.
+	// Rounded down: 100 % means that everything is stored.
 	part := math.Floor(float64(n)/scale*math.Pow10(digits)) / math.Pow10(digits)
 	if n >= all {
 		part = float64(all) / scale

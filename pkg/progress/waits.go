@@ -18,7 +18,7 @@ const (
 	// that: a slow link takes them in lumps.
 	lull = 5 * time.Second
 	// inBuffers is how much of a part the kernel takes before the store has seen
-	// any of it: so much of a failed attempt is no progress.
+	// any of it: so much of a failed attempt does not count as progress.
 	inBuffers = 4 << 20
 )
 

@@ -98,7 +98,7 @@ func own(m *manifest.Manifest) *Definition {
 type (
 	// Definition is what is known of a provider before it is opened.
 	Definition = spec.Definition
-	// Provider is an API that is ready to be spoken to.
+	// Provider is an API that is ready for requests.
 	Provider = spec.Provider
 	// Settings are what Open takes.
 	Settings = spec.Settings

@@ -473,7 +473,7 @@ func (s *Server) archetypeAbort(c *call) reply {
 	return reply{status: 200}
 }
 
-// abort gives an upload up. One that the store has lost is no error.
+// abort aborts an upload. One that the store has lost is not an error.
 func (s *Server) abort(c *call, u *upload) error {
 	var refused *StoreError
 	if err := s.Store.Abort(c.r.Context(), u.Ref); err != nil && !errors.As(err, &refused) {

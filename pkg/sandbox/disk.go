@@ -347,7 +347,7 @@ func (d *disk) assemble(r Ref, names []string, asked string, accept func(i int, 
 	defer unlock()
 	dir, ended, err := d.open(r)
 	if ended != nil && ended.Object != nil && ended.Asked == asked {
-		return *ended.Object, nil // the process died between this and its answer
+		return *ended.Object, nil // the process was killed between this and its answer
 	}
 	if err != nil {
 		return Object{}, err

@@ -20,7 +20,7 @@
 //
 // # Configuration
 //
-// API and Dir are required. Without Key anyone may call. Sizes and lifetimes have the
+// API and Dir are required. Without Key, requests need no key. Sizes and lifetimes have the
 // vendors' values where they are zero. Now replaces the clock, Log gets a line for
 // each request, and Before and After are called for each: a test counts with them.
 //

@@ -340,7 +340,7 @@ func (s *Section) WithoutMD5() {
 	}
 }
 
-// Close gives up what the section holds.
+// Close releases the resources of the section.
 func (s *Section) Close() error {
 	s.WithoutMD5()
 	if s.own == nil {

@@ -19,7 +19,7 @@ import (
 	"time"
 )
 
-// ErrSpool says that more comes in than may wait on the disk.
+// ErrSpool says that the data exceeds the limit of the spool.
 var ErrSpool = errors.New("exceeds the limit of the spool")
 
 // SpoolError is a spool that cannot be written.
@@ -59,7 +59,7 @@ const spooled = "stream-"
 const pieceSize = 64 << 20
 
 // stream is a file that is still coming in, once: from a pipe. It is kept on
-// the disk from when it comes until whoever reads it lets it go.
+// the disk until its reader releases it.
 type stream struct {
 	in    io.Reader
 	spool Spool

@@ -65,7 +65,7 @@ func isPortal(reply *http.Response) bool {
 type NotHTTPError struct {
 	Proxy string // which proxy gave it, to CONNECT; empty: the server did
 	Err   error
-	Final bool // whether it came so often that it is no accident
+	Final bool // whether it came so often that it is not an accident
 }
 
 func (e *NotHTTPError) Error() string {
@@ -240,7 +240,7 @@ func (c *Client) refused(err error, w *watch, req *http.Request) error {
 const bareTries = 3
 
 // noCertificate is the client certificate that there is not. It notes that one
-// was asked for, which alone is no failure: it may be optional.
+// was requested, which alone is not a failure: it may be optional.
 func noCertificate(info *tls.CertificateRequestInfo) (*tls.Certificate, error) {
 	if w, ok := info.Context().Value(watchKey{}).(*watch); ok {
 		w.asked.Store(true)

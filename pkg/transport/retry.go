@@ -18,14 +18,14 @@ type Policy struct {
 	Retries  int           // most retries of one operation; 0: as many as Patience allows; below 0: none
 	Base     time.Duration // the first wait is a random share of this, and the bound doubles with each try; 0: 500 ms where Cap is 0 too
 	Cap      time.Duration // the largest bound of a wait; 0: Base, or 30 s where Base is 0 too
-	MaxAfter time.Duration // the longest Retry-After that is honoured; a longer one is cut to it
+	MaxAfter time.Duration // the longest Retry-After that is respected; a longer one is reduced to it
 	Patience time.Duration // how long an operation that keeps failing is retried
 	Since    time.Time     // when the trouble began that the operation came into; zero: with its own first failure
 	Fresh    bool          // whether Retry may be the first to reach the server: see Unreached
 	Budget   *Budget       // shared with other operations; nil: none
 }
 
-// DefaultPolicy waits out a quarter of an hour of trouble.
+// DefaultPolicy retries for a quarter of an hour.
 var DefaultPolicy = Policy{
 	Base: 500 * time.Millisecond, Cap: 30 * time.Second, MaxAfter: 2 * time.Minute, Patience: 15 * time.Minute,
 }
@@ -45,8 +45,8 @@ func (p Policy) OrDefault() Policy {
 const unreachedRetries = 10
 
 // Unreached is p for a server that was never reached, at now, and since when it
-// was tried in vain; zero: it was not tried yet. Its address may be wrong, so an
-// outage is not waited out.
+// attempts failed; zero: it was not tried yet. Its URL may be wrong, so multiput does
+// not wait until an outage is over.
 func (p Policy) Unreached(since, now time.Time) Policy {
 	p = p.OrDefault()
 	if p.Retries == 0 {
@@ -59,8 +59,8 @@ func (p Policy) Unreached(since, now time.Time) Policy {
 	return p
 }
 
-// Budget is what many operations together may spend on retries, so that what is
-// hopeless for each of them ends before all their tries are added up. It is for
+// Budget limits the retries of many operations together, so that an upload in which
+// everything fails ends before all their retries are added up. It is for
 // one goroutine at a time.
 type Budget struct {
 	Most  int // retries
@@ -136,8 +136,7 @@ func Unreached(err error) bool {
 	return errors.As(err, &e) && e.Unsent && e.Retry && !errors.Is(err, syscall.EMFILE) && !errors.Is(err, syscall.ENFILE)
 }
 
-// Tries is what one operation has been through. The zero value has not failed
-// yet. It is for one goroutine at a time.
+// Tries counts the failures of one operation. The zero value has none. It is for one goroutine at a time.
 type Tries struct {
 	Failed  int       // failures so far
 	counted int       // of those, the ones that Policy.Retries bounds

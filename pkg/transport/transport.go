@@ -2,7 +2,7 @@
 // under one policy.
 //
 // It knows no provider and no store: what a status or a body means is for its
-// callers to say. It follows no redirect, and it talks plain HTTP to the loopback
+// callers to say. It follows no redirect, and uses plain HTTP only for the loopback
 // only.
 //
 // # Mechanism
@@ -109,7 +109,7 @@ type Request struct {
 }
 
 // Reply is the answer to a Request, whatever its status, with its body read
-// whole. A body that came gzip-encoded, though nobody asked for it, is decoded, as
+// whole. A body that is gzip-encoded without a request for it is decoded, as
 // often as it was encoded; UTF-16 becomes UTF-8, and a byte order mark is left out.
 type Reply struct {
 	Status int

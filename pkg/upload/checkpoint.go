@@ -47,7 +47,7 @@ func (s *session) newCheckpoints(ctx context.Context) *checkpoints {
 	for n, r := range s.ledger.rec.Receipts {
 		if !r.Checkpointed && r.Unconfirmed == nil {
 			c.waiting[n] = r
-			// The last run may have died between the provider's knowing and ours.
+			// The last run may have been killed before it recorded the checkpoint.
 			c.asked[n] = true
 		}
 	}
@@ -123,7 +123,7 @@ func (c *checkpoints) first(want func(Receipt) bool) []Receipt {
 	return rs[:min(len(rs), maxCheckpoint)]
 }
 
-// answered takes what a request came to: the receipts that the provider remembers
+// answered handles the outcome of a request: the receipts that the provider remembers
 // now, which are to be recorded, or why the upload cannot continue.
 func (c *checkpoints) answered(ctx context.Context, t checkpointed) (known []Receipt, _ error) {
 	c.telling = false

@@ -39,7 +39,7 @@ func (s *session) complete(ctx context.Context) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	// An earlier run may have sent complete and died before the answer.
+	// An earlier run may have been killed between complete and its answer.
 	doubt := s.ledger.rec.State == Completing
 	if !doubt {
 		if err := s.ledger.advance(ctx, Completing, nil); err != nil {
@@ -169,8 +169,8 @@ func (s *session) end(ctx context.Context, up Upload, rs []Receipt, d Digests, d
 	return Answered{}, true, fmt.Errorf("%w: the provider says that it was not completed; the last attempt to complete: %w", ErrUnfinished, err)
 }
 
-// mustWait reports whether a failed question says that no other request would
-// do better now. Any other failure of it is no reason not to send complete.
+// mustWait reports whether a failed probe says that another request would fail now
+// too. After any other failure of it, complete is sent.
 func mustWait(err error) bool {
 	return errors.Is(err, ErrDenied) || temporary(err) && clearly(err)
 }
@@ -194,8 +194,7 @@ func (s *session) done(ctx context.Context, result Result, verified string) erro
 	return nil
 }
 
-// deliver hands a stored outcome over. It is not stopped any more: what was asked
-// for is there.
+// deliver delivers a recorded outcome. It is not interrupted any more.
 func (s *session) deliver(ctx context.Context) error {
 	ctx = context.WithoutCancel(ctx)
 	o := s.ledger.rec.Outcome
@@ -232,7 +231,7 @@ func clearly(err error) bool {
 	case http.StatusRequestTimeout:
 		return t.Unsent // a proxy says it too, of a server that may have been slow
 	case http.StatusTemporaryRedirect, http.StatusPermanentRedirect:
-		return true // somebody else is to do it; the others may mean that the answer is elsewhere
+		return true // the request was not processed; other redirects may mean that the answer is elsewhere
 	case http.StatusServiceUnavailable:
 		// A proxy says it too, of a server that it lost in the middle; but it
 		// does not know when to come again.

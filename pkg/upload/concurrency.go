@@ -121,7 +121,7 @@ func (c *controller) moved(bytes int64, taken int, now time.Time) (Why, bool) {
 	case c.settling:
 		least, enough = settleLeast, settleBytes
 	case c.trial == none && c.good > 0 && c.n == c.base:
-		least = trialMost // there is no hurry, and a short look deceives
+		least = trialMost // a short measurement is not reliable
 	}
 	if took < least || took < trialMost && c.work < int64(c.n)*enough {
 		return "", false

@@ -50,7 +50,7 @@ func (s *session) create(ctx context.Context) error {
 // open has the provider open an upload, whose plan tiles the file.
 func (s *session) open(ctx context.Context) (up Upload, urls []Presigned, err error) {
 	// An answer that is under way when the upload is told to stop may still come:
-	// the provider has an upload then that somebody has to know of.
+	// the provider may have an upload then, which the user has to know.
 	answering, stop := afterGrace(ctx)
 	defer stop()
 	err = s.call(ctx, OpCreate, func(context.Context) error {
@@ -190,7 +190,7 @@ func (s *session) better(rate float64, life time.Duration) int64 {
 }
 
 // mayStartOver decides, when an upload came to the end of its time, whether a new one
-// would fare better, and plans it so. Its error says why not.
+// would finish in time, and plans it so. Its error says why not.
 func (s *session) mayStartOver(parts []Part) error {
 	enough := evidence
 	if life := max(s.urlLife, s.uploadLife); life > 0 {

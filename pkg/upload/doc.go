@@ -40,11 +40,11 @@
 //     journal) the upload survives the process.
 //   - Concurrency: as many parts in flight as fill the link, at most [MaxConcurrency].
 //   - PartSize: what suits the file and the provider.
-//   - Retry: what is temporary is retried for 15 minutes. A negative Retries means
+//   - Retry: temporary errors are retried for 15 minutes. A negative Retries means
 //     no retries.
-//   - Checksum: verify where the store's answers allow it, and say in
-//     Report.Verification by what.
-//   - Observe: no one is told. Deliver: the result counts as delivered when Finish
+//   - Checksum: verify if the store's answers allow it; Report.Verification says
+//     how.
+//   - Observe: events are dropped. Deliver: the result counts as delivered when Finish
 //     returns.
 //
 // [Target] tells uploads apart, together with the path of the file: provider, base

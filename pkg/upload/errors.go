@@ -17,9 +17,8 @@ var (
 	ErrExpired = errors.New("the presigned URL has expired")
 	// ErrGone: the provider clearly no longer knows the upload.
 	ErrGone = errors.New("the upload is gone")
-	// ErrCompleted: the provider says that the upload was completed. Of Complete
-	// and Probe: and nothing that its result could be read from. Of Abort: it is
-	// too late.
+	// ErrCompleted: the provider says that the upload was completed. From Complete
+	// and Probe: but the answer has no result. From Abort: it is too late.
 	ErrCompleted = errors.New("the upload was completed")
 	// ErrDenied: the credentials are missing or were refused.
 	ErrDenied = errors.New("not authorized")
@@ -38,7 +37,7 @@ var (
 	ErrChanged = source.ErrChanged
 	// ErrNoInput: the file is missing, is not a regular file, or cannot be read.
 	ErrNoInput = source.ErrNoInput
-	// ErrChecksum: what is stored is not what was sent.
+	// ErrChecksum: the stored data differs from what was sent.
 	ErrChecksum = errors.New("checksum mismatch")
 	// ErrUnverified: verification was required and the store offered nothing
 	// to verify by.
@@ -51,13 +50,11 @@ var (
 	ErrNothing = errors.New("there is nothing to resume")
 	// ErrJournal: the journal cannot be read or written.
 	ErrJournal = errors.New("journal")
-	// ErrDoubt: complete was sent and no clear answer came.
+	// ErrDoubt: complete was sent and got no clear answer.
 	ErrDoubt = errors.New("outcome unknown")
-	// ErrUndelivered: the file is uploaded, but its result could not be handed
-	// over.
+	// ErrUndelivered: the file is uploaded, but its result could not be delivered.
 	ErrUndelivered = errors.New("result not delivered")
-	// ErrUnsent: nothing was sent, so that nothing can have happened. A
-	// Provider says so of a failure before the request.
+	// ErrUnsent: the request failed before it was sent, so it had no effect.
 	ErrUnsent = errors.New("nothing was sent")
 	// ErrUnfinished: not finished and nothing lost; running again continues.
 	ErrUnfinished = errors.New("not finished")

@@ -6,13 +6,13 @@ import "time"
 // puts them into words.
 type Event interface{ event() }
 
-// Warning is an Event that the user should know of and the upload survives.
+// Warning is an Event that users should know about, and that does not end the upload.
 type Warning interface {
 	Event
 	warning()
 }
 
-// Note is an Event that tells a decision and its reason.
+// Note is an Event that reports a decision and its reason.
 type Note interface {
 	Event
 	note()
@@ -29,7 +29,7 @@ func (happened) event() {}
 func (warned) warning() {}
 func (noted) note()     {}
 
-// Op is what was asked of the provider.
+// Op is a kind of request to the provider.
 type Op string
 
 // The requests there are.
@@ -45,7 +45,7 @@ const (
 	OpAbort      Op = "abort"
 )
 
-// The life of an upload.
+// What happens to an upload.
 type (
 	// Planned is the first event: the plan is in the journal.
 	Planned struct {
@@ -103,8 +103,8 @@ type (
 		Most int // tries there are; 0: as many as the time allows
 		Wait time.Duration
 	}
-	// Stopping says that the upload was told to stop: parts in flight have Grace
-	// to arrive.
+	// Stopping says that the upload was interrupted: parts in flight have Grace
+	// to finish.
 	Stopping struct {
 		happened
 		InFlight int
@@ -140,7 +140,7 @@ const (
 	ReadAhead                     // for the digests that the provider wants before the bytes
 )
 
-// Reason is why an upload is not continued.
+// Reason is why an upload starts over.
 type Reason int
 
 // The reasons there are.
@@ -168,13 +168,13 @@ type (
 		warned
 		Parts int
 	}
-	// Mismatched says that a part arrived damaged and is sent again.
+	// Mismatched says that a part was damaged in transit and is sent again.
 	Mismatched struct {
 		warned
 		Part int
 		Err  error
 	}
-	// TookOver says how much of an upload that the provider had is kept.
+	// TookOver says how many parts of an existing upload of the provider are used.
 	TookOver struct {
 		warned
 		Upload string
@@ -182,8 +182,8 @@ type (
 		Differ []int // that it has, and that are sent again
 	}
 
-	// OriginChanged says that the description of the provider is not the one with
-	// which the upload was created, but what it says now.
+	// OriginChanged says that the description of the provider changed since the upload
+	// was created.
 	OriginChanged struct {
 		warned
 		Upload string
@@ -207,7 +207,7 @@ type (
 		Err error
 		For time.Duration
 	}
-	// AbortFailed says that the provider could not be told to abort an upload.
+	// AbortFailed says that an upload could not be aborted at the provider.
 	AbortFailed struct {
 		warned
 		Upload string
@@ -218,12 +218,12 @@ type (
 		warned
 		Upload string
 	}
-	// CheckpointFailed says that the provider did not take receipts early.
+	// CheckpointFailed says that a checkpoint failed.
 	CheckpointFailed struct {
 		warned
 		Err error
 	}
-	// Late says that the time does not suffice at the rate that is known.
+	// Late says that the upload cannot finish in time at the measured rate.
 	Late struct {
 		warned
 		Lack
@@ -251,12 +251,12 @@ type (
 	// ReadsAhead says that the file is read once more, as the provider wants
 	// digests before the bytes.
 	ReadsAhead struct{ noted }
-	// NotReady says that the file is not ready yet, and when it is asked again.
+	// NotReady says that the file is not ready yet, and how long until the next request.
 	NotReady struct {
 		noted
 		Wait time.Duration
 	}
-	// Found says what the journal has of the file, and what is done with it.
+	// Found says what the journal has of the file, and what comes next.
 	Found struct {
 		noted
 		Had    State // what was found for this path; empty: nothing
@@ -316,7 +316,7 @@ type (
 		noted
 		Parts int
 	}
-	// Probed says what came of asking how an upload ended.
+	// Probed is the result of requesting the status of an upload.
 	Probed struct {
 		noted
 		Answer Answer

@@ -28,7 +28,7 @@ type Entry interface {
 	// Begin replaces whatever was recorded by r, its receipts included.
 	Begin(ctx context.Context, r Record) error
 	// Adopt makes the record that Moved listed under another path this entry's,
-	// with the File that r has now, and leaves nothing behind. ErrBusy: another
+	// with the File that r has now, and removes the old one. ErrBusy: another
 	// process has it, or took it meanwhile. Load afterwards.
 	Adopt(ctx context.Context, r Record) error
 	// Receive adds or replaces receipts. Calls that overlap share one commit.
@@ -41,13 +41,13 @@ type Entry interface {
 	// stored with Waiting and Done. From then on, and with Corrupt, stored urls are
 	// forgotten.
 	Advance(ctx context.Context, s State, o *Outcome) error
-	// Close gives the lock back. The record stays.
+	// Close releases the lock. The record stays.
 	Close() error
 }
 
-// InFlighter is an Entry that shows others how many bytes are in flight. It is
-// told a few times a second, by the goroutine that owns the upload: it must not
-// wait for a disk, and may forget.
+// InFlighter is an Entry that shows other processes how many bytes are in flight.
+// The goroutine that owns the upload calls it a few times a second: it must not wait
+// for a disk, and may drop values.
 type InFlighter interface {
 	InFlight(bytes int64)
 }

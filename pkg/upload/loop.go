@@ -320,7 +320,7 @@ func (l *loop) find(number int) *part {
 	return l.begun[slices.IndexFunc(l.begun, func(p *part) bool { return p.Number == number })]
 }
 
-// attempted takes what an attempt came to: it is verified, and then either its
+// attempted handles the outcome of an attempt: it is verified, and then either its
 // receipt goes to the journal, or the part is tried again, or the upload fails.
 // docs/design/retries.md has the table.
 func (l *loop) attempted(ctx context.Context, o outcome) {

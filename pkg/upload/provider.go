@@ -23,9 +23,9 @@ type Provider interface {
 	// Put sends one part, whose bytes are body, and returns the receipt with
 	// its Part, Value and ETag; the digests are the engine's.
 	Put(ctx context.Context, u Upload, g Presigned, p Part, body io.Reader) (Receipt, error)
-	// Complete ends the upload with the receipts of all parts, in the order of
-	// the plan. Where the provider says that it was completed before, that is
-	// no error: the result is of then.
+	// Complete completes the upload with the receipts of all parts, in the order of
+	// the plan. If the provider says that it was completed before, that is not an
+	// error: it returns the result of that time.
 	Complete(ctx context.Context, u Upload, rs []Receipt, d Digests) (Result, error)
 	// Abort aborts the upload. One that is already gone is not an error; for one
 	// that was completed it is ErrCompleted.
@@ -33,23 +33,23 @@ type Provider interface {
 }
 
 // Hashable is the body of a part that can be read before it is sent, for an API
-// that wants a digest ahead of the bytes. Bodies that the engine hands to Put
-// are.
+// that requires a digest before the bytes. The bodies that the engine passes to Put
+// implement it.
 type Hashable interface {
-	// Hash writes the whole part to w, and leaves the body where it is.
+	// Hash writes the whole part to w, and does not change the position of the body.
 	Hash(w io.Writer) error
 }
 
-// Checkpointer is a Provider that takes receipts before the end, so that it
-// remembers them too. Repeating a receipt is no error.
+// Checkpointer is a Provider that accepts receipts before complete, so that it
+// remembers them too. Repeating a receipt is not an error.
 type Checkpointer interface {
 	Checkpoint(ctx context.Context, u Upload, rs []Receipt) error
 }
 
 // Prober is a Provider that can be asked whether an upload was completed.
 type Prober interface {
-	// Probe asks. A result comes with Completed alone; where it cannot be read
-	// the error is ErrCompleted.
+	// Probe requests the status. Only Completed has a result; if that cannot be
+	// read, the error is ErrCompleted.
 	Probe(ctx context.Context, u Upload) (Answer, Result, error)
 }
 
@@ -63,8 +63,8 @@ type Stepper interface {
 
 // Answered is a request of complete that was clearly answered.
 type Answered struct {
-	// Data becomes Upload.Data, durable before anything else is done. Nil: it
-	// stays as it is.
+	// Data replaces Upload.Data, and is on disk before the next request. Nil: it
+	// does not change.
 	Data json.RawMessage
 	// More says that there is another request; without it, Result is that of
 	// Complete.
@@ -72,8 +72,8 @@ type Answered struct {
 	Result Result
 }
 
-// Confirmer is a Provider whose parts count as stored only once a further
-// request said so, where Receipt.Unconfirmed is not nil.
+// Confirmer is a Provider whose parts count as stored only after another
+// request confirmed them, if Receipt.Unconfirmed is not nil.
 type Confirmer interface {
 	// Confirm makes that request and returns the receipt without Unconfirmed.
 	// It may be repeated.
@@ -84,14 +84,13 @@ type Confirmer interface {
 type Readier interface {
 	// Readiness says how to wait for a file; nil: there is nothing to wait for.
 	Readiness(u Upload) *Readiness
-	// Ready asks once. Its result, where done, replaces the one given. An error
-	// that is not Temporary and not ErrDenied says that the file will not get
-	// ready.
+	// Ready asks once. If done, its result replaces r. An error that is neither
+	// Temporary nor ErrDenied says that the provider failed to process the file.
 	Ready(ctx context.Context, u Upload, r Result) (done bool, res Result, err error)
 }
 
-// Keeper is a Provider whose Create may take over an upload that has parts
-// already (Upload.TakenOver).
+// Keeper is a Provider whose Create may resume an upload that already has parts
+// (Upload.TakenOver).
 type Keeper interface {
 	// Stored are the receipts of the parts of the plan that the provider has, with
 	// the digests that it has of them: those without any, or with others than the
@@ -99,38 +98,37 @@ type Keeper interface {
 	Stored(ctx context.Context, u Upload) ([]Receipt, error)
 }
 
-// Readiness is how a file that was completed is waited for.
+// Readiness says how to wait until a completed file is ready.
 type Readiness struct {
 	Every, Timeout time.Duration
 	// Required says that the upload counts as complete only when it is ready.
 	Required bool
 }
 
-// Answer is what a provider says when it is asked whether an upload was
-// completed.
+// Answer is a provider's answer to the question whether an upload was completed.
 type Answer int
 
 // The answers there are.
 const (
-	Unknown      Answer = iota // what it says tells neither
+	Unknown      Answer = iota // the provider's answer is not clear
 	Completed                  // it clearly was
 	NotCompleted               // it clearly was not
 )
 
-// Limiter is a Provider that knows what it will not take.
+// Limiter is a Provider that knows the limits of its API.
 type Limiter interface {
 	Limits() Limits
 }
 
-// Signer is a Provider that answers some requests by itself: nothing is sent, and
-// the answer tells nothing of the way to the API.
+// Signer is a Provider that answers some requests itself: nothing is sent, so the
+// answer does not show whether the API can be reached.
 type Signer interface {
 	// Signs reports whether op, OpCreate or OpPresign of this upload, is such a
 	// request.
 	Signs(op Op, u Upload) bool
 }
 
-// Clock is a Provider that has seen what time it is at the API.
+// Clock is a Provider that knows the time of the API.
 type Clock interface {
 	// Skew is how far this machine's clock is ahead of the API's; false as long
 	// as nothing is known.
@@ -147,16 +145,15 @@ type Limits struct {
 
 	Multiple int64 // of which the sizes of parts are multiples, but for the last; bytes
 
-	// URLLife is how long a presigned URL is good for where the provider says so
-	// beforehand.
+	// URLLife is how long a presigned URL is valid, if that is known beforehand.
 	URLLife time.Duration
-	// TakesHint says that the provider's own plan heeds Hint.PartSize.
+	// TakesHint says that the provider plans the parts and respects Hint.PartSize.
 	TakesHint bool
 	// URLsAtOnce is the most parts that one Presign asks for; where it is 1, the
 	// requests for several parts run side by side.
 	URLsAtOnce int
 	// ReadsAhead says that the file is read once more before it is sent.
 	ReadsAhead bool
-	// Plans says that the plan is the provider's own.
+	// Plans says that the provider plans the parts.
 	Plans bool
 }

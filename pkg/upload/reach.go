@@ -9,7 +9,7 @@ import (
 	"github.com/multiput/multiput/pkg/transport"
 )
 
-// reach is what is known of the way to the provider.
+// reach is what is known about the connection to the provider.
 type reach struct {
 	reached bool      // the provider answered, in this call
 	gone    time.Time // since when it cannot be reached; zero: it can
@@ -35,7 +35,7 @@ func (s *session) signs(op Op, up Upload) bool {
 	return is && p.Signs(op, up)
 }
 
-// heard takes in what a request came to.
+// heard records the outcome of a request.
 func (s *session) heard(err error) {
 	switch {
 	case !transport.Unreached(err):
@@ -49,7 +49,7 @@ func (s *session) heard(err error) {
 	}
 }
 
-// again decides whether a request is retried that failed with err, and tells.
+// again decides whether a request that failed with err is retried, and reports it.
 func (s *session) again(tries *transport.Tries, op Op, part int, err error) (wait time.Duration, again bool) {
 	p := s.policy()
 	wait, again = tries.Next(p, err, time.Now())

@@ -11,8 +11,8 @@ import (
 // This file is pure: times, bytes and rates in, an answer out.
 
 const (
-	// evidence is how long a rate is looked at before it is believed, or a tenth
-	// of the time there is, if that is less.
+	// evidence is how long a rate is measured before it is used, or a tenth of the
+	// available time, if that is less.
 	evidence = 10 * time.Second
 	// spare is the share of the time that a plan counts on. A rate varies.
 	spare = 0.8

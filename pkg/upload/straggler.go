@@ -78,7 +78,7 @@ func (s *stragglers) is(size int64, before, inFlight int, began, now time.Time) 
 }
 
 // limit is how long an attempt at size bytes may take, which began when before
-// parts were stored; false: as long as it likes.
+// parts were stored; false: there is no limit.
 func (s *stragglers) limit(size int64, before int) (most, usual time.Duration, limited bool) {
 	switch meanwhile := s.stored - before; {
 	case meanwhile >= s.enough:

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// File is the local file as a provider is told of it.
+// File is the local file, as a provider knows it.
 type File struct {
 	Path    string    `json:"path"` // absolute
 	Name    string    `json:"name"` // the name the provider stores it under
@@ -20,8 +20,8 @@ type File struct {
 	Content io.ReaderAt `json:"-"`
 }
 
-// Hint is what the client would like of the plan. A provider that plans on its
-// own may ignore all of it.
+// Hint is what the client prefers for the plan. A provider that plans the parts
+// may ignore it.
 type Hint struct {
 	PartSize int64 // bytes; 0 leaves it to the provider
 
@@ -64,12 +64,12 @@ type Receipt struct {
 	Value string `json:"receipt"`        // an ETag, a part id, a part token: verbatim, quotes included
 	ETag  string `json:"etag,omitempty"` // the store's ETag, where the provider passes it on
 
-	// Own says that Value is of this side's making, such as a digest of the part:
-	// that it equals one proves nothing.
+	// Own says that the client made Value, such as a digest of the part: comparing
+	// it proves nothing.
 	Own bool `json:"own,omitempty"`
 
 	// Digests of the bytes that were sent, by which a later run proves that
-	// the file still holds them.
+	// the file still has them.
 	CRC32C    uint32 `json:"crc32c"`
 	CRC64NVME uint64 `json:"crc64nvme,omitempty"` // 0 where the upload does not take it
 	MD5       []byte `json:"md5,omitempty"`       // nil where verification is off
@@ -79,12 +79,12 @@ type Receipt struct {
 	// VerifiedBy is which digest that was: one of the Digest constants, or none.
 	VerifiedBy string `json:"verified_by,omitempty"`
 
-	// Unconfirmed says that the part is stored, and counts only once
-	// Confirmer.Confirm is through: it is what that needs, the provider's own.
+	// Unconfirmed says that the part is stored, but counts only after
+	// Confirmer.Confirm. It has the provider's data for that request.
 	Unconfirmed json.RawMessage `json:"unconfirmed,omitempty"`
 
-	// Known is what the provider knows of the part beside Value and wants again
-	// when it confirms, checkpoints or completes; nil: nothing.
+	// Known is further data of the provider about the part, for confirm, checkpoint
+	// and complete; nil: none.
 	Known json.RawMessage `json:"known,omitempty"`
 
 	// Result is what the upload came to, where its one part completed it (see
@@ -97,13 +97,13 @@ type Receipt struct {
 	Checkpointed bool `json:"checkpointed,omitempty"`
 }
 
-// Upload is one file on its way to one provider: what create returned, and its
-// plan. Together with the secret it is all a Provider needs to go on, in this
-// process or in a later one. It holds no secret.
+// Upload is the upload of one file to one provider: what create returned, and the
+// plan. With the secret, it is all that a Provider needs to continue, in this
+// process or in a later one. It contains no secret.
 type Upload struct {
-	ID        string    `json:"id"`                  // the provider's name for it, for people
+	ID        string    `json:"id"`                  // the provider's id of the upload
 	File      File      `json:"file"`                // as it was when the upload was created
-	Expires   time.Time `json:"expires,omitzero"`    // the end of the upload's life; zero: not known
+	Expires   time.Time `json:"expires,omitzero"`    // when the upload expires; zero: not known
 	Digest    string    `json:"digest,omitempty"`    // the whole-file digest that complete takes: one of the Digest constants, or none
 	Renewable bool      `json:"renewable,omitempty"` // whether Provider.Presign can issue new urls
 
@@ -112,21 +112,21 @@ type Upload struct {
 	// been, and Receipt.Result is the result.
 	Whole bool `json:"whole,omitempty"`
 
-	// TakenOver says that the upload was there before this client came: it may
-	// be another's, and is not aborted without being asked to.
+	// TakenOver says that the upload existed before this client used it: it may
+	// belong to another user, and is aborted only on request.
 	TakenOver bool `json:"taken_over,omitempty"`
 
 	// Parts is the plan: every part that this client sends, by ascending offset.
 	// From Create, nil leaves the plan to the client.
 	Parts []Part `json:"parts"`
-	// Held are the ranges the provider had before this client came. They are
-	// not sent, and only a whole-file digest can vouch for them.
+	// Held are the ranges that the provider had before this client used the upload.
+	// They are not sent, and only a digest of the whole file verifies them.
 	Held []Range `json:"held,omitempty"`
 
 	// Origin is the description of the provider that it was created with.
 	Origin Origin `json:"origin,omitzero"`
 
-	// Asked is the part size that was asked for when it was created; 0: none.
+	// Asked is the part size that was requested when it was created; 0: none.
 	Asked int64 `json:"asked,omitempty"`
 
 	// Planned says that other machines may send its parts.
@@ -161,7 +161,7 @@ type Digests struct {
 	SHA256    []byte // 32 bytes
 }
 
-// Result is what an upload came to.
+// Result is the result of an upload.
 type Result struct {
 	Value string          `json:"value"` // the one line a script waits for: an id, a path, a URL
 	Reply json.RawMessage `json:"reply"` // the provider's own answer to complete
@@ -172,14 +172,14 @@ type State string
 
 // The states of an upload, in the order it goes through them.
 const (
-	Sending    State = "sending"    // created; parts are on their way
+	Sending    State = "sending"    // created; parts are being sent
 	Completing State = "completing" // complete may have been sent
-	Waiting    State = "waiting"    // the provider confirmed; the file has to get ready
+	Waiting    State = "waiting"    // the provider confirmed; it still processes the file
 	Done       State = "done"       // the provider confirmed; the result is stored
 	Delivered  State = "delivered"  // the result was printed
 
-	// Corrupt: instead of Done, the provider found that what it put together is
-	// not the file. Nothing of it can be used again.
+	// Corrupt: instead of Done, the provider found that the assembled object is not
+	// the file. Its parts cannot be used again.
 	Corrupt State = "corrupt"
 )
 
@@ -196,7 +196,7 @@ type Record struct {
 	Outcome   *Outcome        `json:"outcome,omitempty"`  // from Waiting or Done on
 }
 
-// Outcome is the stored end of an upload: enough to tell it again in full.
+// Outcome is the recorded outcome of an upload: enough to report it again.
 type Outcome struct {
 	Result       Result `json:"result"`
 	Verification string `json:"verification"`

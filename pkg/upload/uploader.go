@@ -11,7 +11,7 @@ import (
 	"github.com/multiput/multiput/pkg/transport"
 )
 
-// Uploader takes files to one provider. Its fields are not changed after the
+// Uploader uploads files to one provider. Its fields are not changed after the
 // first call of a method. The methods may be called from several goroutines.
 type Uploader struct {
 	Provider Provider
@@ -34,11 +34,11 @@ type Uploader struct {
 	Restart     bool // abort what the journal remembers, and begin again
 	Resume      bool // continue what the journal remembers of this very path, or else ErrNothing
 
-	// Observe gets everything that happens, one event at a time, from the
+	// Observe gets all events, one at a time, from the
 	// goroutine that called the method. It must not block. Nil: no observer.
 	Observe func(Event)
-	// Wait has a file waited for that is not ready when it was completed, also
-	// where the provider does not require that.
+	// Wait waits after complete until the file is ready, also if the provider does
+	// not require that.
 	Wait bool
 	// SHA256 has that of the file computed for the Report, for which it is read
 	// once more when its parts are stored. Where it is no longer what was sent, the
@@ -49,7 +49,7 @@ type Uploader struct {
 	Deliver func(context.Context, Report) error
 }
 
-// Report is what came of one call of Upload, as far as it went.
+// Report is the result of one call of Upload, as far as it got.
 type Report struct {
 	File         File
 	Target       Target // where to, in full
@@ -66,7 +66,7 @@ type Report struct {
 	SHA256       []byte        // of the whole file; nil if it was not asked for, or is not known
 }
 
-// Upload takes one file to the provider and returns when the provider confirmed
+// Upload uploads one file to the provider and returns when the provider confirmed
 // it and the result was delivered: it is Plan, Send and Finish in a row. Of f,
 // Path is required; Name and Type are found from the file where they are empty.
 //
@@ -203,7 +203,7 @@ func (p *Plan) show() {
 	}
 }
 
-// Close gives the upload back. It stays in the journal.
+// Close releases the upload. It stays in the journal.
 func (p *Plan) Close() error {
 	err := p.s.src.Close()
 	if p.s.ledger.entry != nil {
@@ -323,7 +323,7 @@ func (p *Plan) startOver(ctx context.Context, why error) error {
 }
 
 // Abort aborts an upload at the provider, trying as often as the policy allows.
-// One that is already gone is no error. Where the API has no call for it, the
+// One that is already gone is not an error. Where the API has no call for it, the
 // error wraps errors.ErrUnsupported. The journal is left alone.
 func (u *Uploader) Abort(ctx context.Context, up Upload) error {
 	c := *u

@@ -15,7 +15,7 @@ type step struct {
 	call func(ctx context.Context) error
 }
 
-// stepsOf are those of an upload that ask somebody; each can be called more
+// stepsOf are the steps of an upload that send a request; each can be called more
 // than once.
 func (t *trial) stepsOf(p upload.Provider, u upload.Upload, urls map[int]upload.Presigned, rs []upload.Receipt, body []byte) []step {
 	part := u.Parts[0]

@@ -42,7 +42,7 @@ func (t *trial) someCheckpointed() {
 	forged[0].Value = mutated(forged[0].Value)
 	t.refused("checkpoint of a forged receipt", t.tryCheckpoint(p, u, forged))
 	t.checkpoint(p, u, rs[1:2])
-	t.checkpoint(p, u, rs[1:2]) // repeating one is no error
+	t.checkpoint(p, u, rs[1:2]) // repeating one is not an error
 	rs = slices.Concat(rs[:1], checkpointed(rs[1:2]), rs[2:])
 	t.complete(p, u, rs, body)
 }
@@ -56,7 +56,7 @@ func (t *trial) allCheckpointed() {
 	t.complete(p, u, checkpointed(rs), body)
 }
 
-// takeOver goes on with an upload of which nothing is known but the file: the
+// takeOver resumes an upload of which only the file is known: the
 // provider has what was checkpointed, and gives the rest.
 func (t *trial) takeOver() {
 	if t.TakeOver == nil {

@@ -37,7 +37,7 @@ type Test[T any] interface {
 
 // Subject is a provider as the suite is told of it.
 type Subject struct {
-	// Open opens the provider anew, as a process does that has just started.
+	// Open opens the provider again, as a new process does.
 	Open func(o Opening) (upload.Provider, error)
 	// Key is one that the API takes, BadKey one that it refuses.
 	Key, BadKey string
@@ -55,7 +55,7 @@ type Subject struct {
 	Aborts      bool   // it has a call that gives an upload up
 	Probes      bool   // it can be asked whether an upload was completed
 	Digest      string // the whole-file digest that its complete takes; empty: none
-	// TakeOver are the options with which create goes on with an upload of the
+	// TakeOver are the options with which create resumes an upload of the
 	// same name that is under way; nil: it cannot.
 	TakeOver map[string]string
 

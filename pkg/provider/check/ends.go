@@ -237,7 +237,7 @@ func (t *trial) abortCompleted() {
 	t.object(u, result, body)
 }
 
-// unknownUpload goes on with an upload that the provider never had.
+// unknownUpload continues an upload that the provider never had.
 func (t *trial) unknownUpload() {
 	f, body := file("unknown.bin", 100)
 	p := t.open()

@@ -8,7 +8,7 @@ type testCase struct {
 	try  func(*trial)
 }
 
-// cases are in the order of an upload's life.
+// cases are in the order of an upload.
 var cases = []testCase{
 	{"empty file", (*trial).emptyFile},
 	{"one byte", func(t *trial) { t.roundTrip(1) }},

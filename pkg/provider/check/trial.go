@@ -19,7 +19,7 @@ type trial struct {
 }
 
 // answerWithin bounds what must end by itself: far longer than it takes, so
-// that a slow machine is no failure.
+// that a slow machine does not make it fail.
 const answerWithin = 30 * time.Second
 
 // open opens the provider with a key that is taken.

@@ -50,7 +50,7 @@ func (t *trial) alive(gs []upload.Presigned) {
 }
 
 // urlsOnce asks a provider that issues urls only once: it says no, and
-// asks nobody.
+// sends nothing.
 func (t *trial) urlsOnce() {
 	f, body := file("urls once.bin", 1000)
 	p := t.open()

@@ -34,7 +34,7 @@ func (m *Manifest) abilities() spec.Abilities {
 	return a
 }
 
-// shownRequests are those of the manifest, in the order of an upload's life.
+// shownRequests are those of the manifest, in the order of an upload.
 func (m *Manifest) shownRequests() (all []spec.Request) {
 	m.requests(func(step string, r *request) {
 		shown := spec.Request{Step: step, Method: r.method}

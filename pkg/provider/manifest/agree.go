@@ -58,7 +58,7 @@ func (m *Manifest) agreeCreate(s *steps, own func(string) bool, fail func(key, t
 			names, known := keysOf(r.keep)
 			id = id || names["id"] || !known
 		} else {
-			id = id || m.has(r.key+".keep") || m.has(r.key+".upload") // what is wrong with it is said
+			id = id || m.has(r.key+".keep") || m.has(r.key+".upload") // a problem with it is reported already
 		}
 	}
 	switch {

@@ -24,7 +24,7 @@ func (m *Manifest) keptBefore(step string, r *request, s *steps) (names map[stri
 			return
 		}
 		if before.keep == nil && (m.has(before.key+".keep") || m.has(before.key+".upload") || m.has(before.key) && !m.has(before.key+".send")) {
-			all = false // what is wrong with it is said
+			all = false // a problem with it is reported already
 		}
 		if done || before.keep == nil {
 			return

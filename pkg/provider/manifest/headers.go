@@ -136,7 +136,7 @@ func (m *Manifest) replaced(r *request, s func() *scope) (key, text string) {
 // without is how the key is left out of a request.
 func (m *Manifest) without(r *request) string {
 	if strings.HasSuffix(r.key, "part") {
-		return "" // there it is only sent where that is said
+		return "" // there it is only sent with auth: true
 	}
 	return " (auth: false leaves auth out)"
 }

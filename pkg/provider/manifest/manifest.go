@@ -32,7 +32,7 @@ type Manifest struct {
 	found    []spec.Finding
 }
 
-// steps are the requests of an upload's life. A nil one is not there.
+// steps are the requests of an upload. A nil one does not exist.
 type steps struct {
 	create     *createStep
 	presign    *presignStep
@@ -133,7 +133,7 @@ func (m *Manifest) stepsFor(f upload.File) *steps {
 	return &m.steps
 }
 
-// requests are all of a life, in its order, with the step that each is of.
+// requests are all requests of an upload, in order, with the step of each.
 func (s *steps) requests(each func(step string, r *request)) {
 	list := func(step string, l *listStep) {
 		for _, r := range l.requests {

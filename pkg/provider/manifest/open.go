@@ -116,7 +116,7 @@ func parseBase(raw string) (string, error) {
 	return strings.TrimRight(u.String(), "/"), nil
 }
 
-// speaker speaks the API of a manifest.
+// speaker implements upload.Provider with a manifest.
 type speaker struct {
 	m            *Manifest
 	base, origin string

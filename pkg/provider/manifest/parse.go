@@ -244,7 +244,7 @@ func (m *Manifest) read(n node) {
 	if m.presign != nil {
 		m.limits.URLsAtOnce = m.presign.max
 	}
-	// Only a request that says what parts are wanted can have the wish heeded.
+	// Only a request that sends the part size can have it respected.
 	m.limits.TakesHint = m.createMentions("$part_size") || m.plans(&m.steps)
 	m.agreeAll(n)
 	m.find()
@@ -341,7 +341,7 @@ func (s *steps) keys() map[string]func(node) {
 					v.need(v.key, "send")
 				},
 			}, "digests", "-body", "-text", "-type", "-multipart")
-			// Unlike other requests, one of a part sends the key only where that is said.
+			// Unlike other requests, that of a part sends the key only with auth: true.
 			p.auth = p.auth && v.doc.places[v.key+".auth"].line > 0
 			v.need(v.key, "send")
 			if !strings.HasPrefix(v.key, "small.") || p.result == nil { // that completes the upload

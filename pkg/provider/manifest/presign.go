@@ -165,8 +165,8 @@ func (p *speaker) readURLs(ctx context.Context, e *expr, a *answer, s *scope, pl
 	return gs, nil
 }
 
-// readURL reads one presigned. Of all that is said of its end, the first counts:
-// by the manifest, by the reply and by the URL itself.
+// readURL reads one presigned URL. It expires at the earliest of the times in the
+// manifest, in the reply and in the URL itself.
 func (p *speaker) readURL(a *answer, number int, m map[string]any) (upload.Presigned, error) {
 	g := upload.Presigned{Part: number}
 	var ok bool
@@ -209,7 +209,7 @@ func (p *speaker) readURL(a *answer, number int, m map[string]any) (upload.Presi
 	return g, nil
 }
 
-// maxSkew is the difference between two clocks that is not worth correcting.
+// maxSkew is the difference between two clocks below which times are not corrected.
 const maxSkew = 30 * time.Second
 
 // local is a moment of the server's clock on this machine's.
@@ -273,7 +273,7 @@ func readHeaders(v any) (map[string]string, error) {
 	return h, nil
 }
 
-// covers reports parts that have no presigned, where there will be no other.
+// covers reports parts without a presigned URL, if no new ones are issued.
 func (p *speaker) covers(a *answer, f upload.File, gs []upload.Presigned, parts []upload.Part) error {
 	have := make(map[int]bool, len(gs))
 	for _, g := range gs {

@@ -54,7 +54,7 @@ type completedPart struct {
 }
 
 // Complete has the store put the object together. One that was put together
-// before, of the same parts, is no error.
+// before, of the same parts, is not an error.
 func (p *Provider) Complete(ctx context.Context, u upload.Upload, rs []upload.Receipt, sums upload.Digests) (r upload.Result, err error) {
 	d, err := dataOf(u)
 	if err != nil {

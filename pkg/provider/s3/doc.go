@@ -3,7 +3,7 @@
 //
 // A file of several parts is a multipart upload; one that fits into one part is
 // a single PUT, which may be repeated like any part. Credentials and the region
-// come from where the AWS SDK finds them. Each request is signed anew with the
+// come from where the AWS SDK finds them. Each request is signed again with the
 // credentials of the moment, as a presigned URL, and goes through a
 // [spec.Client]: retrying, limits and redaction are not this package's.
 //

@@ -246,7 +246,7 @@ func (p *Provider) Remote(ctx context.Context) ([]spec.RemoteUpload, error) {
 	return all, nil
 }
 
-// AbortRemote aborts one of them. One that is gone is no error.
+// AbortRemote aborts one of them. One that is gone is not an error.
 func (p *Provider) AbortRemote(ctx context.Context, r spec.RemoteUpload) error {
 	return ignoreGone(p.abort(ctx, data{Key: r.Key, ID: r.ID}))
 }

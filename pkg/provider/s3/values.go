@@ -16,7 +16,7 @@ import (
 )
 
 // shapes are what values look like that are no free text. Stores other than AWS
-// have regions and storage classes of their own.
+// have other regions and storage classes.
 var shapes = map[string]func() *regexp.Regexp{
 	"region":                regionText,
 	"storage-class":         text.Pattern(`^[A-Za-z0-9_-]+$`),

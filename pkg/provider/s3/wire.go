@@ -56,7 +56,7 @@ func (p *Provider) do(ctx context.Context, c call) (*transport.Reply, error) {
 	a, err := p.exchange(ctx, r, c)
 	if c.fresh && tokenExpired(err) && p.renewed(ctx, r.URL) {
 		x := errorOf(err)
-		x.Retry = true // which signs it anew
+		x.Retry = true // which signs it again
 		return nil, x
 	}
 	return a, err

@@ -34,8 +34,8 @@ type Definition struct {
 	Options   Options
 	Limits    upload.Limits
 	Abilities Abilities
-	Requests  []Request // in the order of an upload's life
-	Findings  []Finding // what is doubtful, and no error
+	Requests  []Request // in the order of an upload
+	Findings  []Finding // warnings and hints
 	Elsewhere []string  // other origins that requests go to, without a key: constant ones
 	FileTo    []string  // those that parts go to
 	// Given says that URLs which the API gave are the addresses of parts, and
@@ -51,7 +51,7 @@ type Definition struct {
 	Samples func() ([]Sample, error)
 }
 
-// Provider is an API that is ready to be spoken to. The engine asks it for its
+// Provider is an API that is ready for requests. The engine asks it for its
 // further abilities (upload.Checkpointer, upload.Prober …).
 type Provider interface {
 	upload.Provider
@@ -81,11 +81,11 @@ type Requester interface {
 	Requests(size int64, parts int) []Request
 }
 
-// Remote is a Provider that can list the unfinished uploads that it has, whoever
-// began them.
+// Remote is a Provider that can list its unfinished uploads, also those of other
+// clients.
 type Remote interface {
 	Remote(ctx context.Context) ([]RemoteUpload, error)
-	// AbortRemote aborts one. One that is gone is no error.
+	// AbortRemote aborts one. One that is gone is not an error.
 	AbortRemote(ctx context.Context, r RemoteUpload) error
 }
 
@@ -106,7 +106,7 @@ type Key struct {
 	For   string // what it is for, in a few words; may be empty
 }
 
-// Secret is a key that can be asked for.
+// Secret is a key that is read when it is needed.
 type Secret interface{ Reveal() string }
 
 // Client makes one exchange, as a transport.Client does.
@@ -114,7 +114,7 @@ type Client interface {
 	Do(ctx context.Context, r transport.Request) (*transport.Reply, error)
 }
 
-// Settings are what a Definition leaves open.
+// Settings are what the user sets for a Definition.
 type Settings struct {
 	Base    string            // the URL of the API; empty: the definition's
 	Keys    []Secret          // by their place in Definition.Keys; a nil one is missing
@@ -147,7 +147,7 @@ type Abilities struct {
 // Who plans the parts of an upload, and where they go.
 const (
 	PlanAPI    = "api"    // the API says what the parts are
-	PlanWish   = "wish"   // the API does, and heeds the client's wish
+	PlanWish   = "wish"   // the API does, and respects the client's part size
 	PlanClient = "client" // multiput splits the file
 
 	URLsOnce  = "once"  // presigned URLs that create gives, and none after
