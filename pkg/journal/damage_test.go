@@ -297,6 +297,43 @@ func TestHeadAlone(t *testing.T) {
 	}
 }
 
+// A db that was copied over that of a file of the same name elsewhere is noticed,
+// and neither upload gets the parts of the other. One that was renamed is the
+// upload of a file that moved: Adopt may have been killed.
+func TestCopied(t *testing.T) {
+	for _, gone := range []bool{false, true} {
+		j, db := begun(t)
+		other := filepath.Join(j.Dir, ID(target, "/other/a.bin")+".db")
+		if b, err := os.ReadFile(db); err != nil || os.WriteFile(other, b, 0o600) != nil {
+			t.Fatal(err)
+		}
+		if gone {
+			must(t, os.Remove(db))
+			must(t, os.Remove(strings.TrimSuffix(db, ".db")+".json"))
+		}
+		fresh, texts := warned(j)
+		e := openEntry(t, fresh, "/other/a.bin")
+		r := loadRecord(t, e)
+		must(t, e.Close())
+		switch {
+		case gone && (r == nil || len(r.Receipts) != 2 || len(*texts) > 0):
+			t.Errorf("renamed: %+v, warned %q", r, *texts)
+		case !gone && (r != nil || len(*texts) != 1):
+			t.Errorf("copied: %+v, warned %q", r, *texts)
+		}
+		if !gone {
+			if r := loadRecord(t, openEntry(t, fresh, "/data/a.bin")); r == nil || len(r.Receipts) != 2 {
+				t.Errorf("the original is %+v", r)
+			}
+			continue
+		}
+		must(t, openEntry(t, fresh, "/data/a.bin").Begin(t.Context(), sample())) // no longer taken for the original
+		if r := loadRecord(t, openEntry(t, fresh, "/other/a.bin")); r == nil || len(r.Receipts) != 2 {
+			t.Errorf("renamed, and its old path is used again: %+v", r)
+		}
+	}
+}
+
 // The head of a process that was killed is not believed.
 func TestHeadOfAnEndedProcess(t *testing.T) {
 	j, db := begun(t)
@@ -490,7 +527,16 @@ func TestReadOnly(t *testing.T) {
 	if r, err := j.Find(t.Context(), target, "/data/a.bin"); r == nil || err != nil {
 		t.Errorf("found %v, %v", r, err)
 	}
-	if _, err := j.Open(t.Context(), target, "/data/b.bin"); !errors.Is(err, upload.ErrJournal) || !errors.Is(err, syscall.EACCES) {
-		t.Errorf("opened: %v", err)
+	_, otherErr := j.Open(t.Context(), target, "/data/b.bin")
+	_, openErr := j.Open(t.Context(), target, "/data/a.bin")
+	_, takeErr := j.Take(t.Context(), ID(target, "/data/a.bin"))
+	_, _, pruneErr := j.Prune(t.Context(), time.Now())
+	must(t, os.Chmod(j.Dir, 0o700))
+	must(t, os.WriteFile(j.history(), nil, 0o400))
+	_, historyErr := j.Open(t.Context(), target, "/data/a.bin")
+	for what, err := range map[string]error{"open another": otherErr, "open": openErr, "take": takeErr, "prune": pruneErr, "open, with a history that is read-only": historyErr} {
+		if !errors.Is(err, upload.ErrJournal) || !errors.Is(err, syscall.EACCES) {
+			t.Errorf("%s: %v", what, err)
+		}
 	}
 }

@@ -52,13 +52,21 @@ func (e *entry) open(create bool) error {
 	}
 	e.d, e.holder = d, self()
 	e.j.hold(e.id, true)
+	moved := false
 	if r != nil {
 		if e.target.Provider == "" { // it was taken by its ID
 			e.target, e.path = r.Target, r.Path
 		}
+		moved = r.Path != e.path
 		r.Target, r.Path = e.target, e.path
 	}
 	e.remember(r)
+	if moved { // an Adopt was killed before it wrote the new path
+		if err := e.change(*e.rec, func(*bbolt.Tx) error { return nil }); err != nil {
+			e.j.hold(e.id, false)
+			return errors.Join(err, d.close())
+		}
+	}
 	e.loaded = r
 	if r == nil {
 		e.headAt = time.Now().Add(headFirst)
@@ -167,7 +175,7 @@ func (e *entry) Load(ctx context.Context) (*upload.Record, error) {
 	e.loaded = nil
 	if r == nil {
 		var err error
-		if r, err = e.d.load(e.id); err != nil || r == nil {
+		if r, err = e.j.load(e.d, e.id); err != nil || r == nil {
 			return nil, failed("read", e.file(), err)
 		}
 		r.Target, r.Path = e.target, e.path

@@ -291,21 +291,22 @@ func (j *Journal) tryOpen(id string, create, holds bool) (d *file, r *upload.Rec
 	if d, err = j.openDB(path, true, create, lockTimeout); err != nil {
 		return d, nil, err
 	}
-	if r, err = d.load(id); err != nil {
+	if r, err = j.load(d, id); err != nil {
 		_ = d.close()
 	}
 	return d, r, err
 }
 
 // load reads the record of a file; nil if there is none any more. A file that was
-// copied over that of another upload is damage: who aborted the one would abort
-// the other.
-func (d *file) load(id string) (r *upload.Record, _ error) {
+// copied over that of another upload is damage: both would send to the same upload
+// at the provider, and aborting one would abort the other. After an Adopt that was
+// killed the record still has its earlier path; then no file is left for that one.
+func (j *Journal) load(d *file, id string) (r *upload.Record, _ error) {
 	err := d.view(func(tx *bbolt.Tx) (err error) { r, err = load(tx); return err })
-	if err != nil || r != nil && r.State == upload.Delivered { // and not yet removed
+	if err != nil || r == nil || r.State == upload.Delivered { // and not yet removed
 		return nil, err
 	}
-	if r != nil && ID(r.Target, "")[16:] != id[16:] { // its path may be that before Adopt
+	if own := ID(r.Target, r.Path); own != id && (own[16:] != id[16:] || j.hasDB(own)) {
 		return nil, damagedf("it is the record of another upload")
 	}
 	return r, nil
@@ -330,6 +331,6 @@ func (j *Journal) read(id string) (r *upload.Record, err error) {
 	case err != nil:
 		return nil, failed("read", path, err)
 	}
-	r, err = d.load(id)
+	r, err = j.load(d, id)
 	return r, failed("read", path, errors.Join(err, d.close()))
 }

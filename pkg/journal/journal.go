@@ -93,6 +93,17 @@ func (j *Journal) prepare(create bool) error {
 	return nil
 }
 
+// writable reports why an upload could not be recorded as delivered: the user has to
+// know before anything is sent.
+func (j *Journal) writable() error {
+	for _, path := range [...]string{j.dir, j.history()} {
+		if err := writable(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return failed("write", path, err)
+		}
+	}
+	return nil
+}
+
 // isOurs reports whether a name in the directory is one that this package gives.
 func isOurs(name string) bool {
 	id, rest, _ := strings.Cut(name, ".")
@@ -110,6 +121,9 @@ func (j *Journal) Open(ctx context.Context, t upload.Target, path string) (uploa
 		return nil, err
 	}
 	if err := j.prepare(true); err != nil {
+		return nil, err
+	}
+	if err := j.writable(); err != nil {
 		return nil, err
 	}
 	e := &entry{j: j, id: ID(t, path), target: t, path: path}
@@ -170,7 +184,7 @@ func (j *Journal) Moved(ctx context.Context, t upload.Target, size int64) ([]upl
 			continue
 		}
 		r, err := j.read(id)
-		if err == nil && r != nil && r.Upload.File.Size == size && r.State != upload.Delivered && ID(r.Target, "")[16:] == id[16:] {
+		if err == nil && r != nil && r.Upload.File.Size == size && r.State != upload.Delivered {
 			rs = append(rs, *r)
 		}
 	}

@@ -197,6 +197,9 @@ func (j *Journal) Take(ctx context.Context, id string) (*Taken, error) {
 	if err := j.prepare(false); err != nil {
 		return nil, err
 	}
+	if err := j.writable(); err != nil {
+		return nil, err
+	}
 	t := &Taken{entry{j: j, id: id}}
 	if err := t.entry.open(false); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
@@ -233,6 +236,9 @@ func (j *Journal) Prune(ctx context.Context, before time.Time) (n int, left []Li
 	if err := j.prepare(false); errors.Is(err, fs.ErrNotExist) {
 		return 0, nil, nil
 	} else if err != nil {
+		return 0, nil, err
+	}
+	if err := j.writable(); err != nil {
 		return 0, nil, err
 	}
 	n, err := j.trimHistory(before)

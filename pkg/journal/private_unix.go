@@ -6,7 +6,14 @@ import (
 	"io/fs"
 	"os"
 	"slices"
+
+	"golang.org/x/sys/unix"
 )
+
+// writable reports what keeps this process from writing to a file or a directory.
+func writable(path string) error {
+	return unix.Faccessat(unix.AT_FDCWD, path, unix.W_OK, unix.AT_EACCESS)
+}
 
 // makePrivate makes a directory, and those above it, for their owner alone.
 func makePrivate(dir string) error { return os.MkdirAll(dir, 0o700) }

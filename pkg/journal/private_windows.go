@@ -10,6 +10,9 @@ import (
 	"golang.org/x/sys/windows"
 )
 
+// writable reports nothing: on Windows only a write shows it.
+func writable(string) error { return nil }
+
 // makePrivate makes a directory, and those above it, for their owner alone: it
 // inherits from nothing above it, and what comes into it inherits from it.
 func makePrivate(dir string) error {
