@@ -2,6 +2,8 @@ package upload
 
 import (
 	"context"
+	"encoding/base64"
+	"encoding/binary"
 	"fmt"
 	"io"
 	"sync/atomic"
@@ -44,15 +46,31 @@ func send(ctx context.Context, p Provider, src *source.File, j *job) outcome {
 	if cause := context.Cause(ctx); err != nil && cause != nil {
 		err = cause
 	}
+	d, complete := section.Digest()
+	if complete && !asPlanned(j.part, d) { // the store refuses it however often it comes
+		err = fmt.Errorf("%s: part %d has other bytes than were planned: %w", src, j.part.Number, ErrNotPlanned)
+	}
 	if err != nil {
 		return outcome{job: j, err: err}
 	}
-	d, complete := section.Digest()
 	if !complete {
 		return outcome{job: j, err: &damaged{fmt.Sprintf("part %d was confirmed before all of it was sent", j.part.Number)}}
 	}
 	r.Part, r.CRC32C, r.CRC64NVME, r.MD5, r.Checkpointed = j.part.Number, d.CRC32C, d.CRC64NVME, d.MD5, false
 	return outcome{job: j, receipt: r}
+}
+
+// asPlanned reports whether a part has the digest that its URL was signed with, where
+// there is one: a file may have the planned size and time, and other bytes.
+func asPlanned(p Part, sent source.Digest) bool {
+	planned, err := base64.StdEncoding.DecodeString(p.Digest)
+	switch {
+	case err == nil && len(planned) == 8 && sent.CRC64NVME != 0:
+		return binary.BigEndian.Uint64(planned) == sent.CRC64NVME
+	case err == nil && len(planned) == 4:
+		return binary.BigEndian.Uint32(planned) == sent.CRC32C
+	}
+	return true
 }
 
 // partBody is the body of a part: it counts what is read.

@@ -3,9 +3,11 @@ package e2e
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -120,6 +122,37 @@ func TestS3PlanOfALostUpload(t *testing.T) {
 				t.Fatalf("complete: exit code %d", code)
 			}
 			c.same(t)
+		})
+	}
+}
+
+// TestS3HandoffOtherBytes puts a file of the planned size and modification time that
+// has other bytes: the store refuses them each time, so that no try is worth another.
+func TestS3HandoffOtherBytes(t *testing.T) {
+	t.Parallel()
+	for name, start := range s3Stores {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c := s3Chain(t, start(t), 2, s3Plans["checksums"]...)
+			c.planned(t, "")
+			info, err := os.Stat(c.file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			body, err := os.ReadFile(c.file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			body[len(body)-7]++
+			if err := errors.Join(os.WriteFile(c.file, body, 0o600), os.Chtimes(c.file, info.ModTime(), info.ModTime())); err != nil {
+				t.Fatal(err)
+			}
+			put := exec.CommandContext(t.Context(), "multiput", "put", c.plan, c.file, "-o", c.receipts("1"))
+			put.Env = append(slices.Clone(c.env), c.sender...)
+			out, err := put.CombinedOutput()
+			if code := put.ProcessState.ExitCode(); code != exitData || !bytes.Contains(out, []byte("part 2 has other bytes than were planned")) {
+				t.Errorf("put: exit code %d, want %d (%v): %s", code, exitData, err, out)
+			}
 		})
 	}
 }
