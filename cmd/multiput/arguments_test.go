@@ -13,6 +13,7 @@ func TestOtherArguments(t *testing.T) {
 		"put a.plan":          "put needs PLAN FILE, but 1 was given",
 		"complete":            "complete needs PLAN RECEIPTS...",
 		"login":               "login needs PROVIDER",
+		"provider new a b":    "new takes at most one NAME, but 2 were given",
 		"show a b":            "show needs ID, but 2 were given",
 		"list x":              "list takes no arguments, but 1 was given",
 		"completion fish y":   "fish takes no arguments, but 1 was given",

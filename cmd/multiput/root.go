@@ -229,6 +229,8 @@ func otherArguments(c *cobra.Command, args []string) error {
 		return fmt.Errorf("%s takes no arguments, but %s", c.Name(), given)
 	case len(args) == 0:
 		return fmt.Errorf("%s needs %s", c.Name(), takes)
+	case strings.HasPrefix(takes, "["):
+		return fmt.Errorf("%s takes at most one %s, but %s", c.Name(), strings.Trim(takes, "[]"), given)
 	}
 	return fmt.Errorf("%s needs %s, but %s", c.Name(), takes, given)
 }
