@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"runtime"
 	"runtime/debug"
 	"syscall"
 	"time"
@@ -31,7 +32,14 @@ type file struct {
 // panicError is what bbolt does about a file it does not like.
 type panicError struct{ value any }
 
-func (p *panicError) Error() string { return fmt.Sprint(p.value) }
+// Error leaves out what Go's runtime says of a fault: to a user it is a page that
+// refers to where nothing is.
+func (p *panicError) Error() string {
+	if _, fault := p.value.(runtime.Error); fault {
+		return "one of its pages is damaged or missing"
+	}
+	return fmt.Sprint(p.value)
+}
 
 // guard runs what touches bbolt. A panic, or a fault in the mapped file, becomes
 // an error.
