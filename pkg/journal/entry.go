@@ -44,7 +44,14 @@ const (
 	headFirst = 100 * time.Millisecond
 )
 
-// open takes the lock.
+// openNew is open for an entry that nothing else knows yet.
+func (e *entry) openNew(create bool) error {
+	e.mu.Lock() // a timer may write the head before this returns
+	defer e.mu.Unlock()
+	return e.open(create)
+}
+
+// open takes the lock of the upload. e.mu is held.
 func (e *entry) open(create bool) error {
 	d, r, err := e.j.lock(e.id, create)
 	if err != nil {

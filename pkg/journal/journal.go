@@ -127,7 +127,7 @@ func (j *Journal) Open(ctx context.Context, t upload.Target, path string) (uploa
 		return nil, err
 	}
 	e := &entry{j: j, id: ID(t, path), target: t, path: path}
-	if err := e.open(true); err != nil {
+	if err := e.openNew(true); err != nil {
 		return nil, err
 	}
 	return e, nil

@@ -201,7 +201,7 @@ func (j *Journal) Take(ctx context.Context, id string) (*Taken, error) {
 		return nil, err
 	}
 	t := &Taken{entry{j: j, id: id}}
-	if err := t.entry.open(false); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := t.entry.openNew(false); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
 	return t, nil

@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -398,18 +399,19 @@ func TestReasonIsWhole(t *testing.T) {
 	}
 	for short, err := range reasons {
 		synctest.Test(t, func(t *testing.T) {
-			width := 0
-			s := show(progress.Options{Style: progress.Bar, Width: func() int { return width }})
+			var width atomic.Int64 // the display's goroutine asks for it
+			s := show(progress.Options{Style: progress.Bar, Width: func() int { return int(width.Load()) }})
 			observe, end := s.File("a.bin")
 			observe(planned("a.bin", 4, 0))
 			observe(upload.Sent{Part: part(1), Bytes: mb})
 			observe(upload.Sent{Part: part(1), Bytes: -mb})
 			observe(upload.Retrying{Op: upload.OpPart, Part: 1, Err: err, Try: 1, Most: 10, Wait: time.Hour})
 			pass(40 * time.Second)
-			for width = len("0%  waiting") + len(short); width <= 150; width++ {
+			for columns := len("0%  waiting") + len(short); columns <= 150; columns++ {
+				width.Store(int64(columns))
 				pass(100 * time.Millisecond)
 				if got := s.shown(); strings.ContainsAny(got, "…") {
-					t.Errorf("in %d columns it says %q", width, got)
+					t.Errorf("in %d columns it says %q", columns, got)
 				}
 			}
 			end()
