@@ -166,7 +166,7 @@ func TestReadmeResumes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m := regexp.MustCompile("(?s)paste these three lines.*?```sh\n(.*?)```").FindSubmatch(b)
+	m := regexp.MustCompile("(?s)run these three lines.*?```sh\n(.*?)```").FindSubmatch(b)
 	if m == nil || bytes.Count(m[1], []byte("\n")) != 3 {
 		t.Fatalf("the README has no three lines: %q", m)
 	}
