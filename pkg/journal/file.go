@@ -16,8 +16,8 @@ import (
 	"github.com/multiput/multiput/pkg/upload"
 )
 
-// lockTimeout is how long an opener waits for a lock: long enough for whoever only
-// looks to be done, not for another upload.
+// lockTimeout is how long opening waits for the lock: long enough for a process that
+// only reads the file, as list does, but not for another upload.
 const lockTimeout = 500 * time.Millisecond
 
 // file is an open ID.db, locked.

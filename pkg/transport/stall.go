@@ -24,7 +24,7 @@ const (
 type watch struct {
 	cancel  context.CancelCauseFunc
 	stall   time.Duration
-	timer   *time.Timer // looks now and then; nil: nobody does
+	timer   *time.Timer // checks for a stall; nil: there is no check
 	stopped atomic.Bool
 	moved   atomic.Int64 // counts whatever moves
 	held    atomic.Int32 // > 0 while the rate limit holds the body back

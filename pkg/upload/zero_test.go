@@ -8,8 +8,8 @@ import (
 	"github.com/multiput/multiput/pkg/upload"
 )
 
-// An Uploader of which only the provider is given has all that it needs: a
-// journal in memory, slots, limit, and nobody who listens.
+// An Uploader with only a provider is complete: its journal is in memory, it has
+// slots and a rate limit, and it reports its events to no one.
 func TestZeroValues(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := newRig(t, 100_000)
