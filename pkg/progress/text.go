@@ -44,6 +44,8 @@ func warning(w upload.Warning) string {
 	switch e := w.(type) {
 	case upload.StartingOver:
 		return "starting over: " + reason(e)
+	case upload.CompletedElsewhere:
+		return fmt.Sprintf("upload %s was completed by another run since the journal was written: this is its result", e.Upload)
 	case upload.Resending:
 		return fmt.Sprintf("the file changed: re-sending %d of its stored parts", e.Parts)
 	case upload.Mismatched:

@@ -154,7 +154,7 @@ func (c *checkpoints) exhausted(err error) error {
 	settling := c.settling
 	c.batch, c.tries, c.settling = nil, transport.Tries{}, false
 	switch {
-	case errors.Is(err, ErrGone):
+	case errors.Is(err, ErrGone), errors.Is(err, ErrCompleted) && !settling: // else complete finds the result
 		return c.lost(err)
 	case !errors.Is(err, ErrUnfinished):
 		c.refused = true // complete takes them instead

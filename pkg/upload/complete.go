@@ -169,6 +169,41 @@ func (s *session) end(ctx context.Context, up Upload, rs []Receipt, d Digests, d
 	return Answered{}, true, fmt.Errorf("%w: the provider says that it was not completed; the last attempt to complete: %w", ErrUnfinished, err)
 }
 
+// completedElsewhere finds out, where an earlier run's upload cannot be continued,
+// whether it was completed since the journal was written: an older copy of it may have
+// been restored. Nothing verifies the parts that other runs sent, so only a file that
+// was not touched since counts as theirs.
+func (s *session) completedElsewhere(ctx context.Context, why error) (bool, error) {
+	if s.ours || s.compared || s.Checksum == ChecksumRequire || !errors.Is(why, ErrCompleted) && !errors.Is(why, ErrGone) {
+		return false, nil
+	}
+	var a Answered
+	if c := new(CompletedError); errors.As(why, &c) {
+		a.Result = c.Result
+	}
+	if prober, ok := s.Provider.(Prober); ok && a.Result.Value == "" {
+		err := s.attempts(ctx, OpProbe, func(ctx context.Context) (err error) {
+			answer, result, err := prober.Probe(ctx, s.ledger.rec.Upload)
+			s.observe(Probed{Answer: answer, Err: err})
+			if answer == Completed {
+				a.Result = result
+			}
+			return err
+		})
+		switch {
+		case ctx.Err() != nil:
+			return false, context.Cause(ctx)
+		case errors.Is(err, ErrDenied):
+			return false, err
+		}
+	}
+	if a.Result.Value == "" {
+		return false, nil
+	}
+	s.observe(CompletedElsewhere{Upload: s.ledger.rec.Upload.ID})
+	return true, s.confirmed(ctx, a, Unverified)
+}
+
 // mustWait reports whether a failed probe says that another request would fail now
 // too. After any other failure of it, complete is sent.
 func mustWait(err error) bool {

@@ -381,3 +381,67 @@ func TestInterruptedInDoubt(t *testing.T) {
 		})
 	}
 }
+
+// An older copy of the journal came back, and the upload was completed meanwhile: its
+// result is found out, or the file is uploaded anew, once.
+func TestCompletedByAnotherRun(t *testing.T) {
+	completed := func(result string) error {
+		return &upload.CompletedError{Result: upload.Result{Value: result}, Err: fmt.Errorf("409: %w", upload.ErrRefused)}
+	}
+	for name, test := range map[string]struct {
+		says   error // to a request for URLs
+		probe  []reply
+		asks   bool
+		change func(r *rig)
+		is     bool // its result is delivered
+	}{
+		"the answer has the result":  {says: completed("object-u1"), is: true},
+		"the status has the result":  {says: completed(""), asks: true, is: true},
+		"gone, the status has it":    {says: errGone, asks: true, is: true},
+		"gone, the status says no":   {says: errGone, asks: true, probe: []reply{no}},
+		"the status is not known":    {says: completed(""), asks: true, probe: []reply{unknown}},
+		"the status fails":           {says: completed(""), asks: true, probe: []reply{fails(upload.ErrReply)}},
+		"there is no status":         {says: completed("")},
+		"the file was touched":       {says: completed("object-u1"), change: func(r *rig) { r.write(r.content, 1) }},
+		"the file changed":           {says: completed("object-u1"), change: func(r *rig) { r.write(flipped(r.content, 9999), 1) }},
+		"verification is required":   {says: completed("object-u1"), change: func(r *rig) { r.checksum = upload.ChecksumRequire }},
+		"touched, the status has it": {says: errGone, asks: true, change: func(r *rig) { r.write(r.content, 1) }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				r := newRig(t, 10_000)
+				if test.asks {
+					r.askable()
+				}
+				r.half(5)
+				cu := r.cloud.uploads["u1"]
+				cu.done, cu.result = true, upload.Result{Value: "object-u1"}
+				r.cloud.spyProbe = nil
+				r.cloud.probesWith(test.probe...)
+				r.cloud.onPresign = func(int, []upload.Part) error {
+					if r.cloud.ids == 1 {
+						return test.says
+					}
+					return nil
+				}
+				if test.change != nil {
+					test.change(r)
+				}
+				if test.is {
+					rep, err := r.run(t.Context())
+					if err != nil || rep.Result.Value != "object-u1" || rep.Verification != upload.Unverified || r.cloud.creates != 1 {
+						t.Errorf("%+v, %v, %d uploads", rep, err, r.cloud.creates)
+					}
+				} else if rep := r.ok(); rep.Upload != "u2" || len(r.cloud.aborted) > 0 {
+					t.Errorf("%+v, aborted %v", rep, r.cloud.aborted)
+				}
+				if n := len(r.delivered); n != 1 || r.journal.state("u2") == upload.Sending {
+					t.Errorf("%d results", n)
+				}
+				if told := len(told[upload.CompletedElsewhere](r)) + len(told[upload.StartingOver](r)); told != 1 {
+					t.Errorf("told %d times", told)
+				}
+			})
+		})
+	}
+}

@@ -18,7 +18,8 @@ var (
 	// ErrGone: the provider clearly no longer knows the upload.
 	ErrGone = errors.New("the upload is gone")
 	// ErrCompleted: the provider says that the upload was completed. From Complete
-	// and Probe: but the answer has no result. From Abort: it is too late.
+	// and Probe: but the answer has no result. From Abort: it is too late. From other
+	// calls: another run completed it; see CompletedError.
 	ErrCompleted = errors.New("the upload was completed")
 	// ErrDenied: the credentials are missing or were refused.
 	ErrDenied = errors.New("not authorized")
@@ -81,6 +82,18 @@ func (e *BusyError) Error() string {
 }
 
 func (e *BusyError) Unwrap() error { return ErrBusy }
+
+// CompletedError is a request for a part that the provider refused because another
+// run completed the upload. It wraps ErrCompleted and the refusal.
+type CompletedError struct {
+	Result Result // of that run; its Value is empty if the answer does not say it
+	Err    error  // the refusal
+}
+
+func (e *CompletedError) Error() string { return e.Err.Error() }
+
+// Unwrap gives ErrCompleted and the refusal.
+func (e *CompletedError) Unwrap() []error { return []error{ErrCompleted, e.Err} }
 
 // PlanError says that the provider's plan is not one for this file. It wraps
 // ErrReply.

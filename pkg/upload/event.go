@@ -163,6 +163,12 @@ type (
 		Was, Is int64 // bytes, of SizeChanged and PartSizeChanged
 		Err     error // of BadPlan and Ended
 	}
+	// CompletedElsewhere says that another run completed the upload, of which the
+	// journal does not know.
+	CompletedElsewhere struct {
+		warned
+		Upload string
+	}
 	// Resending says how many stored parts are sent again because the file changed.
 	Resending struct {
 		warned

@@ -77,6 +77,7 @@ func (s *session) moved(ctx context.Context) (*Record, error) {
 		} else if err != nil {
 			return nil, err
 		}
+		s.compared = true
 		return s.ledger.entry.Load(ctx)
 	}
 	return nil, nil
@@ -113,6 +114,7 @@ func (s *session) resume(ctx context.Context, rec *Record) (*Record, error) {
 	case was.Size != s.file.Size:
 		return fresh(StartingOver{Reason: SizeChanged, Was: was.Size, Is: s.file.Size})
 	case !was.ModTime.Equal(s.file.ModTime) || was.ID != s.file.ID:
+		s.compared = true
 		differ, err := s.differing(ctx, *rec)
 		if err != nil {
 			return nil, err

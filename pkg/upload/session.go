@@ -36,6 +36,7 @@ type session struct {
 	shared     bool          // another machine completes the upload
 	joined     bool          // others sent parts of it
 	restarted  bool          // one that this call created was replaced
+	compared   bool          // the file is not certainly the one that the upload was created for
 	overdue    bool          // by this machine's clock the upload has ended
 	released   bool          // some bytes of a stream are no longer here
 	unsent     bool          // the request that was answered last was not sent
@@ -109,6 +110,9 @@ func (s *session) count() {
 // lost turns the errors by which the provider says that an upload cannot
 // continue into the one that starts over.
 func (s *session) lost(err error) error {
+	if errors.Is(err, ErrCompleted) && !s.ours {
+		return fmt.Errorf("%w: %w", errStartOver, err)
+	}
 	if end := s.ledger.rec.Upload.Expires; !end.IsZero() && !s.latest().Before(end) && errors.Is(err, ErrRefused) {
 		return fmt.Errorf("the upload expired at %s: %w: %w: %w", end.Format(time.RFC3339), errStartOver, ErrExpired, err)
 	}

@@ -298,6 +298,9 @@ func (p *Plan) finish(ctx context.Context, rs []Receipt) error {
 // did not do so before. Its error says why not.
 func (p *Plan) startOver(ctx context.Context, why error) error {
 	s, up := p.s, p.s.ledger.rec.Upload
+	if done, err := s.completedElsewhere(ctx, why); done || err != nil {
+		return err
+	}
 	if errors.Is(why, ErrExpired) || errors.Is(why, ErrGone) {
 		if err := s.mayStartOver(up.Parts); err != nil {
 			s.abandon(ctx, up) // orphaned parts are billed
@@ -311,7 +314,7 @@ func (p *Plan) startOver(ctx context.Context, why error) error {
 		return why
 	}
 	s.observe(StartingOver{Reason: Ended, Err: why})
-	if !errors.Is(why, ErrGone) {
+	if !errors.Is(why, ErrGone) && !errors.Is(why, ErrCompleted) {
 		s.abandon(ctx, up)
 	}
 	s.restarted, s.overdue = s.ours, false

@@ -263,6 +263,17 @@ func (p *speaker) wasCompleted(ctx context.Context, st *steps, a *answer, s *sco
 	return st.complete != nil && slices.ContainsFunc(st.complete.requests, func(r *request) bool { return p.says(ctx, r.already, a, s) })
 }
 
+// sendingTo makes of the refusal of a request for a part one that says that the upload
+// was completed, where the answer does.
+func (p *speaker) sendingTo(ctx context.Context, u upload.Upload, a *answer, s *scope, err error) error {
+	st := p.m.stepsFor(u.File)
+	if !errors.Is(err, upload.ErrRefused) && !errors.Is(err, upload.ErrGone) || a == nil || !p.wasCompleted(ctx, st, a, s) {
+		return err
+	}
+	r, _ := p.completed(ctx, st.complete.result, a, s) // without a result it was completed all the same
+	return &upload.CompletedError{Result: r, Err: err}
+}
+
 // HasStep reports whether a step is made for an upload: small files may have
 // others.
 func (p *speaker) HasStep(u upload.Upload, step string) bool { return p.m.stepsFor(u.File).has(step) }
@@ -328,8 +339,10 @@ func (p *checkpointing) Checkpoint(ctx context.Context, u upload.Upload, rs []up
 		return nil // a small file has none
 	}
 	s.parts = partsValue(reported(u.Parts, rs), rs, nil)
-	if _, err = p.ask(ctx, call{request: r, what: "checkpoint parts", created: true}, s); err == nil {
-		p.remember(u.ID, r, s)
+	a, err := p.ask(ctx, call{request: r, what: "checkpoint parts", created: true}, s)
+	if err != nil {
+		return p.sendingTo(ctx, u, a, s, err)
 	}
-	return err
+	p.remember(u.ID, r, s)
+	return nil
 }

@@ -247,3 +247,30 @@ func TestProbeHidesSecrets(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 }
+
+// A refusal of a request for a part may say that another run completed the upload.
+func TestCompletedWhileSending(t *testing.T) {
+	m := mustParse(t, []byte(whole))
+	for _, c := range []struct {
+		status    int
+		body      string
+		completed bool
+		value     string
+	}{
+		{409, `{"code":"was_done","location":"/a"}`, true, "/a"},
+		{409, `{"code":"was_done"}`, true, ""},
+		{409, `{"code":"done"}`, false, ""},
+		{503, `{"code":"was_done","location":"/a"}`, false, ""},
+		{401, `{"code":"was_done","location":"/a"}`, false, ""},
+	} {
+		p, _ := serve(t, m, kind, answerWith(c.status, c.body))
+		u := created()
+		_, presign := p.Presign(t.Context(), u, u.Parts)
+		for step, err := range map[string]error{"presign": presign, "checkpoint": p.(upload.Checkpointer).Checkpoint(t.Context(), u, nil)} {
+			var e *upload.CompletedError
+			if is := errors.As(err, &e); is != c.completed || err == nil || is && e.Result.Value != c.value {
+				t.Errorf("%s: %d %s: %v", step, c.status, c.body, err)
+			}
+		}
+	}
+}

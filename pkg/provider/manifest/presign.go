@@ -76,7 +76,7 @@ func (p *speaker) presign(ctx context.Context, u upload.Upload, step *presignSte
 	}
 	a, err := p.ask(ctx, call{request: &step.request, what: "request presigned URLs", created: true}, s)
 	if err != nil {
-		return nil, err
+		return nil, p.sendingTo(ctx, u, a, s, err)
 	}
 	p.remember(u.ID, &step.request, s)
 	s.parts = partsValue(u.Parts, nil, sums)

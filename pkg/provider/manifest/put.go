@@ -66,7 +66,11 @@ func (p *speaker) Put(ctx context.Context, u upload.Upload, g upload.Presigned, 
 			now = a.At
 		}
 		late := a.Status == http.StatusForbidden && !api && past(g, now)
-		return upload.Receipt{}, p.refusal(ctx, a, s, refusal{api: api, created: true, expired: late})
+		err = p.refusal(ctx, a, s, refusal{api: api, created: true, expired: late})
+		if api {
+			err = p.sendingTo(ctx, u, a, s, err)
+		}
+		return upload.Receipt{}, err
 	}
 	kept := p.keep(ctx, &step.request, a, s) // ok sees what is kept
 	if step.ok != nil {
@@ -205,7 +209,7 @@ func (p *speaker) Confirm(ctx context.Context, u upload.Upload, part upload.Part
 	s.part, s.in, s.header, s.status = value, reply["value"], reply["header"], reply["status"]
 	a, err := p.ask(ctx, call{request: &c.request, what: fmt.Sprintf("confirm part %d", part.Number), created: true}, s)
 	if err != nil {
-		return r, err
+		return r, p.sendingTo(ctx, u, a, s, err)
 	}
 	p.remember(u.ID, &c.request, s)
 	e := c.receipt
