@@ -265,7 +265,7 @@ func (a *app) open(ctx context.Context, cfg config.Config, m *provider.Definitio
 		a.limit = client.Limit
 	}
 	client.Limit = a.limit // of all uploads together
-	s.Client = client
+	s.Client, s.Proof = client, checksums[cfg.Checksum] == upload.ChecksumRequire
 	switch {
 	case m.Name == sandboxName && !send:
 		s.Base, s.Keys = "http://127.0.0.1", []provider.Secret{plainKey(sandboxName)}

@@ -53,6 +53,7 @@ import (
 	"github.com/multiput/multiput/pkg/provider/manifest"
 	"github.com/multiput/multiput/pkg/provider/s3"
 	"github.com/multiput/multiput/pkg/provider/spec"
+	"github.com/multiput/multiput/pkg/transport"
 )
 
 //go:embed builtin/*.yaml
@@ -181,6 +182,12 @@ func Load(nameOrPath string, dirs ...string) (*Definition, error) {
 	}
 	if strings.HasPrefix(nameOrPath, s3.Scheme) {
 		return s3.Define(nameOrPath)
+	}
+	if err := s3.Misspelled(nameOrPath); err != nil {
+		return nil, err
+	}
+	if strings.Contains(nameOrPath, "://") {
+		return nil, &UnknownError{Name: transport.Redact(nameOrPath), Known: Known(dirs...)}
 	}
 	if isPath(nameOrPath) {
 		return open(nameOrPath, "")

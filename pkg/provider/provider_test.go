@@ -132,6 +132,20 @@ func TestUnknown(t *testing.T) {
 			t.Errorf("%q: %v", name, err)
 		}
 	}
+	var address *provider.AddressError
+	for name, want := range map[string]string{
+		"S3://bucket/k": "s3://bucket/k", "s3:/bucket": "s3://bucket", "s3:bucket": "s3://bucket", `s3:\\bucket\k`: "s3://bucket/k", "S3:": "s3://BUCKET/KEY",
+		"s3a://bucket": "s3://bucket", "arn:aws:s3:::bucket/k": "s3://bucket/k",
+	} {
+		if _, err := provider.Load(name, dir); !errors.As(err, &address) || err.Error() != name+": did you mean "+want+"?" {
+			t.Errorf("%q: %v", name, err)
+		}
+	}
+	for _, name := range []string{"https://bucket.s3.amazonaws.com/k?X-Amz-Signature=5ec4e7", "gs://bucket/k"} {
+		if _, err := provider.Load(name, dir); !errors.As(err, &unknown) || strings.Contains(err.Error(), "5ec4e7") {
+			t.Errorf("%q: %v", name, err)
+		}
+	}
 	if _, err := provider.Load(dir + "/"); err == nil {
 		t.Error("a directory is a manifest")
 	}

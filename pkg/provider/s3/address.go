@@ -1,6 +1,7 @@
 package s3
 
 import (
+	"cmp"
 	"net/netip"
 	"net/url"
 	"strings"
@@ -45,6 +46,20 @@ func parse(address string) (p place, err error) {
 		return bad(reason)
 	}
 	return p, nil
+}
+
+// meant matches what other tools, shells and pages call a bucket, and people who
+// mistype its address.
+var meant = text.Pattern(`(?i)^(?:s3[an]?:[/\\]*|arn:aws[a-z-]*:s3:::)(.*)$`)
+
+// Misspelled says what is wrong with an address that is not one, and was meant to be:
+// S3://BUCKET, s3:/BUCKET. Nil: it was not. It is a *spec.AddressError.
+func Misspelled(address string) error {
+	m := meant().FindStringSubmatch(address)
+	if m == nil || strings.HasPrefix(address, Scheme) {
+		return nil
+	}
+	return &spec.AddressError{Address: address, Reason: "did you mean " + Scheme + cmp.Or(strings.ReplaceAll(m[1], `\`, "/"), "BUCKET/KEY") + "?"}
 }
 
 // maxKey is the most bytes of a key.

@@ -104,6 +104,7 @@ type Provider struct {
 	skew        atomic.Pointer[time.Duration]
 	puts        puts
 	signed      map[string]upload.Presigned // requests of one upload, by their step
+	proof       bool                        // see spec.Settings
 	keyless     atomic.Bool                 // there were no credentials
 	now         func() time.Time            // when parts are signed
 }
@@ -136,7 +137,7 @@ func open(at place, s spec.Settings, find func(context.Context, settings) (found
 	if err != nil && !s.Keyless { // a sender with presigned URLs need not have our profile
 		return nil, err
 	}
-	p := &Provider{place: at, set: set, find: find, credentials: f.credentials, signer: newSigner(), client: s.Client, signed: s.Signed, now: time.Now}
+	p := &Provider{place: at, set: set, find: find, credentials: f.credentials, signer: newSigner(), client: s.Client, signed: s.Signed, proof: s.Proof, now: time.Now}
 	if p.client == nil {
 		p.client = &transport.Client{}
 	}

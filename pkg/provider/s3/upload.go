@@ -3,24 +3,19 @@ package s3
 import (
 	"cmp"
 	"context"
-	"crypto/sha1" // what other clients' parts carry
-	"crypto/sha256"
 	"encoding/base64"
 	"encoding/binary"
 	"encoding/json"
 	"encoding/xml"
 	"errors"
 	"fmt"
-	"hash"
-	"hash/crc32"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"strconv"
 	"strings"
 	"time"
-
-	"github.com/minio/crc64nvme"
 
 	"github.com/multiput/multiput/pkg/transport"
 	"github.com/multiput/multiput/pkg/upload"
@@ -38,6 +33,9 @@ type data struct {
 	// is nothing to complete.
 	Single bool      `json:"single,omitempty"`
 	Began  time.Time `json:"began"`
+	// MD5 says that parts carry their MD5, since they carry no other checksum, and
+	// ETags are none.
+	MD5 bool `json:"md5,omitempty"`
 	// Region is where AWS has it: another machine may be configured for another.
 	Region string `json:"region,omitempty"`
 }
@@ -102,10 +100,10 @@ func (p *Provider) Create(ctx context.Context, f upload.File, h upload.Hint) (up
 			return u, nil, &unsent{fmt.Errorf("%s: %w: %s exists already, and must not be overwritten", title, upload.ErrRefused, p.address(d.Key))}
 		}
 	}
-	id, known, err := p.create(ctx, f, d)
+	id, known, encrypted, err := p.create(ctx, f, d)
 	if d.Sum != "" && p.set.sum == sumAuto && unknownSum(err) {
 		d.Sum = ""
-		id, known, err = p.create(ctx, f, d)
+		id, known, encrypted, err = p.create(ctx, f, d)
 	}
 	if err != nil {
 		return u, nil, err
@@ -117,7 +115,7 @@ func (p *Provider) Create(ctx context.Context, f upload.File, h upload.Hint) (up
 	if !known {
 		d.Sum = ""
 	}
-	u.Digest = d.Sum
+	u.Digest, d.MD5 = d.Sum, d.Sum == "" && encrypted
 	u.Data, err = json.Marshal(d)
 	return u, nil, err
 }
@@ -137,8 +135,9 @@ func unknownSum(err error) bool {
 }
 
 // create opens a multipart upload. known says whether the store takes the
-// checksum.
-func (p *Provider) create(ctx context.Context, f upload.File, d data) (id string, known bool, err error) {
+// checksum, encrypted whether it encrypts so that ETags are no MD5s: the bucket may
+// do that by itself.
+func (p *Provider) create(ctx context.Context, f upload.File, d data) (id string, known, encrypted bool, err error) {
 	c := call{
 		what: "create the upload", action: "s3:PutObject", method: http.MethodPost, key: d.Key, region: d.Region,
 		query: url.Values{"uploads": {""}}, header: p.objectHeader(f),
@@ -149,19 +148,19 @@ func (p *Provider) create(ctx context.Context, f upload.File, d data) (id string
 	}
 	a, err := p.do(ctx, c)
 	if err != nil {
-		return "", false, err
+		return "", false, false, err
 	}
 	var x struct {
 		XMLName  xml.Name `xml:"InitiateMultipartUploadResult"`
 		UploadID string   `xml:"UploadId"`
 	}
 	if err := parseReply(a, c.what, &x); err != nil {
-		return "", false, err
+		return "", false, false, err
 	}
 	if x.UploadID == "" {
-		return "", false, &unusable{title + ": " + c.what, "it has no upload id"}
+		return "", false, false, &unusable{title + ": " + c.what, "it has no upload id"}
 	}
-	return x.UploadID, d.Sum != "" && strings.EqualFold(a.Header.Get("X-Amz-Checksum-Algorithm"), d.Sum), nil
+	return x.UploadID, d.Sum != "" && strings.EqualFold(a.Header.Get("X-Amz-Checksum-Algorithm"), d.Sum), byKMS(a.Header), nil
 }
 
 const fullObject = "FULL_OBJECT"
@@ -188,7 +187,11 @@ func (p *Provider) Presign(ctx context.Context, u upload.Upload, parts []upload.
 	}
 	urls := make([]upload.Presigned, 0, len(parts))
 	for _, part := range parts {
-		s, err := p.signPart(ctx, u.File, d, part, nil)
+		header := http.Header{}
+		if b, err := base64.StdEncoding.DecodeString(part.Digest); d.Sum != "" && err == nil && len(b) > 0 {
+			header.Set(sumHeader(d.Sum), part.Digest)
+		}
+		s, err := p.signPart(ctx, u.File, d, part, header)
 		if err != nil {
 			return nil, err
 		}
@@ -206,8 +209,9 @@ func (p *Provider) Signs(op upload.Op, u upload.Upload) bool {
 	return op == upload.OpPresign || op == upload.OpCreate && err == nil && d.Single
 }
 
-// signPart signs the request of a part with this checksum, if there is one.
-func (p *Provider) signPart(ctx context.Context, f upload.File, d data, part upload.Part, sum []byte) (signed, error) {
+// signPart signs the request of a part with the header that has its checksums, if
+// there are any.
+func (p *Provider) signPart(ctx context.Context, f upload.File, d data, part upload.Part, sums http.Header) (signed, error) {
 	query, header := url.Values{}, http.Header{}
 	if d.Single {
 		header = p.objectHeader(f)
@@ -218,24 +222,8 @@ func (p *Provider) signPart(ctx context.Context, f upload.File, d data, part upl
 		query.Set("partNumber", strconv.Itoa(part.Number))
 		query.Set("uploadId", d.ID)
 	}
-	if b, err := base64.StdEncoding.DecodeString(part.Digest); sum == nil && d.Sum != "" && err == nil && len(b) > 0 {
-		sum = b
-	}
-	if sum != nil {
-		header.Set(sumHeader(d.carries()), base64.StdEncoding.EncodeToString(sum))
-	}
+	maps.Copy(header, sums)
 	return p.sign(ctx, call{method: http.MethodPut, key: d.Key, region: d.Region, query: query, header: header}, p.now(), urlLife)
-}
-
-func sumHeader(name string) string { return http.CanonicalHeaderKey("x-amz-checksum-" + name) }
-
-// hashes make the checksums that parts carry.
-var hashes = map[string]func() hash.Hash{
-	upload.DigestCRC32C:    func() hash.Hash { return crc32.New(crc32.MakeTable(crc32.Castagnoli)) },
-	upload.DigestCRC64NVME: func() hash.Hash { return crc64nvme.New() },
-	"crc32":                func() hash.Hash { return crc32.NewIEEE() },
-	"sha1":                 sha1.New,
-	"sha256":               sha256.New,
 }
 
 // Put sends one part. Where the store compares a checksum, the part is read
@@ -260,18 +248,30 @@ func (p *Provider) Put(ctx context.Context, u upload.Upload, g upload.Presigned,
 	}
 	// What a plan authorizes is sent as it is: the credentials of this machine may
 	// be of another account.
-	if d.carries() != "" && len(sum) == 0 && (!d.Single || !u.Planned || g.URL == "") {
-		if sum, err = ahead(hashes[d.carries()](), body, part.Size); err != nil {
+	carries := d.carries()
+	if len(sum) > 0 || d.Single && u.Planned && g.URL != "" {
+		carries = ""
+	}
+	if carries != "" || p.sendsMD5(d) {
+		own, err := p.ahead(d, carries, body, part.Size)
+		if err != nil {
 			return r, &unsent{fmt.Errorf("%s: %w", op, err)}
 		}
-		s, err := p.signPart(ctx, u.File, d, part, sum)
+		var s signed
+		sign := carries != "" || !u.Planned
+		if sign {
+			s, err = p.signPart(ctx, u.File, d, part, own)
+		}
 		switch {
-		case err == nil:
+		case sign && err == nil:
 			t.URL, t.Header, c.fresh = s.url, s.header, true
-		case ctx.Err() != nil || !errors.Is(err, upload.ErrDenied) && !u.Planned || g.URL == "":
+			if carries != "" {
+				sum, _ = base64.StdEncoding.DecodeString(own.Get(sumHeader(carries)))
+			}
+		case sign && (ctx.Err() != nil || !errors.Is(err, upload.ErrDenied) && !u.Planned || g.URL == ""):
 			return r, &unsent{err}
-		default: // without credentials the presigned URL is all there is
-			sum = nil
+		case own.Get(md5Header) != "": // without credentials the presigned URL is all there is, and need not have it signed
+			t.Header.Set(md5Header, own.Get(md5Header))
 		}
 	}
 	a, err := p.exchange(ctx, t, c)
@@ -307,6 +307,9 @@ func (p *Provider) Put(ctx context.Context, u upload.Upload, g upload.Presigned,
 			r.VerifiedBy = d.Sum
 		}
 	}
+	if !r.Verified && t.Header.Get(md5Header) != "" {
+		r.Verified, r.VerifiedBy = true, upload.DigestMD5
+	}
 	if d.Single {
 		r.ETag = r.Value
 		r.Value, err = single{ETag: r.ETag, Version: a.Header.Get("X-Amz-Version-Id"), Sum: a.Header.Get(sumHeader(cmp.Or(d.Sum, upload.DigestCRC64NVME)))}.encode()
@@ -331,27 +334,6 @@ func errorOf(err error) *transport.Error {
 // expired is a part whose presigned URL the store no longer takes.
 func expired(err error) error {
 	return &failure{means: upload.ErrExpired, err: errorOf(err)}
-}
-
-// ahead is the checksum of a part that is still to be sent.
-func ahead(h hash.Hash, body io.Reader, size int64) ([]byte, error) {
-	switch b := body.(type) {
-	case upload.Hashable:
-		if err := b.Hash(h); err != nil {
-			return nil, err
-		}
-	case io.ReadSeeker:
-		n, err := io.Copy(h, io.LimitReader(b, size))
-		if err == nil {
-			_, err = b.Seek(-n, io.SeekCurrent)
-		}
-		if err != nil {
-			return nil, err
-		}
-	default:
-		return nil, errors.New("the part cannot be read before it is sent")
-	}
-	return h.Sum(nil), nil
 }
 
 // single is what is kept of the answer to a PUT of an object.

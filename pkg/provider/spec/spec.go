@@ -126,6 +126,9 @@ type Settings struct {
 	// Recorded says that the options are those of an upload that was begun before,
 	// perhaps on another machine.
 	Recorded bool
+	// Proof says that an upload fails unless all of it is verified: what verifies it
+	// is worth its cost.
+	Proof bool
 	// Signed are presigned requests of one upload, as upload.EndSigner made them;
 	// they go before any key.
 	Signed map[string]upload.Presigned

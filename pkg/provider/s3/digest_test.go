@@ -1,0 +1,123 @@
+package s3
+
+import (
+	"crypto/md5"
+	"encoding/base64"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/multiput/multiput/pkg/upload"
+)
+
+// opaque is a store that knows no checksums, and whose ETags look like MD5s and are
+// none. It compares Content-MD5, as every store does, and damages the first part that
+// comes with one.
+func opaque(encrypts string, damaged *atomic.Bool, bare *atomic.Int32) func(*http.Request, string) (int, map[string]string, string) {
+	n := 0
+	return func(r *http.Request, body string) (int, map[string]string, string) {
+		switch q := r.URL.Query(); {
+		case r.Method == http.MethodPost && q.Has("uploads"):
+			return 200, map[string]string{sseHeader: encrypts}, created
+		case r.Method == http.MethodPost:
+			return 200, nil, `<CompleteMultipartUploadResult><ETag>"whole-7"</ETag></CompleteMultipartUploadResult>`
+		}
+		n++
+		sum := md5.Sum([]byte(body))
+		switch given := r.Header.Get(md5Header); {
+		case given == "":
+			bare.Add(1)
+		case damaged.CompareAndSwap(false, true) || given != base64.StdEncoding.EncodeToString(sum[:]):
+			return 400, nil, `<Error><Code>BadDigest</Code><Message>The Content-MD5 you specified did not match.</Message></Error>`
+		}
+		return 200, map[string]string{"ETag": fmt.Sprintf(`"%032x"`, n)}, ""
+	}
+}
+
+// TestETagsThatAreNoMD5s verifies parts by Content-MD5 where the store offers nothing
+// else: if it is required, if the options have it encrypt so, or if the bucket does.
+func TestETagsThatAreNoMD5s(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "f.bin")
+	body := make([]byte, 7*minPart+1)
+	_, _ = rand.NewChaCha8([32]byte{5}).Read(body)
+	if err := os.WriteFile(path, body, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct {
+		set      map[string]string
+		encrypts string
+		checksum upload.Checksum
+		size     int64 // of the file; 0: all of it
+		want     string
+	}{
+		"required":     {nil, "", upload.ChecksumRequire, 0, upload.VerifiedHeader},
+		"by options":   {map[string]string{"sse": "aws:kms"}, "", upload.ChecksumAuto, 0, upload.VerifiedHeader},
+		"by bucket":    {nil, "aws:kms:dsse", upload.ChecksumAuto, 0, upload.VerifiedHeader},
+		"other":        {nil, "AES256", upload.ChecksumAuto, 0, upload.Unverified},
+		"one required": {nil, "", upload.ChecksumRequire, 1 << 20, upload.VerifiedMD5},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var damaged atomic.Bool
+			var bare atomic.Int32
+			s := &scripted{answer: opaque(c.encrypts, &damaged, &bare)}
+			set := map[string]string{"checksum": "auto"}
+			maps.Copy(set, c.set)
+			p := s.open(t, place{"bucket", "k"}, set)
+			p.proof = c.checksum == upload.ChecksumRequire
+			file := path
+			if c.size > 0 {
+				file = filepath.Join(t.TempDir(), "small.bin")
+				if err := os.WriteFile(file, body[:c.size], 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			u := upload.Uploader{Provider: p, Target: p.Target(), PartSize: minPart, Checksum: c.checksum}
+			r, err := u.Upload(t.Context(), upload.File{Path: file})
+			if err != nil || r.Verification != c.want {
+				t.Fatalf("%+v, %v; want the verification %s", r, err, c.want)
+			}
+			if all := c.want == upload.Unverified; all != (bare.Load() > 0) || all == damaged.Load() {
+				t.Errorf("%d parts came without an MD5", bare.Load())
+			}
+			for _, r := range s.asked {
+				if r.Header.Get(md5Header) != "" && !strings.Contains(r.URL.Query().Get("X-Amz-SignedHeaders"), "content-md5") {
+					t.Errorf("Content-MD5 is not signed: %s", r.URL.Query().Get("X-Amz-SignedHeaders"))
+				}
+			}
+		})
+	}
+}
+
+// TestPlanOfABucketWithKMS sends a part that was planned without its checksum, with the
+// URL as it is: that the store encrypts it so was found out when the upload was created.
+func TestPlanOfABucketWithKMS(t *testing.T) {
+	var damaged atomic.Bool
+	var bare atomic.Int32
+	damaged.Store(true)
+	s := &scripted{answer: opaque("aws:kms", &damaged, &bare)}
+	p := s.open(t, place{"bucket", "k"}, nil)
+	u, _, err := p.Create(t.Context(), fileOf(11), upload.Hint{Shared: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	part := upload.Part{Number: 1, Size: 11}
+	urls, err := p.Presign(t.Context(), u, []upload.Part{part})
+	if err != nil {
+		t.Fatal(err)
+	}
+	u.Planned = true
+	sender := s.open(t, place{"bucket", "k"}, nil)
+	r, err := sender.Put(t.Context(), u, urls[0], part, strings.NewReader("hello world"))
+	if err != nil || !r.Verified || bare.Load() != 0 {
+		t.Errorf("%+v, %v", r, err)
+	}
+	if sent := s.asked[1].URL; !strings.HasSuffix(urls[0].URL, sent.RequestURI()) {
+		t.Errorf("it went to %s, and the URL of the plan is %s", sent, urls[0].URL)
+	}
+}
