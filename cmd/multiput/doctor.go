@@ -60,8 +60,8 @@ func good(check, format string, args ...any) finding {
 	return finding{Check: check, Status: checkOK, Text: fmt.Sprintf(format, args...)}
 }
 
-// wary is a finding that stops no upload yet.
-func wary(check, advice, format string, args ...any) finding {
+// warn is a finding that stops no upload yet.
+func warn(check, advice, format string, args ...any) finding {
 	return finding{Check: check, Status: checkWarning, Text: fmt.Sprintf(format, args...), Advice: advice}
 }
 
@@ -160,7 +160,7 @@ func (a *app) doctor(ctx context.Context, flags *pflag.FlagSet) error {
 		names = configured(ctx, cfg)
 	}
 	if len(names) == 0 {
-		found = append(found, wary("provider", "name one with -p, or put its key into its variable", "none is configured, and the key of none is set"))
+		found = append(found, warn("provider", "name one with -p, or put its key into its variable", "none is configured, and the key of none is set"))
 	}
 	// At once, as each may have to wait for a network that is not there.
 	each := make([][]finding, len(names))
@@ -295,7 +295,7 @@ func lookAtDir(dir, remote string) finding {
 		}
 		return bad("state", exitJournal, "make it writable, or "+elsewhere, "%s cannot be written to (%v)", dir, err)
 	case remote != "":
-		return wary("state", elsewhere+" on a local one", "%s is on a network file system (%s), where locks and durability depend on the server", dir, remote)
+		return warn("state", elsewhere+" on a local one", "%s is on a network file system (%s), where locks and durability depend on the server", dir, remote)
 	}
 	return good("state", "%s can be written to", dir)
 }
@@ -309,11 +309,11 @@ func lookAtSpace(dir string) finding {
 	case errors.Is(err, errors.ErrUnsupported):
 		return good("space", "not known on this system")
 	case err != nil:
-		return wary("space", "", "the free space at %s is not known (%v)", dir, err)
+		return warn("space", "", "the free space at %s is not known (%v)", dir, err)
 	case free < spent:
 		return bad("space", exitJournal, "free some, or name another directory with --journal", "%s are free at %s", humanize.IBytes(free), dir)
 	case free < scarce:
-		return wary("space", "the journal of a large upload needs some; free some, or name another directory with --journal", "%s are free at %s", humanize.IBytes(free), dir)
+		return warn("space", "the journal of a large upload needs some; free some, or name another directory with --journal", "%s are free at %s", humanize.IBytes(free), dir)
 	}
 	return good("space", "%s are free at %s", humanize.IBytes(free), dir)
 }
@@ -331,7 +331,7 @@ func lookAtJournal(ctx context.Context, path string) []finding {
 		found = nil
 	}
 	for _, err := range wrong {
-		found = append(found, wary("journal", "", "%v", err))
+		found = append(found, warn("journal", "", "%v", err))
 	}
 	return append(found, lookAtUploads(open, time.Now())...)
 }
@@ -354,13 +354,13 @@ func lookAtUploads(open []journal.Listed, now time.Time) (found []finding) {
 		what := fmt.Sprintf("%s to %s", named(r.Path, r.Target.Name), r.Target.Provider)
 		switch r.State {
 		case upload.Done:
-			found = append(found, wary("upload", again+" to have its result printed", "%s is uploaded, and its result was not printed", what))
+			found = append(found, warn("upload", again+" to have its result printed", "%s is uploaded, and its result was not printed", what))
 			continue
 		case upload.Waiting:
-			found = append(found, wary("upload", again+" to wait until it is ready", "%s is uploaded, and was not ready", what))
+			found = append(found, warn("upload", again+" to wait until it is ready", "%s is uploaded, and was not ready", what))
 			continue
 		case upload.Completing:
-			found = append(found, wary("upload", again+" to ask the provider", "%s may or may not have completed: the final request got no clear answer", what))
+			found = append(found, warn("upload", again+" to ask the provider", "%s may or may not have completed: the final request got no clear answer", what))
 			continue
 		}
 		unfinished++
@@ -372,13 +372,13 @@ func lookAtUploads(open []journal.Listed, now time.Time) (found []finding) {
 		switch left := end.Sub(now); {
 		case end.IsZero() || left > endsSoon:
 		case left <= 0:
-			found = append(found, wary("upload", again+": it creates a new upload if necessary", "%s: %s, and %s ended %s", what, stored, of, humanize.RelTime(end, now, "ago", "")))
+			found = append(found, warn("upload", again+": it creates a new upload if necessary", "%s: %s, and %s ended %s", what, stored, of, humanize.RelTime(end, now, "ago", "")))
 		default:
-			found = append(found, wary("upload", again+" before that", "%s: %s, and %s ends in %s", what, stored, of, left.Round(time.Second)))
+			found = append(found, warn("upload", again+" before that", "%s: %s, and %s ends in %s", what, stored, of, left.Round(time.Second)))
 		}
 	}
 	if len(found) > mostUploads {
-		found = append(found[:mostUploads], wary("upload", "", "and %d more", len(found)-mostUploads))
+		found = append(found[:mostUploads], warn("upload", "", "and %d more", len(found)-mostUploads))
 	}
 	if len(found) == 0 {
 		found = append(found, good("uploads", "%d unfinished, none in doubt, none that expires within %s", unfinished, endsSoon))
@@ -399,9 +399,9 @@ func lookAtFiles(concurrency int) finding {
 	case errors.Is(err, errors.ErrUnsupported):
 		return good("files", "this system sets no limit of open files")
 	case err != nil:
-		return wary("files", "", "the limit of open files is not known (%v)", err)
+		return warn("files", "", "the limit of open files is not known (%v)", err)
 	case limit < need:
-		return wary("files", fmt.Sprintf("ulimit -n %d, or a smaller -j", need), "only %d files may be open at once, but up to %d may be needed", limit, need)
+		return warn("files", fmt.Sprintf("ulimit -n %d, or a smaller -j", need), "only %d files may be open at once, but up to %d may be needed", limit, need)
 	case limit > 1<<40:
 		return good("files", "there is no limit of open files")
 	}

@@ -241,7 +241,7 @@ func lookAtTLS(address string, state *tls.ConnectionState, status int) finding {
 	c := state.PeerCertificates[0]
 	s := fmt.Sprintf("%s, certificate issued by %s, good until %s", tls.VersionName(state.Version), issuer(c), c.NotAfter.Format(time.DateOnly))
 	if time.Until(c.NotAfter) < expiring {
-		return wary("tls", "tell the operator of "+transport.Redact(address), "%s", s)
+		return warn("tls", "tell the operator of "+transport.Redact(address), "%s", s)
 	}
 	return good("tls", "%s", s)
 }
@@ -262,9 +262,9 @@ func lookAtClock(reply *transport.Reply) finding {
 	const advice = "let the system set its clock (NTP): with a wrong one, signatures and certificates are refused"
 	switch {
 	case skew >= largestSkew:
-		return wary("clock", advice, "this machine's clock is %s ahead of the API's", skew)
+		return warn("clock", advice, "this machine's clock is %s ahead of the API's", skew)
 	case skew <= -largestSkew:
-		return wary("clock", advice, "this machine's clock is %s behind the API's", -skew)
+		return warn("clock", advice, "this machine's clock is %s behind the API's", -skew)
 	}
 	return good("clock", "it agrees with the API's")
 }

@@ -24,16 +24,16 @@ import (
 	"github.com/multiput/multiput/pkg/upload"
 )
 
-// ward is multiput in this process, with nothing of this machine's configuration.
-type ward struct {
+// doctorRig is multiput in this process, with nothing of this machine's configuration.
+type doctorRig struct {
 	t   *testing.T
 	dir string
 }
 
 const doctorKey = "sk-doctor-0123456789"
 
-func newWard(t *testing.T) *ward {
-	w := &ward{t, t.TempDir()}
+func newDoctorRig(t *testing.T) *doctorRig {
+	w := &doctorRig{t, t.TempDir()}
 	for _, name := range []string{"HOME", "XDG_STATE_HOME", "XDG_CONFIG_HOME", "USERPROFILE", "LocalAppData", "AppData"} {
 		t.Setenv(name, w.dir)
 	}
@@ -45,21 +45,21 @@ func newWard(t *testing.T) *ward {
 }
 
 // doctor runs it and gives its exit code and its report.
-func (w *ward) doctor(args ...string) (int, string) {
+func (w *doctorRig) doctor(args ...string) (int, string) {
 	w.t.Helper()
-	var out, talk bytes.Buffer
+	var out, messages bytes.Buffer
 	a := newApp()
-	a.stdout, a.stderr = &out, &talk
+	a.stdout, a.stderr = &out, &messages
 	code := a.run(w.t.Context(), append([]string{"doctor"}, args...))
-	if strings.Contains(out.String()+talk.String(), doctorKey) {
+	if strings.Contains(out.String()+messages.String(), doctorKey) {
 		w.t.Error("the key is shown")
 	}
-	return code, out.String() + talk.String()
+	return code, out.String() + messages.String()
 }
 
 // says checks a run's exit code, and that its report has a line like each of
 // these.
-func (w *ward) says(code int, lines []string, args ...string) {
+func (w *doctorRig) says(code int, lines []string, args ...string) {
 	w.t.Helper()
 	got, out := w.doctor(args...)
 	if got != code {
@@ -75,8 +75,8 @@ func (w *ward) says(code int, lines []string, args ...string) {
 	}
 }
 
-// clinic is an API of which doctor asks nothing.
-func clinic(t *testing.T, ahead time.Duration) (url, cacert string) {
+// apiServer is an API of which doctor asks nothing.
+func apiServer(t *testing.T, ahead time.Duration) (url, cacert string) {
 	t.Helper()
 	var mu sync.Mutex
 	var wrong []string
@@ -107,8 +107,8 @@ func clinic(t *testing.T, ahead time.Duration) (url, cacert string) {
 
 // A healthy one: the way to the API is gone without the key.
 func TestDoctorFindsTheWay(t *testing.T) {
-	w := newWard(t)
-	url, ca := clinic(t, 0)
+	w := newDoctorRig(t)
+	url, ca := apiServer(t, 0)
 	w.says(0, []string{
 		`ok +config +.*config\.yaml does not exist; only flags and variables are used`,
 		`ok +state +.* can be written to`, `ok +space +.*`, `ok +journal +there is none yet at .*`, `ok +files +.*`,
@@ -127,20 +127,20 @@ func TestDoctorFindsTheWay(t *testing.T) {
 
 // A wrong clock is a warning that names it.
 func TestDoctorComparesClocks(t *testing.T) {
-	w := newWard(t)
+	w := newDoctorRig(t)
 	for ahead, want := range map[time.Duration]string{
 		5 * time.Minute:  `warning +openai clock +this machine's clock is (5m0s|4m59s|5m1s) ahead of the API's: let the system set its clock.*`,
 		-2 * time.Minute: `warning +openai clock +this machine's clock is (2m0s|1m59s|2m1s) behind the API's: .*`,
 	} {
-		url, ca := clinic(t, ahead)
+		url, ca := apiServer(t, ahead)
 		w.says(0, []string{want}, "-p", "openai", "--base-url", url, "--cacert", ca)
 	}
 }
 
 // What is in the way ends with the code that an upload would end with.
 func TestDoctorNamesWhatIsInTheWay(t *testing.T) {
-	w := newWard(t)
-	url, ca := clinic(t, 0)
+	w := newDoctorRig(t)
+	url, ca := apiServer(t, 0)
 	w.says(1, []string{`failed +openai tls +127\.0\.0\.1:\d+: .*certificate.*, issued by Acme Co: --cacert FILE adds your own certificate authority`}, "-p", "openai", "--base-url", url)
 
 	closed, err := net.Listen("tcp", "127.0.0.1:0")
@@ -173,7 +173,7 @@ func TestDoctorDoesNotHang(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it waits as long as it would")
 	}
-	w := newWard(t)
+	w := newDoctorRig(t)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

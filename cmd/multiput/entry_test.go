@@ -215,11 +215,11 @@ func TestJournalOfAnotherMachine(t *testing.T) {
 	}
 	t.Setenv("OPENAI_API_KEY", "sk-a-key-of-somebody")
 	for _, args := range [][]string{{"resume"}, {"abort", "--older-than", "0s"}} {
-		var out, talk bytes.Buffer
-		a := app{stdout: &out, stderr: &talk, journal: openJournal, remote: journal.Remote}
+		var out, messages bytes.Buffer
+		a := app{stdout: &out, stderr: &messages, journal: openJournal, remote: journal.Remote}
 		code := a.run(t.Context(), append(args, "--journal", path, "--retries", "0"))
-		if code != exitUsage || !strings.Contains(talk.String(), "--base-url https://elsewhere.invalid/v1") || out.Len() > 0 {
-			t.Errorf("%v: exit code %d: %s%s", args, code, &out, &talk)
+		if code != exitUsage || !strings.Contains(messages.String(), "--base-url https://elsewhere.invalid/v1") || out.Len() > 0 {
+			t.Errorf("%v: exit code %d: %s%s", args, code, &out, &messages)
 		}
 	}
 }
@@ -268,8 +268,8 @@ func TestResumedElsewhere(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Setenv("OPENAI_API_KEY", "sk-a-key-of-somebody")
-	var out, talk bytes.Buffer
-	a := app{stdout: &out, stderr: &talk, journal: openJournal, remote: journal.Remote}
+	var out, messages bytes.Buffer
+	a := app{stdout: &out, stderr: &messages, journal: openJournal, remote: journal.Remote}
 	cfg := config.Config{Journal: path, Quiet: true}
 	show, hide := a.watch(cfg, nil)
 	defer hide()
@@ -278,10 +278,10 @@ func TestResumedElsewhere(t *testing.T) {
 		return b.run(t.Context(), b.recorded(chosen, recordedOptions{}))
 	}
 	if code := resume(listed[0], listed[0]); code != 0 {
-		t.Errorf("among others: %d, %s", code, &talk)
+		t.Errorf("among others: %d, %s", code, &messages)
 	}
 	if code := resume(listed[0]); code != exitUsage {
-		t.Errorf("alone: %d, %s", code, &talk)
+		t.Errorf("alone: %d, %s", code, &messages)
 	}
 	if f := a.abortOne(t.Context(), cfg, abortOptions{}, &output{w: &out}, listed[0], "x", false); f.err != nil {
 		t.Errorf("abort: %v", f.err)

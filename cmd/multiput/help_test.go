@@ -424,7 +424,7 @@ func TestTroubleshooting(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, m := range regexp.MustCompile(`\b(?:good|wary|bad|failing)\("([a-z]+)"`).FindAllSubmatch(b, -1) {
+		for _, m := range regexp.MustCompile(`\b(?:good|warn|bad|failing)\("([a-z]+)"`).FindAllSubmatch(b, -1) {
 			checks[string(m[1])] = true
 		}
 	}

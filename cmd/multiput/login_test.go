@@ -43,15 +43,15 @@ func TestLogin(t *testing.T) {
 	}
 	run := func(code int, stdin io.Reader, args ...string) (stdout, stderr string) {
 		t.Helper()
-		var out, talk bytes.Buffer
-		a := app{stdin: stdin, stdout: &out, stderr: &talk, journal: openJournal, remote: func(string) string { return "" }}
+		var out, messages bytes.Buffer
+		a := app{stdin: stdin, stdout: &out, stderr: &messages, journal: openJournal, remote: func(string) string { return "" }}
 		if got := a.run(t.Context(), args); got != code {
-			t.Errorf("%v: exit code %d, want %d: %s", args, got, code, talk.String())
+			t.Errorf("%v: exit code %d, want %d: %s", args, got, code, messages.String())
 		}
-		if strings.Contains(out.String()+talk.String(), key) {
+		if strings.Contains(out.String()+messages.String(), key) {
 			t.Errorf("%v shows the key", args)
 		}
-		return out.String(), talk.String()
+		return out.String(), messages.String()
 	}
 	says := func(text, what string) {
 		t.Helper()
@@ -62,8 +62,8 @@ func TestLogin(t *testing.T) {
 	upload := []string{"upload", "-p", "openai", "--set", "purpose=batch", file}
 	run(exitDenied, nil, upload...)
 
-	_, talk := run(0, strings.NewReader(key+"\n"), "login", "openai")
-	says(talk, "the API key of OpenAI for http://127.0.0.1:")
+	_, messages := run(0, strings.NewReader(key+"\n"), "login", "openai")
+	says(messages, "the API key of OpenAI for http://127.0.0.1:")
 	out, _ := run(0, nil, upload...)
 	says(out, "file-")
 	out, _ = run(0, nil, "config", "show", "-p", "openai", "--jq", ".key")
@@ -72,25 +72,25 @@ func TestLogin(t *testing.T) {
 
 	// The variable comes first, and login says so.
 	t.Setenv("OPENAI_API_KEY", "sk-another")
-	_, talk = run(0, strings.NewReader(key), "login", "openai")
-	says(talk, "warning: OPENAI_API_KEY takes precedence over it")
+	_, messages = run(0, strings.NewReader(key), "login", "openai")
+	says(messages, "warning: OPENAI_API_KEY takes precedence over it")
 	run(exitDenied, nil, upload...)
 	t.Setenv("OPENAI_API_KEY", "")
 
 	// The same name at another address has no key.
-	_, talk = run(exitDenied, nil, append(upload, "--base-url", "http://127.0.0.1:1/v1")...)
-	says(talk, "no key of openai for http://127.0.0.1:1")
+	_, messages = run(exitDenied, nil, append(upload, "--base-url", "http://127.0.0.1:1/v1")...)
+	says(messages, "no key of openai for http://127.0.0.1:1")
 	run(0, strings.NewReader("sk-of-mine-0123456789"), "login", mine)
 	if err := os.WriteFile(mine, []byte(strings.Replace(mineYAML, "mine.example", "evil.example", 1)), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	_, talk = run(exitDenied, nil, "upload", "-p", mine, file)
-	says(talk, "no key of mine for https://evil.example:443")
+	_, messages = run(exitDenied, nil, "upload", "-p", mine, file)
+	says(messages, "no key of mine for https://evil.example:443")
 
-	_, talk = run(0, nil, "logout", "openai")
-	says(talk, "is removed")
-	_, talk = run(0, nil, "logout", "openai")
-	says(talk, "has no API key")
+	_, messages = run(0, nil, "logout", "openai")
+	says(messages, "is removed")
+	_, messages = run(0, nil, "logout", "openai")
+	says(messages, "has no API key")
 	run(exitDenied, nil, upload...)
 }
 

@@ -52,8 +52,8 @@ func multiputUnderTest() {
 	}
 	if at := os.Getenv(killEnv); at != "" {
 		a.journal = func(dir string, warn func(string)) upload.Journal {
-			d := newDeath(at)
-			return &deadlyJournal{&journal.Journal{Dir: dir, Warn: warn, Trace: d.step}, d}
+			d := newKillPoint(at)
+			return &killingJournal{&journal.Journal{Dir: dir, Warn: warn, Trace: d.step}, d}
 		}
 	}
 	if path := os.Getenv(saidEnv); path != "" {
@@ -67,27 +67,27 @@ func multiputUnderTest() {
 }
 
 // death kills the process at a chosen journal write.
-type death struct {
+type killPoint struct {
 	kind  string
 	left  atomic.Int64
 	after bool
 }
 
-func newDeath(at string) *death {
+func newKillPoint(at string) *killPoint {
 	kind, n, _ := strings.Cut(at, "=")
 	after := strings.HasSuffix(n, "+")
 	left, err := strconv.Atoi(strings.TrimSuffix(n, "+"))
 	if err != nil {
 		panic(err)
 	}
-	d := &death{kind: kind, after: after}
+	d := &killPoint{kind: kind, after: after}
 	d.left.Store(int64(left))
 	return d
 }
 
 // around makes a write of some kind, and dies before or after it if it is the
 // one.
-func (d *death) around(kind string, write func() error) error {
+func (d *killPoint) around(kind string, write func() error) error {
 	mine := false
 	if d.kind == kind || d.kind == "write" {
 		mine = d.left.Add(-1) == 0
@@ -103,7 +103,7 @@ func (d *death) around(kind string, write func() error) error {
 }
 
 // step dies before a step on the disk, if it is the one.
-func (d *death) step(journal.Step) {
+func (d *killPoint) step(journal.Step) {
 	if d.kind == "step" && d.left.Add(-1) == 0 {
 		die()
 	}
@@ -137,30 +137,30 @@ func die() {
 	select {} // the signal is on its way
 }
 
-// deadlyJournal is a journal in front of which death waits.
-type deadlyJournal struct {
+// killingJournal is a journal that kills the process at a chosen write.
+type killingJournal struct {
 	upload.Journal
-	*death
+	*killPoint
 }
 
-func (j *deadlyJournal) Open(ctx context.Context, t upload.Target, path string) (upload.Entry, error) {
+func (j *killingJournal) Open(ctx context.Context, t upload.Target, path string) (upload.Entry, error) {
 	e, err := j.Journal.Open(ctx, t, path)
 	if err != nil {
 		return nil, err
 	}
-	return &deadlyEntry{e, j.death}, nil
+	return &killingEntry{e, j.killPoint}, nil
 }
 
-type deadlyEntry struct {
+type killingEntry struct {
 	upload.Entry
-	*death
+	*killPoint
 }
 
-func (e *deadlyEntry) Begin(ctx context.Context, r upload.Record) error {
+func (e *killingEntry) Begin(ctx context.Context, r upload.Record) error {
 	return e.around("begin", func() error { return e.Entry.Begin(ctx, r) })
 }
 
-func (e *deadlyEntry) Receive(ctx context.Context, rs ...upload.Receipt) error {
+func (e *killingEntry) Receive(ctx context.Context, rs ...upload.Receipt) error {
 	kind := "receipt"
 	if !slices.ContainsFunc(rs, func(r upload.Receipt) bool { return !r.Checkpointed }) {
 		kind = "checkpoint"
@@ -174,10 +174,10 @@ func (e *deadlyEntry) Receive(ctx context.Context, rs ...upload.Receipt) error {
 	})
 }
 
-func (e *deadlyEntry) Refresh(ctx context.Context, f upload.File, drop ...int) error {
+func (e *killingEntry) Refresh(ctx context.Context, f upload.File, drop ...int) error {
 	return e.around("refresh", func() error { return e.Entry.Refresh(ctx, f, drop...) })
 }
 
-func (e *deadlyEntry) Advance(ctx context.Context, s upload.State, o *upload.Outcome) error {
+func (e *killingEntry) Advance(ctx context.Context, s upload.State, o *upload.Outcome) error {
 	return e.around(string(s), func() error { return e.Entry.Advance(ctx, s, o) })
 }

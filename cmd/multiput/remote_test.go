@@ -33,9 +33,9 @@ func TestJournalOnANetwork(t *testing.T) {
 		{"nfs", []string{"-q"}, ""},
 		{"", nil, ""},
 	} {
-		var out, talk strings.Builder
+		var out, messages strings.Builder
 		a := newApp()
-		a.stdout, a.stderr, a.screen = &out, &talk, screen{}
+		a.stdout, a.stderr, a.screen = &out, &messages, screen{}
 		a.remote = func(path string) string {
 			if path != where {
 				t.Errorf("asked about %s", path)
@@ -43,10 +43,10 @@ func TestJournalOnANetwork(t *testing.T) {
 			return c.kind
 		}
 		if code := a.run(t.Context(), append(append([]string{"upload", "-p", "sandbox", "--journal", where}, c.args...), files...)); code != 0 {
-			t.Errorf("exit code %d: %s", code, &talk)
+			t.Errorf("exit code %d: %s", code, &messages)
 		}
 		told := 0
-		for line := range strings.Lines(talk.String()) {
+		for line := range strings.Lines(messages.String()) {
 			if strings.Contains(line, "network file system (nfs)") && strings.Contains(line, "--journal DIR") {
 				told++
 				if c.want == "" || !strings.HasPrefix(line, c.want) {
@@ -55,7 +55,7 @@ func TestJournalOnANetwork(t *testing.T) {
 			}
 		}
 		if want := min(1, len(c.want)); told != want {
-			t.Errorf("%s %q: told %d times, want %d: %s", c.kind, c.args, told, want, &talk)
+			t.Errorf("%s %q: told %d times, want %d: %s", c.kind, c.args, told, want, &messages)
 		}
 	}
 }

@@ -312,7 +312,7 @@ func (a *app) open(ctx context.Context, cfg config.Config, m *provider.Definitio
 // policyOf is how requests are retried.
 func policyOf(cfg config.Config) transport.Policy {
 	p := transport.DefaultPolicy
-	p.Patience = cfg.RetryFor
+	p.RetryFor = cfg.RetryFor
 	switch cfg.Retries {
 	case config.AutoRetries:
 	case 0:
@@ -320,7 +320,7 @@ func policyOf(cfg config.Config) transport.Policy {
 	default:
 		p.Retries = cfg.Retries
 	}
-	if p.Patience == 0 && p.Retries == 0 {
+	if p.RetryFor == 0 && p.Retries == 0 {
 		p.Retries = -1
 	}
 	return p

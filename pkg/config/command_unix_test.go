@@ -13,7 +13,7 @@ import (
 	"github.com/multiput/multiput/pkg/config"
 )
 
-// The command that gives a key: its lines end, its talk is passed on, its
+// The command that gives a key: its lines end, its messages are passed on, its
 // failure is told, and it holds up nothing for ever.
 func TestKeyCommand(t *testing.T) {
 	run := func(ctx context.Context, command string) (config.Found, string, error) {
@@ -21,17 +21,17 @@ func TestKeyCommand(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		var talk bytes.Buffer
-		key, err := cfg.Key(ctx, config.KeyOf{}, &talk)
-		return key, talk.String(), err
+		var messages bytes.Buffer
+		key, err := cfg.Key(ctx, config.KeyOf{}, &messages)
+		return key, messages.String(), err
 	}
-	key, talk, err := run(t.Context(), "echo enter the passphrase >&2; printf 'the-key\\r\\n'")
-	if err != nil || key.Reveal() != "the-key" || talk != "enter the passphrase\n" {
-		t.Errorf("%q, talk %q, %v", key.Reveal(), talk, err)
+	key, messages, err := run(t.Context(), "echo enter the passphrase >&2; printf 'the-key\\r\\n'")
+	if err != nil || key.Reveal() != "the-key" || messages != "enter the passphrase\n" {
+		t.Errorf("%q, messages %q, %v", key.Reveal(), messages, err)
 	}
-	if _, talk, err = run(t.Context(), "echo "+seeded+"; echo no such entry >&2; exit 3"); err == nil ||
-		!strings.Contains(err.Error(), "exit status 3") || strings.Contains(err.Error(), seeded) || !strings.Contains(talk, "no such entry") {
-		t.Errorf("talk %q, %v", talk, err)
+	if _, messages, err = run(t.Context(), "echo "+seeded+"; echo no such entry >&2; exit 3"); err == nil ||
+		!strings.Contains(err.Error(), "exit status 3") || strings.Contains(err.Error(), seeded) || !strings.Contains(messages, "no such entry") {
+		t.Errorf("messages %q, %v", messages, err)
 	}
 	if _, _, err = run(t.Context(), "head -c 100000 /dev/zero | tr '\\0' k"); err == nil || !strings.Contains(err.Error(), "more than an API key") {
 		t.Errorf("a flood: %v", err)

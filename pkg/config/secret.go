@@ -69,8 +69,8 @@ type Found struct {
 // Key finds the secret of a provider in the first of these that is given: the
 // file or the command that flags, variables, the profile or the config file
 // name, the provider's own variable, the system's keyring. Without any it is
-// empty. talk is the standard error of the command.
-func (c Config) Key(ctx context.Context, of KeyOf, talk io.Writer) (Found, error) {
+// empty. messages is the standard error of the command.
+func (c Config) Key(ctx context.Context, of KeyOf, messages io.Writer) (Found, error) {
 	switch {
 	case c.APIKeyFile != "" && c.APIKeyCommand != "":
 		return Found{}, &UsageError{Err: errors.New("--api-key-file and --api-key-command exclude each other")}
@@ -78,7 +78,7 @@ func (c Config) Key(ctx context.Context, of KeyOf, talk io.Writer) (Found, error
 		s, err := keyFromFile(c.APIKeyFile)
 		return Found{Secret: s, From: c.APIKeyFile}, err
 	case c.APIKeyCommand != "":
-		s, err := c.keyFromCommand(ctx, talk)
+		s, err := c.keyFromCommand(ctx, messages)
 		return Found{Secret: s, From: "the API key command"}, err
 	}
 	var f Found
@@ -133,7 +133,7 @@ const pipeTime = 2 * time.Second
 
 var errCommandTime = fmt.Errorf("it did not end within %v", commandTime)
 
-func (c Config) keyFromCommand(ctx context.Context, talk io.Writer) (Secret, error) {
+func (c Config) keyFromCommand(ctx context.Context, messages io.Writer) (Secret, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, commandTime, errCommandTime)
 	defer cancel()
 	name, args := "sh", []string{"-c", c.APIKeyCommand}
@@ -142,7 +142,7 @@ func (c Config) keyFromCommand(ctx context.Context, talk io.Writer) (Secret, err
 	}
 	cmd := exec.CommandContext(ctx, name, args...) //nolint:gosec // the user's own command
 	out := limited{left: maxSecret + 1}
-	cmd.Stdout, cmd.Stderr, cmd.Dir, cmd.WaitDelay = &out, talk, c.keyDir, pipeTime
+	cmd.Stdout, cmd.Stderr, cmd.Dir, cmd.WaitDelay = &out, messages, c.keyDir, pipeTime
 	err := cmd.Run()
 	switch {
 	case ctx.Err() != nil:

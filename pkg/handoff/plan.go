@@ -60,7 +60,7 @@ type Upload struct {
 	Renewable bool            `json:"renewable"` // whether the provider issues new URLs
 	TakenOver bool            `json:"taken_over,omitempty"`
 	PartSize  int64           `json:"part_size,omitempty"` // that was asked for
-	Held      []upload.Range  `json:"held,omitempty"`      // ranges the provider had before
+	Existing  []upload.Range  `json:"existing,omitempty"`  // ranges the provider had before
 	Data      json.RawMessage `json:"data,omitempty"`      // the provider's own
 }
 
@@ -85,7 +85,7 @@ func New(t upload.Target, sh upload.Shared) *Plan {
 		File:   File{Path: text(f.Path), Name: text(f.Name), Size: f.Size, Type: f.Type, MTime: f.ModTime, ID: f.ID},
 		Upload: Upload{
 			ID: up.ID, Expires: up.Expires, Digest: up.Digest, Renewable: up.Renewable, TakenOver: up.TakenOver,
-			PartSize: up.Asked, Held: up.Held, Data: up.Data,
+			PartSize: up.Asked, Existing: up.Existing, Data: up.Data,
 		},
 		Parts: make([]Part, len(up.Parts)),
 	}
@@ -155,7 +155,7 @@ func (p *Plan) Share(path string, parts []upload.Part) upload.Share {
 		Path:   path, Parts: parts,
 		Upload: upload.Upload{
 			ID: p.Upload.ID, File: f, Expires: p.Upload.Expires, Digest: p.Upload.Digest, Renewable: p.Upload.Renewable,
-			TakenOver: p.Upload.TakenOver, Asked: p.Upload.PartSize, Held: p.Upload.Held, Data: p.Upload.Data,
+			TakenOver: p.Upload.TakenOver, Asked: p.Upload.PartSize, Existing: p.Upload.Existing, Data: p.Upload.Data,
 			Parts: p.parts(), Planned: true,
 		},
 	}
@@ -242,7 +242,7 @@ func (p *Plan) check() error {
 	case p.ID != id(s.Target, s.Upload):
 		return fmt.Errorf("its id is another plan's")
 	default:
-		return upload.Tile(p.File.Size, s.Upload.Parts, p.Upload.Held)
+		return upload.Tile(p.File.Size, s.Upload.Parts, p.Upload.Existing)
 	}
 }
 

@@ -46,12 +46,12 @@ func headOf(id string, r *upload.Record) Listed {
 			l.BytesStored += p.Size
 		}
 	}
-	for _, held := range r.Upload.Held {
+	for _, held := range r.Upload.Existing {
 		l.BytesStored += held.Size
 	}
 	l.URLsExpire = firstExpiry(r.Presigned, func(part int) bool { _, stored := r.Receipts[part]; return !stored })
 	l.Record.Receipts, l.Record.Presigned, l.Record.Outcome = nil, nil, nil
-	l.Record.Upload.Parts, l.Record.Upload.Held, l.Record.Upload.Data = nil, nil, nil
+	l.Record.Upload.Parts, l.Record.Upload.Existing, l.Record.Upload.Data = nil, nil, nil
 	return l
 }
 

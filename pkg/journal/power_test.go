@@ -51,8 +51,8 @@ func (r *recorder) opened(d *file) {
 	}
 }
 
-// platter is a disk: what is on it, and what is only in the memory of the system.
-type platter struct {
+// simDisk is a disk: what is on it, and what is only in the memory of the system.
+type simDisk struct {
 	names, durable map[string]int // path: inode
 	changes        []map[string]int
 	inodes         []inode
@@ -71,7 +71,7 @@ func write(b []byte, s Step) []byte {
 	return b
 }
 
-func (p *platter) apply(s Step) {
+func (p *simDisk) apply(s Step) {
 	renamed := func(change func()) {
 		change()
 		p.changes = append(p.changes, maps.Clone(p.names))
@@ -106,7 +106,7 @@ func (p *platter) apply(s Step) {
 
 // cut is the disk after a power cut, in a directory: of what was not synced, keep
 // says what arrived all the same.
-func (p *platter) cut(t *testing.T, keep func() bool) string {
+func (p *simDisk) cut(t *testing.T, keep func() bool) string {
 	dir := t.TempDir()
 	names := p.durable
 	for _, later := range p.changes { // the names change in order
@@ -180,7 +180,7 @@ func TestPowerCut(t *testing.T) {
 	again := 0
 	for n := range len(steps) + 1 {
 		for what, keep := range kept {
-			p := &platter{names: map[string]int{}, durable: map[string]int{}}
+			p := &simDisk{names: map[string]int{}, durable: map[string]int{}}
 			for _, s := range steps[:n] {
 				p.apply(s)
 			}

@@ -8,9 +8,9 @@ import (
 )
 
 const (
-	// maxTalk is how many bytes may wait to be read. Further bytes are
+	// maxBuffered is how many bytes may wait to be read. Further bytes are
 	// discarded: nothing reads stderr.
-	maxTalk = 1 << 20
+	maxBuffered = 1 << 20
 	// finalWait is how long the program waits for them when it exits.
 	finalWait = time.Second
 )
@@ -61,7 +61,7 @@ func (t *Async) run() {
 func (t *Async) Write(p []byte) (int, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if len(t.said)+len(p) > maxTalk {
+	if len(t.said)+len(p) > maxBuffered {
 		return len(p), nil
 	}
 	select {

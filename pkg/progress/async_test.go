@@ -10,19 +10,19 @@ import (
 // What is said comes out, in order, by the time it is flushed.
 func TestAsyncWrites(t *testing.T) {
 	var b bytes.Buffer
-	talk := NewAsync(&b)
+	messages := NewAsync(&b)
 	var want strings.Builder
 	for range 1000 {
-		if _, err := talk.Write([]byte("a line\n")); err != nil {
+		if _, err := messages.Write([]byte("a line\n")); err != nil {
 			t.Fatal(err)
 		}
 		want.WriteString("a line\n")
 	}
-	talk.Flush()
+	messages.Flush()
 	if b.String() != want.String() {
 		t.Errorf("%d bytes came out of %d", b.Len(), want.Len())
 	}
-	talk.Close()
+	messages.Close()
 }
 
 // A reader that has stopped blocks no writer, and what it does not take is
@@ -30,15 +30,15 @@ func TestAsyncWrites(t *testing.T) {
 func TestAsyncDoesNotBlock(t *testing.T) {
 	r, w := io.Pipe() // no reader
 	defer r.Close()
-	talk := NewAsync(w)
+	messages := NewAsync(w)
 	line := bytes.Repeat([]byte("x"), 1000)
-	for range 3 * maxTalk / len(line) {
-		if n, err := talk.Write(line); n != len(line) || err != nil {
+	for range 3 * maxBuffered / len(line) {
+		if n, err := messages.Write(line); n != len(line) || err != nil {
 			t.Fatal(n, err)
 		}
 	}
-	if len(talk.said) > maxTalk {
-		t.Errorf("%d bytes wait", len(talk.said))
+	if len(messages.said) > maxBuffered {
+		t.Errorf("%d bytes wait", len(messages.said))
 	}
-	talk.Close() // it ends, a moment later
+	messages.Close() // it ends, a moment later
 }

@@ -18,7 +18,7 @@ import (
 // made narrower may have broken the line in two, and whatever there is of it is
 // then still behind the cursor.
 type bar struct {
-	talk
+	messages
 	*total
 	*waits
 	titles
@@ -31,12 +31,12 @@ type bar struct {
 	amid    bool   // a line of another writer is not complete yet
 }
 
-func newBar(t talk, o Options, all *total, w *waits) *bar {
-	return &bar{talk: t, total: all, waits: w, columns: o.Width, active: o.Active, ascii: o.ASCII, titles: titles{titled: o.Title, taskbar: o.Taskbar}}
+func newBar(t messages, o Options, all *total, w *waits) *bar {
+	return &bar{messages: t, total: all, waits: w, columns: o.Width, active: o.Active, ascii: o.ASCII, titles: titles{titled: o.Title, taskbar: o.Taskbar}}
 }
 
 func (b *bar) event(f *file, e upload.Event) {
-	if s := b.talk.line(f, b.several(), e); s != "" {
+	if s := b.messages.line(f, b.several(), e); s != "" {
 		b.above(s + "\n")
 	}
 	switch e := e.(type) {

@@ -14,7 +14,7 @@ const lifeEvery = 30 * time.Second
 // plain is a line at the start, one for each tenth, one at the end, and one
 // after every long silence. None has a control character in it.
 type plain struct {
-	talk
+	messages
 	*total
 	*waits
 	tenth int

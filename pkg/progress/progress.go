@@ -98,12 +98,12 @@ const tickEvery = 100 * time.Millisecond
 func New(w io.Writer, o Options) *Display {
 	t, waits := &total{files: o.Files, bytes: o.Bytes, began: time.Now()}, &waits{every: lifeEvery}
 	d := &Display{total: t, waits: waits, stop: make(chan struct{}), stopped: make(chan struct{})}
-	talk := talk{w: w, verbose: o.Verbose, color: o.Color, terminal: o.Style == Bar, stopping: new(bool)}
+	messages := messages{w: w, verbose: o.Verbose, color: o.Color, terminal: o.Style == Bar, stopping: new(bool)}
 	switch o.Style {
 	case Bar:
-		d.view = newBar(talk, o, t, waits)
+		d.view = newBar(messages, o, t, waits)
 	case Plain:
-		d.view = &plain{talk: talk, total: t, waits: waits}
+		d.view = &plain{messages: messages, total: t, waits: waits}
 	case JSON, Warnings:
 		waits.every = 0
 		d.view = &objects{w: w, total: t, waits: waits, warnings: o.Style == Warnings, verbose: o.Verbose}
@@ -156,7 +156,7 @@ func (d *Display) File(path string) (observe func(upload.Event), end func()) {
 	return observe, func() {
 		d.mu.Lock()
 		defer d.mu.Unlock()
-		d.total.change(f, func() { f.over, f.flying = true, 0 })
+		d.total.change(f, func() { f.over, f.sending = true, 0 })
 		d.waits.ended(f)
 		d.view.ended(f)
 	}

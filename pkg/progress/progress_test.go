@@ -482,7 +482,7 @@ func TestJSON(t *testing.T) {
 	})
 }
 
-// Several uploads tell of themselves at the same time, and others talk.
+// Several uploads tell of themselves at the same time, and other messages are written.
 func TestAtTheSameTime(t *testing.T) {
 	for _, style := range []progress.Style{progress.Bar, progress.Plain, progress.JSON, progress.Warnings, progress.None} {
 		synctest.Test(t, func(t *testing.T) {

@@ -15,7 +15,7 @@ type file struct {
 	size        int64
 	stored      int64           // bytes that have a receipt
 	before      int64           // of those, stored before this run
-	flying      int64           // bytes that were handed to the network and are not stored yet
+	sending     int64           // bytes that were handed to the network and are not stored yet
 	inFlight    map[int]reached // those, by the number of their part
 	parts       int
 	storedParts int
@@ -52,7 +52,7 @@ func (f *file) sent(e upload.Sent) {
 		is.before = 0
 	}
 	f.inFlight[e.Part.Number] = is
-	f.flying += is.most() - was.most()
+	f.sending += is.most() - was.most()
 }
 
 // count brings f up to date.
@@ -66,7 +66,7 @@ func (f *file) count(e upload.Event) {
 	case upload.Sent:
 		f.sent(e)
 	case upload.Stored:
-		f.flying -= f.inFlight[e.Part.Number].most() // none where an earlier run sent it
+		f.sending -= f.inFlight[e.Part.Number].most() // none where an earlier run sent it
 		delete(f.inFlight, e.Part.Number)
 		f.stored += e.Part.Size
 		f.storedParts++
@@ -80,14 +80,14 @@ func (f *file) count(e upload.Event) {
 			f.name, f.size, f.parts = shown(e.Report.File), e.Report.File.Size, e.Report.Parts
 			f.before = f.size
 		}
-		f.stored, f.storedParts, f.flying, f.completing, f.done = f.size, f.parts, 0, false, true
+		f.stored, f.storedParts, f.sending, f.completing, f.done = f.size, f.parts, 0, false, true
 	}
 }
 
 func shown(f upload.File) string { return transport.Visible(f.Name) }
 
 // gone counts what is on its way as well.
-func (f *file) gone() int64 { return min(f.size, f.stored+f.flying) }
+func (f *file) gone() int64 { return min(f.size, f.stored+f.sending) }
 
 // sums are what files have together, kept up to date with each event: nothing
 // here costs more because there are many files.

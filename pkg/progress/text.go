@@ -243,8 +243,8 @@ func plan(e upload.PlanMade) string {
 	if s += ", made by the provider"; e.Client {
 		s = strings.TrimSuffix(s, "the provider") + "multiput"
 	}
-	if e.Held > 0 {
-		s += fmt.Sprintf("; the provider already has %d ranges of the file", e.Held)
+	if e.Existing > 0 {
+		s += fmt.Sprintf("; the provider already has %d ranges of the file", e.Existing)
 	}
 	switch {
 	case e.URLs == 0:

@@ -10,7 +10,7 @@ import (
 
 // tones are what a bar is drawn with: what is stored, what is in flight, and the
 // rest.
-type tones struct{ stored, flying, rest string }
+type tones struct{ stored, sending, rest string }
 
 var (
 	blocks = tones{"█", "▓", "░"}
@@ -28,17 +28,17 @@ func (t tones) picture(stored, sent, all int64, width int, color bool) string {
 		progressbar.OptionSetWriter(io.Discard),
 		progressbar.OptionSetPredictTime(false),
 		progressbar.OptionSetElapsedTime(false),
-		progressbar.OptionSetTheme(progressbar.Theme{Saucer: t.flying, SaucerHead: t.flying, SaucerPadding: t.rest, BarStart: "|", BarEnd: "|"}),
+		progressbar.OptionSetTheme(progressbar.Theme{Saucer: t.sending, SaucerHead: t.sending, SaucerPadding: t.rest, BarStart: "|", BarEnd: "|"}),
 		progressbar.OptionSetWidth(width),
 	)
 	p.Set64(min(sent, max(1, all))) //nolint:errcheck // it is at most all, and nothing is written
 	p.RenderBlank()                 //nolint:errcheck // nothing is written
 	_, bar, _ := strings.Cut(p.String(), "|")
 	bar, _, _ = strings.Cut(bar, "|")
-	n := min(int(float64(stored)/float64(max(1, all))*float64(width)), strings.Count(bar, t.flying))
-	bar = strings.Replace(bar, t.flying, "", n)
-	flying := strings.Count(bar, t.flying)
+	n := min(int(float64(stored)/float64(max(1, all))*float64(width)), strings.Count(bar, t.sending))
+	bar = strings.Replace(bar, t.sending, "", n)
+	sending := strings.Count(bar, t.sending)
 	rest := strings.Count(bar, t.rest)
 	return fmt.Sprintf("%s%s%s", Paint(color, Green, strings.Repeat(t.stored, n)),
-		Paint(color, Yellow, strings.Repeat(t.flying, flying)), strings.Repeat(t.rest, rest))
+		Paint(color, Yellow, strings.Repeat(t.sending, sending)), strings.Repeat(t.rest, rest))
 }

@@ -14,9 +14,9 @@ const (
 	waitAfter = 2 * time.Second
 	// waitSoon is how long nothing may move where a longer wait is certain.
 	waitSoon = 500 * time.Millisecond
-	// lull is how long no bytes may go though nothing failed, and the rate still count
+	// idleAfter is how long no bytes may go though nothing failed, and the rate still count
 	// that: a slow link takes them in lumps.
-	lull = 5 * time.Second
+	idleAfter = 5 * time.Second
 	// inBuffers is how much of a part the kernel takes before the store has seen
 	// any of it: so much of a failed attempt does not count as progress.
 	inBuffers = 4 << 20
@@ -203,7 +203,7 @@ func later(a, b time.Time) time.Time {
 // says nothing any more.
 func (w *waits) still(now time.Time) bool {
 	idle := now.Sub(w.moved())
-	return idle >= lull || idle >= waitAfter && w.failing() || w.reading.text != "" && now.Sub(w.reading.since) >= waitAfter
+	return idle >= idleAfter || idle >= waitAfter && w.failing() || w.reading.text != "" && now.Sub(w.reading.since) >= waitAfter
 }
 
 // status says what is waited for, or read, in shorter and shorter forms; none: nothing

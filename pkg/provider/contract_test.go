@@ -28,8 +28,8 @@ import (
 	"github.com/multiput/multiput/pkg/upload"
 )
 
-// contender is a provider that enters the contract suite.
-type contender struct {
+// implementation is a provider that the contract suite tests.
+type implementation struct {
 	name     string
 	provider string
 	server   func(*sandbox.Server)
@@ -44,7 +44,7 @@ type contender struct {
 	proxied bool
 }
 
-var contenders = []contender{
+var implementations = []implementation{
 	{
 		name: "archetype", provider: "archetype",
 		server: func(s *sandbox.Server) { s.API = "archetype" },
@@ -112,7 +112,7 @@ var contenders = []contender{
 
 // TestContract runs the suite against the sandbox's own store.
 func TestContract(t *testing.T) {
-	for _, c := range contenders {
+	for _, c := range implementations {
 		t.Run(c.name, func(t *testing.T) {
 			clock := &clock{}
 			s := c.enter(t, &sandbox.Server{PartSize: smallPart, Now: clock.now})
@@ -131,7 +131,7 @@ const (
 // ends, ETags and assembly are its own.
 func TestContractMinIO(t *testing.T) {
 	server := realstore.MinIO(t)
-	for _, c := range contenders {
+	for _, c := range implementations {
 		if !c.local {
 			t.Run(c.name, func(t *testing.T) { check.Run(t, c.enterReal(t, server)) })
 		}
@@ -142,7 +142,7 @@ func TestContractMinIO(t *testing.T) {
 // server, which often breaks the connection where it should refuse.
 func TestContractVersityGW(t *testing.T) {
 	server := realstore.VersityGW(t)
-	for _, c := range contenders {
+	for _, c := range implementations {
 		if c.local || c.proxied {
 			continue
 		}
@@ -159,7 +159,7 @@ func TestContractVersityGW(t *testing.T) {
 }
 
 // enterReal is enter with a real S3 server behind the API.
-func (c *contender) enterReal(t *testing.T, server realstore.Server) check.Subject {
+func (c *implementation) enterReal(t *testing.T, server realstore.Server) check.Subject {
 	t.Helper()
 	opened, err := s3store.Open(t.Context(), server)
 	if err != nil {
@@ -183,7 +183,7 @@ const (
 
 // enter serves the sandbox, its API and its store each at an origin of its
 // own, and has both watched.
-func (c *contender) enter(t *testing.T, server *sandbox.Server) check.Subject {
+func (c *implementation) enter(t *testing.T, server *sandbox.Server) check.Subject {
 	t.Helper()
 	m, err := provider.Load(c.provider)
 	if err != nil {

@@ -290,18 +290,18 @@ func (s *simulation) equal(what string, got, want any) {
 }
 
 const (
-	livesSize = 21_000_000 // above what the APIs want at least
-	livesPart = 5 << 20
+	liveSize = 21_000_000 // above what the APIs want at least
+	livePart = 5 << 20
 )
 
-type lives struct {
+type liveRun struct {
 	sim  *simulation
 	up   *upload.Uploader
 	file string
 	body []byte
 }
 
-func live(t *testing.T, name string) *lives {
+func live(t *testing.T, name string) *liveRun {
 	t.Helper()
 	c := simulators[name]
 	s := &simulation{t: t, key: "key-of-" + name + "-0a1b2c3d", auth: c.auth, later: true, parts: map[int][]byte{}, puts: map[int]int{}, calls: map[string]int{}}
@@ -318,7 +318,7 @@ func live(t *testing.T, name string) *lives {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l := &lives{sim: s, file: filepath.Join(t.TempDir(), "film 1.mp4"), body: make([]byte, livesSize)}
+	l := &liveRun{sim: s, file: filepath.Join(t.TempDir(), "film 1.mp4"), body: make([]byte, liveSize)}
 	_, _ = rand.NewChaCha8([32]byte([]byte(fmt.Sprintf("%-32s", name)))).Read(l.body)
 	if err := os.WriteFile(l.file, l.body, 0o600); err != nil {
 		t.Fatal(err)
@@ -328,13 +328,13 @@ func live(t *testing.T, name string) *lives {
 		Concurrency: 2, Retry: transport.Policy{Retries: 4, Base: time.Millisecond},
 	}
 	if p.Limits().MinPart > 0 || p.Limits().MaxPart > 0 {
-		l.up.PartSize = livesPart // where we choose
+		l.up.PartSize = livePart // where we choose
 	}
 	return l
 }
 
 // stored holds that what the API put together is the file.
-func (l *lives) stored(t *testing.T, r upload.Report, err error, result string) {
+func (l *liveRun) stored(t *testing.T, r upload.Report, err error, result string) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)
@@ -404,7 +404,7 @@ func TestUploads(t *testing.T) {
 		})
 		t.Run(name+", aborted", func(t *testing.T) {
 			l := live(t, name)
-			f := upload.File{Path: l.file, Name: filepath.Base(l.file), Type: "video/mp4", Size: livesSize}
+			f := upload.File{Path: l.file, Name: filepath.Base(l.file), Type: "video/mp4", Size: liveSize}
 			u, _, err := l.up.Provider.Create(t.Context(), f, upload.Hint{PartSize: l.up.PartSize})
 			if err != nil {
 				t.Fatal(err)
@@ -493,7 +493,7 @@ var simulators = map[string]simulator{
 		},
 	},
 	"hyperstack": {
-		can:    check.Subject{PartSize: livesPart, Aborts: true},
+		can:    check.Subject{PartSize: livePart, Aborts: true},
 		auth:   "Api_key: ",
 		result: "u/film 1.mp4", aborts: true,
 		api: func(s *simulation) map[string]endpoint {
@@ -519,7 +519,7 @@ var simulators = map[string]simulator{
 		},
 	},
 	"notion": {
-		can: check.Subject{PartSize: livesPart, Renewable: true, Probes: true}, skip: append([]string{"a forged receipt"}, roundTrips...),
+		can: check.Subject{PartSize: livePart, Renewable: true, Probes: true}, skip: append([]string{"a forged receipt"}, roundTrips...),
 		auth:   "Authorization: Bearer ",
 		result: "u1",
 		api: func(s *simulation) map[string]endpoint {
@@ -564,7 +564,7 @@ var simulators = map[string]simulator{
 		},
 	},
 	"uploadcare": {
-		can: check.Subject{PartSize: livesPart}, skip: append([]string{"a forged receipt", "where the key went"}, roundTrips...),
+		can: check.Subject{PartSize: livePart}, skip: append([]string{"a forged receipt", "where the key went"}, roundTrips...),
 		auth:   "form: UPLOADCARE_PUB_KEY",
 		result: "u1",
 		api: func(s *simulation) map[string]endpoint {
@@ -587,7 +587,7 @@ var simulators = map[string]simulator{
 		},
 	},
 	"databricks": {
-		can:     check.Subject{PartSize: livesPart, Renewable: true},
+		can:     check.Subject{PartSize: livePart, Renewable: true},
 		auth:    "Authorization: Bearer ",
 		options: map[string]string{"folder": "/Volumes/main/default/raw"}, result: "/Volumes/main/default/raw/film 1.mp4", again: true,
 		api: func(s *simulation) map[string]endpoint {
@@ -628,7 +628,7 @@ var simulators = map[string]simulator{
 		},
 	},
 	"autodesk-oss": {
-		can: check.Subject{PartSize: livesPart, Renewable: true}, skip: append([]string{"a forged receipt"}, roundTrips...),
+		can: check.Subject{PartSize: livePart, Renewable: true}, skip: append([]string{"a forged receipt"}, roundTrips...),
 		auth:    "Authorization: Bearer ",
 		options: map[string]string{"bucket": "my models"}, result: "urn:o1", again: true,
 		api: func(s *simulation) map[string]endpoint {
@@ -847,7 +847,7 @@ func TestContractOfDocumented(t *testing.T) {
 // other is asked for no others.
 func TestRuns(t *testing.T) {
 	l := live(t, "databricks")
-	f := upload.File{Path: l.file, Name: "film 1.mp4", Size: livesSize}
+	f := upload.File{Path: l.file, Name: "film 1.mp4", Size: liveSize}
 	u, _, err := l.up.Provider.Create(t.Context(), f, upload.Hint{})
 	if err != nil {
 		t.Fatal(err)

@@ -55,7 +55,7 @@ func definition(t *testing.T, name string) *provider.Definition {
 
 // livesOf are the samples of a manifest by upload: those of a create that makes
 // one, and what follows.
-func livesOf(t *testing.T, d *provider.Definition) (lives [][]spec.Sample) {
+func sequencesOf(t *testing.T, d *provider.Definition) (sequences [][]spec.Sample) {
 	t.Helper()
 	all, err := d.Samples()
 	if err != nil {
@@ -63,12 +63,12 @@ func livesOf(t *testing.T, d *provider.Definition) (lives [][]spec.Sample) {
 	}
 	for _, s := range all {
 		if s.Step == "create" {
-			lives = append(lives, nil)
+			sequences = append(sequences, nil)
 		}
-		last := len(lives) - 1
-		lives[last] = append(lives[last], s)
+		last := len(sequences) - 1
+		sequences[last] = append(sequences[last], s)
 	}
-	return slices.DeleteFunc(lives, func(life []spec.Sample) bool { _, fails := life[0].Want["error"]; return fails })
+	return slices.DeleteFunc(sequences, func(life []spec.Sample) bool { _, fails := life[0].Want["error"]; return fails })
 }
 
 // play sets a file out for one life of a manifest.
@@ -130,7 +130,7 @@ func TestScripts(t *testing.T) {
 	for _, name := range provider.Gallery() {
 		name = filepath.Base(name)
 		d := definition(t, name)
-		for i, life := range livesOf(t, d) {
+		for i, life := range sequencesOf(t, d) {
 			t.Run(fmt.Sprintf("%s %d", name, i+1), func(t *testing.T) {
 				t.Parallel()
 				p := play(t, d, life)

@@ -448,7 +448,7 @@ func (k *crcCheck) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-func (k *crcCheck) Verdict() error {
+func (k *crcCheck) Check() error {
 	if k.want != nil && k.sum != binary.BigEndian.Uint32(k.want) {
 		return errDigest
 	}

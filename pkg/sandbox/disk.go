@@ -375,7 +375,7 @@ func (d *disk) assemble(r Ref, names []string, asked string, accept func(i int, 
 		return Object{}, err
 	}
 	if check != nil {
-		if err := check.Verdict(); err != nil {
+		if err := check.Check(); err != nil {
 			return Object{}, err
 		}
 	}

@@ -364,7 +364,7 @@ func (k *md5Check) Write(p []byte) (int, error) {
 	return k.Hash.Write(p)
 }
 
-func (k *md5Check) Verdict() error {
+func (k *md5Check) Check() error {
 	if k.want != nil && !bytes.Equal(k.Sum(nil), k.want) {
 		return errDigest
 	}

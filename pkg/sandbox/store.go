@@ -43,7 +43,7 @@ type Remote interface {
 // Check is shown all bytes of an object and then asked for its opinion.
 type Check interface {
 	io.Writer
-	Verdict() error
+	Check() error
 }
 
 // Ref is an upload as its store knows it.

@@ -119,7 +119,7 @@ func Open(path string) (*File, error) {
 		return nil, noInput(path, err)
 	}
 	if err = irregular(path, fi.Mode()); err == nil {
-		err = truthful(f, path, fi)
+		err = checkEmpty(f, path, fi)
 	}
 	if err != nil {
 		f.Close()
@@ -151,9 +151,9 @@ func absolute(path string) (string, error) {
 	return filepath.Abs(filepath.Join(dir, name))
 }
 
-// truthful refuses a file of the kernel's that says it has no bytes and has some,
+// checkEmpty refuses a file of the kernel's that says it has no bytes and has some,
 // or that it has a page and has less, before anything is sent.
-func truthful(f *os.File, path string, fi fs.FileInfo) error {
+func checkEmpty(f *os.File, path string, fi fs.FileInfo) error {
 	if fi.Size() == 0 {
 		return pastEnd(f, path, 0)
 	}

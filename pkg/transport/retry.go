@@ -11,15 +11,15 @@ import (
 // Policy says how often and how long an operation is retried after errors that
 // are temporary. The zero value is DefaultPolicy.
 //
-// With Retries alone, every error counts. With Patience alone, only time does.
-// With both, Retries bounds the tries that were answered, and Patience the time
+// With Retries alone, every error counts. With RetryFor alone, only time does.
+// With both, Retries bounds the tries that were answered, and RetryFor the time
 // in which the server cannot be reached at all.
 type Policy struct {
-	Retries  int           // most retries of one operation; 0: as many as Patience allows; below 0: none
+	Retries  int           // most retries of one operation; 0: as many as RetryFor allows; below 0: none
 	Base     time.Duration // the first wait is a random share of this, and the bound doubles with each try; 0: 500 ms where Cap is 0 too
 	Cap      time.Duration // the largest bound of a wait; 0: Base, or 30 s where Base is 0 too
 	MaxAfter time.Duration // the longest Retry-After that is respected; a longer one is reduced to it
-	Patience time.Duration // how long an operation that keeps failing is retried
+	RetryFor time.Duration // how long an operation that keeps failing is retried
 	Since    time.Time     // when the trouble began that the operation came into; zero: with its own first failure
 	Fresh    bool          // whether Retry may be the first to reach the server: see Unreached
 	Budget   *Budget       // shared with other operations; nil: none
@@ -27,7 +27,7 @@ type Policy struct {
 
 // DefaultPolicy retries for a quarter of an hour.
 var DefaultPolicy = Policy{
-	Base: 500 * time.Millisecond, Cap: 30 * time.Second, MaxAfter: 2 * time.Minute, Patience: 15 * time.Minute,
+	Base: 500 * time.Millisecond, Cap: 30 * time.Second, MaxAfter: 2 * time.Minute, RetryFor: 15 * time.Minute,
 }
 
 // OrDefault is p with what was left zero filled in.
@@ -35,8 +35,8 @@ func (p Policy) OrDefault() Policy {
 	if p.Base == 0 && p.Cap == 0 && p.MaxAfter == 0 {
 		p.Base, p.Cap, p.MaxAfter = DefaultPolicy.Base, DefaultPolicy.Cap, DefaultPolicy.MaxAfter
 	}
-	if p.Retries == 0 && p.Patience == 0 {
-		p.Patience = DefaultPolicy.Patience
+	if p.Retries == 0 && p.RetryFor == 0 {
+		p.RetryFor = DefaultPolicy.RetryFor
 	}
 	return p
 }
@@ -52,10 +52,10 @@ func (p Policy) Unreached(since, now time.Time) Policy {
 	if p.Retries == 0 {
 		p.Retries = unreachedRetries
 	}
-	if p.Patience > 0 && !since.IsZero() && now.Sub(since) >= p.Patience {
+	if p.RetryFor > 0 && !since.IsZero() && now.Sub(since) >= p.RetryFor {
 		p.Retries = -1 // it asked for less than these take
 	}
-	p.Patience = 0
+	p.RetryFor = 0
 	return p
 }
 
@@ -141,7 +141,7 @@ type Tries struct {
 	Failed  int       // failures so far
 	counted int       // of those, the ones that Policy.Retries bounds
 	limited int       // of those, the ones that MostTries bounds
-	since   time.Time // the first failure of those that Policy.Patience bounds
+	since   time.Time // the first failure of those that Policy.RetryFor bounds
 }
 
 // Next says after which wait the operation is retried, which failed with err at
@@ -158,7 +158,7 @@ func (t *Tries) Next(p Policy, err error, now time.Time) (wait time.Duration, ag
 	}
 	p = p.OrDefault()
 	wait = jitter(p.bound(t.Failed))
-	if p.Patience > 0 && (p.Retries == 0 || Unreached(err)) {
+	if p.RetryFor > 0 && (p.Retries == 0 || Unreached(err)) {
 		if t.since.IsZero() {
 			t.since = now
 		}
@@ -166,7 +166,7 @@ func (t *Tries) Next(p Policy, err error, now time.Time) (wait time.Duration, ag
 		if !p.Since.IsZero() && p.Since.Before(since) {
 			since = p.Since
 		}
-		left := p.Patience - now.Sub(since)
+		left := p.RetryFor - now.Sub(since)
 		if left <= 0 {
 			return 0, false
 		}

@@ -168,7 +168,7 @@ func (few) MostTries() int { return 3 }
 // TestRetryOfLimitedErrors holds that an error may be worth fewer tries than the
 // policy has, and that other failures do not count against it.
 func TestRetryOfLimitedErrors(t *testing.T) {
-	for _, p := range []transport.Policy{{}, {Retries: 20}, {Patience: time.Hour}, {Retries: 1}} {
+	for _, p := range []transport.Policy{{}, {Retries: 20}, {RetryFor: time.Hour}, {Retries: 1}} {
 		synctest.Test(t, func(t *testing.T) {
 			tries := 0
 			err := transport.Retry(t.Context(), p, nil, func(context.Context) error {
@@ -305,7 +305,7 @@ func unreached() error {
 // end, so is the operation.
 func TestRetryIsPatientWithoutANetwork(t *testing.T) {
 	p := policy
-	p.Retries, p.Patience = 2, 10*time.Minute
+	p.Retries, p.RetryFor = 2, 10*time.Minute
 	synctest.Test(t, func(t *testing.T) {
 		start, tries := time.Now(), 0
 		err := transport.Retry(t.Context(), p, nil, func(context.Context) error {
@@ -321,7 +321,7 @@ func TestRetryIsPatientWithoutANetwork(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		start := time.Now()
 		err := transport.Retry(t.Context(), p, nil, func(context.Context) error { return unreached() })
-		if took := time.Since(start); !transport.Unreached(err) || took != p.Patience {
+		if took := time.Since(start); !transport.Unreached(err) || took != p.RetryFor {
 			t.Errorf("after %s: %v", took, err)
 		}
 	})
@@ -380,8 +380,8 @@ func TestRetryOfWhatWasNeverReached(t *testing.T) {
 		tries    int
 	}{
 		{transport.Policy{Fresh: true}, 0, 11},
-		{transport.Policy{Fresh: true, Retries: 3, Patience: time.Hour}, 0, 4},
-		{transport.Policy{Fresh: true, Patience: time.Nanosecond}, 0, 2},
+		{transport.Policy{Fresh: true, Retries: 3, RetryFor: time.Hour}, 0, 4},
+		{transport.Policy{Fresh: true, RetryFor: time.Nanosecond}, 0, 2},
 		{transport.Policy{Fresh: true, Retries: -1}, 0, 1},
 		{transport.Policy{Fresh: true}, 2, 30}, // as many as 15 minutes have, at 30 s each at most
 	} {

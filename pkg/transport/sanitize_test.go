@@ -53,7 +53,7 @@ func TestNoSecretInAnyEncoding(t *testing.T) {
 		"percent-encoded twice": func(s string) string { return url.QueryEscape(encoded(s)) },
 	}
 	seps := map[string]string{"&": "&", ";": ";", "%26": "%26", "%3B": "%3B", "&amp;": "&amp;", `\u0026`: `\u0026`, "first": ""}
-	dress := map[string]func(string) string{
+	encodings := map[string]func(string) string{
 		"alone":         plain,
 		"in a sentence": func(s string) string { return "could not reach " + s + ", sorry" },
 		"quoted":        func(s string) string { return `Put "` + s + `": EOF` },
@@ -88,7 +88,7 @@ func TestNoSecretInAnyEncoding(t *testing.T) {
 				if got := transport.Redact(raw); leak(got) {
 					t.Errorf("Redact, %s, name %s, behind %s: %s", name, spelling, sep, got)
 				}
-				for what, wrap := range dress {
+				for what, wrap := range encodings {
 					if got := transport.Clean(wrap(raw)); leak(got) {
 						t.Errorf("Clean, %s %s, name %s, behind %s:\n %s\n gives %s", name, what, spelling, sep, wrap(raw), got)
 					}

@@ -24,20 +24,20 @@ var chaosSeeds = flag.Int("chaos", 15, "how many seeds of each kind TestChaos pl
 func TestChaos(t *testing.T) {
 	for _, kind := range slices.Sorted(maps.Keys(kinds)) {
 		t.Run(kind, func(t *testing.T) {
-			lives := 0
+			runs := 0
 			for seed := range *chaosSeeds {
-				bubble(t, func(t *testing.T) { lives += chaos(t, kinds[kind], uint64(seed)) })
+				bubble(t, func(t *testing.T) { runs += chaos(t, kinds[kind], uint64(seed)) })
 				if t.Failed() {
 					t.Fatalf("seed %d", seed)
 				}
 			}
-			t.Logf("%d uploads took %d lives", *chaosSeeds, lives)
+			t.Logf("%d uploads took %d runs", *chaosSeeds, runs)
 		})
 	}
 }
 
 // chaos plays one upload to its end and gives how many processes that took.
-func chaos(t *testing.T, set func(*rig), seed uint64) (lives int) {
+func chaos(t *testing.T, set func(*rig), seed uint64) (runs int) {
 	dice := rand.New(rand.NewPCG(seed, 99))
 	var mu sync.Mutex
 	in := func(n int) bool { // one time in n
@@ -87,11 +87,11 @@ func chaos(t *testing.T, set func(*rig), seed uint64) (lives int) {
 	if r.cloud.etag == nil && r.checksum != upload.ChecksumOff {
 		r.cloud.damage = func(int, upload.Part) bool { return !calm && in(25) }
 	}
-	for lives = 1; ; lives++ {
-		if lives > 200 {
+	for runs = 1; ; runs++ {
+		if runs > 200 {
 			t.Fatal("it does not end")
 		}
-		calm = lives > 100
+		calm = runs > 100
 		r.journal.restart()
 		if !calm && in(3) {
 			r.journal.killAt, r.journal.killAfter = 1+dice.IntN(30), in(2)
@@ -114,7 +114,7 @@ func chaos(t *testing.T, set func(*rig), seed uint64) (lives int) {
 		switch {
 		case errors.Is(err, context.Canceled), errors.Is(err, upload.ErrUnfinished), errors.Is(err, upload.ErrDoubt), errors.Is(err, upload.ErrChecksum):
 		default:
-			t.Fatalf("life %d: %v", lives, err)
+			t.Fatalf("life %d: %v", runs, err)
 		}
 	}
 	if len(r.cloud.objects) != 1 || len(r.delivered) == 0 {
@@ -123,5 +123,5 @@ func chaos(t *testing.T, set func(*rig), seed uint64) (lives int) {
 	if !slices.Equal(r.cloud.objects[0], r.content) {
 		t.Error("the object is not the file")
 	}
-	return lives
+	return runs
 }

@@ -162,7 +162,7 @@ func (c *cloud) Create(ctx context.Context, f upload.File, w upload.Hint) (uploa
 	c.ids++
 	up := upload.Upload{
 		ID: fmt.Sprintf("u%d", c.ids), File: f, Expires: c.expires, Digest: c.digest, Renewable: c.renewable,
-		Held: c.held, Data: json.RawMessage(`{"k":1}`),
+		Existing: c.held, Data: json.RawMessage(`{"k":1}`),
 	}
 	cu := &cloudUpload{
 		made: time.Now(),

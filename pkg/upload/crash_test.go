@@ -96,14 +96,14 @@ func TestKilledAgainAndAgain(t *testing.T) {
 				set(r)
 				r.cloud.already = true
 				r.concurrency = 2
-				lives := 1
-				for ; r.killed(2, true) && r.journal.state("u1") != upload.Delivered; lives++ {
-					if lives > 100 {
+				runs := 1
+				for ; r.killed(2, true) && r.journal.state("u1") != upload.Delivered; runs++ {
+					if runs > 100 {
 						t.Fatal("it does not end")
 					}
 				}
-				if lives < 4 || r.cloud.creates != 1 {
-					t.Errorf("%d lives, %d uploads", lives, r.cloud.creates)
+				if runs < 4 || r.cloud.creates != 1 {
+					t.Errorf("%d runs, %d uploads", runs, r.cloud.creates)
 				}
 				r.check(r.delivered[len(r.delivered)-1])
 				// One part may be under way at several kills in a row; each costs
@@ -112,8 +112,8 @@ func TestKilledAgainAndAgain(t *testing.T) {
 				for _, n := range r.cloud.counts("u1") {
 					again += n - 1
 				}
-				if again > (lives-1)*r.concurrency {
-					t.Errorf("%d parts were sent again in %d lives", again, lives)
+				if again > (runs-1)*r.concurrency {
+					t.Errorf("%d parts were sent again in %d runs", again, runs)
 				}
 			})
 		})

@@ -82,13 +82,13 @@ func (s *session) check(up *Upload, urls []Presigned) (err error) {
 	if sequential[up.Digest] != nil && s.src.Once() {
 		return fmt.Errorf("the provider requires the %s of the whole file, for which standard input would have to be read twice: %w", up.Digest, ErrLimit)
 	}
-	ours := up.Parts == nil && len(up.Held) == 0
+	ours := up.Parts == nil && len(up.Existing) == 0
 	if ours {
 		if up.Parts, err = Split(s.file.Size, s.partSize(), s.limits); err != nil {
 			return err
 		}
 	}
-	if err := Tile(s.file.Size, up.Parts, up.Held); err != nil {
+	if err := Tile(s.file.Size, up.Parts, up.Existing); err != nil {
 		return err
 	}
 	for _, p := range up.Parts {
@@ -103,12 +103,12 @@ func (s *session) check(up *Upload, urls []Presigned) (err error) {
 		}
 		s.observe(e)
 	}
-	made := PlanMade{Upload: up.ID, Parts: len(up.Parts), Client: ours, Held: len(up.Held), URLs: len(urls), Renewable: up.Renewable, Expires: up.Expires}
+	made := PlanMade{Upload: up.ID, Parts: len(up.Parts), Client: ours, Existing: len(up.Existing), URLs: len(urls), Renewable: up.Renewable, Expires: up.Expires}
 	if len(up.Parts) > 0 {
 		made.PartSize = up.Parts[0].Size
 	}
 	s.observe(made)
-	if len(up.Held) > 0 && up.Digest == "" {
+	if len(up.Existing) > 0 && up.Digest == "" {
 		return fmt.Errorf("the provider already has parts of this file, but compares no checksum of the whole file: %w", ErrUnverified)
 	}
 	if up.Renewable {
@@ -130,7 +130,7 @@ func (s *session) check(up *Upload, urls []Presigned) (err error) {
 // its failure is not a reason to fail. One that was there before this client came
 // may be another's, and is left alone.
 func (s *session) abandon(ctx context.Context, up Upload) {
-	if up.TakenOver || len(up.Held) > 0 {
+	if up.TakenOver || len(up.Existing) > 0 {
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*grace)

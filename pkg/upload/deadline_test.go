@@ -188,7 +188,7 @@ func TestPauseIsNotSlowness(t *testing.T) {
 		r := onceOnly(t, 30*mib, 15*time.Minute)
 		r.cloud.wants = false
 		r.cloud.rate = 100 << 10 // 30 MiB take less than two minutes
-		r.retry.Patience = 2 * time.Hour
+		r.retry.RetryFor = 2 * time.Hour
 		start := time.Now()
 		gone := func() error {
 			if d := time.Since(start); d > time.Minute && d < time.Hour {

@@ -287,7 +287,7 @@ type (
 		Parts     int
 		PartSize  int64 // of the first
 		Client    bool  // the client made it
-		Held      int   // ranges that the provider already has
+		Existing  int   // ranges that the provider already has
 		URLs      int   // presigned URLs that came with it
 		Renewable bool
 		Expires   time.Time

@@ -145,8 +145,8 @@ func (s *session) digests(ctx context.Context) (d Digests, err error) {
 		})
 		*map[string]*[]byte{DigestSHA1: &d.SHA1, DigestSHA256: &d.SHA256}[up.Digest] = h.Sum(nil)
 	case DigestCRC32C, DigestCRC64NVME:
-		held := make([]hashed, len(up.Held))
-		for i, h := range up.Held {
+		held := make([]hashed, len(up.Existing))
+		for i, h := range up.Existing {
 			held[i].Range, held[i].nvme = h, s.crc64()
 		}
 		if err := s.hash(ctx, ReadForDigests, held); err != nil {

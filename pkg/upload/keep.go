@@ -10,7 +10,7 @@ import (
 func (s *session) keepStored(ctx context.Context) error {
 	k, ok := s.Provider.(Keeper)
 	up := s.ledger.rec.Upload
-	if !ok || !up.TakenOver || len(up.Held) > 0 {
+	if !ok || !up.TakenOver || len(up.Existing) > 0 {
 		return nil
 	}
 	var stored []Receipt

@@ -63,7 +63,7 @@ func key(t upload.Target, path string) string {
 
 func clone(r upload.Record) *upload.Record {
 	r.Upload.Parts = slices.Clone(r.Upload.Parts)
-	r.Upload.Held = slices.Clone(r.Upload.Held)
+	r.Upload.Existing = slices.Clone(r.Upload.Existing)
 	r.Presigned = slices.Clone(r.Presigned)
 	if r.Receipts = maps.Clone(r.Receipts); r.Receipts == nil {
 		r.Receipts = make(map[int]upload.Receipt)

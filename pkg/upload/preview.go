@@ -113,7 +113,7 @@ func (u *Uploader) Preview(ctx context.Context, f File) (Preview, error) {
 		v.Stored = s.file.Size
 	}
 	v.Parts = v.Record.Upload.Parts
-	for _, h := range v.Record.Upload.Held {
+	for _, h := range v.Record.Upload.Existing {
 		if v.Next == StepSend {
 			v.Stored += h.Size
 		}

@@ -56,20 +56,20 @@ func (s *session) again(tries *transport.Tries, op Op, part int, err error) (wai
 	if !again {
 		return 0, false
 	}
-	if patience := s.Retry.OrDefault().Patience; !s.reach.reached && patience > 0 && !s.reach.gone.IsZero() {
+	if patience := s.Retry.OrDefault().RetryFor; !s.reach.reached && patience > 0 && !s.reach.gone.IsZero() {
 		wait = min(wait, patience-time.Since(s.reach.gone))
 	}
 	most := 0
-	if p.Retries > 0 && (p.Patience == 0 || !transport.Unreached(err)) {
+	if p.Retries > 0 && (p.RetryFor == 0 || !transport.Unreached(err)) {
 		most = p.Retries + 1
 	}
 	if few := transport.MostTries(err); few > 0 && (most == 0 || few < most) {
 		most = few
 	}
 	s.observe(Retrying{Op: op, Part: part, Err: err, Try: tries.Failed, Most: most, Wait: wait})
-	if now := time.Now(); transport.Unreached(err) && p.Patience > 0 && now.Sub(s.reach.told) > p.Patience {
+	if now := time.Now(); transport.Unreached(err) && p.RetryFor > 0 && now.Sub(s.reach.told) > p.RetryFor {
 		s.reach.told = now
-		s.observe(Outage{Err: err, For: p.Patience - now.Sub(s.reach.gone)})
+		s.observe(Outage{Err: err, For: p.RetryFor - now.Sub(s.reach.gone)})
 	}
 	return wait, true
 }

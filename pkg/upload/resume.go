@@ -85,7 +85,7 @@ func (s *session) moved(ctx context.Context) (*Record, error) {
 
 // mayBeMoved reports whether a record that Moved lists is worth a comparison.
 func (s *session) mayBeMoved(c Record) bool {
-	return c.Path != s.file.Path && c.State != Corrupt && len(c.Receipts) > 0 && (c.State == Sending || len(c.Upload.Held) == 0)
+	return c.Path != s.file.Path && c.State != Corrupt && len(c.Receipts) > 0 && (c.State == Sending || len(c.Upload.Existing) == 0)
 }
 
 // resume decides what of a record still holds for the file as it is now. A nil
@@ -119,7 +119,7 @@ func (s *session) resume(ctx context.Context, rec *Record) (*Record, error) {
 		if err != nil {
 			return nil, err
 		}
-		if rec.State != Sending && (len(differ) > 0 || len(rec.Upload.Held) > 0) {
+		if rec.State != Sending && (len(differ) > 0 || len(rec.Upload.Existing) > 0) {
 			return fresh(StartingOver{Reason: EndedChanged})
 		}
 		if _, ok := s.Provider.(Checkpointer); ok && len(differ) > 0 {
@@ -148,7 +148,7 @@ func (s *session) resume(ctx context.Context, rec *Record) (*Record, error) {
 		return rec, nil
 	}
 	// Checked before anything is sent, whoever wrote the record.
-	if err := Tile(s.file.Size, rec.Upload.Parts, rec.Upload.Held); err != nil {
+	if err := Tile(s.file.Size, rec.Upload.Parts, rec.Upload.Existing); err != nil {
 		return fresh(StartingOver{Reason: BadPlan, Err: err})
 	}
 	return rec, nil

@@ -17,11 +17,11 @@ func (s *session) sha256(ctx context.Context) error {
 		return nil
 	}
 	rec := s.ledger.rec
-	ranges := make([]hashed, 0, len(rec.Upload.Parts)+len(rec.Upload.Held))
+	ranges := make([]hashed, 0, len(rec.Upload.Parts)+len(rec.Upload.Existing))
 	for _, p := range rec.Upload.Parts {
 		ranges = append(ranges, hashed{Range: Range{p.Offset, p.Size}, number: p.Number})
 	}
-	for _, r := range rec.Upload.Held {
+	for _, r := range rec.Upload.Existing {
 		ranges = append(ranges, hashed{Range: r, number: -1})
 	}
 	slices.SortFunc(ranges, func(a, b hashed) int { return int(min(1, max(-1, a.Offset-b.Offset))) })

@@ -42,7 +42,7 @@ var (
 //   - nothing is called done that the provider did not confirm;
 //   - while it is not known what came of an upload, no second object is made of
 //     the file, but for a restart that was asked for;
-//   - every process ends, and in calm weather one ends well.
+//   - every process ends, and without errors one ends well.
 //
 // A seed that fails is played again by itself:
 //
@@ -133,7 +133,7 @@ type simulation struct {
 	calls    map[string]int // of one kind, in this life
 	failed   bool
 	life     *life
-	lives    int
+	runs     int
 	skew     time.Duration // how far the provider's clock is ahead of this machine's
 	calm     bool          // nothing goes wrong any more
 	versions [][]byte      // all that the file ever held
@@ -153,7 +153,7 @@ type simKind struct {
 	concurrency                       int
 	checksum                          upload.Checksum
 	retry                             transport.Policy
-	weather, kills, signals, edits    int // of a thousand
+	errorRate, kills, signals, edits  int // of a thousand
 	urlLife, uploadLife               time.Duration
 	provider                          upload.Provider
 	asked                             int // how often a file is asked for before it is ready
@@ -180,7 +180,7 @@ func (s *simulation) draw(what string, key ...int) *rand.Rand {
 func (s *simulation) say(format string, args ...any) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.history = append(s.history, fmt.Sprintf("%12s  life %d: ", time.Since(s.began).Round(time.Microsecond), s.lives)+fmt.Sprintf(format, args...))
+	s.history = append(s.history, fmt.Sprintf("%12s  life %d: ", time.Since(s.began).Round(time.Microsecond), s.runs)+fmt.Sprintf(format, args...))
 }
 
 func (s *simulation) count(what string) {
@@ -217,7 +217,7 @@ func (s *simulation) play(t *testing.T) {
 		s.set()
 		for !s.failed && !s.run() {
 		}
-		s.count(fmt.Sprintf("lives: %s", bucket(s.lives)))
+		s.count(fmt.Sprintf("runs: %s", bucket(s.runs)))
 	})
 }
 
@@ -247,9 +247,9 @@ func (s *simulation) set() {
 	k.concurrency = d.IntN(5)
 	k.retry = transport.Policy{Retries: 1 + d.IntN(6), Base: 1, Cap: 1, MaxAfter: time.Minute}
 	if pick(2) {
-		k.retry = transport.Policy{Base: 1, Cap: 1, MaxAfter: time.Minute, Patience: time.Duration(1+d.IntN(20)) * time.Minute}
+		k.retry = transport.Policy{Base: 1, Cap: 1, MaxAfter: time.Minute, RetryFor: time.Duration(1+d.IntN(20)) * time.Minute}
 	}
-	k.weather = []int{0, 20, 60, 120, 250}[d.IntN(5)]
+	k.errorRate = []int{0, 20, 60, 120, 250}[d.IntN(5)]
 	k.kills, k.signals, k.edits = []int{0, 400, 900}[d.IntN(3)], []int{0, 100, 300}[d.IntN(3)], []int{0, 0, 200, 500}[d.IntN(4)]
 	k.asked = d.IntN(4)
 	c := s.cloud
@@ -315,18 +315,18 @@ var errSignal = errors.New("interrupted")
 
 const (
 	mostLives = 60
-	stormy    = 15             // lives, after which it is calm
+	stormy    = 15             // runs, after which it is calm
 	mostTime  = 24 * time.Hour // that a process may take
 )
 
 // run is one process, and reports whether it is the last.
 func (s *simulation) run() (last bool) {
-	s.lives++
+	s.runs++
 	s.calls = make(map[string]int)
-	s.calm = s.lives > stormy
-	d := s.draw("life", s.lives)
+	s.calm = s.runs > stormy
+	d := s.draw("life", s.runs)
 	in := func(thousand int) bool { return !s.calm && d.IntN(1000) < thousand }
-	if s.lives > 1 {
+	if s.runs > 1 {
 		wait := time.Duration(d.IntN(1000)) * time.Millisecond
 		if in(200) {
 			wait = time.Duration(d.IntN(5000)) * time.Second
@@ -334,7 +334,7 @@ func (s *simulation) run() (last bool) {
 		pass(wait)
 		s.between(d, in)
 	}
-	l := &life{process: new(process), n: s.lives, journal: s.journal.dir(s.dir)}
+	l := &life{process: new(process), n: s.runs, journal: s.journal.dir(s.dir)}
 	s.life = l
 	if l.restart = in(30) || s.stuck >= 3; l.restart {
 		s.excuse("restart")
@@ -405,7 +405,7 @@ func (s *simulation) judge(l *life, rep upload.Report, err error) (last bool) {
 	if !slices.ContainsFunc(slices.Collect(maps.Values(simEnds)), func(kind error) bool { return errors.Is(err, kind) }) {
 		s.wrong("an error of no kind: %v", err)
 	}
-	if s.lives >= mostLives {
+	if s.runs >= mostLives {
 		s.wrong("no process ended well")
 		return true
 	}

@@ -101,7 +101,7 @@ func (s *simulation) exchange(ctx context.Context, what string, part int, do fun
 		return errKilled
 	}
 	fault := ""
-	if !s.calm && d.IntN(1000) < s.kind.weather {
+	if !s.calm && d.IntN(1000) < s.kind.errorRate {
 		fault = networkFaults[d.IntN(11)]
 	}
 	slow := time.Duration(1+d.IntN(300)) * time.Millisecond
@@ -117,7 +117,7 @@ func (s *simulation) exchange(ctx context.Context, what string, part int, do fun
 	if fault == "not reached" {
 		return unreachable()
 	}
-	if !nap(ctx, slow) {
+	if !sleep(ctx, slow) {
 		if d.IntN(2) == 0 { // it was on its way
 			s.say("%s: acted on, and its caller has gone", call)
 			_ = do(d)
@@ -128,7 +128,7 @@ func (s *simulation) exchange(ctx context.Context, what string, part int, do fun
 	case "reset":
 		return silence()
 	case "stall":
-		nap(ctx, 30*time.Second)
+		sleep(ctx, 30*time.Second)
 		return &transport.Error{Op: what, Err: transport.ErrStalled, Retry: true}
 	case "503":
 		return answered(503)
@@ -144,7 +144,7 @@ func (s *simulation) exchange(ctx context.Context, what string, part int, do fun
 		return fmt.Errorf("the key: %w", upload.ErrDenied)
 	}
 	err := do(d)
-	if nap(ctx, time.Duration(d.IntN(200))*time.Millisecond); ctx.Err() != nil {
+	if sleep(ctx, time.Duration(d.IntN(200))*time.Millisecond); ctx.Err() != nil {
 		return &transport.Error{Op: what, Err: context.Cause(ctx)}
 	}
 	s.event(l)
@@ -176,8 +176,8 @@ func (s *simulation) event(l *life) {
 	}
 }
 
-// nap waits, unless ctx ends.
-func nap(ctx context.Context, d time.Duration) bool {
+// sleep waits, unless ctx ends.
+func sleep(ctx context.Context, d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
@@ -257,7 +257,7 @@ func (c simCloud) Presign(ctx context.Context, u upload.Upload, parts []upload.P
 		to := c.cloud
 		urls, err = to.Presign(free(ctx), u, parts)
 		urls = c.toldURLs(urls)
-		if len(urls) > 1 && !c.calm && d.IntN(1000) < c.kind.weather/4 {
+		if len(urls) > 1 && !c.calm && d.IntN(1000) < c.kind.errorRate/4 {
 			c.count("URL left out")
 			urls = urls[1:]
 		}
@@ -289,7 +289,7 @@ func (c simCloud) Put(ctx context.Context, u upload.Upload, g upload.Presigned, 
 		return upload.Receipt{}, err
 	}
 	err = c.exchange(ctx, "put", p.Number, func(d *rand.Rand) (err error) {
-		bad := func(of int) bool { return !c.calm && d.IntN(1000*of) < c.kind.weather }
+		bad := func(of int) bool { return !c.calm && d.IntN(1000*of) < c.kind.errorRate }
 		if bad(4) && !u.Whole {
 			c.count("URL is refused as expired")
 			return fmt.Errorf("too old: %w", upload.ErrExpired)

@@ -47,10 +47,10 @@ func (s *simulation) between(d *rand.Rand, in func(int) bool) {
 		s.write(path, last, version)
 	}
 	if in(s.kind.edits / 2) {
-		s.edit(s.draw("edit between", s.lives))
+		s.edit(s.draw("edit between", s.runs))
 	}
 	if in(50) {
-		s.jump(s.draw("jump between", s.lives))
+		s.jump(s.draw("jump between", s.runs))
 	}
 	if in(50) {
 		s.count("time passes")
@@ -108,7 +108,7 @@ func (s *simulation) edit(d *rand.Rand) {
 	case "edited":
 		s.write(s.path, fresh, version)
 	case "edited, and its time set back":
-		s.secretly(fresh)
+		s.editUnnoticed(fresh)
 	case "touched":
 		s.mu.Lock()
 		s.versions = append(s.versions, old)
@@ -143,9 +143,9 @@ func (s *simulation) edit(d *rand.Rand) {
 	}
 }
 
-// secretly writes to the file so that its size and time do not tell. The system
+// editUnnoticed writes to the file so that its size and time do not tell. The system
 // has ticks, in which two changes look like one: then it is tried again.
-func (s *simulation) secretly(content []byte) {
+func (s *simulation) editUnnoticed(content []byte) {
 	before := s.identity()
 	info, err := os.Stat(s.path)
 	s.must(err)

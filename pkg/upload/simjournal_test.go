@@ -209,7 +209,7 @@ func (e *simEntry) write(what string, before func(m *mirror), change func() erro
 		e.mu.Lock()
 		e.calls["write"]++
 		d := e.draw("write", e.l.n, e.calls["write"])
-		fails := func(of int) bool { return !e.calm && d.IntN(1000*of) < e.kind.weather }
+		fails := func(of int) bool { return !e.calm && d.IntN(1000*of) < e.kind.errorRate }
 		if fails(20) && !e.l.full {
 			e.l.full = true
 			e.counts["disk is full"]++

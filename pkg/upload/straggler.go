@@ -13,8 +13,8 @@ const (
 	stragglerLeast  = 10 * time.Second
 	// The same by parts that were stored before it began: the network may have
 	// become slower since.
-	patientFactor = 30
-	patientLeast  = time.Minute
+	earlierFactor = 30
+	earlierLeast  = time.Minute
 	// siblings is how many parts say what is usual. One or two say little, unless
 	// there are no more. More than manySiblings say nothing new.
 	siblings     = 3
@@ -86,7 +86,7 @@ func (s *stragglers) limit(size int64, before int) (most, usual time.Duration, l
 		return max(stragglerFactor*usual, stragglerLeast), usual, true
 	case s.stored >= s.enough:
 		usual = s.usual(size, s.enough)
-		return max(patientFactor*usual, patientLeast), usual, true
+		return max(earlierFactor*usual, earlierLeast), usual, true
 	}
 	return 0, 0, false
 }

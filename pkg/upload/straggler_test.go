@@ -130,7 +130,7 @@ func TestTheNetworkIsGoneForMinutes(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := newRig(t, 10_000)
 		r.cloud.takes = time.Second
-		r.retry.Patience = 15 * time.Minute
+		r.retry.RetryFor = 15 * time.Minute
 		start := time.Now()
 		r.cloud.onPut = func(int, upload.Part) error {
 			if d := time.Since(start); d > 2*time.Second && d < 10*time.Minute {
@@ -147,7 +147,7 @@ func TestTheNetworkIsGoneForMinutes(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := newRig(t, 10_000)
 		r.cloud.takes, r.cloud.life = time.Second, 10*time.Minute
-		r.retry.Patience = 15 * time.Minute
+		r.retry.RetryFor = 15 * time.Minute
 		start := time.Now()
 		gone := func() error {
 			if time.Since(start) > 2*time.Second {
@@ -167,7 +167,7 @@ func TestTheNetworkIsGoneForMinutes(t *testing.T) {
 	for limit, most := range map[time.Duration]int{15 * time.Minute: 11, 5 * time.Second: 0, time.Nanosecond: 2} {
 		bubble(t, func(t *testing.T) {
 			r := newRig(t, 10_000)
-			r.retry = transport.Policy{Patience: limit}
+			r.retry = transport.Policy{RetryFor: limit}
 			tries, start := 0, time.Now()
 			r.cloud.onCreate = func(int) error {
 				tries++
@@ -197,7 +197,7 @@ func TestNothingWasSentBeforeTheParts(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := newRig(t, 10_000)
 		r.provider = signs{r.cloud}
-		r.retry = transport.Policy{Patience: time.Hour}
+		r.retry = transport.Policy{RetryFor: time.Hour}
 		r.cloud.onPut = func(int, upload.Part) error { return unreachable() }
 		start := time.Now()
 		_, err := r.run(t.Context())
@@ -210,7 +210,7 @@ func TestNothingWasSentBeforeTheParts(t *testing.T) {
 		r := newRig(t, 10_000)
 		r.provider, r.partSize = signs{r.cloud}, 1000
 		r.cloud.takes = time.Second
-		r.retry = transport.Policy{Patience: time.Hour}
+		r.retry = transport.Policy{RetryFor: time.Hour}
 		start := time.Now()
 		r.cloud.onPut = func(int, upload.Part) error {
 			if d := time.Since(start); d > 2*time.Second && d < 40*time.Minute {

@@ -121,7 +121,7 @@ type Upload struct {
 	Parts []Part `json:"parts"`
 	// Held are the ranges that the provider had before this client used the upload.
 	// They are not sent, and only a digest of the whole file verifies them.
-	Held []Range `json:"held,omitempty"`
+	Existing []Range `json:"existing,omitempty"`
 
 	// Origin is the description of the provider that it was created with.
 	Origin Origin `json:"origin,omitzero"`

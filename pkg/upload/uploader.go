@@ -26,7 +26,7 @@ type Uploader struct {
 
 	Concurrency int              // parts in flight at once, where Slots is nil; 0: as many as fill the link
 	PartSize    int64            // bytes; 0: whatever suits
-	Retry       transport.Policy // for each request; its Patience counts once the provider was reached
+	Retry       transport.Policy // for each request; its RetryFor counts once the provider was reached
 	Rate        int64            // bytes per second that the network is held to; 0: not known
 	Checksum    Checksum
 	Shared      bool // the parts are for other machines to send; see Share

@@ -353,7 +353,7 @@ func TestHeldRanges(t *testing.T) {
 func TestConfirmedTooSoon(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := newRig(t, 3000)
-		r.provider = hasty{r.cloud}
+		r.provider = partialReader{r.cloud}
 		_, err := r.run(t.Context())
 		if !errors.Is(err, upload.ErrChecksum) || len(r.journal.of("u1").Receipts) != 0 {
 			t.Errorf("error %v", err)
@@ -361,9 +361,9 @@ func TestConfirmedTooSoon(t *testing.T) {
 	})
 }
 
-type hasty struct{ *cloud }
+type partialReader struct{ *cloud }
 
-func (hasty) Put(_ context.Context, _ upload.Upload, _ upload.Presigned, p upload.Part, body io.Reader) (upload.Receipt, error) {
+func (partialReader) Put(_ context.Context, _ upload.Upload, _ upload.Presigned, p upload.Part, body io.Reader) (upload.Receipt, error) {
 	_, err := io.CopyN(io.Discard, body, p.Size/2)
 	return upload.Receipt{Part: p.Number, Value: "x"}, err
 }

@@ -288,7 +288,7 @@ func (r *release) ServeHTTP(w http.ResponseWriter, q *http.Request) {
 
 // newRunner is a job that begins. Its PATH has no multiput, and a gh that notes
 // how it is called.
-func newRunner(t *testing.T, r *rehearsal, from *release) *runner {
+func newRunner(t *testing.T, r *rig, from *release) *runner {
 	t.Helper()
 	bin := t.TempDir()
 	gh := "#!/bin/sh\necho \"gh $*\" && [ -n \"$GH_TOKEN\" ]\n"
@@ -320,7 +320,7 @@ func TestAction(t *testing.T) {
 	}
 	t.Parallel()
 	const part, parts, name = 64 << 10, 7, "two words.tar"
-	r := newRehearsal(t, "archetype", part)
+	r := newRig(t, "archetype", part)
 	original := r.file(t, parts*part)
 	from := newRelease(t, "3.1.4")
 	first := newRunner(t, r, from)
@@ -373,7 +373,7 @@ func TestActionInputs(t *testing.T) {
 		t.Skip("it plays a Linux runner")
 	}
 	t.Parallel()
-	r := newRehearsal(t, "openai", 64<<10)
+	r := newRig(t, "openai", 64<<10)
 	a := newRunner(t, r, &release{url: "http://127.0.0.1:1"})
 	program, err := exec.LookPath("multiput")
 	must(t, err)
@@ -405,7 +405,7 @@ func TestActionRefusesAnotherArchive(t *testing.T) {
 		t.Skip("it plays a Linux runner")
 	}
 	t.Parallel()
-	r := newRehearsal(t, "archetype", 64<<10)
+	r := newRig(t, "archetype", 64<<10)
 	for what, damage := range map[string]func(*release, *runner){
 		"checksum":     func(f *release, _ *runner) { f.files["multiput_2.7.1_linux_amd64.tar.gz"][1000] ^= 1 },
 		"not listed":   func(f *release, _ *runner) { f.files["checksums.txt"] = []byte("\n") },

@@ -31,10 +31,10 @@ func BenchmarkMinIO(b *testing.B) {
 			return measure(b, env, r.bin, "upload", file, "-p", "s3://"+server.Bucket+"/multiput/", "-q", "--checksum", checksum)
 		}
 	}
-	took := contest(b,
-		&rival{name: "mc", run: func() measured { return measure(b, env, "mc", "-q", "cp", file, "bench/"+server.Bucket+"/mc/") }},
-		&rival{name: "verified", run: multiput("require")},
-		&rival{name: "off", run: multiput("off")},
+	took := compareTools(b,
+		&tool{name: "mc", run: func() measured { return measure(b, env, "mc", "-q", "cp", file, "bench/"+server.Bucket+"/mc/") }},
+		&tool{name: "verified", run: multiput("require")},
+		&tool{name: "off", run: multiput("off")},
 	)
 	compare(b, "verified/mc", took["verified"], took["mc"])
 	compare(b, "off/mc", took["off"], took["mc"])

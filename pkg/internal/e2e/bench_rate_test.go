@@ -11,27 +11,27 @@ import (
 	"testing"
 )
 
-// rival is one of several commands that are measured in turn, so that whatever else
+// tool is one of several commands that are measured in turn, so that whatever else
 // the machine does falls on all of them.
-type rival struct {
+type tool struct {
 	name string
 	run  func() measured
 	sum  measured
 }
 
-// contest runs all rivals once for each iteration, each time another one first, and
+// compareTools runs all tools once for each iteration, each time another one first, and
 // gives what they took together.
-func contest(b *testing.B, rivals ...*rival) map[string]measured {
+func compareTools(b *testing.B, tools ...*tool) map[string]measured {
 	b.Helper()
 	for n := 0; b.Loop(); n++ {
-		for i := range rivals {
-			r := rivals[(n+i)%len(rivals)]
+		for i := range tools {
+			r := tools[(n+i)%len(tools)]
 			m := r.run()
 			r.sum.wall, r.sum.cpu, r.sum.peak = r.sum.wall+m.wall, r.sum.cpu+m.cpu, max(r.sum.peak, m.peak)
 		}
 	}
 	sums := map[string]measured{}
-	for _, r := range rivals {
+	for _, r := range tools {
 		sums[r.name] = r.sum
 	}
 	return sums
@@ -75,13 +75,13 @@ func BenchmarkThroughput(b *testing.B) {
 				}
 				return func() measured { return measure(b, r.env, r.bin, args...) }
 			}
-			took := contest(b,
-				&rival{name: "curl", run: func() measured {
+			took := compareTools(b,
+				&tool{name: "curl", run: func() measured {
 					return measure(b, os.Environ(), "curl", "-s", "-k", "--http1.1", "-Z", "--parallel-max", "8", "-K", requests)
 				}},
-				&rival{name: "off", run: multiput(opaque, to, "off")},
-				&rival{name: "verified", run: multiput(md5s, toMD5s, "require")},
-				&rival{name: "opaque", run: multiput(opaque, to, "auto")},
+				&tool{name: "off", run: multiput(opaque, to, "off")},
+				&tool{name: "verified", run: multiput(md5s, toMD5s, "require")},
+				&tool{name: "opaque", run: multiput(opaque, to, "auto")},
 			)
 			compare(b, "off/curl", took["off"], took["curl"])
 			compare(b, "verified/off", took["verified"], took["off"])

@@ -48,8 +48,8 @@ func measure(b *testing.B, env []string, name string, args ...string) measured {
 	b.Helper()
 	cmd := exec.CommandContext(b.Context(), name, args...)
 	cmd.Env = env
-	var talk strings.Builder
-	cmd.Stderr = &talk
+	var messages strings.Builder
+	cmd.Stderr = &messages
 	start := time.Now()
 	err := cmd.Start()
 	if err == nil {
@@ -65,7 +65,7 @@ func measure(b *testing.B, env []string, name string, args ...string) measured {
 			return measured{took, s.UserTime() + s.SystemTime(), most}
 		}
 	}
-	b.Fatalf("%s: %v\n%s", name, err, talk.String())
+	b.Fatalf("%s: %v\n%s", name, err, messages.String())
 	return measured{}
 }
 
@@ -97,7 +97,7 @@ func watchPeak(pid int, ended <-chan struct{}) int64 {
 
 // bench is multiput against a sandbox that keeps nothing.
 type bench struct {
-	*rehearsal
+	*rig
 	bin   string
 	onPut atomic.Pointer[chan time.Time] // is told when a part arrives
 }
@@ -125,7 +125,7 @@ func newBench(b *testing.B, api string, partSize int64) *bench {
 	if err != nil {
 		b.Fatal(err)
 	}
-	r.rehearsal = &rehearsal{dir: dir, server: s, env: append(os.Environ(),
+	r.rig = &rig{dir: dir, server: s, env: append(os.Environ(),
 		"XDG_STATE_HOME="+dir, "XDG_CONFIG_HOME="+dir, "NO_PROXY=*",
 		m.KeyEnv()+"="+s.Key, "MULTIPUT_"+strings.ToUpper(api)+"_BASE_URL="+base,
 	)}

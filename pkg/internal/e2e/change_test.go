@@ -82,7 +82,7 @@ func TestFileChangesWhileItIsSent(t *testing.T) {
 			if c.api == "" {
 				c.api = "upscayl"
 			}
-			r := newRehearsal(t, c.api, part)
+			r := newRig(t, c.api, part)
 			// Half of the third part is read, and then nothing, until it is given up.
 			began := r.watched(t, "put@part=3:stall=32768")
 			file := r.file(t, 5*part)
@@ -92,8 +92,8 @@ func TestFileChangesWhileItIsSent(t *testing.T) {
 			if err := c.change(file); err != nil {
 				t.Fatal(err)
 			}
-			if code := p.ends(t, time.Minute); code != exitData || !strings.Contains(p.talk.String(), "the file changed") || p.out.String() != "" {
-				t.Fatalf("exit code %d: %s%s", code, &p.out, &p.talk)
+			if code := p.ends(t, time.Minute); code != exitData || !strings.Contains(p.messages.String(), "the file changed") || p.out.String() != "" {
+				t.Fatalf("exit code %d: %s%s", code, &p.out, &p.messages)
 			}
 			if n := len(r.objects(t)); n != 0 || len(r.server.Faults.Unfired()) > 0 {
 				t.Fatalf("%d objects; these did not happen: %v", n, r.server.Faults.Unfired())
@@ -107,8 +107,8 @@ func TestFileChangesWhileItIsSent(t *testing.T) {
 				r.file(t, 5*part)
 			}
 			before := r.puts()
-			if _, talk, code := r.said(t, args...); code != 0 {
-				t.Fatalf("the next run: exit code %d: %s", code, talk)
+			if _, messages, code := r.said(t, args...); code != 0 {
+				t.Fatalf("the next run: exit code %d: %s", code, messages)
 			}
 			if n := r.puts() - before; n != c.puts {
 				t.Errorf("the next run sent %d parts, want %d", n, c.puts)

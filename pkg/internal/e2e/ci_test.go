@@ -131,7 +131,7 @@ func TestCIRecipes(t *testing.T) {
 			if c.carried == "" {
 				t.Fatal("nothing is carried over")
 			}
-			r := newRehearsal(t, c.api, 64<<10)
+			r := newRig(t, c.api, 64<<10)
 			original := r.file(t, 10*64<<10)
 			files := t.TempDir() // of the service
 			env := []string{

@@ -18,7 +18,7 @@ func TestNoFileDescriptors(t *testing.T) {
 	t.Parallel()
 	felt := 0
 	for _, limit := range []int{9, 12, 14, 16, 20, 24, 32, 40} {
-		r := rehearse(t, &sandbox.Server{API: "archetype", PartSize: 64 << 10})
+		r := rigFor(t, &sandbox.Server{API: "archetype", PartSize: 64 << 10})
 		file := r.file(t, 40*64<<10)
 		command := []string{"upload", file, "-p", "archetype", "-j", "16"}
 		p := r.launch(t, nil, "sh", append([]string{"-c", fmt.Sprintf(`ulimit -n %d && exec multiput "$@"`, limit), "sh"}, append(command, "-v", "--retries", "2")...)...)

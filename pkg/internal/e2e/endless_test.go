@@ -119,7 +119,7 @@ func TestRepliesWithoutMeasure(t *testing.T) {
 		}, -1},
 	} {
 		t.Run(what, func(t *testing.T) {
-			r := newRehearsal(t, "archetype", 64<<10)
+			r := newRig(t, "archetype", 64<<10)
 			var server *httptest.Server
 			server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
 				step := "create"
@@ -150,11 +150,11 @@ func TestRepliesWithoutMeasure(t *testing.T) {
 			}
 			p := r.start(t, "upload", file, "-p", "archetype", "--base-url", server.URL, "--retries", "0", "--stall-timeout", "5s")
 			code := p.ends(t, time.Minute)
-			talk := p.talk.String()
-			if code <= 0 && c.code != -1 || c.code > 0 && code != c.code || strings.Contains(talk, "goroutine ") || len(talk) > 10_000 {
-				t.Errorf("exit code %d, want %d: %s", code, c.code, talk[:min(len(talk), 2000)])
+			messages := p.messages.String()
+			if code <= 0 && c.code != -1 || c.code > 0 && code != c.code || strings.Contains(messages, "goroutine ") || len(messages) > 10_000 {
+				t.Errorf("exit code %d, want %d: %s", code, c.code, messages[:min(len(messages), 2000)])
 			}
-			t.Logf("exit code %d, %d MiB: %.300s", code, peakMemory(p.ProcessState)>>20, talk)
+			t.Logf("exit code %d, %d MiB: %.300s", code, peakMemory(p.ProcessState)>>20, messages)
 			if peak := peakMemory(p.ProcessState); peak > mostMemory {
 				t.Errorf("it took %d MiB", peak>>20)
 			}

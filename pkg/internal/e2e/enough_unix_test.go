@@ -13,11 +13,11 @@ import (
 // has seen enough. A result is another matter: see TestClosedPipes.
 func TestReaderClosesThePipe(t *testing.T) {
 	t.Parallel()
-	r := newRehearsal(t, "upscayl", 64<<10)
+	r := newRig(t, "upscayl", 64<<10)
 	file, second := r.file(t, 1000), r.dir+"/second.bin"
 	must(t, os.WriteFile(second, []byte("second"), 0o600))
-	if _, talk, code := r.said(t, "upload", file, "-p", "upscayl"); code != 0 {
-		t.Fatalf("exit code %d: %s", code, talk)
+	if _, messages, code := r.said(t, "upload", file, "-p", "upscayl"); code != 0 {
+		t.Fatalf("exit code %d: %s", code, messages)
 	}
 	id, _, _ := r.said(t, "list", "--all", "--jq", ".uploads[].id")
 	for _, line := range []string{
@@ -30,11 +30,11 @@ func TestReaderClosesThePipe(t *testing.T) {
 		must(t, err)
 		must(t, reader.Close())
 		cmd := r.command(t, args...)
-		var talk bytes.Buffer
-		cmd.Stdout, cmd.Stderr = writer, &talk
+		var messages bytes.Buffer
+		cmd.Stdout, cmd.Stderr = writer, &messages
 		err = cmd.Run()
 		must(t, writer.Close())
-		if said := talk.String(); err != nil || strings.Contains(said, "pipe") {
+		if said := messages.String(); err != nil || strings.Contains(said, "pipe") {
 			t.Errorf("%s: %v: %s", line, err, said)
 		}
 	}

@@ -22,7 +22,7 @@ func TestNamesComeOutAsTheyWentIn(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("Windows takes no such names")
 	}
-	r := rehearse(t, &sandbox.Server{API: "archetype"})
+	r := rigFor(t, &sandbox.Server{API: "archetype"})
 	list := filepath.Join(r.dir, "list")
 	var names []string
 	for i, name := range oddNames {
@@ -39,10 +39,10 @@ func TestNamesComeOutAsTheyWentIn(t *testing.T) {
 		t.Fatal(err)
 	}
 	args := []string{"upload", "-q", "-p", "sandbox", "--files-from", list}
-	out, talk, code := r.said(t, args...)
+	out, messages, code := r.said(t, args...)
 	results := strings.Split(strings.TrimSuffix(out, "\n"), "\n")
 	if code != 0 || len(results) != len(names) {
-		t.Fatalf("exit code %d, %q: %s", code, out, talk)
+		t.Fatalf("exit code %d, %q: %s", code, out, messages)
 	}
 	for i, path := range results {
 		// What stdout names is the object: with one byte more or less it is not there.
@@ -51,10 +51,10 @@ func TestNamesComeOutAsTheyWentIn(t *testing.T) {
 			t.Errorf("%q: %q holds %v, %v", oddNames[i], path, b, err)
 		}
 	}
-	out, talk, code = r.said(t, append(args, "--json")...)
+	out, messages, code = r.said(t, append(args, "--json")...)
 	objects := strings.Split(strings.TrimSuffix(out, "\n"), "\n")
 	if code != 0 || len(objects) != len(names) {
-		t.Fatalf("exit code %d, %q: %s", code, out, talk)
+		t.Fatalf("exit code %d, %q: %s", code, out, messages)
 	}
 	for i, line := range objects {
 		var o struct{ File, Result string }
@@ -69,20 +69,20 @@ func TestNamesComeOutAsTheyWentIn(t *testing.T) {
 	for _, args := range [][]string{{"list", "--all"}, {"show"}} {
 		for i := range names {
 			if args[0] == "show" {
-				id, talk, code := r.said(t, "list", "--all", "--jq", `[.uploads[] | select(.name == "`+strings.ReplaceAll(oddNames[i], `"`, `\"`)+`") | .id][0]`)
+				id, messages, code := r.said(t, "list", "--all", "--jq", `[.uploads[] | select(.name == "`+strings.ReplaceAll(oddNames[i], `"`, `\"`)+`") | .id][0]`)
 				if code != 0 {
-					t.Fatalf("%d: %s", code, talk)
+					t.Fatalf("%d: %s", code, messages)
 				}
 				args = []string{"show", strings.TrimSpace(id)}
 			}
-			if out, talk, code := r.said(t, args...); code != 0 || !strings.Contains(out, names[i]+"\n") {
-				t.Errorf("%q is not in what %q prints: %q %s", names[i], args, out, talk)
+			if out, messages, code := r.said(t, args...); code != 0 || !strings.Contains(out, names[i]+"\n") {
+				t.Errorf("%q is not in what %q prints: %q %s", names[i], args, out, messages)
 			}
 		}
 	}
-	out, talk, code = r.said(t, append(args, "--jq", ".file")...)
+	out, messages, code = r.said(t, append(args, "--jq", ".file")...)
 	if want := strings.Join(names, "\n") + "\n"; code != 0 || out != want {
-		t.Errorf("--jq .file gives %q, want %q: %s", out, want, talk)
+		t.Errorf("--jq .file gives %q, want %q: %s", out, want, messages)
 	}
 }
 
@@ -91,7 +91,7 @@ func TestNoNameMakesALine(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("Windows takes no such names")
 	}
-	r := newRehearsal(t, "archetype", 64<<10)
+	r := newRig(t, "archetype", 64<<10)
 	const forged = "multiput: all is well"
 	bad := filepath.Join(r.dir, "a\n"+forged+"\tb")
 	good := filepath.Join(r.dir, "b\n"+forged)
@@ -106,10 +106,10 @@ func TestNoNameMakesALine(t *testing.T) {
 		{"upload", "-p", "archetype", "--api-key-file", bad, good}, {"upload", "-p", "archetype", "--config", bad, good}, {"upload", "-p", "archetype", "--journal", filepath.Join(bad, "j"), good},
 		{"upload", "-p", "archetype", "--part-size", "x\n" + forged, good}, {"show", "x\n" + forged}, {"x\n" + forged}, {"upload", "--x\n" + forged},
 	} {
-		_, talk, code := r.said(t, args...)
-		for line := range strings.Lines(talk) {
+		_, messages, code := r.said(t, args...)
+		for line := range strings.Lines(messages) {
 			if strings.HasPrefix(line, forged) || code == 0 {
-				t.Errorf("%q: exit code %d: %q", args, code, talk)
+				t.Errorf("%q: exit code %d: %q", args, code, messages)
 			}
 		}
 	}

@@ -17,7 +17,7 @@ type frame struct {
 	text    string
 	percent int
 	stored  int // cells
-	flying  int // cells
+	sending int // cells
 	rest    int // cells
 	parts   int // stored; below 0: not said
 }
@@ -34,7 +34,7 @@ func frames(t *testing.T, all string) (fs []frame) {
 			fs = append(fs, frame{text: text, percent: -1, parts: -1})
 			continue
 		}
-		f := frame{text: text, stored: strings.Count(m[2], "█"), flying: strings.Count(m[3], "▓"), rest: strings.Count(m[4], "░"), parts: -1}
+		f := frame{text: text, stored: strings.Count(m[2], "█"), sending: strings.Count(m[3], "▓"), rest: strings.Count(m[4], "░"), parts: -1}
 		var err error
 		f.percent, err = strconv.Atoi(m[1])
 		must(t, err)
@@ -53,7 +53,7 @@ func frames(t *testing.T, all string) (fs []frame) {
 func TestEveryFrame(t *testing.T) {
 	t.Parallel()
 	const part, parts, atOnce = 256 << 10, 24, 2
-	r := newRehearsal(t, "archetype", part)
+	r := newRig(t, "archetype", part)
 	for _, fault := range []string{
 		"create@times=2:status=503,retry-after=2",
 		"put@part=5@times=2:status=503,retry-after=3", "put@part=6@times=2:status=503,retry-after=3",
@@ -95,7 +95,7 @@ func TestEveryFrame(t *testing.T) {
 				t.Errorf("%d parts are stored: %q", stored, f.text)
 			}
 		}
-		if width := f.stored + f.flying + f.rest; width > 0 && (abs(f.stored*parts-stored*width) > parts || abs((f.stored+f.flying)*100-f.percent*width) > 100+width) {
+		if width := f.stored + f.sending + f.rest; width > 0 && (abs(f.stored*parts-stored*width) > parts || abs((f.stored+f.sending)*100-f.percent*width) > 100+width) {
 			t.Errorf("the picture is not what it says: %q", f.text)
 		}
 		sent = f.percent
@@ -137,7 +137,7 @@ func abs(n int) int { return max(n, -n) }
 // leaves a clean line.
 func TestJobControl(t *testing.T) {
 	t.Parallel()
-	r := newRehearsal(t, "archetype", 64<<10)
+	r := newRig(t, "archetype", 64<<10)
 	must(t, r.server.Faults.Add("put@times=all:slow=60k"))
 	p := r.onTerminal(t, 100, []string{"NO_COLOR=1"}, "upload", r.file(t, 80*64<<10), "-p", "archetype", "-j", "2")
 	p.drawn(3)

@@ -58,7 +58,7 @@ func TestFrozenStore(t *testing.T) {
 // part.
 func TestFrozenServer(t *testing.T) {
 	t.Parallel()
-	r := rehearse(t, &sandbox.Server{API: "archetype", PartSize: 0}) // for its directory
+	r := rigFor(t, &sandbox.Server{API: "archetype", PartSize: 0}) // for its directory
 	dir := filepath.Join("served", "own")
 	server := r.launch(t, nil, "multiput", "sandbox", "--api", "archetype", "--dir", filepath.Join(r.dir, dir), "--part-size", "2MiB", "--listen", realstore.Addr(t))
 	defer server.kill()

@@ -21,7 +21,7 @@ import (
 
 // real is a third-party server that a manifest of the gallery is for.
 type real struct {
-	*rehearsal
+	*rig
 	args   []string                        // of upload
 	result string                          // the end of what stdout says
 	object func(*testing.T, string) []byte // by the result
@@ -94,7 +94,7 @@ func onCompanion(t *testing.T) real {
 	server := realstore.MinIO(t)
 	base := realstore.Companion(t, server)
 	return real{
-		rehearsal: onS3(t, server), args: []string{"-p", "gallery/uppy-companion", "--base-url", base, "--checksum", "require"},
+		rig: onS3(t, server), args: []string{"-p", "gallery/uppy-companion", "--base-url", base, "--checksum", "require"},
 		result: "-file.bin",
 		object: func(t *testing.T, key string) []byte {
 			t.Helper()
@@ -128,7 +128,7 @@ func onAzurite(t *testing.T) real {
 	}
 	takePlace(t)
 	return real{
-		rehearsal: onS3(t, realstore.Server{}), args: []string{"-p", "gallery/azure-blob", "--base-url", container, "--set", "sas=" + sas, "--checksum", "require"},
+		rig: onS3(t, realstore.Server{}), args: []string{"-p", "gallery/azure-blob", "--base-url", container, "--set", "sas=" + sas, "--checksum", "require"},
 		result: container + "/file.bin",
 		object: func(t *testing.T, to string) []byte {
 			t.Helper()

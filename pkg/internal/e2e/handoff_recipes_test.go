@@ -33,13 +33,13 @@ func handoffRecipe(t *testing.T, heading string) (blocks []string) {
 	return blocks
 }
 
-// kitchen is where a recipe is tried: a directory with big.bin, and the key.
-func kitchen(t *testing.T) *rehearsal {
+// newRecipe is where a recipe is tried: a directory with big.bin, and the key.
+func newRecipe(t *testing.T) *rig {
 	t.Helper()
 	if runtime.GOOS == "windows" {
 		t.Skip("the recipes are for a shell")
 	}
-	r := newRehearsal(t, "archetype", 64<<10)
+	r := newRig(t, "archetype", 64<<10)
 	r.env = append(r.env, "MULTIPUT_PROVIDER=archetype")
 	if err := os.Rename(r.file(t, killSize), filepath.Join(r.dir, "big.bin")); err != nil {
 		t.Fatal(err)
@@ -48,20 +48,20 @@ func kitchen(t *testing.T) *rehearsal {
 }
 
 // sh runs a script and gives its stdout.
-func (r *rehearsal) sh(t *testing.T, dir, script string, env ...string) string {
+func (r *rig) sh(t *testing.T, dir, script string, env ...string) string {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), "sh", "-eu", "-c", script)
 	cmd.Dir, cmd.Env = dir, slices.Concat(r.env, env)
-	var talk bytes.Buffer
-	cmd.Stderr = &talk
+	var messages bytes.Buffer
+	cmd.Stderr = &messages
 	out, err := cmd.Output()
 	if err != nil {
-		t.Fatalf("%v\n%s\n%s", err, script, &talk)
+		t.Fatalf("%v\n%s\n%s", err, script, &messages)
 	}
 	return string(out)
 }
 
-func (r *rehearsal) served(t *testing.T, out string) {
+func (r *rig) served(t *testing.T, out string) {
 	t.Helper()
 	if len(strings.Fields(out)) != 1 {
 		t.Errorf("stdout is %q, want one result", out)
@@ -77,7 +77,7 @@ func TestRecipeParallel(t *testing.T) {
 			if _, err := exec.LookPath(tool); err != nil {
 				t.Skipf("NOT TESTED: the recipe of %s, as it is not installed", tool)
 			}
-			r := kitchen(t)
+			r := newRecipe(t)
 			r.served(t, r.sh(t, r.dir, handoffRecipe(t, "GNU parallel")[i]))
 		})
 	}
@@ -87,7 +87,7 @@ func TestRecipeParallel(t *testing.T) {
 // time.
 func TestRecipeHandOver(t *testing.T) {
 	t.Parallel()
-	r := kitchen(t)
+	r := newRecipe(t)
 	steps := handoffRecipe(t, "Hand over to a sender without an account")
 	if len(steps) != 3 {
 		t.Fatalf("the recipe has %d steps, want 3", len(steps))
@@ -103,7 +103,7 @@ func TestRecipeHandOver(t *testing.T) {
 // TestRecipeKubernetes checks the Job, and runs what its pods would run.
 func TestRecipeKubernetes(t *testing.T) {
 	t.Parallel()
-	r := kitchen(t)
+	r := newRecipe(t)
 	text := handoffRecipe(t, "Kubernetes")[0]
 	var job struct {
 		APIVersion string `yaml:"apiVersion"`
@@ -169,7 +169,7 @@ func TestRecipeKubernetes(t *testing.T) {
 // programs in the place of Slurm's; one task is killed, and run again.
 func TestRecipeSlurmScripts(t *testing.T) {
 	t.Parallel()
-	r := kitchen(t)
+	r := newRecipe(t)
 	blocks := handoffRecipe(t, "Slurm")
 	if len(blocks) != 2 || !strings.HasPrefix(blocks[0], "#!/bin/sh\n#SBATCH --array=1-4\n") {
 		t.Fatalf("the recipe is %q", blocks)

@@ -32,7 +32,7 @@ func s3Chain(t *testing.T, server realstore.Server, parts int64, planArgs ...str
 	r := onS3(t, server)
 	file, key := r.file(t, parts*realPart-1000), filepath.Base(r.dir)+"/"+strings.ReplaceAll(t.Name(), "/", "-")
 	return &chain{
-		rehearsal: r, file: file, plan: filepath.Join(r.dir, "big.plan"), sender: append(slices.Clone(noKeys), "AWS_PROFILE=none-such"),
+		rig: r, file: file, plan: filepath.Join(r.dir, "big.plan"), sender: append(slices.Clone(noKeys), "AWS_PROFILE=none-such"),
 		args: append([]string{"-p", "s3://" + server.Bucket + "/" + key, "--part-size", "5MiB"}, planArgs...),
 		same: func(t *testing.T) {
 			t.Helper()

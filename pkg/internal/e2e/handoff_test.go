@@ -20,7 +20,7 @@ var planArgs = map[string][]string{
 
 // chain is one upload by plan, put and complete.
 type chain struct {
-	*rehearsal
+	*rig
 	file, plan string
 	args       []string // of plan
 	sender     []string // the environment of put, where it differs
@@ -29,10 +29,10 @@ type chain struct {
 
 func newChain(t *testing.T, api string) *chain {
 	t.Helper()
-	r := newRehearsal(t, api, 64<<10)
+	r := newRig(t, api, 64<<10)
 	file := r.file(t, killSize)
 	return &chain{
-		rehearsal: r, file: file, plan: filepath.Join(r.dir, "big.plan"), args: append([]string{"-p", api}, planArgs[api]...),
+		rig: r, file: file, plan: filepath.Join(r.dir, "big.plan"), args: append([]string{"-p", api}, planArgs[api]...),
 		same: func(t *testing.T) { t.Helper(); r.cmpObject(t, file) },
 	}
 }

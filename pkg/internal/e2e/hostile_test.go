@@ -56,7 +56,7 @@ func TestNothingActsOnTheTerminal(t *testing.T) {
 	} {
 		t.Run(what, func(t *testing.T) {
 			t.Parallel()
-			r := newRehearsal(t, c.api, 64<<10)
+			r := newRig(t, c.api, 64<<10)
 			file := filepath.Join(r.dir, name)
 			if err := os.Rename(r.file(t, 150_000), file); err != nil {
 				t.Skipf("this file system takes no such names: %v", err)
@@ -70,24 +70,24 @@ func TestNothingActsOnTheTerminal(t *testing.T) {
 			if c.api == "openai" {
 				args = append(args, "--set", "purpose=batch")
 			}
-			out, talk, code := r.said(t, args...)
+			out, messages, code := r.said(t, args...)
 			if code != c.code {
-				t.Errorf("exit code %d, want %d: %s", code, c.code, talk)
+				t.Errorf("exit code %d, want %d: %s", code, c.code, messages)
 			}
 			if len(r.server.Faults.Unfired()) > 0 {
 				t.Errorf("these faults did not happen: %v", r.server.Faults.Unfired())
 			}
 			if what == "a bar" {
 				// A bar goes back to the beginning of its line, and clears it.
-				talk = strings.NewReplacer("\r", "", "\x1b[2K", "", "\x1b[0m", "").Replace(talk)
+				messages = strings.NewReplacer("\r", "", "\x1b[2K", "", "\x1b[0m", "").Replace(messages)
 			}
-			for where, s := range map[string]string{"stdout": out, "stderr": talk} {
+			for where, s := range map[string]string{"stdout": out, "stderr": messages} {
 				if strings.ContainsAny(s, acting) || !utf8.ValidString(s) {
 					t.Errorf("%s: %q", where, s)
 				}
 			}
-			if what == "all goes well" && !strings.Contains(talk, "gnp.bin: ") {
-				t.Errorf("the name of the file is not shown at all: %q", talk)
+			if what == "all goes well" && !strings.Contains(messages, "gnp.bin: ") {
+				t.Errorf("the name of the file is not shown at all: %q", messages)
 			}
 		})
 	}

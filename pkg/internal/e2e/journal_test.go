@@ -28,7 +28,7 @@ func TestJournalFileThatCannotBeRead(t *testing.T) {
 	} {
 		t.Run(what, func(t *testing.T) {
 			t.Parallel()
-			r := newRehearsal(t, "upscayl", 64<<10)
+			r := newRig(t, "upscayl", 64<<10)
 			file := r.file(t, 5*64<<10)
 			other := filepath.Join(r.dir, "other.bin")
 			if err := os.WriteFile(other, []byte("content"), 0o600); err != nil {
@@ -49,40 +49,40 @@ func TestJournalFileThatCannotBeRead(t *testing.T) {
 			if err != nil && what != "removed" {
 				t.Fatal(err)
 			}
-			if out, talk, code := r.said(t, "list", "--jq", ".uploads[] | \"\\(.name) \\(.state)\""); code != 0 || out != "file.bin unreadable\nother.bin sending\n" || strings.Count(talk, path) != 1 {
-				t.Errorf("list: exit code %d: %s%s", code, out, talk)
+			if out, messages, code := r.said(t, "list", "--jq", ".uploads[] | \"\\(.name) \\(.state)\""); code != 0 || out != "file.bin unreadable\nother.bin sending\n" || strings.Count(messages, path) != 1 {
+				t.Errorf("list: exit code %d: %s%s", code, out, messages)
 			}
 			before := len(r.server.Requests())
 			for _, command := range []string{"show", "abort", "resume"} {
-				out, talk, code := r.said(t, command, strings.TrimSpace(all))
-				if code != exitJournal || out != "" || strings.Count(talk, path) != 1 || !strings.Contains(talk, "hint: multiput abort --local "+all[:8]) {
-					t.Errorf("%s: exit code %d: %s%s", command, code, out, talk)
+				out, messages, code := r.said(t, command, strings.TrimSpace(all))
+				if code != exitJournal || out != "" || strings.Count(messages, path) != 1 || !strings.Contains(messages, "hint: multiput abort --local "+all[:8]) {
+					t.Errorf("%s: exit code %d: %s%s", command, code, out, messages)
 				}
 			}
-			out, talk, code := r.said(t, args...)
+			out, messages, code := r.said(t, args...)
 			kept := path
 			switch what {
 			case "removed":
-				if code != 0 || strings.Count(talk, "warning: ") != 1 || !strings.Contains(talk, path+" was missing") {
-					t.Errorf("exit code %d: %s", code, talk)
+				if code != 0 || strings.Count(messages, "warning: ") != 1 || !strings.Contains(messages, path+" was missing") {
+					t.Errorf("exit code %d: %s", code, messages)
 				}
 				return
 			case "newer":
-				if code != exitJournal || out != "" || len(r.server.Requests()) != before || !strings.Contains(talk, "hint: use --journal DIR for another directory") {
-					t.Errorf("exit code %d, %d requests: %s%s", code, len(r.server.Requests())-before, out, talk)
+				if code != exitJournal || out != "" || len(r.server.Requests()) != before || !strings.Contains(messages, "hint: use --journal DIR for another directory") {
+					t.Errorf("exit code %d, %d requests: %s%s", code, len(r.server.Requests())-before, out, messages)
 				}
 			default:
 				aside, err := filepath.Glob(path + ".damaged-*")
-				if err != nil || len(aside) != 1 || code != 0 || strings.Count(talk, "warning: ") != 1 || !strings.Contains(talk, "It was moved to "+aside[0]) {
-					t.Fatalf("moved aside: %q, %v; exit code %d: %s", aside, err, code, talk)
+				if err != nil || len(aside) != 1 || code != 0 || strings.Count(messages, "warning: ") != 1 || !strings.Contains(messages, "It was moved to "+aside[0]) {
+					t.Fatalf("moved aside: %q, %v; exit code %d: %s", aside, err, code, messages)
 				}
 				kept = aside[0]
 			}
 			if now, err := os.ReadFile(kept); err != nil || !bytes.Equal(now, damaged) {
 				t.Errorf("%s is not what it was: %v", kept, err)
 			}
-			if _, talk, code := r.said(t, "upload", other, "-p", "upscayl", "--jq", ".parts_reused"); code != 0 {
-				t.Errorf("the other upload: exit code %d: %s", code, talk)
+			if _, messages, code := r.said(t, "upload", other, "-p", "upscayl", "--jq", ".parts_reused"); code != 0 {
+				t.Errorf("the other upload: exit code %d: %s", code, messages)
 			}
 		})
 	}
@@ -92,16 +92,16 @@ func TestJournalFileThatCannotBeRead(t *testing.T) {
 // directory: exit 73 before anything is sent.
 func TestJournalIsAFile(t *testing.T) {
 	t.Parallel()
-	r := newRehearsal(t, "upscayl", 64<<10)
+	r := newRig(t, "upscayl", 64<<10)
 	path := filepath.Join(r.dir, "journal.db")
 	before := bytes.Repeat([]byte("multiput journal"), 1000)
 	if err := os.WriteFile(path, before, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	for _, args := range [][]string{{"upload", r.file(t, 100), "-p", "upscayl"}, {"list"}, {"show", "x"}, {"resume"}, {"abort", "x"}, {"prune"}, {"upload", "--dry-run", r.file(t, 100), "-p", "upscayl"}} {
-		out, talk, code := r.said(t, append(args, "--journal", path)...)
-		if code != exitJournal || out != "" || len(r.server.Requests()) != 0 || !strings.Contains(talk, "it is a file: it was not touched") || !strings.Contains(talk, "hint: use --journal DIR for another directory") {
-			t.Errorf("%s: exit code %d: %s%s", args[0], code, out, talk)
+		out, messages, code := r.said(t, append(args, "--journal", path)...)
+		if code != exitJournal || out != "" || len(r.server.Requests()) != 0 || !strings.Contains(messages, "it is a file: it was not touched") || !strings.Contains(messages, "hint: use --journal DIR for another directory") {
+			t.Errorf("%s: exit code %d: %s%s", args[0], code, out, messages)
 		}
 	}
 	if now, err := os.ReadFile(path); err != nil || !bytes.Equal(now, before) {
@@ -115,7 +115,7 @@ func TestOpenStateDirectory(t *testing.T) {
 		t.Skip("Windows has no modes")
 	}
 	t.Parallel()
-	r := newRehearsal(t, "upscayl", 64<<10)
+	r := newRig(t, "upscayl", 64<<10)
 	state := filepath.Join(r.dir, "multiput")
 	for _, dir := range []string{state, filepath.Join(state, "journal")} {
 		if err := os.Mkdir(dir, 0o777); err != nil {
@@ -125,8 +125,8 @@ func TestOpenStateDirectory(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if _, talk, code := r.said(t, "upload", r.file(t, 100), "-p", "upscayl"); code != 0 {
-		t.Fatalf("exit code %d: %s", code, talk)
+	if _, messages, code := r.said(t, "upload", r.file(t, 100), "-p", "upscayl"); code != 0 {
+		t.Fatalf("exit code %d: %s", code, messages)
 	}
 	for _, dir := range []string{state, filepath.Join(state, "journal")} {
 		if info, err := os.Stat(dir); err != nil || info.Mode().Perm() != 0o700 {

@@ -16,25 +16,25 @@ import (
 
 var kills = flag.Int("kills", 40, "how often TestKillAtRandom kills multiput: go test ./pkg/internal/e2e -run TestKill -v -timeout 0 -kills 5000")
 
-// world is an API with a store behind it, at which multiput is killed.
-type world struct {
+// backend is an API with a store behind it, at which multiput is killed.
+type backend struct {
 	api  string
 	real bool  // MinIO instead of the sandbox's own
 	part int64 // bytes
 }
 
-// worlds are the four APIs, and real stores behind those whose parts go to one.
-func worlds() []world {
-	list := []world{
+// backends are the four APIs, and real stores behind those whose parts go to one.
+func backends() []backend {
+	list := []backend{
 		{"archetype", false, 64 << 10}, {"fileai", false, 64 << 10}, {"upscayl", false, 64 << 10}, {"openai", false, 64 << 10},
 	}
 	if !testing.Short() {
-		list = append(list, world{"archetype", true, 5 << 20}, world{"fileai", true, 5 << 20}, world{"upscayl", true, 5 << 20})
+		list = append(list, backend{"archetype", true, 5 << 20}, backend{"fileai", true, 5 << 20}, backend{"upscayl", true, 5 << 20})
 	}
 	return list
 }
 
-func (w world) String() string {
+func (w backend) String() string {
 	if w.real {
 		return w.api + " on MinIO"
 	}
@@ -42,41 +42,41 @@ func (w world) String() string {
 }
 
 // parts are whole ones, and a short one. Those that S3 takes are large.
-func (w world) parts() int64 {
+func (w backend) parts() int64 {
 	if w.real {
 		return 3
 	}
 	return 5
 }
 
-func (w world) size() int64 { return (w.parts()-1)*w.part + w.part/2 }
+func (w backend) size() int64 { return (w.parts()-1)*w.part + w.part/2 }
 
 // inFlight is how many parts are sent at once.
 const inFlight = 2
 
-// doomed is an upload whose processes are killed.
-type doomed struct {
-	*rehearsal
-	world
+// killedUpload is an upload whose processes are killed.
+type killedUpload struct {
+	*rig
+	backend
 	file   string
 	killed int
 }
 
-func (w world) open(t *testing.T, server realstore.Server) *doomed {
+func (w backend) open(t *testing.T, server realstore.Server) *killedUpload {
 	t.Helper()
 	s := &sandbox.Server{API: w.api, PartSize: w.part}
-	d := &doomed{world: w}
+	d := &killedUpload{backend: w}
 	if w.real {
-		d.rehearsal = onReal(t, server, s)
+		d.rig = onReal(t, server, s)
 	} else {
-		d.rehearsal = rehearse(t, s)
+		d.rig = rigFor(t, s)
 	}
-	d.file = d.rehearsal.file(t, w.size())
+	d.file = d.rig.file(t, w.size())
 	return d
 }
 
 // start starts the same command again.
-func (d *doomed) start(t *testing.T) *life {
+func (d *killedUpload) start(t *testing.T) *life {
 	t.Helper()
 	args := []string{"upload", d.file, "-p", d.api, "-j", fmt.Sprint(inFlight)}
 	if d.api == "openai" {
@@ -88,7 +88,7 @@ func (d *doomed) start(t *testing.T) *life {
 // end brings a killed upload to its end and looks at what came of it. told is
 // what a killed process has printed: its upload is over, and the same command
 // is a new one.
-func (d *doomed) end(t *testing.T, told string) {
+func (d *killedUpload) end(t *testing.T, told string) {
 	t.Helper()
 	code := 0
 	if told == "" {
@@ -119,7 +119,7 @@ func (d *doomed) end(t *testing.T, told string) {
 const form = 512
 
 // again is how many bytes the store was sent more than once, stored or not.
-func (d *doomed) again() int64 {
+func (d *killedUpload) again() int64 {
 	came := int64(0)
 	for _, q := range d.server.Requests() {
 		switch {
@@ -142,8 +142,8 @@ func TestKillAtEveryStep(t *testing.T) {
 		server = realstore.MinIO(t)
 	}
 	var killed atomic.Int64
-	t.Run("worlds", func(t *testing.T) { // MinIO ends after all of them
-		for _, w := range worlds() {
+	t.Run("backends", func(t *testing.T) { // MinIO ends after all of them
+		for _, w := range backends() {
 			steps := []string{"create", "put", "put@after=2", "put@after=4", "complete"}
 			if w.real {
 				steps = []string{"put@after=1", "complete"}
@@ -191,7 +191,7 @@ func TestKillAtEveryStep(t *testing.T) {
 
 // at has the process killed a moment after the n-th event of a step, of any
 // step if it is empty, has come; of either kind if both.
-func (d *doomed) at(n int, delay time.Duration, step string, both bool) {
+func (d *killedUpload) at(n int, delay time.Duration, step string, both bool) {
 	var (
 		mu   sync.Mutex
 		seen int
@@ -223,7 +223,7 @@ func TestKillBeforeCompleteIsAnswered(t *testing.T) {
 	for api, asked := range map[string]bool{"archetype": false, "fileai": true, "openai": false, "upscayl": false} {
 		t.Run(api, func(t *testing.T) {
 			t.Parallel()
-			d := world{api, false, 64 << 10}.open(t, realstore.Server{})
+			d := backend{api, false, 64 << 10}.open(t, realstore.Server{})
 			d.fault(t, "complete:kill-late")
 			runs, want := 1, 0
 			if !asked {
@@ -260,7 +260,7 @@ func TestKillAtRandom(t *testing.T) {
 	if testing.Short() {
 		budget = min(budget, 8)
 	}
-	list := worlds()
+	list := backends()
 	for i, w := range list {
 		mine := budget / len(list)
 		if i < budget%len(list) {
@@ -302,7 +302,7 @@ func (c *counts) add(more counts) {
 
 // killRow kills the processes of one upload, at most so many, and brings it to
 // its end.
-func killRow(t *testing.T, w world, server realstore.Server, most int) (c counts) {
+func killRow(t *testing.T, w backend, server realstore.Server, most int) (c counts) {
 	t.Helper()
 	d := w.open(t, server)
 	c.uploads = 1

@@ -82,7 +82,7 @@ const killSize = 5*64<<10 - 100
 // reports whether the kill came.
 func killAt(t *testing.T, api, at string, args []string) bool {
 	t.Helper()
-	r := newRehearsal(t, api, 64<<10)
+	r := newRig(t, api, 64<<10)
 	file := r.file(t, killSize)
 	command := append([]string{"upload", file, "-p", api, "-j", "3"}, args...)
 	receipts := filepath.Join(r.dir, "receipts")
@@ -150,15 +150,15 @@ func lines(t *testing.T, path string) []int {
 	return ns
 }
 
-// rehearsal is multiput as a process of its own against a sandbox in this one.
-type rehearsal struct {
+// rig is multiput as a process of its own against a sandbox in this one.
+type rig struct {
 	dir    string
 	server *sandbox.Server
 	listen string // its address
 	stop   func() error
 	env    []string
 
-	// Of those of rehearse:
+	// Of those of rigFor:
 	store    *s3store.Store // nil: the sandbox's own
 	secret   []string       // what must be nowhere, beside the key
 	starting sync.Mutex     // guards now
@@ -168,7 +168,7 @@ type rehearsal struct {
 
 // restart ends the server, once it has answered what it has begun, and starts
 // another in its place, whose log is empty.
-func (r *rehearsal) restart(t *testing.T) {
+func (r *rig) restart(t *testing.T) {
 	t.Helper()
 	if err := r.stop(); err != nil {
 		t.Fatal(err)
@@ -182,7 +182,7 @@ func (r *rehearsal) restart(t *testing.T) {
 }
 
 // startAgain starts the server where another was.
-func (r *rehearsal) startAgain(t *testing.T) {
+func (r *rig) startAgain(t *testing.T) {
 	t.Helper()
 	// A process that another test is just starting holds a copy of the old
 	// socket until it is a program of its own.
@@ -198,7 +198,7 @@ func (r *rehearsal) startAgain(t *testing.T) {
 	t.Fatal(err)
 }
 
-func newRehearsal(t *testing.T, api string, partSize int64) *rehearsal {
+func newRig(t *testing.T, api string, partSize int64) *rig {
 	t.Helper()
 	takePlace(t)
 	dir := t.TempDir()
@@ -228,7 +228,7 @@ func newRehearsal(t *testing.T, api string, partSize int64) *rehearsal {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &rehearsal{dir: dir, server: s, listen: u.Host, stop: stop, env: []string{
+	r := &rig{dir: dir, server: s, listen: u.Host, stop: stop, env: []string{
 		"PATH=" + os.Getenv("PATH"), "HOME=" + dir, "XDG_STATE_HOME=" + dir, "XDG_CONFIG_HOME=" + dir, "NO_PROXY=*",
 		"SystemRoot=" + os.Getenv("SystemRoot"), "USERPROFILE=" + dir, "LocalAppData=" + dir, "AppData=" + dir,
 		m.KeyEnv() + "=" + s.Key, "MULTIPUT_" + strings.ToUpper(api) + "_BASE_URL=" + base,
@@ -243,7 +243,7 @@ func newRehearsal(t *testing.T, api string, partSize int64) *rehearsal {
 
 // multiput runs it to its end and gives its stdout and exit code, -1 if it was
 // killed.
-func (r *rehearsal) multiput(t *testing.T, env []string, args ...string) (string, int) {
+func (r *rig) multiput(t *testing.T, env []string, args ...string) (string, int) {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), "multiput", args...)
 	cmd.Env = append(append([]string{}, r.env...), env...)
@@ -262,7 +262,7 @@ func (r *rehearsal) multiput(t *testing.T, env []string, args ...string) (string
 }
 
 // file makes one of random bytes.
-func (r *rehearsal) file(t *testing.T, size int64) string {
+func (r *rig) file(t *testing.T, size int64) string {
 	t.Helper()
 	path := filepath.Join(r.dir, "file.bin")
 	f, err := os.Create(path)
@@ -276,7 +276,7 @@ func (r *rehearsal) file(t *testing.T, size int64) string {
 	return path
 }
 
-func (r *rehearsal) puts() int {
+func (r *rig) puts() int {
 	n := 0
 	for _, q := range r.server.Requests() {
 		if q.Step == sandbox.StepPut && q.Stored {
@@ -287,7 +287,7 @@ func (r *rehearsal) puts() int {
 }
 
 // cmpObject checks that there is one object, and that it is the file.
-func (r *rehearsal) cmpObject(t *testing.T, file string) {
+func (r *rig) cmpObject(t *testing.T, file string) {
 	t.Helper()
 	objects, err := (&stage{dir: r.dir, served: "served", store: r.store}).objects(t.Context())
 	if err != nil {

@@ -25,11 +25,11 @@ import (
 	"github.com/multiput/multiput/pkg/sandbox"
 )
 
-// rehearse serves an API. A store of the server's is a *s3store.Store.
-func rehearse(t *testing.T, s *sandbox.Server) *rehearsal {
+// rigFor serves an API. A store of the server's is a *s3store.Store.
+func rigFor(t *testing.T, s *sandbox.Server) *rig {
 	t.Helper()
 	takePlace(t)
-	r := &rehearsal{dir: t.TempDir(), server: s}
+	r := &rig{dir: t.TempDir(), server: s}
 	r.store, _ = s.Store.(*s3store.Store)
 	s.Dir, s.Key = filepath.Join(r.dir, "served"), "key-of-"+s.API+"-"+sha(t.Name())[:16]
 	s.Faults = &sandbox.Faults{}
@@ -83,10 +83,10 @@ func rehearse(t *testing.T, s *sandbox.Server) *rehearsal {
 }
 
 // onReal serves an API with a bucket of its own of a real S3 server behind it.
-func onReal(t *testing.T, server realstore.Server, s *sandbox.Server) *rehearsal {
+func onReal(t *testing.T, server realstore.Server, s *sandbox.Server) *rig {
 	t.Helper()
 	s.Store = bucket(t, server)
-	return rehearse(t, s)
+	return rigFor(t, s)
 }
 
 // bucket makes one on a running server.
@@ -107,7 +107,7 @@ func bucket(t *testing.T, server realstore.Server) *s3store.Store {
 	return store
 }
 
-func (r *rehearsal) watch() {
+func (r *rig) watch() {
 	tell := func(after bool) func(sandbox.Request) {
 		return func(q sandbox.Request) {
 			if f := r.onEvent.Load(); f != nil {
@@ -120,7 +120,7 @@ func (r *rehearsal) watch() {
 }
 
 // kill ends the process that was started last.
-func (r *rehearsal) kill() {
+func (r *rig) kill() {
 	r.starting.Lock() // a process may ask before it is noted
 	p := r.now
 	r.starting.Unlock()
@@ -128,7 +128,7 @@ func (r *rehearsal) kill() {
 }
 
 // fault declares faults, each of which must fire.
-func (r *rehearsal) fault(t *testing.T, specs ...string) {
+func (r *rig) fault(t *testing.T, specs ...string) {
 	t.Helper()
 	if err := r.server.Faults.Add(specs...); err != nil {
 		t.Fatal(err)
@@ -138,14 +138,14 @@ func (r *rehearsal) fault(t *testing.T, specs ...string) {
 // life is a process on its way.
 type life struct {
 	cmd            *exec.Cmd
-	stdout, stderr talk
+	stdout, stderr messages
 	secret         []string // what it must not say
 	ended          chan struct{}
 	err            error
 }
 
 // launch starts a process, which is the one to be killed.
-func (r *rehearsal) launch(t *testing.T, env []string, name string, args ...string) *life {
+func (r *rig) launch(t *testing.T, env []string, name string, args ...string) *life {
 	t.Helper()
 	p := &life{cmd: exec.CommandContext(t.Context(), name, args...), secret: append(slices.Clone(r.secret), r.server.Key), ended: make(chan struct{})}
 	p.cmd.Env = slices.Concat(r.env, env)
@@ -208,14 +208,14 @@ func (p *life) says(t *testing.T, pattern string, n int) {
 	}
 }
 
-// talk is what a process says, which may be waited for.
-type talk struct {
+// messages is what a process says, which may be waited for.
+type messages struct {
 	mu   sync.Mutex
 	b    bytes.Buffer
 	more chan struct{} // closed by the next write
 }
 
-func (k *talk) Write(p []byte) (int, error) {
+func (k *messages) Write(p []byte) (int, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if k.more != nil {
@@ -225,7 +225,7 @@ func (k *talk) Write(p []byte) (int, error) {
 	return k.b.Write(p)
 }
 
-func (k *talk) next() <-chan struct{} {
+func (k *messages) next() <-chan struct{} {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if k.more == nil {
@@ -234,14 +234,14 @@ func (k *talk) next() <-chan struct{} {
 	return k.more
 }
 
-func (k *talk) String() string {
+func (k *messages) String() string {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	return k.b.String()
 }
 
 // named makes a file of random bytes.
-func (r *rehearsal) named(t *testing.T, name string, size int64) string {
+func (r *rig) named(t *testing.T, name string, size int64) string {
 	t.Helper()
 	path := filepath.Join(r.dir, name)
 	f, err := os.Create(path)
@@ -256,7 +256,7 @@ func (r *rehearsal) named(t *testing.T, name string, size int64) string {
 }
 
 // serveAgain starts a server like the one that was stopped in its place.
-func (r *rehearsal) serveAgain(t *testing.T) {
+func (r *rig) serveAgain(t *testing.T) {
 	t.Helper()
 	old := r.server
 	r.server = &sandbox.Server{
@@ -268,7 +268,7 @@ func (r *rehearsal) serveAgain(t *testing.T) {
 }
 
 // life launches multiput and gives its stdout and exit code.
-func (r *rehearsal) life(t *testing.T, env []string, args ...string) (string, int) {
+func (r *rig) life(t *testing.T, env []string, args ...string) (string, int) {
 	t.Helper()
 	p := r.launch(t, env, "multiput", args...)
 	code := p.wait(t)

@@ -15,7 +15,7 @@ import (
 // Below a working directory whose path is as long as the system takes, a file
 // still has a short name.
 func TestDeepWorkingDirectory(t *testing.T) {
-	r := newRehearsal(t, "archetype", 16<<10)
+	r := newRig(t, "archetype", 16<<10)
 	// Built one below the other: no path of the whole can be used.
 	script := `
 set -e

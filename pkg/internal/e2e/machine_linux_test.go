@@ -15,9 +15,9 @@ import (
 	"github.com/multiput/multiput/pkg/sandbox"
 )
 
-// disk mounts a small file system where the state of a rehearsal is, and gives
+// disk mounts a small file system where the state of a rig is, and gives
 // its directory. It takes root, in a place where root may mount.
-func (r *rehearsal) disk(t *testing.T) string {
+func (r *rig) disk(t *testing.T) string {
 	t.Helper()
 	dir := filepath.Dir(r.journal())
 	must(t, os.MkdirAll(dir, 0o700))
@@ -37,7 +37,7 @@ func (r *rehearsal) disk(t *testing.T) string {
 func TestDiskIsFull(t *testing.T) {
 	t.Parallel()
 	const part, parts = 1 << 10, 1000
-	r := newRehearsal(t, "upscayl", part)
+	r := newRig(t, "upscayl", part)
 	dir := r.disk(t)
 	file := r.file(t, part*parts)
 	args := []string{"upload", file, "-p", "upscayl", "-j", "4"}
@@ -48,16 +48,16 @@ func TestDiskIsFull(t *testing.T) {
 	if err := os.WriteFile(ballast, make([]byte, 4<<20), 0o600); !errors.Is(err, unix.ENOSPC) {
 		t.Fatalf("the disk does not fill up: %v", err)
 	}
-	if code := p.ends(t, time.Minute); code != exitJournal || !strings.Contains(p.talk.String(), "free some space") || p.out.String() != "" {
-		t.Fatalf("exit code %d: %s%s", code, &p.out, &p.talk)
+	if code := p.ends(t, time.Minute); code != exitJournal || !strings.Contains(p.messages.String(), "free some space") || p.out.String() != "" {
+		t.Fatalf("exit code %d: %s%s", code, &p.out, &p.messages)
 	}
-	if _, talk, code := r.said(t, args...); code != exitJournal || !strings.Contains(talk, "free some space") {
-		t.Errorf("while it is full: exit code %d: %s", code, talk)
+	if _, messages, code := r.said(t, args...); code != exitJournal || !strings.Contains(messages, "free some space") {
+		t.Errorf("while it is full: exit code %d: %s", code, messages)
 	}
 	must(t, os.Remove(ballast))
 	// What was on its way when there was no room is sent again, and no more.
-	if _, talk, code := r.said(t, args...); code != 0 || r.puts() > parts+2*4 {
-		t.Errorf("with room again: exit code %d, %d parts for %d: %s", code, r.puts(), parts, talk)
+	if _, messages, code := r.said(t, args...); code != 0 || r.puts() > parts+2*4 {
+		t.Errorf("with room again: exit code %d, %d parts for %d: %s", code, r.puts(), parts, messages)
 	}
 	r.cmpObject(t, file)
 }
@@ -66,16 +66,16 @@ func TestDiskIsFull(t *testing.T) {
 // that is listed all the same.
 func TestReadOnlyDisk(t *testing.T) {
 	t.Parallel()
-	r := newRehearsal(t, "upscayl", 64<<10)
+	r := newRig(t, "upscayl", 64<<10)
 	dir := r.disk(t)
 	file := r.file(t, 5*64<<10)
 	args := []string{"upload", file, "-p", "upscayl", "-j", "1"}
 	remount := func(flags uintptr) { must(t, unix.Mount("", dir, "", unix.MS_REMOUNT|flags, "size=2m")) }
 
 	remount(unix.MS_RDONLY)
-	_, talk, code := r.said(t, args...)
-	if code != exitJournal || !strings.Contains(talk, "the file system is read-only") || len(r.server.Requests()) > 0 {
-		t.Errorf("exit code %d, %d requests: %s", code, len(r.server.Requests()), talk)
+	_, messages, code := r.said(t, args...)
+	if code != exitJournal || !strings.Contains(messages, "the file system is read-only") || len(r.server.Requests()) > 0 {
+		t.Errorf("exit code %d, %d requests: %s", code, len(r.server.Requests()), messages)
 	}
 	remount(0)
 	if _, code := r.multiput(t, []string{killEnv + "=receipt=2+"}, args...); code != -1 {
@@ -83,15 +83,15 @@ func TestReadOnlyDisk(t *testing.T) {
 	}
 	remount(unix.MS_RDONLY)
 	before := r.puts()
-	if _, talk, code := r.said(t, args...); code != exitJournal || !strings.Contains(talk, "the file system is read-only") || r.puts() != before {
-		t.Errorf("exit code %d: %s", code, talk)
+	if _, messages, code := r.said(t, args...); code != exitJournal || !strings.Contains(messages, "the file system is read-only") || r.puts() != before {
+		t.Errorf("exit code %d: %s", code, messages)
 	}
-	if out, talk, code := r.said(t, "list", "--jq", ".uploads[].parts_stored"); code != 0 || out != "2\n" {
-		t.Errorf("list: exit code %d: %s%s", code, out, talk)
+	if out, messages, code := r.said(t, "list", "--jq", ".uploads[].parts_stored"); code != 0 || out != "2\n" {
+		t.Errorf("list: exit code %d: %s%s", code, out, messages)
 	}
 	remount(0)
-	if _, talk, code := r.said(t, args...); code != 0 || r.puts()-before > 3 {
-		t.Errorf("writable again: exit code %d, %d parts: %s", code, r.puts()-before, talk)
+	if _, messages, code := r.said(t, args...); code != 0 || r.puts()-before > 3 {
+		t.Errorf("writable again: exit code %d, %d parts: %s", code, r.puts()-before, messages)
 	}
 	r.cmpObject(t, file)
 }
@@ -100,23 +100,23 @@ func TestReadOnlyDisk(t *testing.T) {
 // completed by half, and the next run starts over.
 func TestStateDirectoryVanishes(t *testing.T) {
 	t.Parallel()
-	r := newRehearsal(t, "upscayl", 64<<10)
+	r := newRig(t, "upscayl", 64<<10)
 	began := r.watched(t, "put@part=3:stall=1000")
 	file := r.file(t, 5*64<<10)
 	args := []string{"upload", file, "-p", "upscayl", "-j", "1", "--stall-timeout", "1s"}
 	p := r.start(t, args...)
 	await(t, began, sandbox.StepPut, 3)
 	must(t, os.RemoveAll(filepath.Dir(r.journal())))
-	if code := p.ends(t, time.Minute); code != exitJournal || !strings.Contains(p.talk.String(), "the journal was moved, deleted or replaced while it was in use") {
-		t.Errorf("exit code %d: %s", code, &p.talk)
+	if code := p.ends(t, time.Minute); code != exitJournal || !strings.Contains(p.messages.String(), "the journal was moved, deleted or replaced while it was in use") {
+		t.Errorf("exit code %d: %s", code, &p.messages)
 	}
 	for _, q := range r.server.Requests() {
 		if q.Step == sandbox.StepAbort || q.Step == sandbox.StepComplete {
 			t.Errorf("what is stored at the provider was given up: %s", q)
 		}
 	}
-	if _, talk, code := r.said(t, args...); code != 0 {
-		t.Errorf("the next run: exit code %d: %s", code, talk)
+	if _, messages, code := r.said(t, args...); code != 0 {
+		t.Errorf("the next run: exit code %d: %s", code, messages)
 	}
 	r.cmpObject(t, file)
 }
@@ -125,13 +125,13 @@ func TestStateDirectoryVanishes(t *testing.T) {
 // somebody else tries.
 func TestUnreadableFile(t *testing.T) {
 	t.Parallel()
-	r := newRehearsal(t, "upscayl", 64<<10)
+	r := newRig(t, "upscayl", 64<<10)
 	file := r.file(t, 1000)
 	must(t, os.Chmod(file, 0))
 	args := []string{"upload", file, "-p", "upscayl"}
 	if os.Geteuid() != 0 {
-		if _, talk, code := r.said(t, args...); code != exitNoInput || !strings.Contains(talk, "permission denied") {
-			t.Errorf("exit code %d: %s", code, talk)
+		if _, messages, code := r.said(t, args...); code != exitNoInput || !strings.Contains(messages, "permission denied") {
+			t.Errorf("exit code %d: %s", code, messages)
 		}
 		return
 	}
@@ -147,11 +147,11 @@ func TestUnreadableFile(t *testing.T) {
 	args[1] = filepath.Join(dir, "file")
 	must(t, os.WriteFile(args[1], []byte("x"), 0))
 	p := &running{Cmd: r.command(t, append(args, "--journal", filepath.Join(dir, "state", "journal"))...), done: make(chan error, 1)}
-	p.Path, p.Dir, p.Stdout, p.Stderr = filepath.Join(dir, "multiput"), dir, &p.out, &p.talk
+	p.Path, p.Dir, p.Stdout, p.Stderr = filepath.Join(dir, "multiput"), dir, &p.out, &p.messages
 	p.Env = append(p.Env, "HOME="+dir, "XDG_STATE_HOME="+dir+"/state", "XDG_CONFIG_HOME="+dir+"/config")
 	p.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
 	p.begin(t)
-	if code := p.ends(t, time.Minute); code != exitNoInput || !strings.Contains(p.talk.String(), "permission denied") || len(r.server.Requests()) > 0 {
-		t.Errorf("exit code %d: %s", code, &p.talk)
+	if code := p.ends(t, time.Minute); code != exitNoInput || !strings.Contains(p.messages.String(), "permission denied") || len(r.server.Requests()) > 0 {
+		t.Errorf("exit code %d: %s", code, &p.messages)
 	}
 }

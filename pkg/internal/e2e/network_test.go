@@ -16,7 +16,7 @@ var realStores = map[string]func(testing.TB) realstore.Server{"minio": realstore
 
 // behindProxy serves an API whose parts go through a toxiproxy to a real store,
 // with nothing of ours in between: the URLs are signed for the proxy.
-func behindProxy(t *testing.T, server realstore.Server, api string) (*rehearsal, *realstore.Proxy) {
+func behindProxy(t *testing.T, server realstore.Server, api string) (*rig, *realstore.Proxy) {
 	t.Helper()
 	p := realstore.ToxiProxy(t, server.Endpoint)
 	return onReal(t, server, &sandbox.Server{API: api, PartSize: realPart, StoreURL: p.URL}), p

@@ -28,7 +28,7 @@ func TestRepliesWriteNothing(t *testing.T) {
 	} {
 		t.Run(what, func(t *testing.T) {
 			t.Parallel()
-			r := newRehearsal(t, c.api, 64<<10)
+			r := newRig(t, c.api, 64<<10)
 			if c.fault != "" {
 				if err := r.server.Faults.Add(c.fault); err != nil {
 					t.Fatal(err)
@@ -41,8 +41,8 @@ func TestRepliesWriteNothing(t *testing.T) {
 			if c.api == "openai" {
 				args = append(args, "--set", "purpose=batch")
 			}
-			_, talk, code := r.said(t, args...)
-			t.Logf("exit code %d: %s", code, talk)
+			_, messages, code := r.said(t, args...)
+			t.Logf("exit code %d: %s", code, messages)
 			if left := r.server.Faults.Unfired(); len(left) > 0 {
 				t.Errorf("these did not happen: %v", left)
 			}

@@ -48,7 +48,7 @@ func TestPicture(t *testing.T) {
 // terminal shows at the end.
 func play(t *testing.T) []string {
 	const name, parts, part, stored = "video.mp4", 12, 1 << 20, 8
-	r := newRehearsal(t, "archetype", part)
+	r := newRig(t, "archetype", part)
 	must(t, os.Rename(r.file(t, parts*part), filepath.Join(r.dir, name)))
 	t.Chdir(r.dir)
 	// It stands still at the ninth part, so that it is the same each time.

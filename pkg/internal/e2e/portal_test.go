@@ -63,11 +63,11 @@ func TestCaptivePortal(t *testing.T) {
 			} {
 				asked.Store(0)
 				r.env = append(append([]string(nil), env...), way.proxy)
-				_, talk, code := r.said(t, "upload", "-p", "archetype", "--base-url", way.base, "--restart", file)
+				_, messages, code := r.said(t, "upload", "-p", "archetype", "--base-url", way.base, "--restart", file)
 				// What hangs up before it is asked in full may be a broken connection
 				// now and then; three answers suffice.
-				if code != exitFailed || asked.Load() > 10 || !strings.Contains(talk, way.says) || !strings.Contains(talk, c.hint) {
-					t.Errorf("%s: exit code %d after %d requests: %s", way.proxy, code, asked.Load(), talk)
+				if code != exitFailed || asked.Load() > 10 || !strings.Contains(messages, way.says) || !strings.Contains(messages, c.hint) {
+					t.Errorf("%s: exit code %d after %d requests: %s", way.proxy, code, asked.Load(), messages)
 				}
 				if name == "page" && way.base != base {
 					continue // it speaks HTTP: that is all that doctor asks for

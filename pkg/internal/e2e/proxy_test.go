@@ -18,10 +18,10 @@ import (
 	"github.com/multiput/multiput/pkg/sandbox"
 )
 
-// outpost is a proxy of the test's own. It answers CONNECT with these statuses,
+// testProxy is a proxy of the test's own. It answers CONNECT with these statuses,
 // one after the other and the last forever; after 200 it connects to the
 // target, whatever name it was asked for.
-type outpost struct {
+type testProxy struct {
 	address string // host and port
 
 	mu       sync.Mutex
@@ -29,13 +29,13 @@ type outpost struct {
 	asked    []string // the hosts, and the credentials if there were any
 }
 
-func newOutpost(t *testing.T, target string, handle func(o *outpost, c net.Conn, target string)) *outpost {
+func newTestProxy(t *testing.T, target string, handle func(o *testProxy, c net.Conn, target string)) *testProxy {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	o := &outpost{address: l.Addr().String()}
+	o := &testProxy{address: l.Addr().String()}
 	var all sync.WaitGroup
 	all.Go(func() {
 		for {
@@ -57,19 +57,19 @@ func newOutpost(t *testing.T, target string, handle func(o *outpost, c net.Conn,
 }
 
 // says has the proxy answer so from now on, and forget what it was asked.
-func (o *outpost) says(statuses ...int) {
+func (o *testProxy) says(statuses ...int) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.statuses, o.asked = statuses, nil
 }
 
-func (o *outpost) heard() []string {
+func (o *testProxy) heard() []string {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return slices.Clone(o.asked)
 }
 
-func (o *outpost) next(asked string) int {
+func (o *testProxy) next(asked string) int {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.asked = append(o.asked, asked)
@@ -83,7 +83,7 @@ func (o *outpost) next(asked string) int {
 // hangsUp is the status of a proxy that closes the connection instead.
 const hangsUp = -1
 
-func connectProxy(o *outpost, c net.Conn, target string) {
+func connectProxy(o *testProxy, c net.Conn, target string) {
 	r := bufio.NewReader(c)
 	q, err := http.ReadRequest(r)
 	if err != nil {
@@ -100,7 +100,7 @@ func connectProxy(o *outpost, c net.Conn, target string) {
 
 // socksProxy speaks so much of SOCKS 5 that it can refuse: with a status below
 // 256 as the reply to CONNECT, else by the method of authentication.
-func socksProxy(o *outpost, c net.Conn, target string) {
+func socksProxy(o *testProxy, c net.Conn, target string) {
 	r := bufio.NewReader(c)
 	methods := make([]byte, 2)
 	if _, err := io.ReadFull(r, methods); err != nil {
@@ -153,9 +153,9 @@ func tunnel(a net.Conn, fromA io.Reader, target string) {
 
 // proxied is an API that is reached at https://api.example.com, through a proxy
 // alone.
-func proxied(t *testing.T) (r *rehearsal, target, base string) {
+func proxied(t *testing.T) (r *rig, target, base string) {
 	t.Helper()
-	r = rehearse(t, &sandbox.Server{API: "archetype", PartSize: 64 << 10})
+	r = rigFor(t, &sandbox.Server{API: "archetype", PartSize: 64 << 10})
 	api := &sandbox.Server{API: "archetype", Dir: filepath.Join(r.dir, "served"), Key: r.server.Key, PartSize: 64 << 10}
 	h, err := api.Handler()
 	if err != nil {
@@ -175,8 +175,8 @@ func proxied(t *testing.T) (r *rehearsal, target, base string) {
 // once; what passes is tried again.
 func TestProxyRefuses(t *testing.T) {
 	r, target, base := proxied(t)
-	http1 := newOutpost(t, target, connectProxy)
-	socks := newOutpost(t, target, socksProxy)
+	http1 := newTestProxy(t, target, connectProxy)
+	socks := newTestProxy(t, target, socksProxy)
 	nobody := "127.0.0.1:1"
 	env := r.env
 	for _, c := range []struct {
@@ -202,18 +202,18 @@ func TestProxyRefuses(t *testing.T) {
 		http1.says(c.statuses...)
 		socks.says(c.statuses...)
 		r.env = append(slices.Clone(env), strings.Fields(c.variable)...)
-		stdout, talk, code := r.said(t, "upload", "-p", "archetype", "--base-url", base, "--restart", r.file(t, 150_000))
+		stdout, messages, code := r.said(t, "upload", "-p", "archetype", "--base-url", base, "--restart", r.file(t, 150_000))
 		asked := append(http1.heard(), socks.heard()...)
 		if code != c.code || len(asked) > c.asked || (len(asked) == 0) != (c.asked == 0) || (stdout == "") != (code != 0) {
-			t.Errorf("%s, %v: exit code %d after %v: %s", c.variable, c.statuses, code, asked, talk)
+			t.Errorf("%s, %v: exit code %d after %v: %s", c.variable, c.statuses, code, asked, messages)
 		}
 		for _, want := range c.says {
-			if !strings.Contains(talk, want) {
-				t.Errorf("%s, %v does not say %q: %s", c.variable, c.statuses, want, talk)
+			if !strings.Contains(messages, want) {
+				t.Errorf("%s, %v does not say %q: %s", c.variable, c.statuses, want, messages)
 			}
 		}
-		if strings.Contains(talk, "hunter22") {
-			t.Errorf("shows the password: %s", talk)
+		if strings.Contains(messages, "hunter22") {
+			t.Errorf("shows the password: %s", messages)
 		}
 		if code == 0 {
 			continue
@@ -228,18 +228,18 @@ func TestProxyRefuses(t *testing.T) {
 // A variable that should name a proxy and does not is refused by every command that
 // goes to the network, and what it holds is not shown. The rest does without.
 func TestBadProxy(t *testing.T) {
-	r := newRehearsal(t, "archetype", 64<<10)
+	r := newRig(t, "archetype", 64<<10)
 	file := r.file(t, 200_000)
 	r.server.Faults.Clear()
 	plan := filepath.Join(r.dir, "a.plan")
-	if _, talk, code := r.said(t, "plan", file, "-p", "archetype", "-o", plan); code != 0 {
-		t.Fatalf("exit code %d: %s", code, talk)
+	if _, messages, code := r.said(t, "plan", file, "-p", "archetype", "-o", plan); code != 0 {
+		t.Fatalf("exit code %d: %s", code, messages)
 	}
-	if _, talk, code := r.said(t, "put", plan, file, "--shard", "1/1", "-o", plan+".receipts"); code != 0 {
-		t.Fatalf("exit code %d: %s", code, talk)
+	if _, messages, code := r.said(t, "put", plan, file, "--shard", "1/1", "-o", plan+".receipts"); code != 0 {
+		t.Fatalf("exit code %d: %s", code, messages)
 	}
-	if _, talk, code := r.said(t, "upload", file, "--name", "b.bin", "-p", "archetype"); code != 0 {
-		t.Fatalf("exit code %d: %s", code, talk)
+	if _, messages, code := r.said(t, "upload", file, "--name", "b.bin", "-p", "archetype"); code != 0 {
+		t.Fatalf("exit code %d: %s", code, messages)
 	}
 	id, _, _ := r.said(t, "list", "--jq", `.uploads[] | select(.state == "planned").id`)
 	for variable, value := range map[string]string{

@@ -26,7 +26,7 @@ type pty struct {
 }
 
 // onTerminal starts multiput with a terminal of so many columns.
-func (r *rehearsal) onTerminal(t *testing.T, columns int, env []string, args ...string) *pty {
+func (r *rig) onTerminal(t *testing.T, columns int, env []string, args ...string) *pty {
 	t.Helper()
 	master, tty := terminal(t)
 	p := &pty{t: t, master: master, came: make(chan []byte, 1000)}
@@ -112,7 +112,7 @@ func (p *pty) end() (int, string) {
 // follows begins on a line of its own, and the second run tells of the first.
 func TestTerminal(t *testing.T) {
 	t.Parallel()
-	r := newRehearsal(t, "archetype", 64<<10)
+	r := newRig(t, "archetype", 64<<10)
 	if err := r.server.Faults.Add("put@times=all:slow=200k"); err != nil {
 		t.Fatal(err)
 	}
@@ -162,7 +162,7 @@ func TestTerminal(t *testing.T) {
 // said of a file that failed; the last line is about all of them.
 func TestSeveralAtATerminal(t *testing.T) {
 	t.Parallel()
-	r := newRehearsal(t, "archetype", 64<<10)
+	r := newRig(t, "archetype", 64<<10)
 	must(t, r.server.Faults.Add("put@times=all:slow=300k"))
 	file := r.file(t, 5*64<<10)
 	other := filepath.Join(r.dir, "other.bin")
@@ -194,7 +194,7 @@ func TestPoorTerminals(t *testing.T) {
 	t.Parallel()
 	for name, env := range map[string]string{"dumb": "TERM=dumb", "ascii": "LC_ALL=C", "none": "MULTIPUT_PROGRESS=none"} {
 		t.Run(name, func(t *testing.T) {
-			r := newRehearsal(t, "archetype", 64<<10)
+			r := newRig(t, "archetype", 64<<10)
 			file := r.file(t, 5*64<<10)
 			code, all := r.onTerminal(t, 80, []string{env, "NO_COLOR=1"}, "upload", file, "-p", "archetype").end()
 			if code != 0 {

@@ -15,11 +15,11 @@ import (
 )
 
 // onS3 is a place to run multiput in, with the credentials of a store.
-func onS3(t *testing.T, server realstore.Server) *rehearsal {
+func onS3(t *testing.T, server realstore.Server) *rig {
 	t.Helper()
 	takePlace(t)
 	dir := t.TempDir()
-	return &rehearsal{dir: dir, env: []string{
+	return &rig{dir: dir, env: []string{
 		"PATH=" + os.Getenv("PATH"), "HOME=" + dir, "XDG_STATE_HOME=" + dir, "XDG_CONFIG_HOME=" + dir, "NO_PROXY=*",
 		"SystemRoot=" + os.Getenv("SystemRoot"), "USERPROFILE=" + dir, "LocalAppData=" + dir, "AppData=" + dir,
 		"AWS_ACCESS_KEY_ID=" + server.AccessKey, "AWS_SECRET_ACCESS_KEY=" + server.SecretKey, "AWS_REGION=" + realstore.Region,

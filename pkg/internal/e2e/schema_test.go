@@ -119,7 +119,7 @@ func TestEventsAreDocumented(t *testing.T) {
 func TestSchemas(t *testing.T) {
 	t.Parallel()
 	s := schemas(t)
-	r := newRehearsal(t, "archetype", 64<<10)
+	r := newRig(t, "archetype", 64<<10)
 	file, none := r.file(t, 20*64<<10), filepath.Join(r.dir, "none")
 
 	// A part arrives damaged, another has to be sent twice, and one is slow
@@ -127,7 +127,7 @@ func TestSchemas(t *testing.T) {
 	if err := r.server.Faults.Add("put@part=2:corrupt", "put@part=3:status=503", "put@part=5:slow=60k"); err != nil {
 		t.Fatal(err)
 	}
-	out, talk, code := r.said(t, "upload", file, none, "-p", "archetype", "--json", "--progress", "json", "-vv")
+	out, messages, code := r.said(t, "upload", file, none, "-p", "archetype", "--json", "--progress", "json", "-vv")
 	if code != exitNoInput {
 		t.Errorf("exit code %d", code)
 	}
@@ -135,7 +135,7 @@ func TestSchemas(t *testing.T) {
 		t.Errorf("results %v", results)
 	}
 	var kinds []string
-	for _, o := range valid(t, s["events.json"], talk) {
+	for _, o := range valid(t, s["events.json"], messages) {
 		kind, event := o["event"].(string)
 		if !event {
 			kind = "error"
@@ -156,9 +156,9 @@ func TestSchemas(t *testing.T) {
 
 	// Without progress, of the events only warnings are said.
 	r.restart(t)
-	out, talk, code = r.said(t, "upload", file, "-p", "archetype", "--json")
-	if code != 0 || talk != "" {
-		t.Errorf("exit code %d, and it says %s", code, talk)
+	out, messages, code = r.said(t, "upload", file, "-p", "archetype", "--json")
+	if code != 0 || messages != "" {
+		t.Errorf("exit code %d, and it says %s", code, messages)
 	}
 	valid(t, s["result.json"], out)
 }
@@ -167,7 +167,7 @@ func TestSchemas(t *testing.T) {
 func TestErrorsAreObjects(t *testing.T) {
 	t.Parallel()
 	s := schemas(t)
-	r := newRehearsal(t, "archetype", 64<<10)
+	r := newRig(t, "archetype", 64<<10)
 	file := r.file(t, 100<<10)
 	broken := filepath.Join(r.dir, "broken.yaml")
 	if err := os.WriteFile(broken, []byte("version: 1\nnonsense: 2\n"), 0o600); err != nil {
@@ -215,20 +215,20 @@ func TestErrorsAreObjects(t *testing.T) {
 			if cmd.ProcessState == nil {
 				t.Fatal(err)
 			}
-			out, talk, code := string(stdout), said.String(), cmd.ProcessState.ExitCode()
+			out, messages, code := string(stdout), said.String(), cmd.ProcessState.ExitCode()
 			if code != c.code || out != "" {
 				t.Errorf("exit code %d, want %d; stdout is %q", code, c.code, out)
 			}
-			objects := valid(t, s["error.json"], talk)
+			objects := valid(t, s["error.json"], messages)
 			if len(objects) != 1 {
-				t.Fatalf("it says %q", talk)
+				t.Fatalf("it says %q", messages)
 			}
 			e := objects[0]["error"].(map[string]any)
 			if e["kind"] != c.kind || e["exit_code"] != json.Number(strconv.Itoa(c.code)) {
-				t.Errorf("it says %s", talk)
+				t.Errorf("it says %s", messages)
 			}
 			if _, has := e["request_id"]; has != (c.fault != "" || name == "a wrong key") {
-				t.Errorf("that it has the provider's id of the request is %t: %s", has, talk)
+				t.Errorf("that it has the provider's id of the request is %t: %s", has, messages)
 			}
 		})
 	}

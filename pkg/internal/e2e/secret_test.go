@@ -26,13 +26,13 @@ import (
 	"time"
 )
 
-// stranger is a server that must not be contacted.
-func stranger(t *testing.T, s *httptest.Server) *atomic.Int32 {
+// otherServer is a server that must not be contacted.
+func otherServer(t *testing.T, s *httptest.Server) *atomic.Int32 {
 	t.Helper()
 	hits := new(atomic.Int32)
 	s.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		hits.Add(1)
-		t.Errorf("a stranger was sent %s %s %v", r.Method, r.URL, r.Header)
+		t.Errorf("another server was sent %s %s %v", r.Method, r.URL, r.Header)
 	})
 	s.Config.ErrorLog = log.New(io.Discard, "", 0)
 	t.Cleanup(s.Close)
@@ -45,7 +45,7 @@ func stranger(t *testing.T, s *httptest.Server) *atomic.Int32 {
 func TestRedirectsAreRefused(t *testing.T) {
 	t.Parallel()
 	other := httptest.NewServer(nil)
-	stranger(t, other)
+	otherServer(t, other)
 	port := other.URL[strings.LastIndex(other.URL, ":"):]
 	wheres := map[string]string{
 		"another port": other.URL + "/x", "another host": "http://localhost" + port + "/x", "no host": "//localhost" + port + "/x",
@@ -66,7 +66,7 @@ func TestRedirectsAreRefused(t *testing.T) {
 				step := c.faults[len(c.faults)-1]
 				t.Run(fmt.Sprintf("%s %d to %s", step, status, where), func(t *testing.T) {
 					t.Parallel()
-					r := newRehearsal(t, "archetype", 16<<10)
+					r := newRig(t, "archetype", 16<<10)
 					faults := append([]string{}, c.faults...)
 					faults[len(faults)-1] += fmt.Sprintf(":redirect=%d,%s", status, to)
 					if err := r.server.Faults.Add(faults...); err != nil {
@@ -77,9 +77,9 @@ func TestRedirectsAreRefused(t *testing.T) {
 					if step == "complete@times=all" && status < http.StatusTemporaryRedirect {
 						want = exitDoubt
 					}
-					_, talk, code := r.said(t, args...)
-					if code != want || code != 0 && !strings.Contains(talk, "a redirect is not followed") {
-						t.Errorf("exit code %d, want %d: %s", code, want, talk)
+					_, messages, code := r.said(t, args...)
+					if code != want || code != 0 && !strings.Contains(messages, "a redirect is not followed") {
+						t.Errorf("exit code %d, want %d: %s", code, want, messages)
 					}
 					if left := r.server.Faults.Unfired(); len(left) > 0 {
 						t.Errorf("these did not happen: %v", left)
@@ -133,7 +133,7 @@ func TestOnlyTrustedServers(t *testing.T) {
 	t.Parallel()
 	ca, certificate := authority(t)
 	otherCA, _ := authority(t)
-	r := newRehearsal(t, "archetype", 16<<10)
+	r := newRig(t, "archetype", 16<<10)
 	plain, err := url.Parse("http://" + r.listen)
 	if err != nil {
 		t.Fatal(err)
@@ -159,41 +159,41 @@ func TestOnlyTrustedServers(t *testing.T) {
 		"another one's certificate": {"SSL_CERT_FILE=" + otherCA},
 	} {
 		r.env = append(append([]string{}, plainEnv...), env...)
-		_, talk, code := r.said(t, args...)
-		if code != exitFailed || !strings.Contains(talk, "--cacert FILE") || seen.Load() != 0 {
-			t.Errorf("with %s: exit code %d, %d requests: %s", what, code, seen.Load(), talk)
+		_, messages, code := r.said(t, args...)
+		if code != exitFailed || !strings.Contains(messages, "--cacert FILE") || seen.Load() != 0 {
+			t.Errorf("with %s: exit code %d, %d requests: %s", what, code, seen.Load(), messages)
 		}
 	}
 	r.env = plainEnv
 	for _, flag := range []string{"--insecure", "-k", "--no-check-certificate", "--tls-skip-verify", "--no-verify-ssl"} {
-		if _, talk, code := r.said(t, append(args, flag)...); code != exitUsage {
-			t.Errorf("%s: exit code %d: %s", flag, code, talk)
+		if _, messages, code := r.said(t, append(args, flag)...); code != exitUsage {
+			t.Errorf("%s: exit code %d: %s", flag, code, messages)
 		}
 	}
-	if _, talk, code := r.said(t, append(args, "--cacert", ca)...); code != 0 || seen.Load() == 0 {
-		t.Errorf("with --cacert: exit code %d: %s", code, talk)
+	if _, messages, code := r.said(t, append(args, "--cacert", ca)...); code != 0 || seen.Load() == 0 {
+		t.Errorf("with --cacert: exit code %d: %s", code, messages)
 	}
 	r.cmpObject(t, file)
 	if runtime.GOOS == "linux" { // elsewhere the system's own store is asked
 		r.env = append(plainEnv, "SSL_CERT_FILE="+ca)
-		if _, talk, code := r.said(t, append(args, "--cacert", otherCA)...); code != 0 {
-			t.Errorf("with --cacert, what the system trusts is trusted no more: exit code %d: %s", code, talk)
+		if _, messages, code := r.said(t, append(args, "--cacert", otherCA)...); code != 0 {
+			t.Errorf("with --cacert, what the system trusts is trusted no more: exit code %d: %s", code, messages)
 		}
 		r.env = plainEnv
 	}
 	for _, not := range []string{file, filepath.Join(r.dir, "missing")} {
-		if _, talk, code := r.said(t, append(args, "--cacert", not)...); code != exitConfig {
-			t.Errorf("--cacert %s: exit code %d: %s", not, code, talk)
+		if _, messages, code := r.said(t, append(args, "--cacert", not)...); code != exitConfig {
+			t.Errorf("--cacert %s: exit code %d: %s", not, code, messages)
 		}
 	}
 
 	// From https, a redirect to http is none either.
 	to := httptest.NewServer(nil)
-	stranger(t, to)
+	otherServer(t, to)
 	if err := r.server.Faults.Add("create:redirect=308," + to.URL); err != nil {
 		t.Fatal(err)
 	}
-	if _, talk, code := r.said(t, append(args, "--cacert", ca)...); code != exitFailed || !strings.Contains(talk, "a redirect is not followed") {
-		t.Errorf("exit code %d: %s", code, talk)
+	if _, messages, code := r.said(t, append(args, "--cacert", ca)...); code != exitFailed || !strings.Contains(messages, "a redirect is not followed") {
+		t.Errorf("exit code %d: %s", code, messages)
 	}
 }

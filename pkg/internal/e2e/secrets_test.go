@@ -129,7 +129,7 @@ func TestSecretsAreNowhere(t *testing.T) {
 			if api == "own" {
 				speaks = "upscayl"
 			}
-			r := rehearse(t, &sandbox.Server{API: speaks, PartSize: 64 << 10})
+			r := rigFor(t, &sandbox.Server{API: speaks, PartSize: 64 << 10})
 			args, env := []string{"-p", api}, []string(nil)
 			switch api {
 			case "openai":

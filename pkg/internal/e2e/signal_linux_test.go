@@ -37,7 +37,7 @@ func terminal(t *testing.T) (person, process *os.File) {
 }
 
 // startAt starts multiput at a terminal of its own, which is heard.
-func (r *rehearsal) startAt(t *testing.T, args ...string) (p *running, person *os.File) {
+func (r *rig) startAt(t *testing.T, args ...string) (p *running, person *os.File) {
 	t.Helper()
 	person, process := terminal(t)
 	p = &running{Cmd: r.command(t, args...), done: make(chan error, 1)}
@@ -50,7 +50,7 @@ func (r *rehearsal) startAt(t *testing.T, args ...string) (p *running, person *o
 		b := make([]byte, 4096)
 		for {
 			n, err := person.Read(b)
-			p.talk.Write(b[:n]) //nolint:errcheck // it never fails
+			p.messages.Write(b[:n]) //nolint:errcheck // it never fails
 			if err != nil {
 				return // it is closed, on one side or the other
 			}
@@ -64,12 +64,12 @@ func TestAtATerminal(t *testing.T) {
 	t.Parallel()
 	for _, closed := range []bool{false, true} {
 		t.Run(fmt.Sprintf("closed %t", closed), func(t *testing.T) {
-			r := newRehearsal(t, "upscayl", 64<<10)
+			r := newRig(t, "upscayl", 64<<10)
 			began := r.watched(t, "put@part=3:slow=96k")
 			file := r.file(t, 5*64<<10)
 			p, person := r.startAt(t, "upload", file, "-p", "upscayl", "-j", "1")
 			await(t, began, sandbox.StepPut, 3)
-			p.talk.await(t, "/328 kB") // of the bar
+			p.messages.await(t, "/328 kB") // of the bar
 			want := exitSignaled + int(syscall.SIGHUP)
 			if closed {
 				must(t, person.Close())
@@ -77,14 +77,14 @@ func TestAtATerminal(t *testing.T) {
 				want = exitSignaled + int(syscall.SIGINT)
 				_, err := person.WriteString("\x03")
 				must(t, err)
-				p.talk.await(t, "interrupted: 3 of 5 parts are stored. Run the same command again to continue.")
+				p.messages.await(t, "interrupted: 3 of 5 parts are stored. Run the same command again to continue.")
 			}
 			if code := p.ends(t, soon); code != want {
-				t.Errorf("exit code %d, want %d: %s", code, want, &p.talk)
+				t.Errorf("exit code %d, want %d: %s", code, want, &p.messages)
 			}
 			before := r.puts()
-			if _, talk, code := r.said(t, "upload", file, "-p", "upscayl", "-j", "1"); code != 0 || r.puts()-before != 2 {
-				t.Errorf("the next run: exit code %d, %d parts: %s", code, r.puts()-before, talk)
+			if _, messages, code := r.said(t, "upload", file, "-p", "upscayl", "-j", "1"); code != 0 || r.puts()-before != 2 {
+				t.Errorf("the next run: exit code %d, %d parts: %s", code, r.puts()-before, messages)
 			}
 			r.cmpObject(t, file)
 		})
@@ -119,7 +119,7 @@ func TestSignalWhileComparing(t *testing.T) {
 func signalWhileComparing(t *testing.T) (caught bool) {
 	t.Helper()
 	const size = 256 << 20
-	r := newRehearsal(t, "upscayl", size)
+	r := newRig(t, "upscayl", size)
 	file := r.file(t, size+1)
 	args := []string{"upload", file, "-p", "upscayl", "-j", "1"}
 	if _, code := r.multiput(t, []string{killEnv + "=receipt=1+"}, args...); code != -1 {
@@ -141,12 +141,12 @@ func signalWhileComparing(t *testing.T) (caught bool) {
 	}
 	must(t, p.Process.Signal(syscall.SIGINT))
 	must(t, p.Process.Signal(syscall.SIGCONT))
-	if code := p.ends(t, soon); code != 130 || !strings.Contains(p.talk.String(), "interrupted") {
-		t.Errorf("exit code %d: %s", code, &p.talk)
+	if code := p.ends(t, soon); code != 130 || !strings.Contains(p.messages.String(), "interrupted") {
+		t.Errorf("exit code %d: %s", code, &p.messages)
 	}
 	before := r.puts()
-	if _, talk, code := r.said(t, args...); code != 0 || r.puts()-before != 1 {
-		t.Errorf("the next run: exit code %d, %d parts: %s", code, r.puts()-before, talk)
+	if _, messages, code := r.said(t, args...); code != 0 || r.puts()-before != 1 {
+		t.Errorf("the next run: exit code %d, %d parts: %s", code, r.puts()-before, messages)
 	}
 	r.cmpObject(t, file)
 	return true

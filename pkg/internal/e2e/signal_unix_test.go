@@ -61,7 +61,7 @@ func TestFirstSignal(t *testing.T) {
 				if api == "" {
 					api = "upscayl"
 				}
-				r := newRehearsal(t, api, part)
+				r := newRig(t, api, part)
 				began := r.watched(t, c.faults...)
 				file := r.file(t, size)
 				args := append([]string{"upload", file, "-p", api, "-j", "1"}, c.args...)
@@ -73,21 +73,21 @@ func TestFirstSignal(t *testing.T) {
 					want, line = exitDoubt, "outcome unknown"
 				}
 				if code := p.ends(t, soon); code != want {
-					t.Errorf("exit code %d: %s", code, &p.talk)
+					t.Errorf("exit code %d: %s", code, &p.messages)
 				}
 				if c.stored != "" && c.stored != "nothing was sent yet." && c.stored != unanswered {
 					line += " Run the same command again to continue."
 				}
-				if !strings.Contains(p.talk.String(), line) || p.out.String() != "" {
-					t.Errorf("it said %s%s", &p.out, &p.talk)
+				if !strings.Contains(p.messages.String(), line) || p.out.String() != "" {
+					t.Errorf("it said %s%s", &p.out, &p.messages)
 				}
 				if left := r.server.Faults.Unfired(); len(left) > 0 {
 					t.Errorf("these did not happen: %v", left)
 				}
 				r.server.Faults.Clear()
 				begunPuts(began) // of the first run, also those that the store is not done with
-				if _, talk, code := r.said(t, args...); code != 0 {
-					t.Fatalf("the next run: exit code %d: %s", code, talk)
+				if _, messages, code := r.said(t, args...); code != 0 {
+					t.Fatalf("the next run: exit code %d: %s", code, messages)
 				}
 				if n := begunPuts(began); n != c.again && c.again >= 0 {
 					t.Errorf("the next run sent %d parts, want %d", n, c.again)
@@ -109,26 +109,26 @@ func TestFirstSignalOfStandardInput(t *testing.T) {
 	} {
 		t.Run(what, func(t *testing.T) {
 			t.Parallel()
-			r := newRehearsal(t, "archetype", part)
+			r := newRig(t, "archetype", part)
 			began := r.watched(t, "put@part=3:stall=1000")
 			path := r.file(t, size)
 			in, err := os.Open(path)
 			must(t, err)
 			defer in.Close()
 			p := &running{Cmd: r.command(t, "upload", "-", "--name", "in.bin", "-p", "archetype", "-j", "1"), done: make(chan error, 1)}
-			p.Stdin, p.Stdout, p.Stderr = in, &p.out, &p.talk
+			p.Stdin, p.Stdout, p.Stderr = in, &p.out, &p.messages
 			if what == "pipe" {
 				p.Stdin = io.LimitReader(in, size) // no *os.File
 			}
 			p.begin(t)
 			await(t, began, sandbox.StepPut, 3)
 			must(t, p.Process.Signal(syscall.SIGINT))
-			if code := p.ends(t, soon); code != 130 || !strings.HasSuffix(p.talk.String(), want) {
-				t.Errorf("exit code %d: %s", code, &p.talk)
+			if code := p.ends(t, soon); code != 130 || !strings.HasSuffix(p.messages.String(), want) {
+				t.Errorf("exit code %d: %s", code, &p.messages)
 			}
 			r.server.Faults.Clear()
-			if _, talk, code := r.said(t, "upload", path, "--name", "in.bin", "-p", "archetype", "-j", "1"); code != 0 || !strings.Contains(talk, "2 already stored") && what == "pipe" {
-				t.Errorf("the same data as a file: exit code %d: %s", code, talk)
+			if _, messages, code := r.said(t, "upload", path, "--name", "in.bin", "-p", "archetype", "-j", "1"); code != 0 || !strings.Contains(messages, "2 already stored") && what == "pipe" {
+				t.Errorf("the same data as a file: exit code %d: %s", code, messages)
 			}
 		})
 	}
@@ -158,12 +158,12 @@ func begun(step string, part int) func(*testing.T, *running, <-chan sandbox.Requ
 func said(text string) func(*testing.T, *running, <-chan sandbox.Request) {
 	return func(t *testing.T, p *running, _ <-chan sandbox.Request) {
 		t.Helper()
-		p.talk.await(t, text)
+		p.messages.await(t, text)
 	}
 }
 
-// journal is where the journal of a rehearsal is.
-func (r *rehearsal) journal() string { return filepath.Join(r.dir, "multiput", "journal") }
+// journal is where the journal of a rig is.
+func (r *rig) journal() string { return filepath.Join(r.dir, "multiput", "journal") }
 
 // A second signal, half a second after the first or later, ends it at once: in
 // less than what is under way gets after the first. A machine that runs other tests may be too slow for that at times.
@@ -188,7 +188,7 @@ func TestSecondSignal(t *testing.T) {
 // secondSignal reports how long multiput took to end.
 func secondSignal(t *testing.T, second syscall.Signal) time.Duration {
 	t.Helper()
-	r := newRehearsal(t, "upscayl", 64<<10)
+	r := newRig(t, "upscayl", 64<<10)
 	began := r.watched(t, "put@part=3:stall")
 	file := r.file(t, 5*64<<10)
 	p := r.start(t, "upload", file, "-p", "upscayl", "-j", "1")
@@ -197,7 +197,7 @@ func secondSignal(t *testing.T, second syscall.Signal) time.Duration {
 	must(t, p.Process.Signal(second)) // with the first it is one signal, as of GNU timeout
 	select {
 	case err := <-p.done:
-		t.Fatalf("two signals at once ended it at once: %v: %s", err, &p.talk)
+		t.Fatalf("two signals at once ended it at once: %v: %s", err, &p.messages)
 	case <-time.After(600 * time.Millisecond):
 	}
 	start := time.Now()
@@ -205,11 +205,11 @@ func secondSignal(t *testing.T, second syscall.Signal) time.Duration {
 	code := p.ends(t, soon)
 	took := time.Since(start)
 	if code != exitSignaled+int(second) && code != exitSignaled+int(syscall.SIGINT) {
-		t.Errorf("exit code %d: %s", code, &p.talk)
+		t.Errorf("exit code %d: %s", code, &p.messages)
 	}
 	before := r.puts()
-	if _, talk, code := r.said(t, "upload", file, "-p", "upscayl", "-j", "1"); code != 0 || r.puts()-before != 3 {
-		t.Errorf("the next run: exit code %d, %d parts: %s", code, r.puts()-before, talk)
+	if _, messages, code := r.said(t, "upload", file, "-p", "upscayl", "-j", "1"); code != 0 || r.puts()-before != 3 {
+		t.Errorf("the next run: exit code %d, %d parts: %s", code, r.puts()-before, messages)
 	}
 	r.cmpObject(t, file)
 	return took
@@ -221,7 +221,7 @@ func TestSecondSignalInDoubt(t *testing.T) {
 	for name, args := range map[string][]string{"lines": nil, "json": {"--json"}} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			r := newRehearsal(t, "upscayl", 64<<10)
+			r := newRig(t, "upscayl", 64<<10)
 			began := r.watched(t, "complete@times=2:stall")
 			file := r.file(t, 3*64<<10)
 			p := r.start(t, append([]string{"upload", file, "-p", "upscayl"}, args...)...)
@@ -229,26 +229,26 @@ func TestSecondSignalInDoubt(t *testing.T) {
 			must(t, p.Process.Signal(syscall.SIGINT))
 			select { // before that, two signals are one
 			case err := <-p.done:
-				t.Fatalf("the first signal ended it: %v: %s", err, &p.talk)
+				t.Fatalf("the first signal ended it: %v: %s", err, &p.messages)
 			case <-time.After(600 * time.Millisecond):
 			}
 			must(t, p.Process.Signal(syscall.SIGTERM))
 			if code := p.ends(t, soon); code != exitDoubt {
-				t.Errorf("exit code %d: %s", code, &p.talk)
+				t.Errorf("exit code %d: %s", code, &p.messages)
 			}
 			want := filepath.Base(file) + ": interrupted before the final request was answered: outcome unknown"
-			if said := p.talk.String(); !strings.Contains(said, want) || !strings.Contains(said, "run the same command again to ask once more") {
+			if said := p.messages.String(); !strings.Contains(said, want) || !strings.Contains(said, "run the same command again to ask once more") {
 				t.Errorf("it said %s", said)
 			}
-			_, id, found := strings.Cut(p.talk.String(), "multiput show ")
+			_, id, found := strings.Cut(p.messages.String(), "multiput show ")
 			id, _, _ = strings.Cut(id, " ")
-			if out, talk, code := r.said(t, "show", id); !found || code != 0 || !strings.Contains(out, file) {
-				t.Errorf("the hint names %q, of which there is: %s%s", id, out, talk)
+			if out, messages, code := r.said(t, "show", id); !found || code != 0 || !strings.Contains(out, file) {
+				t.Errorf("the hint names %q, of which there is: %s%s", id, out, messages)
 			}
 			r.server.Faults.Clear()
 			before := r.puts()
-			if _, talk, code := r.said(t, "upload", file, "-p", "upscayl"); code != 0 || r.puts() != before {
-				t.Errorf("the next run: exit code %d, %d parts: %s", code, r.puts()-before, talk)
+			if _, messages, code := r.said(t, "upload", file, "-p", "upscayl"); code != 0 || r.puts() != before {
+				t.Errorf("the next run: exit code %d, %d parts: %s", code, r.puts()-before, messages)
 			}
 			r.cmpObject(t, file)
 		})
@@ -258,18 +258,18 @@ func TestSecondSignalInDoubt(t *testing.T) {
 // The sandbox in this process goes on until what is on its way has arrived.
 func TestSignalInTheSandbox(t *testing.T) {
 	t.Parallel()
-	r := newRehearsal(t, "archetype", 64<<10)
+	r := newRig(t, "archetype", 64<<10)
 	file := r.file(t, 20_000_000)
 	p := r.start(t, "upload", file, "-p", "sandbox", "--limit-rate", "8MB", "-j", "1")
-	p.talk.await(t, "% (1 of 3 parts stored")
+	p.messages.await(t, "% (1 of 3 parts stored")
 	must(t, p.Process.Signal(syscall.SIGINT))
-	if code := p.ends(t, soon); code != 130 || !strings.Contains(p.talk.String(), " of 3 parts are stored. Run the same command again to continue.") {
-		t.Errorf("exit code %d: %s", code, &p.talk)
+	if code := p.ends(t, soon); code != 130 || !strings.Contains(p.messages.String(), " of 3 parts are stored. Run the same command again to continue.") {
+		t.Errorf("exit code %d: %s", code, &p.messages)
 	}
-	out, talk, code := r.said(t, "upload", file, "-p", "sandbox", "--jq", ".parts_reused >= 1, .result")
+	out, messages, code := r.said(t, "upload", file, "-p", "sandbox", "--jq", ".parts_reused >= 1, .result")
 	reused, path, _ := strings.Cut(strings.TrimSpace(out), "\n")
 	if code != 0 || reused != "true" {
-		t.Fatalf("the next run: exit code %d: %s%s", code, out, talk)
+		t.Fatalf("the next run: exit code %d: %s%s", code, out, messages)
 	}
 	want, err := os.ReadFile(file)
 	must(t, err)
@@ -283,17 +283,17 @@ func TestSignalInTheSandbox(t *testing.T) {
 // What nohup has ignored stays ignored.
 func TestNohup(t *testing.T) {
 	t.Parallel()
-	r := newRehearsal(t, "upscayl", 64<<10)
+	r := newRig(t, "upscayl", 64<<10)
 	began := r.watched(t, "put@part=3:slow=64k")
 	file := r.file(t, 5*64<<10)
 	q := &running{Cmd: r.command(t, "upload", file, "-p", "upscayl", "-j", "1"), done: make(chan error, 1)}
 	q.Path, q.Args = "/bin/sh", append([]string{"sh", "-c", `trap '' HUP; exec multiput "$@"`, "sh"}, q.Args[1:]...)
-	q.Stdout, q.Stderr = &q.out, &q.talk
+	q.Stdout, q.Stderr = &q.out, &q.messages
 	q.begin(t)
 	await(t, began, sandbox.StepPut, 3)
 	must(t, q.Process.Signal(syscall.SIGHUP))
 	if code := q.ends(t, time.Minute); code != 0 {
-		t.Errorf("exit code %d: %s", code, &q.talk)
+		t.Errorf("exit code %d: %s", code, &q.messages)
 	}
 }
 
@@ -303,12 +303,12 @@ func TestClosedPipes(t *testing.T) {
 	t.Parallel()
 	for _, which := range []string{"stderr", "stdout", "both"} {
 		t.Run(which, func(t *testing.T) {
-			r := newRehearsal(t, "upscayl", 64<<10)
+			r := newRig(t, "upscayl", 64<<10)
 			began := r.watched(t, "put@part=3:slow=64k")
 			file := r.file(t, 5*64<<10)
 			args := []string{"upload", file, "-p", "upscayl", "-j", "1", "-v"}
 			p := &running{Cmd: r.command(t, args...), done: make(chan error, 1)}
-			p.Stdout, p.Stderr = &p.out, &p.talk
+			p.Stdout, p.Stderr = &p.out, &p.messages
 			reader, writer, err := os.Pipe()
 			must(t, err)
 			if which != "stdout" {
@@ -327,15 +327,15 @@ func TestClosedPipes(t *testing.T) {
 			must(t, reader.Close())
 			code := p.ends(t, time.Minute)
 			if want := map[bool]int{true: 0, false: exitOutput}[which == "stderr"]; code != want {
-				t.Errorf("exit code %d, want %d: %s", code, want, &p.talk)
+				t.Errorf("exit code %d, want %d: %s", code, want, &p.messages)
 			}
 			before := len(r.server.Requests())
 			r.cmpObject(t, file)
 			if which == "stderr" {
 				return
 			}
-			if out, talk, code := r.said(t, args...); code != 0 || len(strings.Fields(out)) != 1 || len(r.server.Requests()) != before {
-				t.Errorf("the next run: exit code %d, %d requests more: %s%s", code, len(r.server.Requests())-before, out, talk)
+			if out, messages, code := r.said(t, args...); code != 0 || len(strings.Fields(out)) != 1 || len(r.server.Requests()) != before {
+				t.Errorf("the next run: exit code %d, %d requests more: %s%s", code, len(r.server.Requests())-before, out, messages)
 			}
 		})
 	}

@@ -137,7 +137,7 @@ func until(t *testing.T, what string, is func() bool) {
 // middle, and queued again; the object is the file.
 func TestSlurm(t *testing.T) {
 	env := slurm(t)
-	r := kitchen(t)
+	r := newRecipe(t)
 	r.env = append(r.env, env...)
 	blocks := handoffRecipe(t, "Slurm")
 	head, rest, ok := strings.Cut(blocks[0], "\ni=")
@@ -153,7 +153,7 @@ i=` + rest
 		t.Fatal(err)
 	}
 	// The last command waits for the job that completes.
-	cmd := strings.Replace(blocks[1], "sbatch --dependency", "timeout 120 sbatch --wait --output=done --error=talk --dependency", 1)
+	cmd := strings.Replace(blocks[1], "sbatch --dependency", "timeout 120 sbatch --wait --output=done --error=messages --dependency", 1)
 	r.sh(t, r.dir, cmd)
 	runs, err := os.ReadFile(filepath.Join(r.dir, "runs"))
 	if err != nil {

@@ -27,7 +27,7 @@ func sameBytes(t *testing.T, objects [][]byte, file string) bool {
 func TestTwentyProcesses(t *testing.T) {
 	t.Parallel()
 	const n = 20
-	r := rehearse(t, &sandbox.Server{API: "archetype", PartSize: 64 << 10})
+	r := rigFor(t, &sandbox.Server{API: "archetype", PartSize: 64 << 10})
 	var (
 		files     [n]string
 		processes [n]*life
@@ -61,7 +61,7 @@ func TestTwentyProcesses(t *testing.T) {
 // it, and sends nothing; the first is not disturbed.
 func TestTwoProcesses(t *testing.T) {
 	t.Parallel()
-	r := rehearse(t, &sandbox.Server{API: "archetype", PartSize: 64 << 10})
+	r := rigFor(t, &sandbox.Server{API: "archetype", PartSize: 64 << 10})
 	file := r.file(t, 3*64<<10)
 	arrived, leave := make(chan struct{}, 10), make(chan struct{})
 	hold := func(q sandbox.Request, after bool) {
@@ -93,7 +93,7 @@ func TestTwoProcesses(t *testing.T) {
 // the same address a little later. What it had is still there.
 func TestServerGone(t *testing.T) {
 	t.Parallel()
-	r := rehearse(t, &sandbox.Server{API: "archetype", PartSize: 64 << 10})
+	r := rigFor(t, &sandbox.Server{API: "archetype", PartSize: 64 << 10})
 	file := r.file(t, 6*64<<10)
 	second := make(chan struct{})
 	var seen atomic.Int32

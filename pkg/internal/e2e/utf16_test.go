@@ -11,7 +11,7 @@ import (
 
 // What Windows programs write as text is named, wherever a text is read.
 func TestUTF16IsNamed(t *testing.T) {
-	r := newRehearsal(t, "archetype", 64<<10)
+	r := newRig(t, "archetype", 64<<10)
 	file := r.file(t, 1000)
 	for name, order := range map[string]binary.AppendByteOrder{
 		"little": binary.LittleEndian, "big": binary.BigEndian, "little, no mark": binary.LittleEndian, "big, no mark": binary.BigEndian,
@@ -29,9 +29,9 @@ func TestUTF16IsNamed(t *testing.T) {
 			t.Fatal(err)
 		}
 		for flag, code := range map[string]int{"--files-from": exitNoInput, "--api-key-file": exitDenied} {
-			_, talk, got := r.said(t, "upload", "-p", "archetype", file, flag, path)
-			if got != code || !strings.Contains(talk, path+": ") || !strings.Contains(talk, "UTF-16") {
-				t.Errorf("%s endian, %s: exit code %d: %s", name, flag, got, talk)
+			_, messages, got := r.said(t, "upload", "-p", "archetype", file, flag, path)
+			if got != code || !strings.Contains(messages, path+": ") || !strings.Contains(messages, "UTF-16") {
+				t.Errorf("%s endian, %s: exit code %d: %s", name, flag, got, messages)
 			}
 		}
 	}

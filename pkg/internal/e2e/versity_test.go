@@ -234,7 +234,7 @@ func TestRefusedPutsAtVersity(t *testing.T) {
 				if c.store != nil {
 					s.Store = c.store(own)
 				}
-				r := rehearse(t, s)
+				r := rigFor(t, s)
 				r.store = own
 				file := r.file(t, (n-1)*realPart+1000)
 				command := append([]string{"upload", file, "-p", c.api, "-j", "2", "-vv"}, c.args...)

@@ -167,7 +167,7 @@ func (s *Store) inspect(ctx context.Context, key string, check sandbox.Check) (s
 		if _, err := io.Copy(check, body); err != nil {
 			return sandbox.Object{}, fmt.Errorf("read the object: %w", err)
 		}
-		if err := check.Verdict(); err != nil {
+		if err := check.Check(); err != nil {
 			return sandbox.Object{}, errors.Join(err, s.core.RemoveObject(ctx, s.server.Bucket, key, minio.RemoveObjectOptions{}))
 		}
 	}

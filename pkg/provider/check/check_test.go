@@ -29,24 +29,24 @@ import (
 // has to notice.
 type wrong struct {
 	name  string
-	twist func(*twisted)
+	twist func(*altered)
 	found string
 }
 
 var wrongs = []wrong{
-	{"the receipt loses its quotes", func(p *twisted) {
+	{"the receipt loses its quotes", func(p *altered) {
 		p.received = func(r upload.Receipt) upload.Receipt { r.Value = strings.Trim(r.Value, `"`); return r }
 	}, "one byte"},
-	{"other bytes are sent", func(p *twisted) {
+	{"other bytes are sent", func(p *altered) {
 		p.body = func(b []byte) []byte { b[len(b)-1] ^= 1; return b }
 	}, "one byte"},
-	{"a part is not in the plan", func(p *twisted) {
+	{"a part is not in the plan", func(p *altered) {
 		p.created = func(u *upload.Upload) { u.Parts = u.Parts[1:] }
 	}, "several parts"},
-	{"the name is another", func(p *twisted) {
+	{"the name is another", func(p *altered) {
 		p.named = path.Base
 	}, "names"},
-	{"an upload is known to its process alone", func(p *twisted) {
+	{"an upload is known to its process alone", func(p *altered) {
 		p.created = func(u *upload.Upload) { p.own = u.ID }
 		p.before = func(u upload.Upload) error {
 			if p.own == u.ID {
@@ -55,7 +55,7 @@ var wrongs = []wrong{
 			return upload.ErrGone
 		}
 	}, "a process for each step"},
-	{"half a part is enough", func(p *twisted) {
+	{"half a part is enough", func(p *altered) {
 		p.putEnded = func(part upload.Part, r upload.Receipt, err error) (upload.Receipt, error) {
 			if err != nil {
 				return upload.Receipt{Part: part.Number, Value: `"half"`}, nil
@@ -63,10 +63,10 @@ var wrongs = []wrong{
 			return r, nil
 		}
 	}, "a part cut short"},
-	{"no presigned is no error", func(p *twisted) {
+	{"no presigned is no error", func(p *altered) {
 		p.signed = func([]upload.Presigned) []upload.Presigned { return nil }
 	}, "urls again"},
-	{"a presigned URL past its end is refused", func(p *twisted) {
+	{"a presigned URL past its end is refused", func(p *altered) {
 		p.putEnded = func(_ upload.Part, r upload.Receipt, err error) (upload.Receipt, error) {
 			if errors.Is(err, upload.ErrExpired) {
 				err = upload.ErrRefused
@@ -74,7 +74,7 @@ var wrongs = []wrong{
 			return r, err
 		}
 	}, "a presigned URL past its end"},
-	{"a refused complete is a success", func(p *twisted) {
+	{"a refused complete is a success", func(p *altered) {
 		p.completed = func(r upload.Result, err error) (upload.Result, error) {
 			if err != nil {
 				return upload.Result{Value: "fine", Reply: []byte("{}")}, nil
@@ -82,23 +82,23 @@ var wrongs = []wrong{
 			return r, nil
 		}
 	}, "a part missing"},
-	{"the digest is left out", func(p *twisted) {
+	{"the digest is left out", func(p *altered) {
 		p.digests = func(upload.Digests) upload.Digests { return upload.Digests{} }
 	}, "another digest"},
-	{"complete lists what was checkpointed", func(p *twisted) {
+	{"complete lists what was checkpointed", func(p *altered) {
 		p.listed = func(r upload.Receipt) upload.Receipt { r.Checkpointed = false; return r }
 	}, "checkpoints"},
-	{"the second result is another", func(p *twisted) {
+	{"the second result is another", func(p *altered) {
 		p.completed = func(r upload.Result, err error) (upload.Result, error) {
 			p.times++
 			r.Value = fmt.Sprint(r.Value, p.times)
 			return r, err
 		}
 	}, "completed twice"},
-	{"an upload that is gone cannot be aborted", func(p *twisted) {
+	{"an upload that is gone cannot be aborted", func(p *altered) {
 		p.aborted = func(err error) error { p.times++; return errors.Join(err, upload.ErrGone) }
 	}, "abort"},
-	{"an unknown upload is a passing trouble", func(p *twisted) {
+	{"an unknown upload is a passing trouble", func(p *altered) {
 		p.completed = func(r upload.Result, err error) (upload.Result, error) {
 			if err != nil {
 				err = errors.New("try later")
@@ -106,16 +106,16 @@ var wrongs = []wrong{
 			return r, err
 		}
 	}, "an unknown upload"},
-	{"a refused key is an unusable reply", func(p *twisted) {
+	{"a refused key is an unusable reply", func(p *altered) {
 		p.createFailed = func(error) error { return upload.ErrReply }
 	}, "a refused key"},
-	{"the key is in an error", func(p *twisted) {
+	{"the key is in an error", func(p *altered) {
 		p.createFailed = func(err error) error { return fmt.Errorf("%w: %s", err, badKey) }
 	}, "a refused key"},
-	{"the context is ignored", func(p *twisted) {
+	{"the context is ignored", func(p *altered) {
 		p.context = context.WithoutCancel
 	}, "cancelled before"},
-	{"the key goes to the store", func(p *twisted) {
+	{"the key goes to the store", func(p *altered) {
 		p.header = map[string]string{"X-Api-Key": goodKey}
 	}, "where the key went"},
 }
@@ -159,7 +159,7 @@ func TestSuiteFindsWrongProbes(t *testing.T) {
 	}
 }
 
-// askable is a provider whose answers are twisted.
+// askable is a provider whose answers are altered.
 type askable struct {
 	upload.Provider
 	prober   upload.Prober
@@ -179,7 +179,7 @@ func (p *askable) Probe(ctx context.Context, u upload.Upload) (upload.Answer, up
 func TestSuiteFindsWrongProviders(t *testing.T) {
 	for _, w := range wrongs {
 		t.Run(w.name, func(t *testing.T) {
-			for _, twist := range []func(*twisted){nil, w.twist} {
+			for _, twist := range []func(*altered){nil, w.twist} {
 				s := subject(t, twist)
 				// Something has to be sent before it is asked where the key went.
 				s.Only = []string{"one byte", w.found}
@@ -213,14 +213,14 @@ type secret string
 
 func (s secret) Reveal() string { return string(s) }
 
-// subject is Archetype's provider on the sandbox, twisted.
-func subject(t *testing.T, twist func(*twisted)) check.Subject {
+// subject is Archetype's provider on the sandbox, altered.
+func subject(t *testing.T, twist func(*altered)) check.Subject {
 	t.Helper()
 	s := subjectOf(t, "archetype", func(p spec.Provider) upload.Provider {
 		if twist == nil {
 			return p
 		}
-		tw := &twisted{Provider: p}
+		tw := &altered{Provider: p}
 		twist(tw)
 		return tw
 	})
@@ -286,8 +286,8 @@ func subjectOf(t *testing.T, api string, within func(spec.Provider) upload.Provi
 	}
 }
 
-// twisted is a provider with something wrong, where a field is set.
-type twisted struct {
+// altered is a provider with something wrong, where a field is set.
+type altered struct {
 	upload.Provider
 	mu    sync.Mutex
 	own   string
@@ -309,14 +309,14 @@ type twisted struct {
 	aborted      func(error) error
 }
 
-func (p *twisted) ctx(ctx context.Context) context.Context {
+func (p *altered) ctx(ctx context.Context) context.Context {
 	if p.context != nil {
 		return p.context(ctx)
 	}
 	return ctx
 }
 
-func (p *twisted) Create(ctx context.Context, f upload.File, w upload.Hint) (upload.Upload, []upload.Presigned, error) {
+func (p *altered) Create(ctx context.Context, f upload.File, w upload.Hint) (upload.Upload, []upload.Presigned, error) {
 	told := f
 	if p.named != nil {
 		told.Name = p.named(f.Name)
@@ -335,7 +335,7 @@ func (p *twisted) Create(ctx context.Context, f upload.File, w upload.Hint) (upl
 	return u, gs, nil
 }
 
-func (p *twisted) Presign(ctx context.Context, u upload.Upload, parts []upload.Part) ([]upload.Presigned, error) {
+func (p *altered) Presign(ctx context.Context, u upload.Upload, parts []upload.Part) ([]upload.Presigned, error) {
 	gs, err := p.Provider.Presign(p.ctx(ctx), u, parts)
 	if err == nil && p.signed != nil {
 		gs = p.signed(gs)
@@ -343,7 +343,7 @@ func (p *twisted) Presign(ctx context.Context, u upload.Upload, parts []upload.P
 	return gs, err
 }
 
-func (p *twisted) Put(ctx context.Context, u upload.Upload, g upload.Presigned, part upload.Part, body io.Reader) (upload.Receipt, error) {
+func (p *altered) Put(ctx context.Context, u upload.Upload, g upload.Presigned, part upload.Part, body io.Reader) (upload.Receipt, error) {
 	if p.before != nil {
 		if err := p.before(u); err != nil {
 			return upload.Receipt{}, err
@@ -369,11 +369,11 @@ func (p *twisted) Put(ctx context.Context, u upload.Upload, g upload.Presigned, 
 	return r, err
 }
 
-func (p *twisted) Checkpoint(ctx context.Context, u upload.Upload, rs []upload.Receipt) error {
+func (p *altered) Checkpoint(ctx context.Context, u upload.Upload, rs []upload.Receipt) error {
 	return p.Provider.(upload.Checkpointer).Checkpoint(p.ctx(ctx), u, rs)
 }
 
-func (p *twisted) Complete(ctx context.Context, u upload.Upload, rs []upload.Receipt, d upload.Digests) (upload.Result, error) {
+func (p *altered) Complete(ctx context.Context, u upload.Upload, rs []upload.Receipt, d upload.Digests) (upload.Result, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.listed != nil {
@@ -392,7 +392,7 @@ func (p *twisted) Complete(ctx context.Context, u upload.Upload, rs []upload.Rec
 	return r, err
 }
 
-func (p *twisted) Abort(ctx context.Context, u upload.Upload) error {
+func (p *altered) Abort(ctx context.Context, u upload.Upload) error {
 	err := p.Provider.Abort(p.ctx(ctx), u)
 	if p.aborted != nil {
 		return p.aborted(err)

@@ -78,8 +78,8 @@ func (t *trial) takeOver() {
 	switch {
 	case again.ID != u.ID:
 		t.Fatalf("create: the upload %s, want %s to be taken over", again.ID, u.ID)
-	case !slices.Equal(again.Held, []upload.Range{{Offset: first.Offset, Size: first.Size}}):
-		t.Fatalf("create: the provider has %v, want the one part that was checkpointed", again.Held)
+	case !slices.Equal(again.Existing, []upload.Range{{Offset: first.Offset, Size: first.Size}}):
+		t.Fatalf("create: the provider has %v, want the one part that was checkpointed", again.Existing)
 	case !slices.Equal(again.Parts, u.Parts[1:]):
 		t.Fatalf("create: the parts %v are left, want %v", again.Parts, u.Parts[1:])
 	}

@@ -27,7 +27,7 @@ func open(ctx context.Context, p upload.Provider, f upload.File, partSize int64)
 	if err != nil {
 		return u, urls, err
 	}
-	if u.Parts == nil && len(u.Held) == 0 {
+	if u.Parts == nil && len(u.Existing) == 0 {
 		var limits upload.Limits
 		if l, ok := p.(upload.Limiter); ok {
 			limits = l.Limits()
@@ -36,7 +36,7 @@ func open(ctx context.Context, p upload.Provider, f upload.File, partSize int64)
 			return u, urls, err
 		}
 	}
-	return u, urls, upload.Tile(f.Size, u.Parts, u.Held)
+	return u, urls, upload.Tile(f.Size, u.Parts, u.Existing)
 }
 
 // presignAll requests the URLs of all parts, however few come at once.

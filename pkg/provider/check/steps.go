@@ -18,8 +18,8 @@ func (t *trial) create(p upload.Provider, f upload.File) (upload.Upload, []uploa
 	if err != nil {
 		t.Fatalf("create %q of %d bytes: %v", f.Name, f.Size, err)
 	}
-	if len(u.Held) > 0 {
-		t.Errorf("a new upload has ranges that the provider already had: %v", u.Held)
+	if len(u.Existing) > 0 {
+		t.Errorf("a new upload has ranges that the provider already had: %v", u.Existing)
 	}
 	count := max(1, (f.Size+t.PartSize-1)/t.PartSize)
 	if int64(len(u.Parts)) != count {

@@ -34,7 +34,7 @@ func (p *speaker) CompleteStep(ctx context.Context, u upload.Upload, rs []upload
 	if err == nil {
 		err = json.Unmarshal(u.Data, &kept)
 	}
-	if err == nil && len(u.Held) > 0 && d.CRC32C == nil {
+	if err == nil && len(u.Existing) > 0 && d.CRC32C == nil {
 		err = fmt.Errorf("%s: %w: the upload was taken over, and there is no CRC32C of the whole file", p.m.title, upload.ErrUnverified)
 	}
 	step := p.m.stepsFor(u.File).complete

@@ -285,7 +285,7 @@ func (p *speaker) readPlan(ctx context.Context, st *steps, a *answer, s *scope, 
 			return nil, err
 		}
 		if resumed {
-			u.Held = gaps(u.File.Size, u.Parts)
+			u.Existing = gaps(u.File.Size, u.Parts)
 		}
 	case c.partSize != nil && u.Parts == nil:
 		each, err := p.partSize(ctx, c, a, s)

@@ -347,7 +347,7 @@ complete: {send: POST, url: `+url+`, ok: .ok, result: .id}
 			t.Errorf("%s: %v", url, err)
 		}
 	}
-	other, hits := stranger(t, answerWith(200, "{}"))
+	other, hits := otherServer(t, answerWith(200, "{}"))
 	p, _ := speak(t, bearer+`create: {send: POST /u, keep: '{id, end}'}
 part: {send: PUT /p, receipt: .r}
 complete: {send: POST, url: $upload.end, ok: .ok, result: .id}

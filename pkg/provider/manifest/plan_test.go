@@ -69,8 +69,8 @@ func TestPlans(t *testing.T) {
 			p, _ := serve(t, m, kind, answerWith(200, `{"id":"u1","size":10,`+extra+c.parts+`}`))
 			u, _, err := p.Create(t.Context(), file, upload.Hint{})
 			if c.bad == "" {
-				if err != nil || planText(u.Parts) != c.plan || fmt.Sprint(u.Held) != c.held {
-					t.Errorf("planned %v, held %v, %v", u.Parts, u.Held, err)
+				if err != nil || planText(u.Parts) != c.plan || fmt.Sprint(u.Existing) != c.held {
+					t.Errorf("planned %v, held %v, %v", u.Parts, u.Existing, err)
 				}
 				return
 			}

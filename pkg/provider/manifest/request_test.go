@@ -196,7 +196,7 @@ func (h hashable) Hash(w io.Writer) error {
 // TestAddressesOfTheAPI holds where an address that the API gave may lead: the
 // key is in each of these requests.
 func TestAddressesOfTheAPI(t *testing.T) {
-	other, hits := stranger(t, answerWith(200, "{}"))
+	other, hits := otherServer(t, answerWith(200, "{}"))
 	for _, auth := range []string{`{field: key, value: "{secret}", env: ACME_KEY}`, `{header: X-Key, value: "{secret}", env: ACME_KEY}`} {
 		text := editForms(t, `{field: key, value: "{secret}", env: ACME_KEY}`, auth)
 		for end, want := range map[string]string{
@@ -236,7 +236,7 @@ func TestAddressesOfTheAPI(t *testing.T) {
 		}
 	}
 	if hits.Load() > 0 {
-		t.Error("a stranger was asked")
+		t.Error("another server was asked")
 	}
 }
 

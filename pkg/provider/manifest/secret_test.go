@@ -31,17 +31,17 @@ func showsSecret(text string) bool {
 	return false
 }
 
-// stranger is a server that must never be sent the secret.
-func stranger(t *testing.T, h http.HandlerFunc) (string, *atomic.Int32) {
+// otherServer is a server that must never be sent the secret.
+func otherServer(t *testing.T, h http.HandlerFunc) (string, *atomic.Int32) {
 	hits := &atomic.Int32{}
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		hits.Add(1)
 		body, _ := io.ReadAll(r.Body)
 		if text := fmt.Sprint(r.Header, r.RequestURI, string(body)); showsSecret(text) {
-			t.Errorf("a stranger was sent the key: %s", text)
+			t.Errorf("another server was sent the key: %s", text)
 		}
 		if r.Header.Get("Acme-Version") != "" {
-			t.Errorf("a stranger was sent the headers of the API: %v", r.Header)
+			t.Errorf("another server was sent the headers of the API: %v", r.Header)
 		}
 		h(w, r)
 	}))
@@ -53,7 +53,7 @@ var file = upload.File{Path: "/tmp/a.bin", Name: "a.bin", Type: "application/oct
 
 func TestSecretGoesToItsOriginOnly(t *testing.T) {
 	etag := func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("ETag", `"e"`) }
-	other, hits := stranger(t, etag)
+	other, hits := otherServer(t, etag)
 	var asked []string
 	h := func(w http.ResponseWriter, r *http.Request) {
 		asked = append(asked, r.Header.Get("X-Key"))
@@ -77,7 +77,7 @@ func TestSecretGoesToItsOriginOnly(t *testing.T) {
 		before := hits.Load()
 		_, err = p.Put(t.Context(), u, gs[0], u.Parts[0], strings.NewReader("0123456789"))
 		if sent := hits.Load() > before; sent != (auth == "false") || sent != (err == nil) {
-			t.Errorf("auth %s: sent to a stranger: %v, %v", auth, sent, err)
+			t.Errorf("auth %s: sent to another server: %v, %v", auth, sent, err)
 		}
 		// The same part to the API's own origin, by another spelling of it.
 		asked = nil
@@ -92,7 +92,7 @@ func TestSecretGoesToItsOriginOnly(t *testing.T) {
 }
 
 func TestNoRedirectIsFollowed(t *testing.T) {
-	other, hits := stranger(t, answerWith(200, "{}"))
+	other, hits := otherServer(t, answerWith(200, "{}"))
 	for _, status := range []int{301, 302, 303, 307, 308} {
 		p, own := serve(t, mustParse(t, []byte(whole)), kind, func(w http.ResponseWriter, r *http.Request) {
 			http.Redirect(w, r, other+"/elsewhere", status)

@@ -13,8 +13,8 @@ import (
 	"github.com/multiput/multiput/pkg/upload"
 )
 
-// talk is the messages that all styles share.
-type talk struct {
+// messages writes the messages that all styles share.
+type messages struct {
 	w        io.Writer
 	verbose  bool
 	color    bool
@@ -23,12 +23,12 @@ type talk struct {
 }
 
 // warning is a line that warns.
-func (t talk) warning(text string) string { return Paint(t.color, Yellow, "warning:") + " " + text }
+func (t messages) warning(text string) string { return Paint(t.color, Yellow, "warning:") + " " + text }
 
 // succeeded is the line of a file that is uploaded.
-func (t talk) succeeded(summary string) string { return paintLine(t.color, Green, summary) }
+func (t messages) succeeded(summary string) string { return paintLine(t.color, Green, summary) }
 
-func (t talk) line(f *file, several bool, e upload.Event) string {
+func (t messages) line(f *file, several bool, e upload.Event) string {
 	of := ""
 	if several && f.path != "" {
 		of = f.label(true) + ": "

@@ -13,21 +13,21 @@ import (
 )
 
 // said runs multiput to its end and gives all that it wrote, and its exit code.
-func (r *rehearsal) said(t *testing.T, args ...string) (stdout, stderr string, code int) {
+func (r *rig) said(t *testing.T, args ...string) (stdout, stderr string, code int) {
 	t.Helper()
 	cmd := r.command(t, args...)
-	var out, talk bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &talk
+	var out, messages bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &messages
 	err := cmd.Run()
 	var exit *exec.ExitError
 	if err != nil && !errors.As(err, &exit) {
 		t.Fatal(err)
 	}
-	return out.String(), talk.String(), cmd.ProcessState.ExitCode()
+	return out.String(), messages.String(), cmd.ProcessState.ExitCode()
 }
 
 // command is a multiput that is still to be started.
-func (r *rehearsal) command(t *testing.T, args ...string) *exec.Cmd {
+func (r *rig) command(t *testing.T, args ...string) *exec.Cmd {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), "multiput", args...)
 	cmd.Env = append([]string{}, r.env...)
@@ -36,7 +36,7 @@ func (r *rehearsal) command(t *testing.T, args ...string) *exec.Cmd {
 
 // watched puts another server in the place of the first, one that tells of each
 // request when it begins.
-func (r *rehearsal) watched(t *testing.T, faults ...string) <-chan sandbox.Request {
+func (r *rig) watched(t *testing.T, faults ...string) <-chan sandbox.Request {
 	t.Helper()
 	if err := r.stop(); err != nil {
 		t.Fatal(err)
@@ -78,7 +78,7 @@ func await(t *testing.T, began <-chan sandbox.Request, step string, part int) {
 }
 
 // objects are those that were completed.
-func (r *rehearsal) objects(t *testing.T) [][]byte {
+func (r *rig) objects(t *testing.T) [][]byte {
 	t.Helper()
 	os, err := (&stage{dir: r.dir, served: "served", store: r.store}).objects(t.Context())
 	if err != nil {
@@ -90,8 +90,8 @@ func (r *rehearsal) objects(t *testing.T) [][]byte {
 // running is a multiput that was started.
 type running struct {
 	*exec.Cmd
-	out, talk heard
-	done      chan error
+	out, messages heard
+	done          chan error
 }
 
 // heard is what a process wrote so far.
@@ -134,10 +134,10 @@ func (h *heard) await(t *testing.T, text string) {
 }
 
 // start starts multiput.
-func (r *rehearsal) start(t *testing.T, args ...string) *running {
+func (r *rig) start(t *testing.T, args ...string) *running {
 	t.Helper()
 	p := &running{Cmd: r.command(t, args...), done: make(chan error, 1)}
-	p.Stdout, p.Stderr = &p.out, &p.talk
+	p.Stdout, p.Stderr = &p.out, &p.messages
 	p.begin(t)
 	return p
 }
@@ -161,7 +161,7 @@ func (p *running) ends(t *testing.T, within time.Duration) int {
 	case <-late.C:
 		p.Process.Kill() //nolint:errcheck // it may have ended by now
 		<-p.done         //nolint:errcheck // killed, as its code says
-		t.Errorf("it did not end within %s: %s", within, &p.talk)
+		t.Errorf("it did not end within %s: %s", within, &p.messages)
 	}
 	return p.ProcessState.ExitCode()
 }
