@@ -229,6 +229,11 @@ func (a *app) abortOne(ctx context.Context, cfg config.Config, o abortOptions, o
 	if err := t.Forget(context.WithoutCancel(ctx)); err != nil {
 		return failure{err: err}
 	}
+	if told && r.Upload.Planned {
+		if err := a.forget(context.WithoutCancel(ctx), cfg, r.Target.Provider, r.Upload.ID, isShare); err != nil {
+			a.warn(cfg, err.Error())
+		}
+	}
 	if a.json {
 		return failure{err: out.value(ctx, aborted{1, l.ID, named(r.Path, r.Target.Name), told})}
 	}

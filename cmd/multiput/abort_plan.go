@@ -63,7 +63,7 @@ func (a *app) abortPlan(ctx context.Context, cfg config.Config, o recordedOption
 	case err != nil && !errors.Is(err, upload.ErrGone):
 		return fail(err)
 	}
-	if err := a.forget(ctx, cfg, share); err != nil {
+	if err := a.forget(ctx, cfg, share.Target.Provider, share.Upload.ID, func(upload.Record) bool { return true }); err != nil {
 		return failure{err: err}
 	}
 	if a.json {
@@ -73,15 +73,18 @@ func (a *app) abortPlan(ctx context.Context, cfg config.Config, o recordedOption
 	return failure{}
 }
 
-// forget removes an upload from the journal, if this machine has it: the next plan
-// of the file is to be of another.
-func (a *app) forget(ctx context.Context, cfg config.Config, share upload.Share) error {
+// isShare reports whether a record is that of a shard, not of the upload.
+func isShare(r upload.Record) bool { return r.Target.Share != "" }
+
+// forget removes an upload that ended from the journal, and its shards, as far as this
+// machine has them and which says so: the next plan of the file is to be of another.
+func (a *app) forget(ctx context.Context, cfg config.Config, provider, id string, which func(upload.Record) bool) error {
 	known, err := a.recorded(ctx, cfg, false)
 	if err != nil {
 		return err
 	}
 	for _, l := range known {
-		if l.Record.Upload.ID != share.Upload.ID || l.Record.Target.Provider != share.Target.Provider {
+		if l.Record.Upload.ID != id || l.Record.Target.Provider != provider || !which(l.Record) {
 			continue
 		}
 		t, err := (&journal.Journal{Dir: cfg.Journal, Warn: func(text string) { a.warn(cfg, text) }}).Take(ctx, l.ID)

@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/multiput/multiput/pkg/config"
+	"github.com/multiput/multiput/pkg/handoff"
 	"github.com/multiput/multiput/pkg/journal"
 	"github.com/multiput/multiput/pkg/transport"
 	"github.com/multiput/multiput/pkg/upload"
@@ -47,6 +48,7 @@ const (
 	stateInDoubt = "in_doubt"
 	statePlanned = "planned" // other machines are to send it
 	stateShared  = "shared"  // it is part of an upload that was planned
+	stateSent    = "sent"    // and all of it is stored: another machine completes the upload
 
 	stateUnreadable = "unreadable" // its record is damaged, or of a newer version
 )
@@ -79,13 +81,25 @@ func stateOf(l journal.Listed) string {
 		return stateRunning
 	case s == upload.Completing:
 		return stateInDoubt
-	case s == upload.Sending && l.Record.Target.Share != "":
+	case s == upload.Sending && isShare(l.Record) && l.PartsStored >= partsOf(l):
+		return stateSent
+	case s == upload.Sending && isShare(l.Record):
 		return stateShared
 	case s == upload.Sending && l.Record.Upload.Planned && l.PartsStored == 0:
 		return statePlanned
 	default:
 		return string(s)
 	}
+}
+
+// partsOf is how many parts a shard has.
+func partsOf(l journal.Listed) int {
+	_, shard, _ := strings.Cut(l.Record.Target.Share, " ")
+	s, err := handoff.ParseShard(shard)
+	if err != nil {
+		return l.Parts
+	}
+	return s.Count(l.Parts)
 }
 
 // endOf is when an upload can no longer be resumed, as far as that is known, and

@@ -94,6 +94,9 @@ func (a *app) complete(ctx context.Context, cfg config.Config, o recordedOptions
 	if err != nil {
 		return &severalError{a.tell(failure{err: err, report: report, file: share.Path, planned: true, keyEnv: d.KeyEnv(), keyFrom: cfg.KeySource()})}
 	}
+	if err := a.forget(context.WithoutCancel(ctx), cfg, share.Target.Provider, share.Upload.ID, isShare); err != nil {
+		a.warn(cfg, err.Error()) // it is completed and printed
+	}
 	return nil
 }
 

@@ -86,7 +86,7 @@ type listOptions struct {
 
 // states are those that an entry can have.
 var states = []string{
-	statePlanned, stateShared, string(upload.Sending), stateRunning, stateInDoubt, string(upload.Waiting), string(upload.Done), string(upload.Delivered), string(upload.Corrupt), stateUnreadable,
+	statePlanned, stateShared, stateSent, string(upload.Sending), stateRunning, stateInDoubt, string(upload.Waiting), string(upload.Done), string(upload.Delivered), string(upload.Corrupt), stateUnreadable,
 }
 
 // listEvery is how often list --watch looks.
@@ -178,7 +178,7 @@ func (o listOptions) wants(l journal.Listed) bool {
 	if len(o.states) > 0 {
 		return slices.Contains(o.states, stateOf(l))
 	}
-	return o.all || unfinished(l)
+	return o.all || unfinished(l) && stateOf(l) != stateSent
 }
 
 // readEnough ignores the error if the reader of a list exited early, as head does.

@@ -114,6 +114,9 @@ func (a *app) plan(ctx context.Context, cfg config.Config, o planOptions, file s
 		return fail(err)
 	}
 	end()
+	if s, ok := u.Provider.(upload.DigestSigner); ok && o.checksums && s.WouldSign(shared.Upload) {
+		a.warn(cfg, "this upload was planned without --part-checksums before, so its URLs are not signed with the checksums of the parts; --restart begins another upload")
+	}
 	plan := handoff.New(p.Target, shared)
 	return a.writePlan(cfg, o.out, plan)
 }

@@ -204,7 +204,10 @@ func next(l journal.Listed) string {
 	if l.Holder != nil && l.Record.State != upload.Delivered {
 		return "the same command is refused as long as it is running"
 	}
-	if l.Record.Target.Share != "" && unfinished(l) {
+	if stateOf(l) == stateSent {
+		return "multiput put writes its receipts again, and complete ends the upload"
+	}
+	if isShare(l.Record) && unfinished(l) {
 		return "multiput put sends what is missing, and complete ends the upload"
 	}
 	if isGone(l.Record) {

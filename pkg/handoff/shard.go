@@ -40,6 +40,12 @@ func (s Shard) bounds(n int) (from, to int) {
 	return at(s.Index - 1), at(s.Index)
 }
 
+// Count is how many of n parts the shard has.
+func (s Shard) Count(n int) int {
+	from, to := s.bounds(n)
+	return to - from
+}
+
 // Shard are the parts of a shard.
 func (p *Plan) Shard(s Shard) []upload.Part {
 	from, to := s.bounds(len(p.Parts))

@@ -222,6 +222,9 @@ type DigestSigner interface {
 	// SignsDigests reports whether it does so for this upload: Upload.Digest is
 	// the one, and other machines need Part.Digest to be known.
 	SignsDigests(u Upload) bool
+	// WouldSign reports whether it does not, but would have done so if Hint.Digests
+	// had been set when the upload was created.
+	WouldSign(u Upload) bool
 }
 
 // EndSigner is a Provider that can presign the requests that end an upload, so

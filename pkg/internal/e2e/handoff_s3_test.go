@@ -101,6 +101,23 @@ func TestS3Handoff(t *testing.T) {
 	}
 }
 
+// TestS3PlanWithChecksumsLater plans with --part-checksums what was planned without: the
+// store has been told of no checksum, and the user is.
+func TestS3PlanWithChecksumsLater(t *testing.T) {
+	t.Parallel()
+	c := s3Chain(t, realstore.MinIO(t), 2)
+	args := append([]string{"plan", c.file, "-o", c.plan}, c.args...)
+	for _, step := range []struct {
+		more []string
+		told bool
+	}{{nil, false}, {[]string{"--part-checksums"}, true}, {[]string{"--part-checksums", "--restart"}, false}, {[]string{"--part-checksums"}, false}} {
+		_, said, code := c.said(t, append(args, step.more...)...)
+		if code != 0 || step.told != strings.Contains(said, "planned without --part-checksums before") {
+			t.Errorf("%v: exit code %d, %s", step.more, code, said)
+		}
+	}
+}
+
 // TestS3PlanOfALostUpload plans an upload again that the bucket no longer has. URLs
 // are signed without a request, so that only asking tells.
 func TestS3PlanOfALostUpload(t *testing.T) {

@@ -141,6 +141,12 @@ func (p *Provider) SignsDigests(u upload.Upload) bool {
 	return err == nil && d.Sum != "" && !d.Single
 }
 
+// WouldSign says so of an upload that was planned without the checksums of its parts.
+func (p *Provider) WouldSign(u upload.Upload) bool {
+	d, err := dataOf(u)
+	return err == nil && d.Plain
+}
+
 // SignEnd presigns what completes and aborts the upload, and what finds out how a
 // completion ended whose answer was lost. One PUT needs none of them.
 func (p *Provider) SignEnd(ctx context.Context, u upload.Upload, sums upload.Digests) (map[string]upload.Presigned, error) {

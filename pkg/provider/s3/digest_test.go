@@ -121,3 +121,22 @@ func TestPlanOfABucketWithKMS(t *testing.T) {
 		t.Errorf("it went to %s, and the URL of the plan is %s", sent, urls[0].URL)
 	}
 }
+
+// TestPlannedWithoutDigests tells an upload that another plan would have begun with a
+// checksum from those that have one, or are to have none.
+func TestPlannedWithoutDigests(t *testing.T) {
+	s := &scripted{answer: func(*http.Request, string) (int, map[string]string, string) {
+		return 200, map[string]string{"x-amz-checksum-algorithm": "CRC64NVME"}, created
+	}}
+	for _, c := range []struct {
+		checksum     string
+		digests      bool
+		signs, would bool
+	}{{"auto", false, false, true}, {"auto", true, true, false}, {"etag", true, false, false}, {"etag", false, false, false}} {
+		p := s.open(t, place{"bucket", "k"}, map[string]string{"checksum": c.checksum})
+		u, _, err := p.Create(t.Context(), fileOf(100), upload.Hint{Shared: true, Digests: c.digests})
+		if err != nil || p.SignsDigests(u) != c.signs || p.WouldSign(u) != c.would {
+			t.Errorf("%+v: %v, %v, %v", c, p.SignsDigests(u), p.WouldSign(u), err)
+		}
+	}
+}

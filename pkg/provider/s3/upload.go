@@ -36,6 +36,8 @@ type data struct {
 	// MD5 says that parts carry their MD5, since they carry no other checksum, and
 	// ETags are none.
 	MD5 bool `json:"md5,omitempty"`
+	// Plain says that it was planned before the checksums of its parts were known.
+	Plain bool `json:"plain,omitempty"`
 	// Region is where AWS has it: another machine may be configured for another.
 	Region string `json:"region,omitempty"`
 }
@@ -90,6 +92,7 @@ func (p *Provider) Create(ctx context.Context, f upload.File, h upload.Hint) (up
 		if p.set.sum == upload.DigestCRC64NVME || p.set.sum == upload.DigestCRC32C {
 			return u, nil, &unsent{fmt.Errorf("%s: %w: the %s of each part is signed with its URL, so the plan needs the checksums of the parts", title, upload.ErrRefused, p.set.sum)}
 		}
+		d.Plain = p.set.sum == sumAuto
 	case p.set.sum == sumAuto:
 		d.Sum = upload.DigestCRC64NVME
 	case p.set.sum != sumETag:
