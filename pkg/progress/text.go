@@ -247,6 +247,7 @@ func plan(e upload.PlanMade) string {
 		s += fmt.Sprintf("; the provider already has %d ranges of the file", e.Existing)
 	}
 	switch {
+	case e.NoRequest:
 	case e.URLs == 0:
 		s += "; presigned URLs are requested as they are needed"
 	case e.Renewable:

@@ -103,7 +103,10 @@ func (s *session) check(up *Upload, urls []Presigned) (err error) {
 		}
 		s.observe(e)
 	}
-	made := PlanMade{Upload: up.ID, Parts: len(up.Parts), Client: ours, Existing: len(up.Existing), URLs: len(urls), Renewable: up.Renewable, Expires: up.Expires}
+	made := PlanMade{
+		Upload: up.ID, Parts: len(up.Parts), Client: ours || up.Whole || !s.limits.Plans, Existing: len(up.Existing),
+		URLs: len(urls), Renewable: up.Renewable, NoRequest: s.signs(OpPresign, *up), Expires: up.Expires,
+	}
 	if len(up.Parts) > 0 {
 		made.PartSize = up.Parts[0].Size
 	}

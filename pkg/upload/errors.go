@@ -40,6 +40,8 @@ var (
 	ErrNoInput = source.ErrNoInput
 	// ErrChecksum: the stored data differs from what was sent.
 	ErrChecksum = errors.New("checksum mismatch")
+	// ErrNotReady: the file is not ready yet, by the answer that the error tells.
+	ErrNotReady = errors.New("the file is not ready yet")
 	// ErrUnverified: verification was required and the store offered nothing
 	// to verify by.
 	ErrUnverified = errors.New("not verified")

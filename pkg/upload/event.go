@@ -290,6 +290,7 @@ type (
 		Existing  int   // ranges that the provider already has
 		URLs      int   // presigned URLs that came with it
 		Renewable bool
+		NoRequest bool // none is made for URLs
 		Expires   time.Time
 	}
 	// Presigning says that presigned URLs are requested for parts, as Missing has

@@ -85,7 +85,8 @@ type Readier interface {
 	// Readiness says how to wait for a file; nil: there is nothing to wait for.
 	Readiness(u Upload) *Readiness
 	// Ready asks once. If done, its result replaces r. An error that is neither
-	// Temporary nor ErrDenied says that the provider failed to process the file.
+	// Temporary nor ErrDenied nor ErrNotReady says that the provider failed to
+	// process the file.
 	Ready(ctx context.Context, u Upload, r Result) (done bool, res Result, err error)
 }
 

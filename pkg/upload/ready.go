@@ -7,6 +7,7 @@ import (
 	"io"
 	"time"
 
+	"github.com/multiput/multiput/pkg/internal/text"
 	"github.com/multiput/multiput/pkg/source"
 )
 
@@ -71,9 +72,6 @@ func (s *session) waitIfAsked(ctx context.Context) error {
 	return s.wait(ctx)
 }
 
-// errNotReady: the time that the file was waited for is over.
-var errNotReady = errors.New("the file is uploaded, and not ready yet")
-
 // untilReady asks until the file is ready, or its time is over.
 func (s *session) untilReady(ctx context.Context, how Readiness, r Result) (Result, error) {
 	end := time.Now().Add(how.Timeout)
@@ -85,7 +83,7 @@ func (s *session) untilReady(ctx context.Context, how Readiness, r Result) (Resu
 			return r, context.Cause(ctx)
 		case err == nil && done:
 			return result, nil
-		case err != nil && !temporary(err):
+		case err != nil && !temporary(err) && !errors.Is(err, ErrNotReady):
 			return r, err
 		case err != nil:
 			s.heard(err)
@@ -96,7 +94,11 @@ func (s *session) untilReady(ctx context.Context, how Readiness, r Result) (Resu
 			wait = max(wait, min(asked.RetryAfter(), s.policy().MaxAfter))
 		}
 		if time.Now().Add(wait).After(end) {
-			return r, &exhausted{errors.Join(errNotReady, err)}
+			late := fmt.Errorf("the file is uploaded, and was not ready within %s", text.Duration(how.Timeout))
+			if err != nil {
+				late = fmt.Errorf("%w: %w", late, err)
+			}
+			return r, &exhausted{late}
 		}
 		s.observe(NotReady{Wait: wait})
 		timer := time.NewTimer(wait)

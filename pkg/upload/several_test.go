@@ -273,7 +273,7 @@ func (c *readying) Ready(ctx context.Context, u upload.Upload, r upload.Result) 
 	case c.fail != nil:
 		return false, r, c.fail
 	case c.asked <= c.after:
-		return false, r, nil
+		return false, r, fmt.Errorf("busy transcoding: %w", upload.ErrNotReady)
 	}
 	return true, r, nil
 }
@@ -327,6 +327,9 @@ func TestReady(t *testing.T) {
 			}
 			if name == "never" && (p.asked < 30 || p.asked > 31) {
 				t.Errorf("asked %d times in a minute", p.asked)
+			}
+			if last := map[string]string{"never": ": busy transcoding", "busy": ": test:  answered with status 503"}[name]; last != "" && !strings.Contains(err.Error(), "was not ready within 1m0s"+last) {
+				t.Errorf("%s: says %v", name, err)
 			}
 			p.fail, p.after = nil, 0
 			r.ok()

@@ -204,6 +204,9 @@ func TestNothingWasSentBeforeTheParts(t *testing.T) {
 		if took := time.Since(start); !errors.Is(err, upload.ErrUnfinished) || took > 15*time.Minute || strings.Contains(warnings(r), "cannot reach") {
 			t.Errorf("after %s, with warnings %q: %v", took, warnings(r), err)
 		}
+		if plans := told[upload.PlanMade](r); len(told[upload.Presigning](r)) > 0 || len(plans) != 1 || !plans[0].NoRequest {
+			t.Errorf("speaks of requests for URLs: %+v", plans)
+		}
 	})
 	// Once a part is stored, an outage is waited out.
 	bubble(t, func(t *testing.T) {

@@ -129,7 +129,9 @@ func (l *loop) request(ctx context.Context, now time.Time) {
 	for i, p := range ask {
 		numbers[i] = p.Number
 	}
-	l.observe(Presigning{Parts: numbers, Missing: missing})
+	if !l.signs(OpPresign, l.up) {
+		l.observe(Presigning{Parts: numbers, Missing: missing})
+	}
 	u.asking = true
 	go func() {
 		got, err := l.Provider.Presign(ctx, l.up, ask)

@@ -330,24 +330,27 @@ func (l *Live) ready(ctx context.Context, u upload.Upload, r upload.Result) (upl
 	err := l.step(ctx, "ready", func(ctx context.Context) error {
 		for {
 			done, result, err := w.Ready(ctx, u, r)
-			if err != nil || done {
+			switch {
+			case done:
 				r = result
+				return nil
+			case err == nil:
+				err = upload.ErrNotReady
+			case !errors.Is(err, upload.ErrNotReady):
 				return err
 			}
 			if l.Retrying != nil {
-				l.Retrying("ready", errNotReady, how.Every)
+				l.Retrying("ready", err, how.Every)
 			}
 			select {
 			case <-time.After(how.Every):
 			case <-ctx.Done():
-				return context.Cause(ctx)
+				return fmt.Errorf("%w: %w", context.Cause(ctx), err)
 			}
 		}
 	})
 	return r, err
 }
-
-var errNotReady = errors.New("the file is not ready yet")
 
 // abort aborts an upload, where the API has a call for that.
 func (l *Live) abort(ctx context.Context, u upload.Upload) error {

@@ -46,7 +46,7 @@ func (p *speaker) build(ctx context.Context, c call, s *scope) (r transport.Requ
 			return r, err
 		}
 		if !mediaText().MatchString(kind) {
-			return r, p.wrong(c.kind, fmt.Errorf("yields %s, not a content type such as application/xml", show(p.scrub(kind))))
+			return r, p.wrong(s, c.kind, fmt.Errorf("yields %s, not a content type such as application/xml", show(p.scrub(kind))))
 		}
 		body = []byte(text)
 		r.Header.Set("Content-Type", kind)
@@ -113,11 +113,11 @@ func writeFields(w *multipart.Writer, fields url.Values) error {
 func (p *speaker) values(ctx context.Context, e *expr, s *scope) (url.Values, error) {
 	v, err := e.one(ctx, s.in, s)
 	if err != nil {
-		return nil, p.wrong(e, err)
+		return nil, p.wrong(s, e, err)
 	}
 	m, ok := v.(map[string]any)
 	if !ok {
-		return nil, p.wrong(e, fmt.Errorf("yields %s, not an object", show(p.scrub(v))))
+		return nil, p.wrong(s, e, fmt.Errorf("yields %s, not an object", show(p.scrub(v))))
 	}
 	values := url.Values{}
 	for k, v := range m {
@@ -133,7 +133,7 @@ func (p *speaker) values(ctx context.Context, e *expr, s *scope) (url.Values, er
 			case isBool:
 				text = strconv.FormatBool(b)
 			case !ok:
-				return nil, p.wrong(e, fmt.Errorf("%s is %s, neither text nor a number nor a boolean", k, show(p.scrub(v))))
+				return nil, p.wrong(s, e, fmt.Errorf("%s is %s, neither text nor a number nor a boolean", k, show(p.scrub(v))))
 			}
 			values.Add(k, text)
 		}
@@ -149,7 +149,7 @@ func (p *speaker) text(ctx context.Context, e *expr, s *scope) (string, error) {
 		err = fmt.Errorf("yields %s, not text", show(p.scrub(v)))
 	}
 	if err != nil {
-		return "", p.wrong(e, err)
+		return "", p.wrong(s, e, err)
 	}
 	return text, nil
 }
@@ -207,11 +207,11 @@ func (p *speaker) address(ctx context.Context, r *request, s *scope) (string, er
 	} else {
 		v, err := r.url.one(ctx, s.in, s)
 		if err != nil {
-			return "", p.wrong(r.url, err)
+			return "", p.wrong(s, r.url, err)
 		}
 		to, ok := v.(string)
 		if !ok || to == "" {
-			return "", fmt.Errorf("%w: %s yields %s, not a URL", upload.ErrReply, r.url.key, show(p.scrub(v)))
+			return "", fmt.Errorf("%w: %s yields %s, not a URL", upload.ErrReply, r.url.key, p.shown(s, show(p.scrub(v))))
 		}
 		if address, err = p.resolve(to); err != nil {
 			return "", fmt.Errorf("%w: %s: %w", upload.ErrReply, r.url.key, err)
@@ -270,25 +270,25 @@ func (p *speaker) own(address string) bool {
 func (p *speaker) body(ctx context.Context, e *expr, s *scope) ([]byte, error) {
 	v, err := e.one(ctx, s.in, s)
 	if err != nil {
-		return nil, p.wrong(e, err)
+		return nil, p.wrong(s, e, err)
 	}
 	switch v.(type) {
 	case map[string]any, []any:
 	default:
-		return nil, p.wrong(e, fmt.Errorf("yields %s, neither an object nor a list", show(p.scrub(v))))
+		return nil, p.wrong(s, e, fmt.Errorf("yields %s, neither an object nor a list", show(p.scrub(v))))
 	}
 	b, err := marshal(v)
 	if err != nil {
-		return nil, p.wrong(e, fmt.Errorf("yields what JSON cannot hold: %w", err))
+		return nil, p.wrong(s, e, fmt.Errorf("yields what JSON cannot hold: %w", err))
 	}
 	return b, nil
 }
 
 // wrong says that an expression failed on what this program gave it. What the
 // manifest says itself, with error(), is about the reply that led there.
-func (p *speaker) wrong(e *expr, err error) error {
+func (p *speaker) wrong(s *scope, e *expr, err error) error {
 	if own := ownError(err); own != "" {
-		return &unusable{key: e.key, reason: p.hidden.Replace(transport.Clean(own)), own: true}
+		return &unusable{key: e.key, reason: p.shown(s, own), own: true}
 	}
-	return &spec.Error{File: p.m.file, Problems: []spec.Problem{{Line: e.at.line, Column: e.at.column, Key: e.key, Text: p.hidden.Replace(err.Error())}}}
+	return &spec.Error{File: p.m.file, Problems: []spec.Problem{{Line: e.at.line, Column: e.at.column, Key: e.key, Text: p.hiding(s)(err.Error())}}}
 }

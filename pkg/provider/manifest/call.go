@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"strings"
 
+	"github.com/itchyny/gojq"
+
 	"github.com/multiput/multiput/pkg/internal/exact"
 	"github.com/multiput/multiput/pkg/internal/text"
 	"github.com/multiput/multiput/pkg/provider/storeerr"
@@ -18,6 +20,7 @@ import (
 type answer struct {
 	*transport.Reply
 	op     string
+	scope  *scope // of the exchange
 	isJSON bool
 	value  any    // of the JSON, or the text; nil where the body is empty
 	text   string // the body, where it is not JSON
@@ -101,7 +104,7 @@ func (p *speaker) keep(ctx context.Context, r *request, a *answer, s *scope) err
 	}
 	m, ok := v.(map[string]any)
 	if !ok {
-		return p.misread(a, r.keep, fmt.Errorf("yields %s, not an object", show(v)))
+		return p.misread(a, r.keep, fmt.Errorf("yields a value of type %s, not an object", gojq.TypeOf(v)))
 	}
 	up, _ := s.upload.(map[string]any)
 	merged := maps.Clone(up)
@@ -168,7 +171,7 @@ func (p *speaker) confirmed(ctx context.Context, r *request, a *answer, s *scope
 	}
 	if p.says(ctx, p.m.failure.retry, a, s) {
 		code, message, id := p.told(ctx, a, s)
-		e := p.clean(a.Error(code, message, id))
+		e := p.clean(s, a.Error(code, message, id))
 		e.Retry = true
 		return e
 	}
@@ -187,7 +190,7 @@ func (p *speaker) exchange(ctx context.Context, r transport.Request, s *scope) (
 		return nil, err
 	}
 	a := p.read(reply)
-	a.op = r.Op
+	a.op, a.scope = r.Op, s
 	header := map[string]any{}
 	for k, vs := range reply.Header {
 		header[strings.ToLower(k)] = p.hidden.Replace(strings.Join(vs, ", "))

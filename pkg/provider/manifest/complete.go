@@ -11,7 +11,6 @@ import (
 	"strings"
 
 	"github.com/multiput/multiput/pkg/internal/exact"
-	"github.com/multiput/multiput/pkg/transport"
 	"github.com/multiput/multiput/pkg/upload"
 )
 
@@ -112,7 +111,7 @@ func (p *speaker) completeRequest(ctx context.Context, r *request, s *scope) (*a
 		return a, no
 	case p.says(ctx, r.already, a, s):
 		if err := p.keep(ctx, r, a, s); err != nil {
-			return a, &nameless{op: a.op, reason: p.hidden.Replace(transport.Clean(err.Error()))}
+			return a, &nameless{op: a.op, reason: p.shown(s, err.Error())}
 		}
 		return a, nil
 	case !errors.Is(no, upload.ErrDenied) && p.says(ctx, p.m.failure.mismatch, a, s):
@@ -145,7 +144,7 @@ func (p *speaker) pending(ctx context.Context, a *answer, s *scope) error {
 	if message == "" {
 		message = "it is not done yet"
 	}
-	e := p.clean(a.Error(code, message, id))
+	e := p.clean(s, a.Error(code, message, id))
 	e.Retry = true
 	return &failure{upload.ErrUnfinished, e}
 }
@@ -168,7 +167,7 @@ func (p *speaker) completed(ctx context.Context, e *expr, a *answer, s *scope) (
 		if e != nil {
 			key = e.key + ": "
 		}
-		err = &nameless{op: a.op, reason: p.hidden.Replace(transport.Clean(key + err.Error()))}
+		err = &nameless{op: a.op, reason: p.shown(s, key+err.Error())}
 	}
 	return r, err
 }

@@ -30,6 +30,9 @@ func (p *speaker) Create(ctx context.Context, f upload.File, w upload.Hint) (upl
 	st := p.m.stepsFor(f)
 	s := &scope{file: fileValue(f), options: p.options, partSize: sizeOrNull(w.PartSize), base: p.base, digests: digestFieldsOf(nil)}
 	u := upload.Upload{File: f, Renewable: st.presign != nil || st.part.fixed(), Whole: st.complete == nil}
+	if u.Whole && w.Shared {
+		return upload.Upload{}, nil, &unsent{fmt.Errorf("%s: it takes a file of %d bytes in one request, which cannot be shared: %w", p.m.title, f.Size, upload.ErrLimit)}
+	}
 	switch {
 	case u.Whole || p.m.small != nil && st == p.m.small:
 		u.Parts = []upload.Part{{Number: 1, Size: f.Size}}

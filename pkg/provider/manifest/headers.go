@@ -159,7 +159,7 @@ func (p *speaker) setHeaders(ctx context.Context, to http.Header, h headers, s *
 			all, err = readHeaders(v)
 		}
 		if err != nil {
-			return p.wrong(h.made, err)
+			return p.wrong(s, h.made, err)
 		}
 	}
 	for k, v := range all {

@@ -211,7 +211,7 @@ func TestKeepContradicts(t *testing.T) {
 	if !errors.Is(err, upload.ErrReply) || !strings.Contains(err.Error(), "id was kept before, with another value") || u.ID != "u1" {
 		t.Errorf("%q, %v", u.ID, err)
 	}
-	for _, c := range []struct{ keep, want string }{{"null", "yields null"}, {"[1]", "yields [1]"}, {`"x"`, "not an object"}, {"empty", "yields nothing"}} {
+	for _, c := range []struct{ keep, want string }{{"null", "of type null"}, {"[1]", "of type array"}, {`"x"`, "not an object"}, {"empty", "yields nothing"}} {
 		p, _ := speak(t, strings.Replace(lists, "'{id}', part", "'"+c.keep+"', part", 1), map[string]string{"POST /v1/a": `{"t":"t1"}`, "POST /v1/b": `{}`})
 		if _, _, err := p.Create(t.Context(), ten, upload.Hint{}); !errors.Is(err, upload.ErrReply) || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v", c.keep, err)
@@ -455,6 +455,13 @@ small:
 	if err != nil || !u.Whole || u.ID == "" || len(u.Parts) != 1 || len(s.seen) != 1 {
 		t.Fatalf("a small file: %+v, %v, sent %v", u, err, s.seen)
 	}
+	if sign := p.(upload.Signer); !sign.Signs(upload.OpCreate, u) || sign.Signs(upload.OpCreate, upload.Upload{File: large}) || !sign.Signs(upload.OpPresign, u) {
+		t.Error("what needs no request is not told")
+	}
+	opening, opened := speak(t, strings.Replace(text, "create: null", "create: {send: POST /u, keep: '{id}'}", 1), replies)
+	if u, _, err := opening.Create(t.Context(), ten, upload.Hint{Shared: true}); !errors.Is(err, upload.ErrLimit) || u.ID != "" || len(opened.seen) > 0 {
+		t.Errorf("a small file that machines are to share: %+v, %v, sent %v", u, err, opened.seen)
+	}
 	r, err := p.Put(t.Context(), u, upload.Presigned{Part: 1}, u.Parts[0], strings.NewReader("0123456789"))
 	if err != nil || r.Result == nil || r.Result.Value != "f9" || !strings.Contains(s.body["POST /v1/files"], "a b.bin") {
 		t.Errorf("stored as %+v, %v", r, err)
@@ -482,9 +489,16 @@ small:
 // TestReady holds what is ready, what will never be, and what is neither.
 func TestReady(t *testing.T) {
 	for reply, want := range map[string]string{
-		`{"status":"ready","at":"/f"}`: "true /f", `{"status":"busy"}`: "false was", ``: "false was", `<html>`: "false was", `404 {}`: "false was",
-		`{"status":"ready"}`: "false was", `{"status":"error","reason":"no\nvirus scan"}`: "x: ask whether the file is ready: no virus scan",
-		`401 {"message":"key"}`: "key (status 401)", `503 `: "503",
+		`{"status":"ready","at":"/f"}`: "true /f",
+		`{"status":"busy"}`:            `x: ask whether the file is ready: the answer (status 200) was {"status":"busy"}`,
+		``:                             "(status 200) was nothing",
+		`<html>`:                       "(status 200) was text/html",
+		`404 {}`:                       "(status 404) was {}",
+		`{"status":"ready"}`:           `(status 200) was {"status":"ready"}`,
+		`401 {"message":"key"}`:        "key (status 401)",
+		`503 `:                         "503",
+		`{"status":"error","reason":"no\nvirus scan"}`:             "x: ask whether the file is ready: no virus scan",
+		`{"status":"busy","put":"https://a.example/b?sig=c0ffee"}`: `"https://a.example/b?sig=…"`,
 	} {
 		p, _ := speak(t, bearer+`create: {send: POST /u, keep: '{id}'}
 part: {send: PUT /p, receipt: .id}
@@ -498,6 +512,9 @@ ready: {send: "GET /f/{id}", every: 5s, required: true, done: .status == "ready"
 		done, r, err := w.Ready(t.Context(), created(), upload.Result{Value: "was"})
 		if got := fmt.Sprint(done, " ", r.Value); err == nil && got != want || err != nil && !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %s, %v", reply, got, err)
+		}
+		if waits := strings.Contains(want, "the answer (status") || strings.HasPrefix(want, "(status"); waits && !errors.Is(err, upload.ErrNotReady) {
+			t.Errorf("%s: is not %v: %v", reply, upload.ErrNotReady, err)
 		}
 	}
 }

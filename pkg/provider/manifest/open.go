@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -61,7 +60,7 @@ func (m *Manifest) Open(s spec.Settings) (spec.Provider, error) {
 			p.noKey = err
 		}
 	}
-	p.hide()
+	p.prepareHidden()
 	if p.client == nil {
 		p.client = &transport.Client{}
 	}
@@ -135,6 +134,7 @@ type speaker struct {
 var (
 	_ upload.Clock        = (*speaker)(nil)
 	_ upload.Stepper      = (*speaker)(nil)
+	_ upload.Signer       = (*speaker)(nil)
 	_ upload.Confirmer    = (*speaker)(nil)
 	_ upload.Readier      = (*speaker)(nil)
 	_ spec.Provider       = (*speaker)(nil)
@@ -186,57 +186,4 @@ func (p *speaker) authorize(h http.Header, fields url.Values, address string) er
 	}
 	h.Set(p.m.auth.header, value)
 	return nil
-}
-
-// hide prepares hidden: the secret and the secret options, as they are and as
-// URLs, JSON and Go's %q have them.
-func (p *speaker) hide() {
-	var pairs []string
-	add := func(s string) {
-		json, err := marshal(s)
-		if len(s) < leastSecret || err != nil {
-			return
-		}
-		inside := func(quoted string) string { return quoted[1 : len(quoted)-1] }
-		for _, form := range []string{s, url.QueryEscape(s), url.PathEscape(s), inside(string(json)), inside(strconv.Quote(s))} {
-			pairs = append(pairs, form, hiddenText)
-		}
-	}
-	add(p.secret)
-	for _, o := range p.m.options {
-		if s, ok := p.options[o.Name].(string); ok && o.Secret {
-			add(s)
-		}
-	}
-	p.hidden = strings.NewReplacer(pairs...)
-}
-
-// leastSecret is the least length of a secret that is hidden, in bytes. A
-// shorter one ("test", at a server on this machine) is a word that occurs by
-// chance, and hiding it would garble the answers it occurs in.
-const leastSecret = 8
-
-// hiddenText stands where a secret stood.
-const hiddenText = "…"
-
-// scrub is v without any secret in its texts.
-func (p *speaker) scrub(v any) any {
-	switch v := v.(type) {
-	case string:
-		return p.hidden.Replace(v)
-	case []any:
-		for i := range v {
-			v[i] = p.scrub(v[i])
-		}
-	case map[string]any:
-		for k := range v {
-			e := p.scrub(v[k])
-			if clean := p.hidden.Replace(k); clean != k {
-				delete(v, k)
-				k = clean
-			}
-			v[k] = e
-		}
-	}
-	return v
 }

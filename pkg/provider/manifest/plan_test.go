@@ -96,7 +96,7 @@ func TestUploadFields(t *testing.T) {
 		{"{id}", `{"id":true`, "id is true, neither text nor a whole number"},
 		{"{id, key: .key}", `{"id":"u1"`, "the answer has no value for key"},
 		{"{key: .size} + (.more // {})", `{"id":"u1"`, "no keep gave $upload an id"},
-		{".id", `{"id":"u1"`, `yields "u1", not an object`},
+		{".id", `{"id":"u1"`, "yields a value of type string, not an object"},
 		{"empty", `{"id":"u1"`, "yields nothing"},
 		{"{id}, {id}", `{"id":"u1"`, "yields more than one value"},
 	} {

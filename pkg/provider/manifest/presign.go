@@ -57,6 +57,13 @@ func (p *speaker) Presign(ctx context.Context, u upload.Upload, parts []upload.P
 	return urls, nil // for a part that has none, it is asked again
 }
 
+// Signs reports whether op needs no request: parts at a path of the API have no
+// presigned URLs, and small files may have no create.
+func (p *speaker) Signs(op upload.Op, u upload.Upload) bool {
+	st := p.m.stepsFor(u.File)
+	return op == upload.OpCreate && st.create == nil || op == upload.OpPresign && st.part.fixed()
+}
+
 // sideBySide is the most requests for URLs that are made at once.
 const sideBySide = 16
 

@@ -53,7 +53,7 @@ func (e *unusable) RetryAfter() time.Duration { return 0 }
 // unusableFor is an unusable answer; again says whether the same exchange may
 // go better the next time.
 func (p *speaker) unusableFor(a *answer, key string, again bool, format string, args ...any) error {
-	return &unusable{op: a.op, key: key, reason: p.hidden.Replace(transport.Clean(fmt.Sprintf(format, args...))), again: again}
+	return &unusable{op: a.op, key: key, reason: p.shown(a.scope, fmt.Sprintf(format, args...)), again: again}
 }
 
 func (p *speaker) unusable(a *answer, key, format string, args ...any) error {
@@ -63,7 +63,7 @@ func (p *speaker) unusable(a *answer, key, format string, args ...any) error {
 // misread says that an expression could not read an answer.
 func (p *speaker) misread(a *answer, e *expr, err error) error {
 	if own := ownError(err); own != "" {
-		return &unusable{op: a.op, key: e.key, reason: p.hidden.Replace(transport.Clean(own)), own: true}
+		return &unusable{op: a.op, key: e.key, reason: p.shown(a.scope, own), own: true}
 	}
 	switch {
 	case a.kind == brokenJSON:
@@ -95,7 +95,7 @@ func (p *speaker) refusal(ctx context.Context, a *answer, s *scope, r refusal) e
 	if message == "" && a.isJSON && !isEmpty(a.value) {
 		message = p.quote(a) // in a shape of its own
 	}
-	e := p.clean(a.Error(code, message, id))
+	e := p.clean(s, a.Error(code, message, id))
 	if a.Status >= 300 && a.Status < 400 {
 		to := a.Redirect(!r.api)
 		if x != nil && to.To == "" {
@@ -132,16 +132,17 @@ func (p *speaker) refused(ctx context.Context, a *answer, s *scope) *transport.E
 	if message == "" {
 		message = p.quote(a)
 	}
-	e := p.clean(a.Error(code, message, id))
+	e := p.clean(s, a.Error(code, message, id))
 	e.Retry = false
 	return e
 }
 
 // clean takes the secrets out of an error, once all else is taken out that
 // might have split them.
-func (p *speaker) clean(e *transport.Error) *transport.Error {
-	for _, s := range []*string{&e.Message, &e.Code, &e.RequestID, &e.URL} {
-		*s = p.hidden.Replace(*s)
+func (p *speaker) clean(s *scope, e *transport.Error) *transport.Error {
+	hiding := p.hiding(s)
+	for _, text := range []*string{&e.Message, &e.Code, &e.RequestID, &e.URL} {
+		*text = hiding(*text)
 	}
 	return e
 }

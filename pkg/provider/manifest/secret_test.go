@@ -220,3 +220,68 @@ small: {max_size: 1KiB, create: null, part: {send: "PUT /p/{part.number}", recei
 		})
 	}
 }
+
+// TestKeptIsNotShown holds that no message has what requests kept, which may be
+// tokens, however it came into an answer. The result may be one of them.
+func TestKeptIsNotShown(t *testing.T) {
+	const token, ticket = "kept/token of \"mine\" 0123456789", "kept/token-of-it"
+	text := bearer + `create:
+- {send: POST /u, keep: '{id, token, more: {list: [.ticket]}}'}
+- {send: POST /v, ok: .ok}
+part: {send: PUT /p, receipt: .tag, confirm: {send: POST /confirm, receipt: .state.x}}
+complete: {send: POST /end, body: '{a: $upload.BODY}', ok: .ok, result: .id}
+probe: {send: GET /u, done: .done}
+ready: {send: GET /r, done: .ready, failed: .failed}
+abort: {send: DELETE /u}
+error: {message: .message}
+`
+	body, err := json.Marshal(map[string]any{"id": "u1", "token": token, "ticket": ticket, "tag": []string{token}, "state": token})
+	if err != nil {
+		t.Fatal(err)
+	}
+	answer := string(body)
+	var said []string
+	try := func(mode, second, field string) upload.Result {
+		p, s := speak(t, strings.Replace(text, "BODY", field, 1), map[string]string{"POST /v1/u": answer, "POST /v1/v": second})
+		for _, r := range []string{"PUT /v1/p", "POST /v1/confirm", "POST /v1/end", "GET /v1/u", "GET /v1/r", "DELETE /v1/u"} {
+			s.replies[r] = mode + answer
+		}
+		u, _, err := p.Create(t.Context(), ten, upload.Hint{})
+		if err != nil {
+			said = append(said, err.Error())
+			return upload.Result{}
+		}
+		part := upload.Part{Number: 1, Size: 10}
+		_, put := p.Put(t.Context(), u, upload.Presigned{Part: 1}, part, strings.NewReader("0123456789"))
+		_, confirm := p.(upload.Confirmer).Confirm(t.Context(), u, part, upload.Receipt{Unconfirmed: []byte(`{"value":null}`)})
+		result, complete := p.Complete(t.Context(), u, nil, upload.Digests{})
+		_, _, ready := p.(upload.Readier).Ready(t.Context(), u, upload.Result{})
+		for _, err := range []error{put, confirm, complete, ready, p.Abort(t.Context(), u)} {
+			if err != nil {
+				said = append(said, err.Error())
+			}
+		}
+		return result
+	}
+	for _, mode := range []string{"", "400 ", "401 ", "404 ", "503 "} {
+		try(mode, `{"ok":true}`, "token")
+	}
+	try("", answer, "token")
+	try("400 ", `{"ok":true}`, "token.x") // jq says what it cannot index
+	answer = strings.TrimSuffix(answer, "}") + `,"message":"kept/token-of-it is wrong","failed":"for kept/token-of-it"}`
+	try("400 ", `{"ok":true}`, "token")
+	try("", `{"ok":true}`, "token")
+	if len(said) < 30 {
+		t.Errorf("%d messages", len(said))
+	}
+	for _, message := range said {
+		if strings.Contains(message, "kept/token") || !strings.Contains(message, "x: ") && !strings.Contains(message, "complete.body") {
+			t.Errorf("says %s", message)
+		}
+	}
+	answer = strings.TrimSuffix(answer, "}") + `,"ok":true}`
+	answer = strings.Replace(answer, `"id":"u1"`, `"id":"`+ticket+`"`, 1)
+	if r := try("", `{"ok":true}`, "token"); r.Value != ticket {
+		t.Errorf("the result is %q", r.Value)
+	}
+}
