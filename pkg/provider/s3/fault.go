@@ -69,6 +69,12 @@ func (p *Provider) fault(a *transport.Reply, x *storeerr.Error, c call) error {
 	case "EntityTooLarge":
 		say("the object or a part is larger than the store allows")
 		return final(upload.ErrRefused)
+	case "QuotaExceeded":
+		say("the store's quota is used up: %s", x.Message)
+		return final(upload.ErrRefused)
+	case "KMS.NotFoundException":
+		say("there is no such KMS key (sse-kms-key-id, or the default of the bucket): %s", x.Message)
+		return final(upload.ErrRefused)
 	case "SlowDown":
 		say("the store limits the request rate")
 		e.Retry = true
@@ -92,10 +98,14 @@ func (p *Provider) fault(a *transport.Reply, x *storeerr.Error, c call) error {
 		case lock:
 			say("Object Lock of the bucket does not allow it: %s", x.Message)
 		case !strings.Contains(x.Message, "authorized to perform"): // else it names the action
-			say("the store does not allow %s on %s: %s", c.action, p.address(c.key), cmp.Or(x.Message, "Access Denied"))
+			owner := ""
+			if id := p.set.every.Get(ownerHeader); id != "" {
+				owner = ", or the bucket is not of the account " + id
+			}
+			say("the store does not allow %s on %s%s: %s", c.action, p.address(c.key), owner, cmp.Or(x.Message, "Access Denied"))
 		}
 		return final(upload.ErrDenied)
-	case lock && a.Status == http.StatusBadRequest:
+	case lock && a.Status == http.StatusBadRequest && strings.Contains(x.Message, "Content-MD5"):
 		say("the bucket has Object Lock, which requires a checksum for each part: %s", x.Message)
 		e.Retry = false
 		return &failure{upload.ErrRefused, e, "checksum", upload.DigestCRC64NVME}

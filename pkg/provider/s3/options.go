@@ -40,7 +40,10 @@ var options = spec.Options{
 	{Name: optResume, Type: "string", Help: "auto: resume the store's unfinished upload of this key; or the id of one"},
 }
 
-const optResume = "resume"
+const (
+	optResume   = "resume"
+	ownerHeader = "X-Amz-Expected-Bucket-Owner"
+)
 
 // settings are the options of one bucket, checked.
 type settings struct {
@@ -74,7 +77,7 @@ func read(set map[string]string) (s settings, own map[string]any, err error) {
 	s.single, _ = all["single-put"].(bool)
 	for name, header := range map[string]string{
 		"storage-class": "X-Amz-Storage-Class", "sse": "X-Amz-Server-Side-Encryption", "sse-kms-key-id": "X-Amz-Server-Side-Encryption-Aws-Kms-Key-Id",
-		"acl": "X-Amz-Acl", "content-disposition": "Content-Disposition", "cache-control": "Cache-Control", "expected-bucket-owner": "X-Amz-Expected-Bucket-Owner",
+		"acl": "X-Amz-Acl", "content-disposition": "Content-Disposition", "cache-control": "Cache-Control", "expected-bucket-owner": ownerHeader,
 		"region": "", "profile": "", "endpoint": "", optResume: "",
 	} {
 		v, given := own[name].(string)

@@ -233,17 +233,22 @@ func (p *Provider) Remote(ctx context.Context) ([]spec.RemoteUpload, error) {
 	if err != nil {
 		return nil, err
 	}
-	for i := range all {
-		parts, _, err := p.parts(ctx, data{ID: all[i].ID, Key: all[i].Key})
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", strconv.Quote(all[i].Key), err)
+	there := all[:0]
+	for _, r := range all {
+		parts, _, err := p.parts(ctx, data{ID: r.ID, Key: r.Key})
+		switch {
+		case errors.Is(err, upload.ErrGone): // it was completed or aborted meanwhile
+			continue
+		case err != nil:
+			return nil, fmt.Errorf("%s: %w", strconv.Quote(r.Key), err)
 		}
-		all[i].Parts = len(parts)
+		r.Parts = len(parts)
 		for _, part := range parts {
-			all[i].Bytes += part.Size
+			r.Bytes += part.Size
 		}
+		there = append(there, r)
 	}
-	return all, nil
+	return there, nil
 }
 
 // AbortRemote aborts one of them. One that is gone is not an error.

@@ -152,12 +152,14 @@ func TestRemoteBelowAPrefix(t *testing.T) {
 	s := &scripted{answer: func(r *http.Request, _ string) (int, map[string]string, string) {
 		q := r.URL.Query()
 		switch {
+		case q.Get("uploadId") == "4": // completed when its parts are asked for
+			return 404, nil, `<Error><Code>NoSuchUpload</Code></Error>`
 		case q.Has("uploadId"):
 			return 200, nil, `<ListPartsResult></ListPartsResult>`
 		case q.Get("prefix") != "":
 			return 200, nil, `<ListMultipartUploadsResult></ListMultipartUploadsResult>`
 		}
-		return 200, nil, `<ListMultipartUploadsResult>` + fmt.Sprintf(one, "logs/a", "1") + fmt.Sprintf(one, "logs", "2") + fmt.Sprintf(one, "x/logs/a", "3") + `</ListMultipartUploadsResult>`
+		return 200, nil, `<ListMultipartUploadsResult>` + fmt.Sprintf(one, "logs/a", "1") + fmt.Sprintf(one, "logs", "2") + fmt.Sprintf(one, "logs/b", "4") + fmt.Sprintf(one, "x/logs/a", "3") + `</ListMultipartUploadsResult>`
 	}}
 	for key, want := range map[string]string{"logs/": "1", "logs": "1 2", "": "1 2 3", "none/": ""} {
 		all, err := s.open(t, place{"bucket", key}, nil).Remote(t.Context())

@@ -232,6 +232,10 @@ func TestFaults(t *testing.T) {
 		{"denied", 403, nil, `<Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>`, upload.ErrDenied, false, "does not allow s3:PutObject on s3://bucket/k", ""},
 		{"slow", 503, nil, `<Error><Code>SlowDown</Code><Message>x</Message></Error>`, nil, true, "limits the request rate", ""},
 		{"lock", 400, nil, `<Error><Code>InvalidRequest</Code><Message>Content-MD5 is required with Object Lock parameters</Message></Error>`, upload.ErrRefused, false, "Object Lock", "crc64nvme"},
+		{"lock elsewhere", 400, nil, `<Error><Code>InvalidRequest</Code><Message>Bucket is missing Object Lock Configuration</Message></Error>`, upload.ErrRefused, false, "upload: Bucket is missing Object Lock Configuration", ""},
+		{"KMS key", 400, nil, `<Error><Code>KMS.NotFoundException</Code><Message>Invalid keyId</Message></Error>`, upload.ErrRefused, false, "there is no such KMS key (sse-kms-key-id, or the default of the bucket): Invalid keyId", ""},
+		{"quota", 403, nil, `<Error><Code>QuotaExceeded</Code><Message>x</Message></Error>`, upload.ErrRefused, false, "the store's quota is used up: x", ""},
+		{"owner", 403, nil, `<Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>`, upload.ErrDenied, false, "on s3://bucket/k, or the bucket is not of the account 123456789012: Access Denied", ""},
 		{"web page", 404, nil, `<html>not found</html>`, upload.ErrRefused, false, "is this the address of an S3 store?", ""},
 		{"page of a proxy", 502, nil, "<html><head><title>502 Bad Gateway</title></head><body><center><h1>502 Bad Gateway</h1></center></body></html>", nil, true, "create the upload: 502 Bad Gateway (status 502)", ""},
 		{"page that denies", 403, nil, "<html><body><p>The virus scanner forbids it.</p></body></html>", upload.ErrDenied, false, "does not allow s3:PutObject on s3://bucket/k: The virus scanner forbids it.", ""},
@@ -241,7 +245,11 @@ func TestFaults(t *testing.T) {
 		{"error in a yes", 200, nil, `<Error><Code>InternalError</Code><Message>try again</Message></Error>`, nil, true, "try again", ""},
 	} {
 		s := &scripted{answer: func(*http.Request, string) (int, map[string]string, string) { return c.status, c.header, c.body }}
-		p := s.open(t, place{"bucket", "k"}, map[string]string{"checksum": "etag"})
+		set := map[string]string{"checksum": "etag"}
+		if c.name == "owner" {
+			set["expected-bucket-owner"] = "123456789012"
+		}
+		p := s.open(t, place{"bucket", "k"}, set)
 		_, _, err := p.Create(t.Context(), fileOf(100<<20), upload.Hint{})
 		var passing upload.Temporary
 		if err == nil || c.is != nil && !errors.Is(err, c.is) || !strings.Contains(err.Error(), c.says) {
