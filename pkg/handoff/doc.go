@@ -6,6 +6,29 @@
 // file is written as a whole or not at all. It sends nothing, and a plan holds no
 // key and no secret option; its presigned URLs let anyone send the parts until
 // they expire.
+//
+// # Mechanism
+//
+// A plan is one line of JSON that ends in the SHA-256 of what stands before it; a
+// receipts file has a line for each part, which ends in its CRC-32C, so that such files
+// can be joined. The checksums find damage and careless edits; they are no signature.
+// Plan.ID is computed from the upload, so that receipts stay valid when the URLs of
+// the plan are renewed.
+//
+// A [Shard] is a run of neighboring parts, computed from the plan alone: machines need
+// not know of each other. [Receipts] merges what they wrote, in any order. The same
+// receipt twice is fine; two that differ are [ErrContradiction]. What is missing is
+// named by parts and, where all shards had the same N, by shards.
+//
+// # Use
+//
+// The engine does the rest: upload.Uploader plans (Plan, Share), sends (Join, Send) and
+// completes (Join, Finish); [Plan.Share] is what Join takes. The example shows all of it.
+//
+// # Caveats
+//
+// A plan is a bearer token: pass it on as you would a password. It has the path and the
+// name of the file. Both files are of [Version]; one of a newer version is refused.
 package handoff
 
 import (
