@@ -418,7 +418,9 @@ func step(from, to upload.State) error {
 }
 
 // deliver moves the upload from its file to the history: first the line, so that
-// a kill in between costs at most a second line.
+// a kill in between costs at most a second line. On a full disk the file goes first,
+// which makes room for the line: without it, the result would be delivered again and
+// again.
 func (e *entry) deliver(ctx context.Context, r upload.Record) error {
 	if !leadsTo(e.file(), e.d.info) {
 		return failed("write", e.file(), errGone)
@@ -427,11 +429,21 @@ func (e *entry) deliver(ctx context.Context, r upload.Record) error {
 	l := e.head
 	l.Record, l.Holder = r, nil
 	l.PartsStored, l.BytesStored, l.InFlight, l.URLsExpire = l.Parts, r.Upload.File.Size, 0, time.Time{}
-	if err := e.j.addHistory(ctx, l); err != nil {
-		return err
+	full := e.j.addHistory(ctx, l)
+	if full != nil && !isFull(full) {
+		return full
 	}
 	e.rec = &r
-	return e.forget()
+	if err := e.forget(); err != nil {
+		return errors.Join(full, err)
+	}
+	if full == nil {
+		return nil
+	}
+	if err := e.j.addHistory(ctx, l); err != nil {
+		e.j.warn("the upload of %s is not in the history of delivered uploads: %v", printableName(r.Path), err)
+	}
+	return nil
 }
 
 // forget removes the file of the upload. Its head goes first: who opens the

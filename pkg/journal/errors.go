@@ -51,7 +51,7 @@ func failed(op, path string, err error) error {
 // advice is what someone who reads an error needs to know beside its cause.
 func advice(err error) string {
 	switch {
-	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT), errors.Is(err, syscall.EFBIG):
+	case isFull(err):
 		return "free some space and run again; what was recorded before is kept"
 	case errors.Is(err, syscall.EROFS):
 		return "the file system is read-only; the journal needs a directory that it can write to"
@@ -67,6 +67,11 @@ func advice(err error) string {
 		return "it was not touched; use the version that wrote it, or another journal directory"
 	}
 	return ""
+}
+
+// isFull reports whether there is no room on the disk.
+func isFull(err error) bool {
+	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) || errors.Is(err, syscall.EFBIG)
 }
 
 var (

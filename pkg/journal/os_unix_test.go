@@ -3,10 +3,12 @@
 package journal
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -79,6 +81,18 @@ func childLimited(t *testing.T, j *Journal, _ []string) {
 	}
 	check(entry)
 	must(t, entry.Close())
+	// What was delivered stays so without a line of the history.
+	var warned []string
+	j.Warn = func(text string) { warned = append(warned, text) }
+	other := openEntry(t, j, "/data/b.bin")
+	must(t, other.Begin(ctx, sample()))
+	must(t, other.Advance(ctx, upload.Done, &upload.Outcome{}))
+	must(t, os.WriteFile(j.history(), bytes.Repeat([]byte{'\n'}, 256<<10), 0o600))
+	must(t, other.Advance(ctx, upload.Delivered, nil))
+	if !slices.ContainsFunc(warned, func(s string) bool { return strings.Contains(s, "/data/b.bin is not in the history") }) {
+		t.Errorf("warned %q", warned)
+	}
+	must(t, other.Close())
 	back()
 	entry = openEntry(t, j, "/data/a.bin")
 	check(entry)

@@ -244,7 +244,10 @@ func (s *session) deliver(ctx context.Context) error {
 			return fmt.Errorf("%w: %w", ErrUndelivered, err)
 		}
 	}
-	return s.ledger.advance(ctx, Delivered, nil)
+	if err := s.ledger.advance(ctx, Delivered, nil); err != nil {
+		return fmt.Errorf("the file is uploaded and its result was delivered, which could not be recorded: %w", err)
+	}
+	return nil
 }
 
 // clearly reports whether an error of complete says for certain that nothing

@@ -62,6 +62,29 @@ func TestDiskIsFull(t *testing.T) {
 	r.cmpObject(t, file)
 }
 
+// An upload of which some is stored ends on a full disk: its file makes room for the
+// line of the history.
+func TestDeliveredOnAFullDisk(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, "upscayl", 64<<10)
+	dir := r.disk(t)
+	file := r.file(t, 5*64<<10)
+	args := []string{"upload", file, "-p", "upscayl", "-j", "1"}
+	if _, code := r.multiput(t, []string{killEnv + "=receipt=2+"}, args...); code != -1 {
+		t.Fatalf("exit code %d, want to be killed", code)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "ballast"), make([]byte, 4<<20), 0o600); !errors.Is(err, unix.ENOSPC) {
+		t.Fatalf("the disk does not fill up: %v", err)
+	}
+	if out, talk, code := r.said(t, args...); code != 0 || out == "" {
+		t.Errorf("exit code %d: %s%s", code, out, talk)
+	}
+	if out, talk, code := r.said(t, "list", "--all", "--jq", ".uploads[].state"); code != 0 || out != "delivered\n" {
+		t.Errorf("list: exit code %d: %s%s", code, out, talk)
+	}
+	r.cmpObject(t, file)
+}
+
 // The state directory is read-only, from the beginning or with an upload in it:
 // that is listed all the same.
 func TestReadOnlyDisk(t *testing.T) {
