@@ -188,7 +188,7 @@ func planRows(d dryPlan, v upload.Preview, visible func(string) string) [][2]str
 	all := [][2]string{
 		{"file", visible(v.File.Path)},
 		{"to", to},
-		{"as", fmt.Sprintf("%s, %s, %d bytes (%s)", visible(d.Name), visible(d.Type), d.Size, bytesText(d.Size))},
+		{"as", fmt.Sprintf("%s, %s, %s", visible(d.Name), visible(d.Type), exactText(d.Size))},
 		{"id", short(d.ID)},
 	}
 	all = append(all, [2]string{"journal", journalText(d, v)}, [2]string{"next", dryNext(d, v)})

@@ -332,6 +332,9 @@ func percent(some, all int64) string {
 
 func bytesText(n int64) string { return humanize.Bytes(uint64(max(n, 0))) }
 
+// exactText is a size to the byte, and rounded.
+func exactText(n int64) string { return count(int(n), "byte") + " (" + bytesText(n) + ")" }
+
 // count is a number of things, in words.
 func count(n int, thing string) string {
 	if n == 1 {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"math/big"
 	"strings"
 
@@ -121,7 +122,12 @@ type outputError struct {
 	lost bool // it is needed: it is not enough that a reader has read enough
 }
 
-func (e *outputError) Error() string { return "write to stdout: " + e.err.Error() }
+func (e *outputError) Error() string {
+	if at, ok := errors.AsType[*fs.PathError](e.err); ok {
+		return "write to stdout: " + at.Err.Error()
+	}
+	return "write to stdout: " + e.err.Error()
+}
 func (e *outputError) Unwrap() error { return e.err }
 
 func unwritten(err error) error {

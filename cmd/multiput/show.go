@@ -133,7 +133,7 @@ func rows(l journal.Listed, e wholeEntry, now time.Time, visible func(string) st
 		{"file", visible(e.File)},
 		{"name", visible(e.Name)},
 		{"type", visible(e.Type)},
-		{"size", fmt.Sprintf("%d bytes (%s)", e.Size, bytesText(e.Size))},
+		{"size", exactText(e.Size)},
 		{"provider", visible(e.Provider)},
 	}
 	if e.Base != "" {

@@ -187,7 +187,7 @@ func (j *Actions) table() string {
 			r.report.Elapsed.Round(10*time.Millisecond), cell(cmp.Or(verified, "—")), cell(result))
 	}
 	if j.more > 0 {
-		fmt.Fprintf(&s, "\nThere are %d files more, %d of them with an error.\n", j.more, j.fail)
+		fmt.Fprintf(&s, "\nNot listed: %s, %d of them with an error.\n", count(j.more, "file"), j.fail)
 	}
 	return s.String()
 }

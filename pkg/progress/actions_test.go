@@ -156,7 +156,7 @@ func TestLongSummary(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if rows := strings.Count(string(got), "\n| ") - 2; rows != maxRows || !strings.HasSuffix(string(got), "\nThere are 31 files more, 1 of them with an error.\n") {
+	if rows := strings.Count(string(got), "\n| ") - 2; rows != maxRows || !strings.HasSuffix(string(got), "\nNot listed: 31 files, 1 of them with an error.\n") {
 		t.Errorf("%d rows, and then %q", rows, got[max(0, len(got)-80):])
 	}
 }

@@ -305,7 +305,7 @@ func (b *bar) behind(l level, rate float64, left time.Duration, status string) s
 	}
 	if stored, all := b.parts(); l.parts {
 		if most := fmt.Sprint(all); b.several() {
-			fmt.Fprintf(&s, "  %s", parts(stored)) // those of later files are not known yet
+			fmt.Fprintf(&s, "  %s", count(stored, "part")) // those of later files are not known yet
 		} else {
 			fmt.Fprintf(&s, "  %*d/%s parts", len(most), stored, most)
 		}

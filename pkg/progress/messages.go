@@ -72,11 +72,13 @@ func (f *file) label(several bool) string {
 // summary is the last line of an upload.
 func (f *file) summary(several bool, r upload.Report) string {
 	s := fmt.Sprintf("%s: %s", f.label(several), spent(r.File.Size, r.BytesSent, r.Elapsed))
-	s += ", " + parts(r.Parts)
-	if r.PartsReused > 0 {
+	s += ", " + count(r.Parts, "part")
+	if r.Parts == 1 && r.PartsReused == 1 {
+		s += ", stored before"
+	} else if r.PartsReused > 0 {
 		s += fmt.Sprintf(", %d of them stored before", r.PartsReused)
 	}
-	if r.Concurrency > 1 && r.BytesSent > 0 {
+	if r.Concurrency > 1 && r.Parts-r.PartsReused > 1 {
 		s += fmt.Sprintf(", up to %d at once", r.Concurrency)
 	}
 	if r.Verification == upload.Unverified {
@@ -115,13 +117,6 @@ func took(d time.Duration) time.Duration {
 		return d.Round(time.Second)
 	}
 	return d.Round(10 * time.Millisecond)
-}
-
-func parts(n int) string {
-	if n == 1 {
-		return "1 part"
-	}
-	return fmt.Sprintf("%d parts", n)
 }
 
 func amount(n int64) string { return humanize.Bytes(uint64(max(0, n))) }

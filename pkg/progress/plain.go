@@ -38,7 +38,7 @@ func (p *plain) event(f *file, e upload.Event) {
 	}
 	switch e := e.(type) {
 	case upload.Planned:
-		s := fmt.Sprintf("%s: %s in %s", f.label(p.several()), amount(f.size), parts(f.parts))
+		s := fmt.Sprintf("%s: %s in %s", f.label(p.several()), amount(f.size), count(f.parts, "part"))
 		if f.storedParts > 0 {
 			s += fmt.Sprintf(", %d already stored", f.storedParts)
 		}
@@ -72,7 +72,7 @@ func (p *plain) start(f *file, e upload.Event) {
 // far says how far it is.
 func (p *plain) far() {
 	stored, all := p.parts()
-	what := fmt.Sprintf("%d of %s stored", stored, parts(all))
+	what := fmt.Sprintf("%d of %s stored", stored, count(all, "part"))
 	name := fmt.Sprintf("%d of %d files", p.done(), p.files)
 	if !p.several() {
 		name = p.all[len(p.all)-1].label(false)

@@ -143,7 +143,7 @@ func note(n upload.Note) string {
 		if e.MD5 {
 			return "verification: ETags are MD5s, so every part is checked"
 		}
-		return fmt.Sprintf("verification: of %d parts no ETag is the MD5: the ETags of this store cannot be used", e.Parts)
+		return fmt.Sprintf("verification: of %s no ETag is the MD5: the ETags of this store cannot be used", count(e.Parts, "part"))
 	case upload.Concurrency:
 		return concurrency(e)
 	case upload.ReadsAhead:
@@ -202,7 +202,7 @@ var reasons = map[upload.Why]string{
 }
 
 func concurrency(e upload.Concurrency) string {
-	s := fmt.Sprintf("concurrency: %d parts at once instead of %d: %s", e.Is, e.Was, reasons[e.Why])
+	s := fmt.Sprintf("concurrency: %s at once instead of %d: %s", count(e.Is, "part"), e.Was, reasons[e.Why])
 	if e.Goodput > 0 {
 		s += fmt.Sprintf(" (%s)", text.Rate(e.Goodput))
 	}
@@ -236,7 +236,7 @@ func found(e upload.Found) string {
 }
 
 func plan(e upload.PlanMade) string {
-	s := fmt.Sprintf("plan: upload %s, %s", e.Upload, parts(e.Parts))
+	s := fmt.Sprintf("plan: upload %s, %s", e.Upload, count(e.Parts, "part"))
 	if e.Parts > 0 {
 		s += " of " + text.IBytes(e.PartSize)
 	}
@@ -244,16 +244,16 @@ func plan(e upload.PlanMade) string {
 		s = strings.TrimSuffix(s, "the provider") + "multiput"
 	}
 	if e.Existing > 0 {
-		s += fmt.Sprintf("; the provider already has %d ranges of the file", e.Existing)
+		s += fmt.Sprintf("; the provider already has %s of the file", count(e.Existing, "range"))
 	}
 	switch {
 	case e.NoRequest:
 	case e.URLs == 0:
 		s += "; presigned URLs are requested as they are needed"
 	case e.Renewable:
-		s += fmt.Sprintf("; %d presigned URLs came with it, and can be renewed", e.URLs)
+		s += fmt.Sprintf("; %s came with it, and can be renewed", count(e.URLs, "presigned URL"))
 	default:
-		s += fmt.Sprintf("; %d presigned URLs came with it, and cannot be renewed", e.URLs)
+		s += fmt.Sprintf("; %s came with it, and cannot be renewed", count(e.URLs, "presigned URL"))
 	}
 	if !e.Expires.IsZero() {
 		s += "; the upload expires in " + text.Duration(time.Until(e.Expires)).String()

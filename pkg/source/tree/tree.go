@@ -44,8 +44,11 @@ func (w *Walk) Files(dir string) iter.Seq2[File, error] {
 			return
 		}
 		reason := "no file matches " + w.Patterns.String()
-		if r.found == 0 {
+		switch {
+		case r.found == 0:
 			reason = "the directory has no files"
+		case len(w.Patterns.include) == 0:
+			reason = "every file is excluded by " + w.Patterns.String()
 		}
 		yield(File{Path: dir}, &source.UnfitError{Path: dir, Reason: reason})
 	}
@@ -82,6 +85,7 @@ func (r *run) below(dir, rel string, above []fs.FileInfo) bool {
 		switch {
 		case e.mode.IsDir():
 			if r.Patterns.prunes(rel) {
+				r.found++ // there may be files in it
 				continue
 			}
 			if e.link && !r.Follow {
