@@ -19,15 +19,19 @@ func completions(c *cobra.Command) {
 		"checksum":    {"auto\tverify where possible", "require\tfail where nothing can be verified", "off\tcompute no MD5"},
 		"progress":    {"auto\tbar on a terminal, else plain", "bar\tone line that is redrawn", "plain\ta few lines, for logs", "json\tobjects, for programs", "none\terrors only"},
 		"concurrency": {"auto\tfind the best number"},
+		"color":       {"auto\ton a terminal, unless NO_COLOR is set", "always", "never"},
 		"api":         sandbox.APIs(),
-		"state":       states,
 	} {
 		complete(c, name, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp))
 	}
 	complete(c, "provider", completeProvider)
 	complete(c, "set", completeSet)
+	complete(c, "state", completeStates)
 	for _, name := range []string{"part-size", "limit-rate", "retries", "retry-for", "stall-timeout", "base-url", "name", "content-type", "jq", "listen", "store-listen", "url-life", "fault", "include", "exclude", "shard"} {
 		complete(c, name, cobra.NoFileCompletions)
+	}
+	if c.ValidArgsFunction == nil && !strings.Contains(c.Use, " ") { // it takes no arguments
+		c.ValidArgsFunction = cobra.NoFileCompletions
 	}
 	for _, sub := range c.Commands() {
 		completions(sub)
@@ -50,6 +54,20 @@ func complete(c *cobra.Command, name string, how cobra.CompletionFunc) {
 	if err := c.RegisterFlagCompletionFunc(name, how); err != nil {
 		panic(err) // the flag exists and has no completion yet
 	}
+}
+
+// completeStates gives the states of uploads, also after those that are listed
+// before a comma.
+func completeStates(_ *cobra.Command, _ []string, begun string) ([]string, cobra.ShellCompDirective) {
+	before := begun[:strings.LastIndexByte(begun, ',')+1]
+	listed := strings.Split(before, ",")
+	var words []string
+	for _, state := range states {
+		if !slices.Contains(listed, state) {
+			words = append(words, before+state)
+		}
+	}
+	return words, cobra.ShellCompDirectiveNoFileComp
 }
 
 // completeProvider gives the providers by name. A manifest is a file, which the

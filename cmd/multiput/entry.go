@@ -235,10 +235,11 @@ func completeIDs(which func(journal.Listed) bool) cobra.CompletionFunc {
 			return nil, cobra.ShellCompDirectiveNoFileComp
 		}
 		var ids []cobra.Completion
-		length := idLength(all)
+		length, given := idLength(all), slices.Clone(args)
 		for _, l := range slices.Backward(all) {
 			id := l.ID[:min(length(l.ID), len(l.ID))]
-			if which(l) && !slices.Contains(args, id) {
+			if which(l) && !slices.Contains(given, id) { // the history may list one several times
+				given = append(given, id)
 				ids = append(ids, cobra.CompletionWithDesc(id, about(l)))
 			}
 		}
@@ -323,11 +324,15 @@ func rough(d time.Duration) string {
 	return fmt.Sprintf("%dd", int(d.Hours()/24))
 }
 
-func percent(some, all int64) string {
-	if all <= 0 {
+// percent is how much of a file is stored; an empty one has one part.
+func percent(parts, ofParts int, bytes, ofBytes int64) string {
+	switch {
+	case ofParts > 0 && parts == ofParts:
+		return "100%"
+	case ofBytes <= 0:
 		return "0%"
 	}
-	return fmt.Sprintf("%d%%", int64(float64(some)/float64(all)*100))
+	return fmt.Sprintf("%d%%", int64(float64(bytes)/float64(ofBytes)*100))
 }
 
 func bytesText(n int64) string { return humanize.Bytes(uint64(max(n, 0))) }

@@ -34,8 +34,8 @@ func (a *app) listCmd() *cobra.Command {
 process), were interrupted, have an unknown outcome, or whose result was not
 printed yet. With --all, list finished uploads too.
 
-With --remote, list all that the provider has instead, also from other machines: S3 bills the
-parts of unfinished uploads.`,
+With --remote, list all that the provider has instead, also from other machines:
+S3 bills the parts of unfinished uploads.`,
 		Example: `  multiput list
 
   # uploads that are running to one provider; --watch repeats the list
@@ -229,7 +229,7 @@ func table(w io.Writer, shown, known []journal.Listed, now time.Time, visible fu
 		cell()
 		text = append(text, bytesText(r.Upload.File.Size)...)
 		cell()
-		text = append(append(strconv.AppendInt(append(strconv.AppendInt(text, int64(l.PartsStored), 10), '/'), int64(l.Parts), 10), ' '), percent(l.BytesStored, r.Upload.File.Size)...)
+		text = append(append(strconv.AppendInt(append(strconv.AppendInt(text, int64(l.PartsStored), 10), '/'), int64(l.Parts), 10), ' '), percent(l.PartsStored, l.Parts, l.BytesStored, r.Upload.File.Size)...)
 		if l.InFlight > 0 && l.Holder != nil {
 			text = append(append(text, " +"...), bytesText(l.InFlight)...)
 		}

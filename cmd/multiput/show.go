@@ -148,7 +148,7 @@ func rows(l journal.Listed, e wholeEntry, now time.Time, visible func(string) st
 	all = append(all,
 		[2]string{"upload", visible(e.Upload)},
 		[2]string{"plan", planText(l.Parts, l.PartSize, l.LastPart)},
-		[2]string{"stored", fmt.Sprintf("%d of %s, %s (%s)", e.PartsStored, count(e.Parts, "part"), bytesText(e.BytesStored), percent(e.BytesStored, e.Size))},
+		[2]string{"stored", fmt.Sprintf("%d of %s, %s (%s)", e.PartsStored, count(e.Parts, "part"), bytesText(e.BytesStored), percent(e.PartsStored, e.Parts, e.BytesStored, e.Size))},
 		[2]string{"begun", when(e.Started)},
 		[2]string{"changed", when(e.Updated)},
 	)
