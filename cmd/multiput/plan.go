@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -77,7 +78,7 @@ func (a *app) plan(ctx context.Context, cfg config.Config, o planOptions, file s
 	if _, err := upload.Stat(file); err != nil {
 		return err
 	}
-	if err := canWrite(o.out); err != nil {
+	if err := canWrite(o.out, file); err != nil {
 		return err
 	}
 	u, d, stop, err := a.uploader(ctx, cfg, o.uploadOptions)
@@ -197,9 +198,18 @@ func (a *app) writeOut(path string, b []byte) error {
 	return nil
 }
 
-func canWrite(path string) error {
+// canWrite reports whether a file can be written at path, which is not to be one of
+// those that are read.
+func canWrite(path string, read ...string) error {
 	if path == "" || path == stdin {
 		return nil
+	}
+	if there, err := os.Stat(path); err == nil {
+		for _, name := range read {
+			if info, err := os.Stat(name); err == nil && os.SameFile(there, info) {
+				return usagef("-o %s would overwrite %s", transport.Visible(path), transport.Visible(name))
+			}
+		}
 	}
 	if err := handoff.CanWrite(path); err != nil {
 		return &placeError{err}

@@ -74,7 +74,7 @@ func (a *app) put(ctx context.Context, cfg config.Config, o putOptions, planPath
 	if _, err := upload.Stat(file); err != nil {
 		return err
 	}
-	if err := canWrite(o.out); err != nil {
+	if err := canWrite(o.out, planPath, file); err != nil {
 		return err
 	}
 	share := plan.Share(file, plan.Shard(shard))
