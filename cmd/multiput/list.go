@@ -135,10 +135,10 @@ func (a *app) listOnce(ctx context.Context, cfg config.Config, o listOptions, ou
 		return err
 	}
 	gone := a.tellNoJournal(cfg)
-	shown := make([]journal.Listed, 0, len(known)) // there may be 100,000, and each is large
+	shown := make([]*journal.Listed, 0, len(known)) // there may be 100,000, and each is large
 	for i := range known {
-		if l := &known[i]; o.wants(*l) {
-			shown = append(shown, *l)
+		if l := &known[i]; o.wants(l) {
+			shown = append(shown, l)
 			if l.Err != nil {
 				a.warn(cfg, l.Err.Error())
 			}
@@ -147,7 +147,7 @@ func (a *app) listOnce(ctx context.Context, cfg config.Config, o listOptions, ou
 	if a.json {
 		entries := make([]entry, len(shown))
 		for i, l := range shown {
-			entries[i] = newEntry(l)
+			entries[i] = newEntry(*l)
 		}
 		return out.value(ctx, struct {
 			Schema  int     `json:"schema"`
@@ -169,16 +169,16 @@ func (a *app) listOnce(ctx context.Context, cfg config.Config, o listOptions, ou
 
 // wants reports whether an upload is to be listed. Who names a state wants it
 // listed, also that of finished ones.
-func (o listOptions) wants(l journal.Listed) bool {
+func (o listOptions) wants(l *journal.Listed) bool {
 	// A store's uploads have its address with the key for a provider.
 	if at := l.Record.Target.Provider; o.provider != "" && at != o.provider &&
 		!strings.HasPrefix(at, o.provider+"://") && (!strings.Contains(o.provider, "://") || !strings.HasPrefix(at, strings.TrimSuffix(o.provider, "/")+"/")) {
 		return false
 	}
 	if len(o.states) > 0 {
-		return slices.Contains(o.states, stateOf(l))
+		return slices.Contains(o.states, stateOf(*l))
 	}
-	return o.all || unfinished(l) && stateOf(l) != stateSent
+	return o.all || unfinished(*l) && stateOf(*l) != stateSent
 }
 
 // readEnough ignores the error if the reader of a list exited early, as head does.
@@ -192,7 +192,7 @@ func readEnough(err error) error {
 // table writes uploads for people. The file comes last, as it may be long. There
 // may be 100,000: cells go into one buffer, of which rows are made once the widths
 // of the columns are known.
-func table(w io.Writer, shown, known []journal.Listed, now time.Time, visible func(string) string) error {
+func table(w io.Writer, shown []*journal.Listed, known []journal.Listed, now time.Time, visible func(string) string) error {
 	header := [...]string{"ID", "STATE", "PROVIDER", "SIZE", "STORED", "AGE", "ENDS", "FILE"}
 	var (
 		text   []byte
@@ -211,8 +211,7 @@ func table(w io.Writer, shown, known []journal.Listed, now time.Time, visible fu
 		cell()
 	}
 	length := idLength(known)
-	for i := range shown {
-		l := &shown[i]
+	for _, l := range shown {
 		r := &l.Record
 		text = append(text, l.ID[:min(length(l.ID), len(l.ID))]...)
 		cell()

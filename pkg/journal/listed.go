@@ -2,8 +2,9 @@ package journal
 
 import (
 	"bytes"
+	"encoding/binary"
+	"encoding/hex"
 	"encoding/json"
-	"fmt"
 	"hash/crc32"
 	"strconv"
 	"strings"
@@ -93,7 +94,8 @@ const (
 )
 
 func textChecksum(b []byte) []byte {
-	return fmt.Appendf(nil, `,"crc32c":"%08x"}`, crc32.Checksum(b, castagnoli))
+	sum := binary.BigEndian.AppendUint32(nil, crc32.Checksum(b, castagnoli))
+	return append(hex.AppendEncode([]byte(`,"crc32c":"`), sum), `"}`...)
 }
 
 // encode gives l as one line of JSON, of at most so many bytes if that can be;
