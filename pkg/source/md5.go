@@ -39,9 +39,9 @@ type md5State interface {
 var md5s md5Pool
 
 type md5Pool struct {
-	mu     sync.Mutex
-	active int         // MD5s that are being computed
-	groups []*md5Group // each has a goroutine and 1.5 MiB, and stays
+	mu        sync.Mutex
+	announced int         // MD5s that are or will be computed
+	groups    []*md5Group // each has a goroutine and 1.5 MiB, and stays
 }
 
 // md5Group is what one goroutine computes. A lane that was begun is used again: the
@@ -52,12 +52,20 @@ type md5Group struct {
 	free   []md5simd.Hasher
 }
 
-// get begins the MD5 of so many bytes.
+// announce tells of an MD5 that will be computed, or that this one will not be any
+// more. Parts that are begun together are all announced before the first of them is
+// read: its connection is made in between.
+func (p *md5Pool) announce(n int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.announced += n
+}
+
+// get begins the MD5 of so many bytes, which was announced.
 func (p *md5Pool) get(size int64) md5State {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.active++
-	if p.active < lanesLeast || size < laneSize || !cpu.X86.HasAVX2 {
+	if p.announced < lanesLeast || size < laneSize || !cpu.X86.HasAVX2 {
 		return md5Plain{md5.New()}
 	}
 	g := p.group()
@@ -89,11 +97,7 @@ func (p *md5Pool) group() *md5Group {
 // md5Plain is an MD5 that is computed by itself.
 type md5Plain struct{ hash.Hash }
 
-func (md5Plain) giveBack() {
-	md5s.mu.Lock()
-	defer md5s.mu.Unlock()
-	md5s.active--
-}
+func (md5Plain) giveBack() {}
 
 // md5Lane is an MD5 that is computed beside others. Writing to it waits only while
 // the others are behind.
@@ -121,7 +125,6 @@ func (l *md5Lane) Sum(b []byte) []byte { return l.h.Sum(b) }
 func (l *md5Lane) giveBack() {
 	md5s.mu.Lock()
 	defer md5s.mu.Unlock()
-	md5s.active--
 	l.g.active--
 	l.g.free = append(l.g.free, l.h)
 }

@@ -62,8 +62,8 @@ func TestMD5sAtOnce(t *testing.T) {
 			wg.Wait()
 		})
 	}
-	if md5s.active != 0 {
-		t.Errorf("%d are still being computed", md5s.active)
+	if md5s.announced != 0 {
+		t.Errorf("%d are still being computed", md5s.announced)
 	}
 	if cpu.X86.HasAVX2 != (len(md5s.groups) > 0) {
 		t.Errorf("AVX2: %t, but %d groups", cpu.X86.HasAVX2, len(md5s.groups))

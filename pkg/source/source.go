@@ -291,18 +291,20 @@ type Section struct {
 	crc  uint32
 	long bool   // whether the CRC-64/NVME is wanted
 	nvme uint64 // it, so far
-	md5  md5State
+	size int64
+	want bool     // whether the MD5 is wanted
+	md5  md5State // nil: not wanted, or nothing is read yet
 }
 
 // Section gives the bytes [off, off+size). CRC32C is always computed, MD5 if
 // wanted.
 func (f *File) Section(off, size int64, wantMD5 bool) *Section {
-	s := &Section{file: f, off: off, left: size}
+	s := &Section{file: f, off: off, left: size, size: size, want: wantMD5}
 	if f.s == nil && size < f.Info.Size {
 		s.own = f.again()
 	}
 	if wantMD5 {
-		s.md5 = md5s.get(size)
+		md5s.announce(1)
 	}
 	return s
 }
@@ -334,6 +336,11 @@ func (f *File) again() *os.File {
 
 // WithoutMD5 has it not be computed any more.
 func (s *Section) WithoutMD5() {
+	if !s.want {
+		return
+	}
+	s.want = false
+	md5s.announce(-1)
 	if s.md5 != nil {
 		s.md5.giveBack()
 		s.md5 = nil
@@ -372,8 +379,8 @@ func (s *Section) Read(p []byte) (int, error) {
 	if s.long {
 		s.nvme = crc64nvme.Update(s.nvme, p[:n])
 	}
-	if s.md5 != nil {
-		s.md5.Write(p[:n]) //nolint:errcheck // a hash never fails
+	if s.want {
+		s.sum().Write(p[:n]) //nolint:errcheck // a hash never fails
 	}
 	s.off += int64(n)
 	s.left -= int64(n)
@@ -390,6 +397,14 @@ func (s *Section) Read(p []byte) (int, error) {
 		return n, fmt.Errorf("read %s at byte %d: %w: %w", s.file, s.off, ErrNoInput, err)
 	}
 	return n, nil
+}
+
+// sum is the MD5 of what was read.
+func (s *Section) sum() md5State {
+	if s.md5 == nil {
+		s.md5 = md5s.get(s.size)
+	}
+	return s.md5
 }
 
 // pastEnd makes certain that the file ends where its last part does.
@@ -414,8 +429,8 @@ func (f *File) steady() bool {
 // not.
 func (s *Section) Digest() (d Digest, complete bool) {
 	d.CRC32C, d.CRC64NVME = s.crc, s.nvme
-	if s.md5 != nil {
-		d.MD5 = s.md5.Sum(nil)
+	if s.want {
+		d.MD5 = s.sum().Sum(nil)
 	}
 	return d, s.left == 0
 }
