@@ -56,6 +56,9 @@ func warning(w upload.Warning) string {
 		if e.Stored > 0 {
 			return fmt.Sprintf("%s stored with a part size of %d bytes, which the upload keeps: --restart begins a new one with %d", are(e.Stored), e.Has, e.Asked)
 		}
+		if e.Planned {
+			return fmt.Sprintf("the upload is planned with a part size of %d bytes, which it keeps: --restart begins a new one with %d", e.Has, e.Asked)
+		}
 		if e.Multiple > 0 {
 			return fmt.Sprintf("the part size is rounded from %d to %d bytes: the provider takes multiples of %d", e.Asked, e.Has, e.Multiple)
 		}
@@ -96,6 +99,8 @@ func reason(e upload.StartingOver) string {
 		return "the file changed in a part that was reported to the provider and cannot be replaced"
 	case upload.EndedChanged:
 		return "the file changed after its last part was stored"
+	case upload.PlannedChanged:
+		return "the file changed since it was planned, and parts may be stored of it as it was"
 	case upload.PartSizeChanged:
 		return fmt.Sprintf("no part is stored, and the part size is %d bytes now instead of %d", e.Is, e.Was)
 	case upload.BadPlan, upload.Ended:

@@ -150,6 +150,7 @@ const (
 	RememberedChanged               // the file changed in a part that the provider remembers
 	EndedChanged                    // the file changed after its last part was stored
 	PartSizeChanged                 // another part size was asked for, and nothing is stored
+	PlannedChanged                  // the file changed since it was planned for other machines
 	BadPlan                         // the recorded plan does not tile the file
 	Ended                           // the provider cannot continue it
 )
@@ -199,7 +200,8 @@ type (
 	PartSizeIgnored struct {
 		warned
 		Asked, Has int64 // bytes
-		Stored     int   // parts that are stored with it; 0: it is of a new plan
+		Stored     int   // parts that are stored with it
+		Planned    bool  // other machines may have stored some; without either it is of a new plan
 		Multiple   int64 // of which the provider takes multiples, where that is why; 0: the provider chose it
 	}
 	// ClockSkew says how far this machine's clock is ahead of the provider's.

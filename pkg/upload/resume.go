@@ -113,6 +113,9 @@ func (s *session) resume(ctx context.Context, rec *Record) (*Record, error) {
 		return fresh(StartingOver{Reason: Asked})
 	case was.Size != s.file.Size:
 		return fresh(StartingOver{Reason: SizeChanged, Was: was.Size, Is: s.file.Size})
+	case rec.Upload.Planned && rec.State == Sending && !was.ModTime.Equal(s.file.ModTime):
+		// What other machines sent cannot be compared: it may be of the file as it was.
+		return fresh(StartingOver{Reason: PlannedChanged})
 	case !was.ModTime.Equal(s.file.ModTime) || was.ID != s.file.ID:
 		s.compared = true
 		differ, err := s.differing(ctx, *rec)
@@ -136,10 +139,10 @@ func (s *session) resume(ctx context.Context, rec *Record) (*Record, error) {
 		}
 	}
 	if rec.State == Sending && s.otherPartSize(rec) {
-		if len(rec.Receipts) == 0 {
+		if len(rec.Receipts) == 0 && !rec.Upload.Planned {
 			return fresh(StartingOver{Reason: PartSizeChanged, Was: rec.Upload.Parts[0].Size, Is: s.PartSize})
 		}
-		s.observe(PartSizeIgnored{Asked: s.PartSize, Has: rec.Upload.Parts[0].Size, Stored: len(rec.Receipts)})
+		s.observe(PartSizeIgnored{Asked: s.PartSize, Has: rec.Upload.Parts[0].Size, Stored: len(rec.Receipts), Planned: rec.Upload.Planned})
 	}
 	// This machine's clock alone does not end an upload, as clocks jump: the
 	// provider has to say so too.

@@ -101,18 +101,21 @@ func TestS3Handoff(t *testing.T) {
 	}
 }
 
-// TestS3PlanWithChecksumsLater plans with --part-checksums what was planned without: the
-// store has been told of no checksum, and the user is.
-func TestS3PlanWithChecksumsLater(t *testing.T) {
+// TestS3PlanAgainOtherwise plans again with other flags: the upload stays as it is, as
+// others may be sending it, and the user is told.
+func TestS3PlanAgainOtherwise(t *testing.T) {
 	t.Parallel()
 	c := s3Chain(t, realstore.MinIO(t), 2)
 	args := append([]string{"plan", c.file, "-o", c.plan}, c.args...)
 	for _, step := range []struct {
 		more []string
-		told bool
-	}{{nil, false}, {[]string{"--part-checksums"}, true}, {[]string{"--part-checksums", "--restart"}, false}, {[]string{"--part-checksums"}, false}} {
-		_, said, code := c.said(t, append(args, step.more...)...)
-		if code != 0 || step.told != strings.Contains(said, "planned without --part-checksums before") {
+		told string
+	}{
+		{nil, ""}, {[]string{"--part-checksums"}, "planned without --part-checksums before"}, {[]string{"--part-size", "6MiB"}, "planned with a part size of 5242880 bytes, which it keeps"},
+		{[]string{"--part-checksums", "--restart"}, ""}, {[]string{"--part-checksums"}, ""},
+	} {
+		_, said, code := c.said(t, append(slices.Clone(args), step.more...)...)
+		if code != 0 || step.told == "" && strings.Contains(said, "planned with") || !strings.Contains(said, step.told) {
 			t.Errorf("%v: exit code %d, %s", step.more, code, said)
 		}
 	}
