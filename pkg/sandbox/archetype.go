@@ -1,22 +1,12 @@
 package sandbox
 
 import (
-	"bytes"
 	"cmp"
-	"crypto/sha256"
 	"encoding/base64"
-	"encoding/binary"
-	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"hash/crc32"
-	"io/fs"
 	"mime"
-	"net/http"
-	"os"
-	"path/filepath"
-	"slices"
 	"strings"
 	"time"
 )
@@ -224,103 +214,6 @@ func (s *Server) archetypeURLs(c *call) reply {
 	return ok(200, map[string]any{"parts": parts})
 }
 
-// archetypeToken is an entry of checkpoint and complete.
-type archetypeToken struct {
-	Number int    `json:"n"`
-	Token  string `json:"t"`
-}
-
-func (o *object) archetypeTokens(u *upload) []archetypeToken {
-	var list []archetypeToken
-	seen := map[int]bool{}
-	o.each("parts", func(item *object) {
-		t := archetypeToken{int(item.integer("part_number")), item.text("part_token")}
-		if u != nil && (t.Number < u.Base || t.Number >= u.Base+u.parts()) {
-			item.complain("part_number", fmt.Sprintf("is %d: the upload has no such part", t.Number), false)
-		}
-		if seen[t.Number] {
-			item.complain("part_number", fmt.Sprintf("is %d, and that came before", t.Number), false)
-		}
-		seen[t.Number] = true
-		list = append(list, t)
-	})
-	return list
-}
-
-func (s *Server) archetypeCheckpoint(c *call) reply {
-	o, bad := c.readJSON()
-	if bad != nil {
-		return archetypeFail(400, "", bad.Error())
-	}
-	u, release, err := s.hold(c.rec.Upload)
-	if err != nil {
-		return archetypeTrouble(err)
-	}
-	defer release()
-	tokens := o.archetypeTokens(u)
-	if bad := o.done(); bad != nil {
-		return archetypeFail(400, "", bad.Error())
-	}
-	if rp, ended := archetypeEnded(u); ended {
-		return rp
-	}
-	var numbers []int
-	for _, t := range tokens {
-		numbers = append(numbers, t.Number-u.Base+1)
-	}
-	have, err := s.Store.Parts(c.r.Context(), u.Ref, numbers)
-	if err != nil {
-		return archetypeTrouble(err)
-	}
-	for i, t := range tokens {
-		at := slices.IndexFunc(have, func(p Part) bool { return p.Number == numbers[i] })
-		if at < 0 || unquote(have[at].ETag) != unquote(t.Token) {
-			return archetypeFail(400, "invalid_part", fmt.Sprintf("part_token of part %d is not what the store returned.", t.Number))
-		}
-	}
-	if err := s.addCheckpoints(u.ID, tokens); err != nil {
-		return archetypeTrouble(err)
-	}
-	return ok(200, map[string]any{"num_checkpointed": len(tokens)})
-}
-
-func unquote(etag string) string { return strings.Trim(etag, `"`) }
-
-func (s *Server) checkpointFile(id string) string {
-	return filepath.Join(s.dirOf(id), "checkpoints.jsonl")
-}
-
-// addCheckpoints appends: an upload of 10,000 parts may have as many calls.
-func (s *Server) addCheckpoints(id string, tokens []archetypeToken) error {
-	var b []byte
-	for _, t := range tokens {
-		b = append(append(b, toJSON(t)...), '\n')
-	}
-	f, err := os.OpenFile(s.checkpointFile(id), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(b)
-	return errors.Join(err, f.Close())
-}
-
-// checkpoints returns the tokens that were checkpointed, by part number. A
-// line that a killed process left unfinished was never answered.
-func (s *Server) checkpoints(id string) (map[int]string, error) {
-	b, err := os.ReadFile(s.checkpointFile(id))
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, err
-	}
-	held := map[int]string{}
-	for line := range bytes.Lines(b) {
-		var t archetypeToken
-		if json.Unmarshal(line, &t) == nil && line[len(line)-1] == '\n' {
-			held[t.Number] = t.Token
-		}
-	}
-	return held, nil
-}
-
 func (s *Server) archetypeComplete(c *call) reply {
 	o, bad := c.readJSON()
 	if bad != nil {
@@ -396,64 +289,7 @@ func (s *Server) archetypeComplete(c *call) reply {
 	})
 }
 
-// fingerprint tells two requests to complete apart.
-func fingerprint(asked ...any) string {
-	sum := sha256.Sum256(toJSON(asked))
-	return hex.EncodeToString(sum[:])
-}
-
-// again answers the complete of a completed upload: as the first time if the
-// same is asked. That is the sandbox's choice; what the real APIs do is not
-// documented. The fault once makes it gone.
-func (c *call) again(u *upload, asked string, gone reply, other func() reply) reply {
-	if f := c.s.Faults.takePassive(kindOnce, StepComplete, 0); f != nil {
-		c.fault = f
-		return gone
-	}
-	if u.Asked != asked {
-		return other()
-	}
-	status := http.StatusOK
-	if c.s.API == "fileai" {
-		status = http.StatusCreated
-	}
-	return reply{status: status, body: u.Answer, note: "it was completed before"}
-}
-
-// completed remembers the end of an upload before it is told.
-func (s *Server) completed(c *call, u *upload, asked string, o *Object, verified bool, trouble func(error) reply, status int, answer any) reply {
-	if s.disk != nil {
-		o.Location = objectURL(c.base, o.Key)
-	}
-	u.State, u.Asked, u.Object, u.Verified = stateCompleted, asked, o, verified
-	u.Answer = toJSON(answer)
-	if err := s.save(u); err != nil {
-		return trouble(err)
-	}
-	return reply{status: status, body: u.Answer}
-}
-
-var errDigest = errors.New("the digest of the object is another")
-
-// crcCheck computes the CRC32C of an object. Nil wants nothing.
-type crcCheck struct {
-	want []byte // big-endian
-	sum  uint32
-}
-
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
-
-func (k *crcCheck) Write(p []byte) (int, error) {
-	k.sum = crc32.Update(k.sum, castagnoli, p)
-	return len(p), nil
-}
-
-func (k *crcCheck) Check() error {
-	if k.want != nil && k.sum != binary.BigEndian.Uint32(k.want) {
-		return errDigest
-	}
-	return nil
-}
 
 func (s *Server) archetypeAbort(c *call) reply {
 	if bad := c.noBody(); bad != nil {
@@ -471,14 +307,4 @@ func (s *Server) archetypeAbort(c *call) reply {
 		return archetypeTrouble(err)
 	}
 	return reply{status: 200}
-}
-
-// abort aborts an upload. One that the store has lost is not an error.
-func (s *Server) abort(c *call, u *upload) error {
-	var refused *StoreError
-	if err := s.Store.Abort(c.r.Context(), u.Ref); err != nil && !errors.As(err, &refused) {
-		return err
-	}
-	u.State = stateAborted
-	return s.save(u)
 }
