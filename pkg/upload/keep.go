@@ -5,12 +5,12 @@ import (
 	"context"
 )
 
-// keepStored takes over the parts that the provider already has of a new upload:
-// those whose digests are the file's, which is read for it.
+// keepStored takes over the parts that the provider already has of a new upload, or of
+// one that other machines send: those whose digests are the file's, which is read for it.
 func (s *session) keepStored(ctx context.Context) error {
 	k, ok := s.Provider.(Keeper)
 	up := s.ledger.rec.Upload
-	if !ok || !up.TakenOver || len(up.Existing) > 0 {
+	if !ok || !up.TakenOver && !up.Planned || len(up.Existing) > 0 {
 		return nil
 	}
 	var stored []Receipt
@@ -18,6 +18,9 @@ func (s *session) keepStored(ctx context.Context) error {
 		stored, err = k.Stored(ctx, up)
 		return err
 	})
+	if err != nil && !up.TakenOver && ctx.Err() == nil {
+		return nil // all parts are sent from here; that shows what is wrong, if anything is
+	}
 	if err != nil {
 		return err
 	}
@@ -38,7 +41,7 @@ func (s *session) keepStored(ctx context.Context) error {
 	var differ []int
 	for _, h := range ranges {
 		r := has[h.number]
-		same := false
+		same, known := false, true
 		switch {
 		case r.CRC64NVME != 0:
 			same = r.CRC64NVME == h.CRC64NVME
@@ -46,13 +49,20 @@ func (s *session) keepStored(ctx context.Context) error {
 			same = bytes.Equal(r.MD5, h.MD5)
 		case r.CRC32C != 0:
 			same = r.CRC32C == h.CRC32C
+		default:
+			known = false
+		}
+		if !same && (known || up.TakenOver) {
+			differ = append(differ, h.number)
 		}
 		if !same {
-			differ = append(differ, h.number)
 			continue
 		}
 		r.CRC32C, r.CRC64NVME, r.MD5 = h.CRC32C, h.CRC64NVME, h.MD5
 		kept = append(kept, r)
+	}
+	if up.Planned && len(kept)+len(differ) == 0 {
+		return nil
 	}
 	s.observe(TookOver{Upload: up.ID, Parts: len(kept), Differ: differ})
 	if len(kept) == 0 {

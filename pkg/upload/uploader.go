@@ -185,6 +185,8 @@ func (u *Uploader) planFrom(ctx context.Context, src *source.File, f File) (p *P
 	}
 	if err = p.s.find(ctx); err == nil && p.s.ledger.rec == nil {
 		err = p.s.create(ctx)
+	} else if rec := p.s.ledger.rec; err == nil && !u.Shared && rec.State == Sending && rec.Upload.Planned && len(rec.Receipts) == 0 {
+		err = p.s.keepStored(ctx)
 	}
 	if err == nil {
 		p.show()

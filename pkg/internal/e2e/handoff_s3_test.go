@@ -121,6 +121,27 @@ func TestS3PlanAgainOtherwise(t *testing.T) {
 	}
 }
 
+// TestS3UploadOfAPlannedFile uploads a file that others have sent a half of.
+func TestS3UploadOfAPlannedFile(t *testing.T) {
+	t.Parallel()
+	for name, start := range s3Stores {
+		for kind, args := range map[string][]string{"plain": nil, "checksums": s3Plans["checksums"]} {
+			t.Run(name+" "+kind, func(t *testing.T) {
+				t.Parallel()
+				c := s3Chain(t, start(t), 4, args...)
+				c.planned(t, "")
+				c.run(t, "", "put", c.plan, c.file, "--shard", "2/2", "-o", c.receipts("2"))
+				up := slices.DeleteFunc(slices.Clone(c.args), func(arg string) bool { return arg == "--part-checksums" })
+				out, code := c.multiput(t, nil, append([]string{"upload", c.file, "--checksum", "require", "--jq", "[.parts, .parts_reused] | tostring"}, up...)...)
+				if code != 0 || strings.TrimSpace(out) != "[4,2]" {
+					t.Errorf("exit code %d, %s", code, out)
+				}
+				c.same(t)
+			})
+		}
+	}
+}
+
 // TestS3PlanOfALostUpload plans an upload again that the bucket no longer has. URLs
 // are signed without a request, so that only asking tells.
 func TestS3PlanOfALostUpload(t *testing.T) {

@@ -141,7 +141,7 @@ func (p *Provider) parts(ctx context.Context, d data) (all []storedPart, sums ch
 // ETags.
 func (p *Provider) Stored(ctx context.Context, u upload.Upload) ([]upload.Receipt, error) {
 	d, err := dataOf(u)
-	if err != nil {
+	if err != nil || d.Single {
 		return nil, err
 	}
 	parts, _, err := p.parts(ctx, d)
@@ -169,7 +169,7 @@ func (p *Provider) Stored(ctx context.Context, u upload.Upload) ([]upload.Receip
 			if b, err := base64.StdEncoding.DecodeString(part.ChecksumCRC32C); err == nil && len(b) == 4 {
 				r.CRC32C = binary.BigEndian.Uint32(b)
 			}
-			if b, err := hex.DecodeString(strings.Trim(part.ETag, `"`)); err == nil && len(b) == 16 {
+			if b, err := hex.DecodeString(strings.Trim(part.ETag, `"`)); err == nil && len(b) == 16 && !d.MD5 {
 				r.MD5 = b
 			}
 		}
