@@ -111,11 +111,15 @@ func (l *loop) request(ctx context.Context, now time.Time) {
 	} else if !l.runsLow(now) {
 		return
 	}
+	window := u.window
+	if l.oneByOne() { // none waits for more requests than parts are sent
+		window = min(window, 2*l.Slots.Len())
+	}
 	if u.isAlone = missing > 0 && missing == u.alone; u.isAlone {
 		ask = ask[:1]
 	}
 	for _, p := range l.queue {
-		if u.isAlone || len(ask) >= u.window {
+		if u.isAlone || len(ask) >= window {
 			break
 		}
 		if !u.valid(p.Number, now) {
@@ -139,10 +143,17 @@ func (l *loop) request(ctx context.Context, now time.Time) {
 	}()
 }
 
+// oneByOne reports whether each URL has a request of its own.
+func (l *loop) oneByOne() bool { return l.limits.URLsAtOnce == 1 }
+
 // runsLow reports whether fewer URLs are at hand for the next parts than a
-// quarter of those that are sent at once, so that none has to wait for one.
+// quarter of those that are sent at once, so that none has to wait for one; where
+// each has a request of its own, than all of those.
 func (l *loop) runsLow(now time.Time) bool {
-	ahead := l.Slots.Len() / 4
+	ahead := l.Slots.Len()
+	if !l.oneByOne() {
+		ahead /= 4
+	}
 	if ahead == 0 || len(l.queue) == 0 {
 		return false
 	}

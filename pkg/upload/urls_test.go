@@ -470,3 +470,28 @@ func TestNoReceiptEver(t *testing.T) {
 type noReceipt struct{ expiredAndTemporary }
 
 func (noReceipt) Unwrap() error { return upload.ErrReply }
+
+// TestURLsOneByOne: where each URL has a request of its own, the first part does not
+// wait for more of them than parts are sent, and later ones are requested while
+// parts are sent.
+func TestURLsOneByOne(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := newRig(t, 40_000)
+		r.partSize, r.concurrency = 1000, 0
+		r.cloud.signed, r.cloud.takes, r.cloud.limits.URLsAtOnce = false, time.Second, 1
+		r.cloud.onPresign = func(int, []upload.Part) error {
+			r.cloud.mu.Unlock()
+			defer r.cloud.mu.Lock()
+			pass(time.Second)
+			return nil
+		}
+		start := time.Now()
+		r.ok()
+		if first := len(r.cloud.urls[0]); first > 4 {
+			t.Errorf("the first parts waited for %d URLs", first)
+		}
+		if took := time.Since(start); took > 15*time.Second {
+			t.Errorf("requests for URLs hold parts up: it took %s", took)
+		}
+	})
+}

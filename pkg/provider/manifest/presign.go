@@ -64,8 +64,9 @@ func (p *speaker) Signs(op upload.Op, u upload.Upload) bool {
 	return op == upload.OpCreate && st.create == nil || op == upload.OpPresign && st.part.fixed()
 }
 
-// sideBySide is the most requests for URLs that are made at once.
-const sideBySide = 16
+// sideBySide is the most requests for URLs that are made at once: as many as
+// parts are sent.
+const sideBySide = upload.MaxConcurrency
 
 // presign makes one request for URLs.
 func (p *speaker) presign(ctx context.Context, u upload.Upload, step *presignStep, parts []upload.Part) ([]upload.Presigned, error) {
@@ -86,7 +87,9 @@ func (p *speaker) presign(ctx context.Context, u upload.Upload, step *presignSte
 		return nil, p.sendingTo(ctx, u, a, s, err)
 	}
 	p.remember(u.ID, &step.request, s)
-	s.parts = partsValue(u.Parts, nil, sums)
+	if s.parts = nil; len(sums) > 0 && step.urls.mentions("$parts") { // else it is made of s.plan, if at all
+		s.parts = partsValue(u.Parts, nil, sums)
+	}
 	urls, err := p.readURLs(ctx, step.urls, a, s, u.Parts, parts)
 	if err == nil && len(urls) == 0 {
 		err = p.unusable(a, step.urls.key, "there are none")
@@ -133,9 +136,15 @@ func (p *speaker) readURLs(ctx context.Context, e *expr, a *answer, s *scope, pl
 	if err != nil {
 		return nil, p.misread(a, e, err)
 	}
-	numbers := make(map[int]bool, len(plan))
-	for _, part := range plan {
-		numbers[part.Number] = true
+	planned := func(number int) bool {
+		return slices.ContainsFunc(plan, func(p upload.Part) bool { return p.Number == number })
+	}
+	if len(list) > 1 {
+		numbers := make(map[int]bool, len(plan))
+		for _, part := range plan {
+			numbers[part.Number] = true
+		}
+		planned = func(number int) bool { return numbers[number] }
 	}
 	seen := make(map[int]bool, len(list))
 	gs := make([]upload.Presigned, 0, len(list))
@@ -159,7 +168,7 @@ func (p *speaker) readURLs(ctx context.Context, e *expr, a *answer, s *scope, pl
 			return nil, p.unusable(a, e.key, "%v", err)
 		case seen[number]:
 			return nil, p.unusable(a, e.key, "part %d is listed twice", number)
-		case len(plan) > 0 && !numbers[number]:
+		case len(plan) > 0 && !planned(number):
 			return nil, p.unusable(a, e.key, "part %d is not in the plan", number)
 		}
 		seen[number] = true

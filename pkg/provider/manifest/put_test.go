@@ -246,3 +246,21 @@ func TestPutOfManyParts(t *testing.T) {
 		t.Errorf("one part of 10,000 took %.0f allocations", allocated)
 	}
 }
+
+// TestPresignOfManyParts shows the same of the request for one presigned URL.
+func TestPresignOfManyParts(t *testing.T) {
+	m := mustParse(t, []byte(strings.Replace(whole, "  urls: '.parts[] | {number, url}'\npart:", "  max: 1\n  urls: .url\npart:", 1)))
+	p, _ := serve(t, m, kind, answerWith(200, `{"url":"https://store.example/p"}`))
+	u := created()
+	for n := range 10_000 {
+		u.Parts = append(u.Parts, upload.Part{Number: n + 1, Offset: int64(n), Size: 1})
+	}
+	allocated := testing.AllocsPerRun(3, func() {
+		if urls, err := p.Presign(t.Context(), u, u.Parts[5000:5001]); err != nil || len(urls) != 1 {
+			t.Fatal(urls, err)
+		}
+	})
+	if allocated > 5000 {
+		t.Errorf("the URL of one part of 10,000 took %.0f allocations", allocated)
+	}
+}
