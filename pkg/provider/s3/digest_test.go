@@ -25,6 +25,8 @@ func opaque(encrypts string, damaged *atomic.Bool, bare *atomic.Int32) func(*htt
 		switch q := r.URL.Query(); {
 		case r.Method == http.MethodPost && q.Has("uploads"):
 			return 200, map[string]string{sseHeader: encrypts}, created
+		case r.Method == http.MethodGet:
+			return 200, nil, `<ListPartsResult><Part><PartNumber>1</PartNumber><Size>11</Size><ETag>"5eb63bbbe01eeed093cb22bb8f5acdc3"</ETag></Part></ListPartsResult>`
 		case r.Method == http.MethodPost:
 			return 200, nil, `<CompleteMultipartUploadResult><ETag>"whole-7"</ETag></CompleteMultipartUploadResult>`
 		}
@@ -111,13 +113,16 @@ func TestPlanOfABucketWithKMS(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	u.Planned = true
+	u.Planned, u.Parts = true, []upload.Part{part}
 	sender := s.open(t, place{"bucket", "k"}, nil)
+	if stored, err := p.Stored(t.Context(), u); err != nil || len(stored) != 1 || stored[0].MD5 != nil {
+		t.Errorf("its ETag is taken for an MD5: %+v, %v", stored, err)
+	}
 	r, err := sender.Put(t.Context(), u, urls[0], part, strings.NewReader("hello world"))
 	if err != nil || !r.Verified || bare.Load() != 0 {
 		t.Errorf("%+v, %v", r, err)
 	}
-	if sent := s.asked[1].URL; !strings.HasSuffix(urls[0].URL, sent.RequestURI()) {
+	if sent := s.asked[len(s.asked)-1].URL; !strings.HasSuffix(urls[0].URL, sent.RequestURI()) {
 		t.Errorf("it went to %s, and the URL of the plan is %s", sent, urls[0].URL)
 	}
 }

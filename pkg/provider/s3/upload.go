@@ -118,7 +118,7 @@ func (p *Provider) Create(ctx context.Context, f upload.File, h upload.Hint) (up
 	if !known {
 		d.Sum = ""
 	}
-	u.Digest, d.MD5 = d.Sum, d.Sum == "" && encrypted
+	u.Digest, d.MD5 = d.Sum, d.Sum == "" && (encrypted || byKMS(p.set.object))
 	u.Data, err = json.Marshal(d)
 	return u, nil, err
 }
