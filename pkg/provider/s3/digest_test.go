@@ -3,6 +3,7 @@ package s3
 import (
 	"crypto/md5"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"maps"
 	"math/rand/v2"
@@ -143,5 +144,34 @@ func TestPlannedWithoutDigests(t *testing.T) {
 		if err != nil || p.SignsDigests(u) != c.signs || p.WouldSign(u) != c.would {
 			t.Errorf("%+v: %v, %v, %v", c, p.SignsDigests(u), p.WouldSign(u), err)
 		}
+	}
+}
+
+// TestPutWithoutTheChecksum sends small files to a store that refuses headers which it
+// does not know: without the checksum, and verified by their ETags.
+func TestPutWithoutTheChecksum(t *testing.T) {
+	s := &scripted{answer: func(r *http.Request, body string) (int, map[string]string, string) {
+		if r.Header.Get(sumHeader("crc64nvme")) != "" {
+			return 400, nil, `<Error><Code>InvalidArgument</Code><Message>Unsupported header 'x-amz-checksum-crc64nvme' received for this API call.</Message></Error>`
+		}
+		return 200, map[string]string{"ETag": fmt.Sprintf(`"%x"`, md5.Sum([]byte(body)))}, ""
+	}}
+	dir := t.TempDir()
+	p := s.open(t, place{bucket: "bucket"}, nil)
+	for i, name := range []string{"a", "b"} {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, []byte("hello"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		u := upload.Uploader{Provider: p, Target: p.Target(), Checksum: upload.ChecksumRequire}
+		r, err := u.Upload(t.Context(), upload.File{Path: path})
+		if err != nil || r.Verification != upload.VerifiedETag || len(s.asked) != i+2 {
+			t.Errorf("%+v, %v, %d requests", r, err, len(s.asked))
+		}
+	}
+	asked := s.open(t, place{bucket: "bucket"}, map[string]string{"checksum": "crc64nvme"})
+	u := upload.Uploader{Provider: asked, Target: asked.Target()}
+	if _, err := u.Upload(t.Context(), upload.File{Path: filepath.Join(dir, "a")}); !errors.Is(err, upload.ErrRefused) {
+		t.Errorf("the checksum that was asked for is left out: %v", err)
 	}
 }

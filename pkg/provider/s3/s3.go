@@ -105,6 +105,7 @@ type Provider struct {
 	puts        puts
 	signed      map[string]upload.Presigned // requests of one upload, by their step
 	proof       bool                        // see spec.Settings
+	noSum       atomic.Bool                 // the store refuses a PUT with the checksum
 	keyless     atomic.Bool                 // there were no credentials
 	now         func() time.Time            // when parts are signed
 }

@@ -123,8 +123,8 @@ func (p *Provider) Create(ctx context.Context, f upload.File, h upload.Hint) (up
 	return u, nil, err
 }
 
-// unknownSum reports whether a store refused to create because of the checksum,
-// or perhaps did.
+// unknownSum reports whether a store refused a request because of the checksum, or
+// perhaps did.
 func unknownSum(err error) bool {
 	var e *transport.Error
 	if !errors.As(err, &e) || errors.Is(err, upload.ErrDenied) {
@@ -252,7 +252,7 @@ func (p *Provider) Put(ctx context.Context, u upload.Upload, g upload.Presigned,
 	// What a plan authorizes is sent as it is: the credentials of this machine may
 	// be of another account.
 	carries := d.carries()
-	if len(sum) > 0 || d.Single && u.Planned && g.URL != "" {
+	if len(sum) > 0 || d.Single && (u.Planned && g.URL != "" || p.noSum.Load()) {
 		carries = ""
 	}
 	if carries != "" || p.sendsMD5(d) {
@@ -278,6 +278,12 @@ func (p *Provider) Put(ctx context.Context, u upload.Upload, g upload.Presigned,
 		}
 	}
 	a, err := p.exchange(ctx, t, c)
+	if d.Single && carries != "" && p.set.sum == sumAuto && unknownSum(err) {
+		p.noSum.Store(true)
+		x := errorOf(err)
+		x.Retry = true // without the checksum
+		return r, x
+	}
 	if err != nil {
 		if d.Single && p.set.ifNoneMatch && code(err) == "PreconditionFailed" && p.puts.mayHaveStored(d) {
 			return p.perhapsOurs(ctx, u, d, sum, err)
