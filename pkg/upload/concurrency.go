@@ -28,6 +28,7 @@ const (
 	// More parts are kept where they bring this share of what they should, and
 	// fewer where no more than the rest of lessLoss is lost.
 	moreGain = 0.3
+	slowGain = 0.5 // the same on a slow link, where more of them cost more, and a measurement is less reliable
 	lessLoss = 0.95
 	// A goodput that differs this much from what it was says that the link is
 	// another one now.
@@ -123,7 +124,9 @@ func (c *controller) moved(bytes int64, taken int, now time.Time) (Why, bool) {
 	case c.trial == none && c.good > 0 && c.n == c.base:
 		least = trialMost // a short measurement is not reliable
 	}
-	if took < least || took < trialMost && c.work < int64(c.n)*enough {
+	// Where few bytes move for so long, buffers that are full empty themselves.
+	few := c.work < int64(c.n)*settleBytes && took < 4*trialMost
+	if took < least || few || took < trialMost && c.work < int64(c.n)*enough {
 		return "", false
 	}
 	if c.settling || taken > c.n {
@@ -139,8 +142,12 @@ func (c *controller) moved(bytes int64, taken int, now time.Time) (Why, bool) {
 
 // decide goes by the goodput of the number that is tried.
 func (c *controller) decide(goodput float64, now time.Time) Why {
+	gain := moreGain
+	if c.good < slowLink {
+		gain = slowGain
+	}
 	switch {
-	case c.trial == more && goodput >= c.good*(1+moreGain*(float64(c.n)/float64(c.base)-1)):
+	case c.trial == more && goodput >= c.good*(1+gain*(float64(c.n)/float64(c.base)-1)):
 		c.base, c.good, c.hold, c.least, c.quick = c.n, goodput, holdLeast, 0, true
 		return c.tryMore(now, WhyFaster)
 	case c.trial == more && c.quick && c.base > startConcurrency:

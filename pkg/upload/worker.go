@@ -80,6 +80,15 @@ type partBody struct {
 	r   *source.Section
 }
 
+// At most fewBytes are read at once at the beginning, and where a connection has
+// fewRate bytes per second or less: what is read counts as sent, and in large pieces
+// that says little about how fast the link is.
+const (
+	fewBytes  = 32 << 10
+	fewRate   = 4e6
+	beginning = 512 << 10 // bytes of a part
+)
+
 var _ Hashable = (*partBody)(nil)
 
 func (b *partBody) Read(p []byte) (int, error) {
@@ -87,6 +96,10 @@ func (b *partBody) Read(p []byte) (int, error) {
 	case <-b.job.noMD5:
 		b.r.WithoutMD5()
 	default:
+	}
+	sent := b.job.sent.Load()
+	if len(p) > fewBytes && (sent < beginning || float64(sent) < fewRate*time.Since(b.job.began).Seconds()) {
+		p = p[:fewBytes]
 	}
 	n, err := b.r.Read(p)
 	b.job.sent.Add(int64(n))
