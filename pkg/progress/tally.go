@@ -152,6 +152,7 @@ const (
 	window      = 10 * time.Second
 	sampleEvery = 500 * time.Millisecond
 	enough      = time.Second // of a window, to speak of a rate
+	paused      = 2 * time.Second
 	atOnce      = time.Second
 )
 
@@ -178,7 +179,8 @@ func (t *total) change(f *file, how func()) {
 
 // sample remembers how much was handed, for the rate. Its window begins with the first
 // bytes, and with the first ones after a time without any: waiting is told, and what
-// was waited says nothing about the rate.
+// was waited says nothing about the rate. Nor does a time in which the program did not
+// run, as after Ctrl-Z.
 func (t *total) sample(now time.Time, still bool) {
 	n := len(t.samples)
 	switch {
@@ -187,6 +189,9 @@ func (t *total) sample(now time.Time, still bool) {
 		return
 	case n == 0 && t.handed <= t.still, n > 0 && now.Sub(t.samples[n-1].at) < sampleEvery:
 		return
+	}
+	if n > 0 && now.Sub(t.samples[n-1].at) >= paused {
+		t.samples = nil
 	}
 	for len(t.samples) > 1 && now.Sub(t.samples[1].at) >= window {
 		t.samples = t.samples[1:]

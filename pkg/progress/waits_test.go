@@ -648,3 +648,41 @@ func TestRateOfRefusals(t *testing.T) {
 		s.Close()
 	})
 }
+
+// stoppable is a screen on which the display can be stopped, as Ctrl-Z does: nothing
+// of the program runs then.
+type stoppable struct {
+	screen
+	stop atomic.Int64 // for how long, from the next write on
+}
+
+func (s *stoppable) Write(p []byte) (int, error) {
+	<-time.After(time.Duration(s.stop.Swap(0)))
+	return s.screen.Write(p)
+}
+
+// The time in which the program was stopped says nothing about the rate.
+func TestRateAfterAStop(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		out := new(stoppable)
+		d := progress.New(out, progress.Options{Style: progress.Bar, Width: func() int { return 120 }})
+		observe, end := d.File("a.bin")
+		observe(planned("a.bin", 4, 0))
+		send(observe, 1, 4)
+		out.stop.Store(int64(20 * time.Second))
+		pass(20*time.Second + 50*time.Millisecond)
+		out.Reset()
+		send(observe, 2, 4)
+		rates := regexp.MustCompile(` ([0-9.]+ [kM]?B/s)  `).FindAllStringSubmatch(out.String(), -1)
+		for _, r := range rates {
+			if r[1] != "25 MB/s" && r[1] != "26 MB/s" {
+				t.Errorf("of 25 MB/s it says %s", r[1])
+			}
+		}
+		if len(rates) < 20 {
+			t.Errorf("of 4 s with bytes it tells the rate %d times", len(rates))
+		}
+		end()
+		d.Close()
+	})
+}
