@@ -1,6 +1,7 @@
 package check
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -182,13 +183,13 @@ func (r *replay) Do(_ context.Context, q transport.Request) (*transport.Reply, e
 		}
 		r.next()
 	}
-	var body []byte
-	form := strings.HasPrefix(q.Header.Get("Content-Type"), "multipart/")
-	if q.Body != nil && (!q.Bulk || form || r.sample.Given.Bytes != nil) {
+	var body []byte // not that of a part whose bytes are not given
+	if q.Body != nil && (!q.Bulk || r.sample.Given.Bytes != nil) {
 		var err error
 		if body, err = io.ReadAll(q.Body); err != nil {
 			return nil, err
 		}
+		q.Body = bytes.NewReader(body)
 	}
 	if r.sample.Request != nil {
 		r.asked(q, body)
@@ -214,7 +215,7 @@ func (r *replay) asked(q transport.Request, body []byte) {
 			r.fail("request.headers."+name, "is %q, and the sample wants %q", got, v)
 		}
 	}
-	fields, err := fieldsOf(q, body)
+	fields, err := fieldsOf(q, q.Body)
 	if err != nil {
 		r.fail("request.fields", "%v", err)
 		return
@@ -282,7 +283,7 @@ func (r *replay) target(address string) string {
 
 // fieldsOf are the fields of a form, but for its file; nil where the request is
 // none.
-func fieldsOf(q transport.Request, body []byte) (map[string]any, error) {
+func fieldsOf(q transport.Request, body io.Reader) (map[string]any, error) {
 	kind, params, err := mime.ParseMediaType(q.Header.Get("Content-Type"))
 	if err != nil {
 		return nil, nil //nolint:nilerr // no media type is no form's
@@ -290,14 +291,12 @@ func fieldsOf(q transport.Request, body []byte) (map[string]any, error) {
 	values := url.Values{}
 	switch kind {
 	case "application/x-www-form-urlencoded":
-		values, err = url.ParseQuery(string(body))
-	case "multipart/form-data":
-		var form *multipart.Form
-		if form, err = multipart.NewReader(strings.NewReader(string(body)), params["boundary"]).ReadForm(1 << 20); err == nil {
-			values = form.Value
-			err = form.RemoveAll()
+		var text []byte
+		if text, err = io.ReadAll(body); err == nil {
+			values, err = url.ParseQuery(string(text))
 		}
-		if len(values) == 0 {
+	case "multipart/form-data":
+		if values, err = formValues(multipart.NewReader(body, params["boundary"])); len(values) == 0 {
 			return nil, err
 		}
 	default:
@@ -313,4 +312,23 @@ func fieldsOf(q transport.Request, body []byte) (map[string]any, error) {
 		}
 	}
 	return fields, err
+}
+
+// formValues reads the fields of a form that come before its file.
+func formValues(form *multipart.Reader) (url.Values, error) {
+	values := url.Values{}
+	for {
+		field, err := form.NextPart()
+		if errors.Is(err, io.EOF) || err == nil && field.FileName() != "" {
+			return values, nil
+		}
+		var text []byte
+		if err == nil {
+			text, err = io.ReadAll(field)
+		}
+		if err != nil {
+			return nil, err
+		}
+		values.Add(field.FormName(), string(text))
+	}
 }

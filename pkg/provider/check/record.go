@@ -102,7 +102,7 @@ func (r *Transcript) Do(ctx context.Context, q transport.Request) (*transport.Re
 	for _, body := range r.replies {
 		s.presigned = s.presigned || bytes.Contains(body, []byte(bare))
 	}
-	if fields, err := fieldsOf(q, sent.Bytes()); err == nil && fields != nil {
+	if fields, err := fieldsOf(q, bytes.NewReader(sent.Bytes())); err == nil && fields != nil {
 		s.Request.Fields = fields
 	} else if v, err := exact.Decode(sent.Bytes()); err == nil && !q.Bulk {
 		s.Request.Body = v

@@ -195,3 +195,26 @@ samples:
 		}
 	}
 }
+
+// TestReplayForms holds that of a part which is sent as a form only the fields are
+// read: a sample may be of a part that is larger than memory.
+func TestReplayForms(t *testing.T) {
+	m := mustParse(t, []byte(`version: 1
+name: acme
+base: https://acme.example
+create: {send: POST /u, keep: '{id}', part_size: $file.size}
+part: {send: "POST /u/{id}", form: file, fields: '{n: $part.number, tag: ["x", "y"]}', receipt: .id}
+complete: {send: "POST /u/{id}/end", ok: .ok, result: .id}
+samples:
+- step: create
+  given: {file: {name: a.bin, size: 5000000000000}}
+  reply: {status: 200, body: {id: u1}}
+- step: part
+  request: {send: POST /u/u1, fields: {n: "1", tag: [x, y]}}
+  reply: {status: 200, body: {id: p1}}
+  want: {receipt: p1}
+`))
+	if _, err := check.Samples(t.Context(), m.Definition()); err != nil {
+		t.Error(err)
+	}
+}
