@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/dustin/go-humanize"
@@ -136,15 +137,15 @@ func sendsText(m *provider.Definition) string {
 		api = m.Base
 	}
 	urls := "the URLs that " + api + " gives"
-	to := m.FileTo
-	switch {
-	case m.Given || len(to) == 0 && m.Abilities.URLs != provider.URLsNone:
+	to := slices.Clone(m.FileTo)
+	if m.Given {
 		to = append(to, urls)
-	case len(to) == 0:
-		to = []string{api}
+	}
+	if m.FileOwn || len(to) == 0 {
+		to = append([]string{api}, to...)
 	}
 	text := "the file to " + strings.Join(to, " and ")
-	others := m.Elsewhere
+	others := slices.Clone(m.Elsewhere)
 	if m.RequestsGiven {
 		others = append(others, urls)
 	}

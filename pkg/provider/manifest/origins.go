@@ -4,8 +4,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/itchyny/gojq"
-
 	"github.com/multiput/multiput/pkg/internal/text"
 	"github.com/multiput/multiput/pkg/provider/spec"
 	"github.com/multiput/multiput/pkg/transport"
@@ -18,14 +16,20 @@ func (m *Manifest) addresses(d *spec.Definition) {
 			continue
 		}
 		s.requests(func(step string, r *request) {
-			given := !r.auth && r.url.isGiven()
-			if step == "part" {
-				d.FileTo = append(d.FileTo, m.elsewhere(r.url)...)
-				d.Given = d.Given || given || !r.fixed()
-				return
+			keyed := r.auth && m.auth != nil // which leads to the API alone
+			switch {
+			case step != "part" && (keyed || r.path != nil):
+			case step != "part":
+				to, given, _ := m.destinations(r.url)
+				d.Elsewhere, d.RequestsGiven = append(d.Elsewhere, to...), d.RequestsGiven || given
+			case keyed || r.path != nil:
+				d.FileOwn = true
+			default:
+				for _, e := range s.partURLs(r) {
+					to, given, own := m.destinations(e)
+					d.FileTo, d.Given, d.FileOwn = append(d.FileTo, to...), d.Given || given, d.FileOwn || own
+				}
 			}
-			d.Elsewhere = append(d.Elsewhere, m.elsewhere(r.url)...)
-			d.RequestsGiven = d.RequestsGiven || given
 		})
 	}
 	for _, all := range []*[]string{&d.FileTo, &d.Elsewhere} {
@@ -34,53 +38,88 @@ func (m *Manifest) addresses(d *spec.Definition) {
 	}
 }
 
-// atBase is an expression that begins with the URL of the API.
-var atBase = text.Pattern(`^[\s(]*("\\\()?\$base\b`)
-
-// isGiven reports whether an expression may yield a URL that the API gave.
-func (e *expr) isGiven() bool {
-	if !e.mentions("$upload") || atBase().MatchString(e.text) {
-		return false
+// partURLs are the expressions that yield where parts go.
+func (s *steps) partURLs(r *request) []*expr {
+	var all []*expr
+	switch {
+	case r.url != nil:
+		return []*expr{r.url}
+	case s.create != nil && s.create.urls != nil:
+		all = append(all, s.create.urls)
 	}
-	q, err := gojq.Parse(e.text)
-	return err != nil || len(beginnings(q)) == 0
+	if s.presign != nil {
+		all = append(all, s.presign.urls)
+	}
+	return all
 }
+
+// destinations are where the URLs that an expression yields may lead: to these
+// places, to URLs that the API gives, and to the API itself.
+func (m *Manifest) destinations(e *expr) (to []string, given, own bool) {
+	for _, b := range m.beginnings(e) {
+		switch {
+		case b.by == byReply:
+			given = true
+		case b.by == byBase:
+			own = true
+		case b.by == byManifest:
+			words := "URLs that the manifest computes"
+			if e.readsReply() || e.mentions("$upload") {
+				words = "URLs that the manifest makes of the API's replies"
+			}
+			to = append(to, words)
+			for _, found := range urlInQuotes().FindAllStringSubmatch(e.text, -1) {
+				to = append(to, m.other(beginning{text: found[1]})...)
+			}
+		case b.by != "":
+			to = append(to, "the URL in the option "+b.by)
+		default:
+			others := m.other(b)
+			to, own = append(to, others...), own || len(others) == 0
+		}
+	}
+	return to, given, own
+}
+
+// urlInQuotes is a URL in an expression.
+var urlInQuotes = text.Pattern(`"((?i:https?:)?//[^"\\\s]+)`)
 
 // urlStart is the origin at the beginning of a URL, and what ends it there.
 var urlStart = text.Pattern(`^(?i)(https?://[^\\/?#]*)([\\/?#]?)`)
 
 // elsewhere are the origins other than that of base to which an expression is
-// seen to lead. One of which only the beginning is seen has … at its end.
+// seen to lead.
 func (m *Manifest) elsewhere(e *expr) (all []string) {
-	if e == nil {
-		return nil
-	}
-	q, err := gojq.Parse(e.text)
-	if err != nil {
-		return nil
-	}
-	for _, s := range beginnings(q) {
-		if strings.HasPrefix(s.text, "//") { // of the scheme of base
-			s.text = m.scheme() + ":" + s.text
-		}
-		found := urlStart().FindStringSubmatch(s.text)
-		if found == nil {
-			continue
-		}
-		to, whole := strings.ToLower(found[1]), s.whole || found[2] != ""
-		own := ""
-		if m.base != nil && len(m.base.fields) == 0 { // one with options, or that users give, is not a constant's
-			own, _ = transport.Origin(m.base.String())
-		}
-		if whole {
-			if origin, err := transport.Origin(to); err != nil || origin != own {
-				all = append(all, to)
-			}
-		} else if !strings.HasPrefix(own, to) {
-			all = append(all, to+"…")
+	for _, b := range m.beginnings(e) {
+		if b.by == "" {
+			all = append(all, m.other(b)...)
 		}
 	}
 	return all
+}
+
+// other is the origin of a URL that begins so, if it is not that of base. One of
+// which only the beginning is seen has … at its end.
+func (m *Manifest) other(b beginning) []string {
+	if strings.HasPrefix(b.text, "//") { // of the scheme of base
+		b.text = m.scheme() + ":" + b.text
+	}
+	found := urlStart().FindStringSubmatch(b.text)
+	if found == nil {
+		return nil
+	}
+	to, whole := strings.ToLower(found[1]), b.whole || found[2] != ""
+	own := ""
+	if m.base != nil && len(m.base.fields) == 0 { // one with options, or that users give, is not a constant's
+		own, _ = transport.Origin(m.base.String())
+	}
+	switch origin, err := transport.Origin(to); {
+	case whole && err == nil && origin == own, !whole && strings.HasPrefix(own, to):
+		return nil
+	case !whole:
+		to += "…"
+	}
+	return []string{to}
 }
 
 // scheme is that of base, as far as it is known.
@@ -91,47 +130,4 @@ func (m *Manifest) scheme() string {
 		}
 	}
 	return "https"
-}
-
-// beginning is a constant with which the text that an expression yields begins.
-type beginning struct {
-	text  string
-	whole bool // whether nothing follows
-}
-
-// beginnings are those that can be told of an expression, on any of its ways.
-func beginnings(q *gojq.Query) (all []beginning) {
-	if q == nil {
-		return nil
-	}
-	followed := func(left []beginning) []beginning {
-		for i := range left {
-			left[i].whole = false
-		}
-		return left
-	}
-	t := q.Term
-	switch {
-	case t == nil && (q.Op == gojq.OpAlt || q.Op == gojq.OpComma):
-		return append(beginnings(q.Left), beginnings(q.Right)...)
-	case t == nil && q.Op == gojq.OpAdd:
-		return followed(beginnings(q.Left))
-	case t == nil && q.Op == gojq.OpPipe:
-		return beginnings(q.Right)
-	case t == nil || len(t.SuffixList) > 0:
-		return nil
-	case t.Type == gojq.TermTypeQuery:
-		return beginnings(t.Query)
-	case t.Type == gojq.TermTypeIf:
-		all = append(beginnings(t.If.Then), beginnings(t.If.Else)...)
-		for _, more := range t.If.Elif {
-			all = append(all, beginnings(more.Then)...)
-		}
-		return all
-	case t.Str == nil:
-		return nil
-	case len(t.Str.Queries) > 0:
-		return followed(beginnings(t.Str.Queries[0]))
-	}
-	return []beginning{{t.Str.Str, true}}
 }

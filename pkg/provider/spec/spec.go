@@ -39,8 +39,9 @@ type Definition struct {
 	Elsewhere []string  // other origins that requests go to, without a key: constant ones
 	FileTo    []string  // those that parts go to
 	// Given says that URLs which the API gave are the addresses of parts, and
-	// those of other requests, which have no key then.
-	Given, RequestsGiven bool
+	// those of other requests, which have no key then. FileOwn says that parts go
+	// to the API itself.
+	Given, RequestsGiven, FileOwn bool
 
 	// Open checks the settings, in this order: the base URL (a *BaseError), the
 	// options (an *OptionError), the keys (an error that wraps
