@@ -57,7 +57,7 @@ func (p *Provider) fault(a *transport.Reply, x *storeerr.Error, c call) error {
 	case "InvalidToken":
 		say("the store rejects the session token of the credentials")
 		return final(upload.ErrDenied)
-	case "InvalidAccessKeyId":
+	case "InvalidAccessKeyId", "XAdminUserNotFound": // the second is versitygw's, with 404
 		say("the store does not know the access key")
 		return final(upload.ErrDenied)
 	case "SignatureDoesNotMatch":

@@ -241,6 +241,7 @@ func TestFaults(t *testing.T) {
 		{"page that denies", 403, nil, "<html><body><p>The virus scanner forbids it.</p></body></html>", upload.ErrDenied, false, "does not allow s3:PutObject on s3://bucket/k: The virus scanner forbids it.", ""},
 		{"small", 400, nil, `<Error><Code>EntityTooSmall</Code><Message>x</Message></Error>`, upload.ErrRefused, false, "only the last may have less than", ""},
 		{"key", 403, nil, `<Error><Code>InvalidAccessKeyId</Code><Message>x</Message></Error>`, upload.ErrDenied, false, "does not know the access key", ""},
+		{"key of versitygw", 404, nil, `<Error><Code>XAdminUserNotFound</Code><Message>x</Message></Error>`, upload.ErrDenied, false, "does not know the access key", ""},
 		{"page for yes", 200, nil, `<html>welcome</html>`, upload.ErrReply, false, "is this the address of an S3 store?", ""},
 		{"error in a yes", 200, nil, `<Error><Code>InternalError</Code><Message>try again</Message></Error>`, nil, true, "try again", ""},
 	} {
