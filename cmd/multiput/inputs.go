@@ -47,6 +47,7 @@ type inputs struct {
 	delivered    map[string]upload.File // by id; nil: nothing is left out
 	target       upload.Target
 	skipped      int
+	replaces     bool // see provider.Definition
 }
 
 // newInputs reads what is to be read before anything is sent. What is wrong with
@@ -106,7 +107,7 @@ func (in *inputs) all(yield func(input) bool) {
 			continue
 		}
 		if f.err == nil {
-			in.namedAlike(f)
+			f.err = in.namedAlike(f)
 		}
 		if !yield(f) {
 			return
@@ -153,17 +154,22 @@ func (in *inputs) twice(path string) bool {
 	return true
 }
 
-// namedAlike warns of a file that the provider gets under the name of another.
-func (in *inputs) namedAlike(f input) {
+// namedAlike warns of a file that the provider gets under the name of another. It is an
+// error where that would be lost.
+func (in *inputs) namedAlike(f input) error {
 	first, twice := in.names.add(cmp.Or(in.opts.name, f.name, filepath.Base(f.path)), f.path)
 	if !twice {
-		return
+		return nil
 	}
 	hint := ""
 	if !in.opts.relative && in.walked {
 		hint = "; --relative names files by their paths below the directory"
 	}
+	if in.replaces {
+		return usagef("it has the same name as %s, and would replace it%s", transport.Visible(cmp.Or(first, "an earlier file")), hint)
+	}
 	in.warn(fmt.Sprintf("%s has the same name as %s%s", transport.Visible(f.path), transport.Visible(cmp.Or(first, "an earlier file")), hint))
+	return nil
 }
 
 // found gives every file that is named, in a list, or below a directory.

@@ -156,8 +156,12 @@ func (a *app) upload(ctx context.Context, cfg config.Config, o uploadOptions, fi
 			return err
 		}
 	}
+	in.replaces = m.Replaces
 	known, more, all, end := peek(in.all)
 	defer end()
+	if m.One && (len(known) > 1 || in.shard.n > 1) {
+		return usagef("%s names one object, and there are several files: end it with / to store them below it", transport.Visible(cfg.Provider))
+	}
 	if o.name != "" && len(known) > 1 {
 		return usagef("--name is for one file, but there are %s", atLeast(len(known), more))
 	}

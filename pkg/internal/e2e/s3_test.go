@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -122,6 +123,16 @@ func TestS3Options(t *testing.T) {
 	}
 	if err := os.WriteFile(filepath.Join(r.dir, "other.bin"), []byte("other"), 0o600); err != nil {
 		t.Fatal(err)
+	}
+	if err := errors.Join(os.Mkdir(filepath.Join(r.dir, "sub"), 0o700), os.WriteFile(filepath.Join(r.dir, "sub", "other.bin"), []byte("another"), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	if out, said, code := r.said(t, "upload", filepath.Join(r.dir, "other.bin"), filepath.Join(r.dir, "sub"), "-p", "s3://"+server.Bucket+"/same/"); code != exitUsage ||
+		out != "s3://"+server.Bucket+"/same/other.bin\n" || !strings.Contains(said, "would replace it; --relative") {
+		t.Errorf("two files for one key: exit code %d, %s%s", code, out, said)
+	}
+	if body, _ := s3Object(t, server, "same/other.bin"); string(body) != "other" {
+		t.Errorf("of two files for one key the first is replaced by %q", body)
 	}
 	for _, single := range []string{"true", "false"} {
 		_, said, code := r.said(t, "upload", filepath.Join(r.dir, "other.bin"), "-p", "s3://"+server.Bucket+"/ü +?#%.bin", "--set", "if-none-match=*", "--set", "single-put="+single)

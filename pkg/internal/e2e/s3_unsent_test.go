@@ -33,6 +33,8 @@ func TestS3NothingIsSent(t *testing.T) {
 		code int
 		out  string
 	}{
+		"one object":    {nil, []string{"upload", file, "s3_unsent_test.go", "-p", "s3://bucket/k"}, 64, ""},
+		"its shards":    {nil, []string{"upload", file, "--shard", "1/2", "-p", "s3://bucket/k"}, 64, ""},
 		"acl":           {nil, set("acl=everybody"), 64, ""},
 		"tags":          {nil, set("tags=aws:a=b"), 64, ""},
 		"metadata":      {nil, set("metadata=a=1,A=2"), 64, ""},

@@ -30,6 +30,9 @@ type Definition struct {
 	Where string // where the API is, in words, where that is not one URL
 	Auth  string // where credentials come from, in words, where they are no Keys
 
+	One      bool // the address names one object: it takes one file
+	Replaces bool // of two files with one name, the later replaces the earlier
+
 	Keys      []Key
 	Options   Options
 	Limits    upload.Limits
