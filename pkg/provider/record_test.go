@@ -6,7 +6,6 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
-	"path"
 	"strings"
 	"sync"
 	"testing"
@@ -23,17 +22,17 @@ import (
 func TestRecordOfOwnAPI(t *testing.T) {
 	const text = `version: 1
 name: own
-create: {send: "POST /u?v=2", query: '{cb: "https://hook.example/a?b=c&sig=sEcReT99", name: $file.name, api_token: "t0psecret"}', keep: '{id, session, more: {deep: .deep}}', part_size: .each}
-part: {send: "PUT /u/{id}/{part.number}", receipt: '$header["x-part-token"]'}
+create: {send: "POST /u?v=2", query: '{cb: "https://hook.example/a?b=c&sig=sEcReT99", name: $file.name, api_token: "t0psecret"}', keep: '{id, session, at, more: {deep: .deep}}', part_size: .each}
+part: {send: PUT, url: '$upload.at + "&seq=\($part.number)"', receipt: '$header["x-part-token"]'}
 complete: {send: "POST /u/{id}/end", body: '[$parts[].receipt]', ok: .ok, keep: '{lease: .lease}', result: .id}
 `
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method == http.MethodPut {
-			w.Header().Set("X-Part-Token", "token-of-part"+path.Base(r.URL.Path))
+			w.Header().Set("X-Part-Token", "token-of-part"+r.FormValue("seq"))
 			w.Header().Set("X-Other", "other")
 			return
 		}
-		_, _ = io.WriteString(w, `{"id":"u1","each":9,"ok":true,"session":"k3pt-Session","deep":"k3pt-deep","lease":"k3pt-lease"}`)
+		_, _ = io.WriteString(w, `{"id":"u1","each":9,"ok":true,"at":"http://`+r.Host+`/at?sig=sEcReT77","session":"k3pt-Session","deep":"k3pt-deep","lease":"k3pt-lease"}`)
 	}))
 	t.Cleanup(server.Close)
 	d, err := provider.Load(write(t, "own.yaml", text))
@@ -52,7 +51,7 @@ complete: {send: "POST /u/{id}/end", body: '[$parts[].receipt]', ok: .ok, keep: 
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, secret := range []string{"sEcReT99", "t0psecret", "token-of-part", "other", "k3pt"} {
+	for _, secret := range []string{"sEcReT99", "sEcReT77", "t0psecret", "token-of-part", "other", "k3pt"} {
 		if bytes.Contains(samples, []byte(secret)) {
 			t.Errorf("%s is written down:\n%s", secret, samples)
 		}

@@ -260,6 +260,8 @@ func each(v any, f func(string) string) any {
 
 var (
 	urlText = text.Pattern(`https?://[^\s"'<>]+\?[^\s"'<>]+`)
+	// fewDigits are no signature: the number of a part, an offset.
+	fewDigits = text.Pattern(`^[0-9]{1,6}$`)
 	// plainParameters are those of a URL that sign nothing.
 	plainParameters = text.Pattern(`(?i)^(partNumber|uploadId|uploads|x-id|X-(Amz|Goog)-(Date|Expires|Algorithm|SignedHeaders)|s[eptvrk]|comp|blockid)$`)
 )
@@ -283,7 +285,7 @@ func unsignOf(raw string, plain func(name string) bool) string {
 		within, err := url.QueryUnescape(value)
 		switch {
 		case !has:
-		case !plain(name):
+		case !plain(name) && (secretName().MatchString(name) || !fewDigits().MatchString(value)):
 			parts[i] = name + "=REDACTED"
 		case err == nil && unsignAll(within, plain) != within:
 			parts[i] = name + "=" + url.QueryEscape(unsignAll(within, plain))
