@@ -159,6 +159,12 @@ func find(all []journal.Listed, id string) (journal.Listed, error) {
 			return r.Path == path || streamed(r.Path) && (r.Target.Name == id || named(r.Path, r.Target.Name) == id)
 		})
 	}
+	// Of a planned file that is an upload and its shards, which end with it.
+	if whole := slices.DeleteFunc(slices.Clone(found), func(l journal.Listed) bool {
+		return isShare(l.Record) && !strings.HasPrefix(l.ID, strings.ToLower(id))
+	}); len(whole) == 1 {
+		found = whole
+	}
 	switch {
 	case len(found) == 1:
 		return found[0], nil
