@@ -210,7 +210,7 @@ func (a *app) reopen(ctx context.Context, cfg config.Config, o recordedOptions, 
 			options[name] = value
 		}
 	}
-	s := provider.Settings{Base: r.Target.Base, Options: options, Recorded: true, Keyless: o.keyless && m.Abilities.URLs != provider.URLsNone, Signed: o.signed}
+	s := provider.Settings{Base: r.Target.Base, Options: options, Recorded: true, Keyless: o.keyless && !m.PartsNeedKey, Signed: o.signed}
 	if err := provider.MayHaveKey(m, s.Base, cfg.Base(m.Name), o.base); err != nil && !s.Keyless {
 		return nil, nil, err
 	} else if err != nil {

@@ -85,3 +85,29 @@ func TestSendsTextOfStrangers(t *testing.T) {
 		}
 	}
 }
+
+// TestPartsNeedKey holds whether another machine needs the key to send parts.
+func TestPartsNeedKey(t *testing.T) {
+	for text, want := range map[string]bool{
+		"part: {send: PUT /p, receipt: .e}":                                                                        false,
+		"part: {send: PUT /p, auth: true, receipt: .e}":                                                            true,
+		"part: {send: PUT, url: $upload.at, receipt: .e}":                                                          false,
+		"part: {send: PUT /p, receipt: .e, confirm: {send: POST /c}}":                                              true,
+		"part: {send: PUT /p, receipt: .e, confirm: {send: POST, url: .next, auth: false}}":                        false,
+		"part: {send: PUT /p, receipt: .e}\nsmall: {max_size: 5MB, part: {send: PUT /s, auth: true, receipt: .e}}": true,
+	} {
+		path := filepath.Join(t.TempDir(), "own.yaml")
+		own := "version: 1\nname: own\nbase: https://api.example\nauth: {header: X-Key, value: \"{secret}\", env: OWN_KEY}\n" +
+			"create: {send: POST /u, keep: '{id, at}'}\ncomplete: {send: POST /e, ok: .ok, result: .id}\n"
+		if err := os.WriteFile(path, []byte(own+text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		d, err := provider.Load(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if d.PartsNeedKey != want {
+			t.Errorf("%s: %t", text, d.PartsNeedKey)
+		}
+	}
+}

@@ -17,6 +17,7 @@ func (m *Manifest) addresses(d *spec.Definition) {
 		}
 		s.requests(func(step string, r *request) {
 			keyed := r.auth && m.auth != nil // which leads to the API alone
+			d.PartsNeedKey = d.PartsNeedKey || keyed && (step == "part" || step == "confirm")
 			switch {
 			case step != "part" && (keyed || r.path != nil):
 			case step != "part":

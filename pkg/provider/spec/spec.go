@@ -45,6 +45,8 @@ type Definition struct {
 	// those of other requests, which have no key then. FileOwn says that parts go
 	// to the API itself.
 	Given, RequestsGiven, FileOwn bool
+	// PartsNeedKey says that parts cannot be sent, or not be confirmed, without a key.
+	PartsNeedKey bool
 
 	// Open checks the settings, in this order: the base URL (a *BaseError), the
 	// options (an *OptionError), the keys (an error that wraps
