@@ -79,19 +79,21 @@ func (p *md5Pool) get(size int64) md5State {
 	return &md5Lane{g.server.NewHash(), g}
 }
 
-// group is the one with the fewest lanes in use. p.mu is held.
+// group is the fullest one that has room, as lanes cost the less the more there are;
+// else the one with the fewest in use. p.mu is held.
 func (p *md5Pool) group() *md5Group {
-	var least *md5Group
+	var best *md5Group
 	for _, g := range p.groups {
-		if least == nil || g.active < least.active {
-			least = g
+		roomy := g.active < lanesEach
+		if best == nil || roomy && (best.active >= lanesEach || g.active > best.active) || !roomy && g.active < best.active {
+			best = g
 		}
 	}
-	if least == nil || least.active >= lanesEach && len(p.groups) < runtime.GOMAXPROCS(0) {
-		least = &md5Group{server: md5simd.NewServer()}
-		p.groups = append(p.groups, least)
+	if best == nil || best.active >= lanesEach && len(p.groups) < runtime.GOMAXPROCS(0) {
+		best = &md5Group{server: md5simd.NewServer()}
+		p.groups = append(p.groups, best)
 	}
-	return least
+	return best
 }
 
 // md5Plain is an MD5 that is computed by itself.

@@ -13,6 +13,11 @@ const (
 	// slowLink is the rate in bytes per second below which an interruption shall
 	// cost little: there, one part that fills the link is enough.
 	slowLink = 10e6
+	// On a fastLink, the processor is what limits. Where twice as many parts carry no
+	// more, together may: so many MD5s at once cost less than one by one. They are kept
+	// unless fewer carry more.
+	fastLink = 150e6
+	together = 8
 	// fills is the share of a given rate at which more parts cannot bring much more.
 	fills = 0.9
 
@@ -142,14 +147,13 @@ func (c *controller) moved(bytes int64, taken int, now time.Time) (Why, bool) {
 
 // decide goes by the goodput of the number that is tried.
 func (c *controller) decide(goodput float64, now time.Time) Why {
-	gain := moreGain
-	if c.good < slowLink {
-		gain = slowGain
-	}
 	switch {
-	case c.trial == more && goodput >= c.good*(1+gain*(float64(c.n)/float64(c.base)-1)):
+	case c.trial == more && goodput >= c.good*c.expected(goodput):
 		c.base, c.good, c.hold, c.least, c.quick = c.n, goodput, holdLeast, 0, true
 		return c.tryMore(now, WhyFaster)
+	case c.trial == more && c.n < together && c.good >= fastLink:
+		c.n = together
+		return WhyTrial
 	case c.trial == more && c.quick && c.base > startConcurrency:
 		c.quick = false // not twice as many, but half as many again
 		return c.tryMore(now, WhyBack)
@@ -181,6 +185,19 @@ func (c *controller) decide(goodput float64, now time.Time) Why {
 	return c.tryMore(now, WhyTrial)
 }
 
+// expected is by which factor a goodput has to be more than that of the base, for the
+// parts that are tried to be kept.
+func (c *controller) expected(goodput float64) float64 {
+	gain := moreGain
+	switch {
+	case c.n == together && goodput >= fastLink:
+		return lessLoss
+	case c.good < slowLink:
+		gain = slowGain
+	}
+	return 1 + gain*(float64(c.n)/float64(c.base)-1)
+}
+
 // keep goes back to the base, and keeps it for a while.
 func (c *controller) keep(now time.Time, why Why) Why {
 	c.trial, c.n, c.quick = none, c.base, false
@@ -205,11 +222,14 @@ func (c *controller) tryMore(now time.Time, why Why) Why {
 
 func (c *controller) tryFewer(now time.Time, why Why) Why {
 	least := max(startConcurrency, c.least)
-	if c.costly() {
+	switch {
+	case c.costly():
 		least = max(1, c.least)
+	case c.good >= fastLink:
+		least = max(together, c.least)
 	}
 	c.trial, c.n = fewer, max(least, c.base-max(1, c.base/4))
-	if c.n >= c.base {
+	if c.n >= c.base { // also where that is below the least
 		return c.keep(now, why)
 	}
 	return why
