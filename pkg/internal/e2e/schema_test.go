@@ -15,7 +15,7 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 )
 
-const schemaURL = "https://github.com/multiput/multiput/docs/schema/"
+const schemaURL = "https://raw.githubusercontent.com/multiput/multiput/main/docs/schema/"
 
 // schemas are those of docs/schema. Here they are stricter than what they
 // promise: a key that they do not name is not accepted.
@@ -32,6 +32,9 @@ func schemas(t *testing.T) map[string]*jsonschema.Schema {
 		doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(b))
 		if err != nil {
 			t.Fatalf("%s: %v", name, err)
+		}
+		if at := doc.(map[string]any)["$id"]; at != schemaURL+name {
+			t.Errorf("%s has the $id %v: a $ref to it would not be found", name, at)
 		}
 		closed(doc)
 		if err := c.AddResource(schemaURL+name, doc); err != nil {
