@@ -176,14 +176,14 @@ func (a *app) upload(ctx context.Context, cfg config.Config, o uploadOptions, fi
 	u.SHA256 = sums != nil
 	a.warnOfNetwork(cfg)
 	defer a.summarize(cfg)
-	defer func() {
-		if in.skipped > 0 {
-			a.note(cfg, "%s skipped: uploaded before, and unchanged since.", count(in.skipped, "file"))
-		}
-	}()
 	show, hide := a.watch(cfg, known)
 	defer hide()
 	in.warn = show.Warn
+	defer func() {
+		if in.skipped > 0 && !cfg.Quiet {
+			fmt.Fprintf(show, "%s skipped: uploaded before, and unchanged since.\n", count(in.skipped, "file"))
+		}
+	}()
 	b := &batch{app: a, cfg: cfg, out: out, show: show, sums: sums}
 	if code := b.run(ctx, b.files(all, len(known) > 1, u, m, o)); code != 0 {
 		return &severalError{code}
