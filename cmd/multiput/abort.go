@@ -278,7 +278,7 @@ func (a *app) abortThere(ctx context.Context, cfg config.Config, o abortOptions,
 	}
 }
 
-// stuckError: the provider refuses to give an upload up, and would again.
+// stuckError: the provider refuses to abort an upload, and would again.
 type stuckError struct {
 	err error
 	id  string

@@ -166,8 +166,8 @@ var classes = []class{
 	{func(error) bool { return true }, exitFailed, "failed", baseHint},
 }
 
-// tooManyFiles matches what this process could not open. Connections are tried
-// again: what they wait for is other connections' end.
+// tooManyFiles matches what this process could not open. Connections are
+// retried: what they wait for is other connections' end.
 func tooManyFiles(err error) bool {
 	return wraps(syscall.EMFILE, syscall.ENFILE)(err) && !errors.Is(err, upload.ErrUnfinished)
 }

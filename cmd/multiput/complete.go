@@ -80,7 +80,7 @@ func completeProvider(_ *cobra.Command, _ []string, begun string) ([]string, cob
 		}
 		m, err := loadManifest(name)
 		if err != nil {
-			continue // it is of no use
+			continue // it cannot be used
 		}
 		names = append(names, name+"\t"+m.Title)
 	}

@@ -336,10 +336,10 @@ func lookAtJournal(ctx context.Context, path string) []finding {
 	return append(found, lookAtUploads(open, time.Now())...)
 }
 
-// endsSoon is how long before its end an upload is told of.
+// endsSoon is how long before its end an upload is reported.
 const endsSoon = time.Hour
 
-// mostUploads is how many uploads are told of one by one.
+// mostUploads is how many uploads are reported one by one.
 const mostUploads = 20
 
 // lookAtUploads says which uploads need attention, and by when.

@@ -231,7 +231,7 @@ func unreached(address string, err error) finding {
 	return bad("connection", exitAgain, advice, "%s cannot be reached (%s)", host, text)
 }
 
-// expiring is how long before its end a certificate is told of.
+// expiring is how long before its end a certificate is reported.
 const expiring = 14 * 24 * time.Hour
 
 func lookAtTLS(address string, state *tls.ConnectionState, status int) finding {

@@ -187,7 +187,7 @@ func TestDoctorDoesNotHang(t *testing.T) {
 	}
 }
 
-// What would expire is told of before it does, and what is in doubt.
+// What would expire is reported before it does, and an unknown outcome too.
 func TestDoctorTellsWhatExpires(t *testing.T) {
 	now := time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)
 	record := func(state upload.State, expires time.Duration) journal.Listed {

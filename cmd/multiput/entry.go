@@ -272,7 +272,7 @@ func (a *app) journaled(ctx context.Context, cfg config.Config, all bool) ([]jou
 }
 
 // recorded is journaled for a command that is about what the journal has: one
-// that the user named and that is not there is told of, and not made.
+// that the user named and that does not exist is reported, and not created.
 func (a *app) recorded(ctx context.Context, cfg config.Config, all bool) ([]journal.Listed, error) {
 	known, err := a.journaled(ctx, cfg, all)
 	a.tellNoJournal(cfg)

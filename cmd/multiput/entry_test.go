@@ -217,7 +217,7 @@ func TestJournalOfAnotherMachine(t *testing.T) {
 	if err := e.Close(); err != nil {
 		t.Fatal(err)
 	}
-	t.Setenv("OPENAI_API_KEY", "sk-a-key-of-somebody")
+	t.Setenv("OPENAI_API_KEY", "sk-a-key-of-a-user")
 	for _, args := range [][]string{{"resume"}, {"abort", "--older-than", "0s"}} {
 		var out, messages bytes.Buffer
 		a := app{stdout: &out, stderr: &messages, journal: openJournal, remote: journal.Remote}
@@ -271,7 +271,7 @@ func TestResumedElsewhere(t *testing.T) {
 	if err := e.Close(); err != nil {
 		t.Fatal(err)
 	}
-	t.Setenv("OPENAI_API_KEY", "sk-a-key-of-somebody")
+	t.Setenv("OPENAI_API_KEY", "sk-a-key-of-a-user")
 	var out, messages bytes.Buffer
 	a := app{stdout: &out, stderr: &messages, journal: openJournal, remote: journal.Remote}
 	cfg := config.Config{Journal: path, Quiet: true}

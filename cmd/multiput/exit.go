@@ -158,7 +158,7 @@ func interruptedMessage(f failure) string {
 	return fmt.Sprintf("interrupted: %d of %d parts are stored. Run the same command again to continue.", r.PartsStored, r.Parts)
 }
 
-// severalError ends a command whose failures were told of one by one.
+// severalError ends a command whose failures were reported one by one.
 type severalError struct{ code int }
 
 func (e *severalError) Error() string { return "not every file is uploaded" }

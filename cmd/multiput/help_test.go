@@ -278,7 +278,7 @@ func example(t *testing.T, line string) {
 	bin := filepath.Join(dir, "bin")
 	own := filepath.Join(dir, "config", "multiput")
 	if err := errors.Join(
-		os.MkdirAll(bin, 0o700), os.WriteFile(filepath.Join(bin, "pass"), []byte("#!/bin/sh\necho sk-of-nobody\n"), 0o700),
+		os.MkdirAll(bin, 0o700), os.WriteFile(filepath.Join(bin, "pass"), []byte("#!/bin/sh\necho sk-of-no-user\n"), 0o700),
 		os.MkdirAll(own, 0o700), os.WriteFile(filepath.Join(own, "config.yaml"), []byte("profiles: {work: {provider: openai}}\n"), 0o600),
 	); err != nil {
 		t.Fatal(err)

@@ -38,7 +38,7 @@ func deliverHint(how string) func(failure) string {
 	}
 }
 
-// unknownHint names what was meant by a key or a profile that there is not.
+// unknownHint names what was meant by an unknown key or profile.
 func unknownHint(f failure) string {
 	var u *config.UnknownError
 	if errors.Is(f.err, fs.ErrPermission) {
@@ -135,7 +135,7 @@ func slowHint(f failure) string {
 	if f.limited {
 		do = append(do, "raise --limit-rate")
 	}
-	return strings.Join(append(do, "use a faster connection or a smaller file"), "; or ") + ". The same command tries again"
+	return strings.Join(append(do, "use a faster connection or a smaller file"), "; or ") + ". The same command retries"
 }
 
 // certificateHint says what may help where a certificate is refused.

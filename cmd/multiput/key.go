@@ -55,7 +55,7 @@ func keyOf(d *provider.Definition, i int, base string) config.KeyOf {
 	return config.KeyOf{Provider: d.Name, Env: d.Keys[i].Env, Origin: d.Origin(base)}
 }
 
-// knownBases refuses a base URL for a provider that there is not.
+// knownBases refuses a base URL for an unknown provider.
 func knownBases(cfg config.Config) error {
 	if err := provider.CheckNames(cfg.BaseNames(), config.ProviderDir()); err != nil {
 		return &config.Error{Where: "base-url", Err: err}

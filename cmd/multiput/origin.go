@@ -33,7 +33,7 @@ const (
 	originBad     = "invalid" // or it cannot be read
 )
 
-// originTexts are what people are told of it.
+// originTexts say it in words.
 var originTexts = map[string]string{
 	originChanged: " (changed since the upload was started)",
 	originGone:    " (no longer there; name its new path with -p FILE.yaml)",

@@ -80,7 +80,7 @@ func (a *app) run(ctx context.Context, args []string) int {
 	}
 	var several *severalError
 	if errors.As(err, &several) {
-		return several.code // each was told of when it occurred
+		return several.code // each was reported when it occurred
 	}
 	var own *ownExit
 	if errors.As(err, &own) {

@@ -14,7 +14,7 @@ import (
 )
 
 // The command that gives a key: its lines end, its messages are passed on, its
-// failure is told, and it holds up nothing for ever.
+// failure is told, and it blocks nothing forever.
 func TestKeyCommand(t *testing.T) {
 	run := func(ctx context.Context, command string) (config.Found, string, error) {
 		cfg, err := load(t, setting{args: []string{"--api-key-command", command}})

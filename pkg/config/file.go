@@ -42,7 +42,7 @@ func Path(flags *pflag.FlagSet) (path string, named bool, err error) {
 
 // userDir is where the user's config file and manifests are. With a home
 // directory that is relative there is none: it would be below the working
-// directory, which anybody's repository may be.
+// directory, which may be a repository of another person.
 func userDir() string {
 	dir, err := os.UserConfigDir()
 	if err != nil || !filepath.IsAbs(dir) {

@@ -39,7 +39,7 @@ func TestHomeThatIsNotKnown(t *testing.T) {
 	}
 }
 
-// Who says the path is told of it: the flag, the variable, or the file.
+// The error names where the path is set: the flag, the variable, or the file.
 func TestPathsWithoutAHome(t *testing.T) {
 	none := func(more ...string) map[string]string {
 		env := map[string]string{"HOME": "", "USERPROFILE": ""}

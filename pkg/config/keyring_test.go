@@ -106,7 +106,7 @@ func TestInvalidKey(t *testing.T) {
 	}
 }
 
-// A locked keyring waits for somebody; we do not.
+// A locked keyring waits for the user; multiput does not wait.
 func TestLockedKeyring(t *testing.T) {
 	mock(t, system.MockInit)
 	synctest.Test(t, func(t *testing.T) {

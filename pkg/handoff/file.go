@@ -53,7 +53,7 @@ func CanWrite(path string) error {
 }
 
 // Write writes a file as a whole or not at all, readable by its owner alone. What
-// is no regular file, a pipe or a terminal, is written to.
+// is not a regular file, such as a pipe or a terminal, is written to.
 func Write(path string, b []byte) (err error) {
 	path = target(path)
 	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {

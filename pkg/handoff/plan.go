@@ -100,7 +100,7 @@ func New(t upload.Target, sh upload.Shared) *Plan {
 }
 
 // SetURLs replaces the presigned URLs. The sandbox's address changes, so that its
-// URLs would be of no use.
+// URLs would not work later.
 func (p *Plan) SetURLs(sh upload.Shared) {
 	byPart := make(map[int]upload.Presigned, len(sh.URLs))
 	for _, x := range sh.URLs {

@@ -38,7 +38,7 @@ func warned(j *Journal) (*Journal, *[]string) {
 }
 
 // What is damaged is moved aside as it is, with one warning, and the upload begins
-// anew; another upload is not affected.
+// again; another upload is not affected.
 func TestDamaged(t *testing.T) {
 	for what, damage := range map[string]func(b []byte) []byte{
 		"zeroed":       func(b []byte) []byte { return make([]byte, len(b)) },
@@ -102,7 +102,7 @@ func TestDamaged(t *testing.T) {
 			must(t, e.Begin(t.Context(), sample()))
 			must(t, e.Close())
 			if r := loadRecord(t, openEntry(t, fresh, "/data/a.bin")); r == nil || len(r.Receipts) != 0 {
-				t.Errorf("begun anew: %+v", r)
+				t.Errorf("started over: %+v", r)
 			}
 		})
 	}
@@ -147,7 +147,7 @@ func TestFlippedBytes(t *testing.T) {
 			lost++
 		} else {
 			read++
-			if len(r.Presigned) == 0 { // where they are is what was flipped: they are asked for anew
+			if len(r.Presigned) == 0 { // where they are is what was flipped: they are requested again
 				r.Presigned = want.Presigned
 			}
 			if len(r.Receipts) == 0 { // bbolt falls back on the transaction before
@@ -281,7 +281,7 @@ func TestHeadAlone(t *testing.T) {
 				must(t, e.Begin(t.Context(), sample()))
 				must(t, e.Close())
 				if all, err := fresh.List(t.Context(), true); err != nil || len(all) != 1 || all[0].Err != nil {
-					t.Errorf("begun anew: %+v, %v", all, err)
+					t.Errorf("started over: %+v, %v", all, err)
 				}
 			})
 		}

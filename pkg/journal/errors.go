@@ -48,7 +48,7 @@ func failed(op, path string, err error) error {
 	return &Error{Path: path, Op: op, Err: err, Advice: advice(err)}
 }
 
-// advice is what someone who reads an error needs to know beside its cause.
+// advice is what the reader of an error needs to know beside its cause.
 func advice(err error) string {
 	switch {
 	case isFull(err):

@@ -164,7 +164,7 @@ func TestTrimmedWhileAppended(t *testing.T) {
 					return
 				default:
 				}
-				// A line that is too old makes each trim write the history anew.
+				// A line that is too old makes each trim rewrite the history.
 				if _, err := j.appendHistory(historyLine(t, 1_000_000+i, time.Unix(0, 0))); err != nil {
 					t.Error(err)
 				}

@@ -26,7 +26,7 @@ type Journal struct {
 	// Warn, if set, is told what is wrong with a file and does not stop the call:
 	// a damaged one was moved aside, say. It may be called concurrently.
 	Warn func(text string)
-	// Trace, if set, is told of each step on the disk before it is made. It may be
+	// Trace, if set, is called with each step on the disk before it is made. It may be
 	// called concurrently.
 	Trace func(Step)
 

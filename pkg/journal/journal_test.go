@@ -11,7 +11,7 @@ import (
 )
 
 // times makes the tests that are left to chance longer: go test -times 100.
-var times = flag.Int("times", 1, "how many times as long to go on with random damage and kills")
+var times = flag.Int("times", 1, "factor of the duration of random damage and kills")
 
 var target = journaltest.Target
 

@@ -18,7 +18,7 @@ import (
 
 // List gives the uploads that are not delivered, the one begun first at first, and
 // who has them; all: also those that were delivered. It writes nothing and keeps
-// nobody from an upload. Where there is no directory, the error wraps
+// no process from an upload. Where there is no directory, the error wraps
 // fs.ErrNotExist.
 func (j *Journal) List(ctx context.Context, all bool) ([]Listed, error) {
 	if err := j.prepare(false); err != nil {

@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// What is said comes out, in order, by the time it is flushed.
+// What is written comes out, in order, by the time it is flushed.
 func TestAsyncWrites(t *testing.T) {
 	var b bytes.Buffer
 	messages := NewAsync(&b)

@@ -141,7 +141,7 @@ func ofBytes(n, all int64) string {
 	return fmt.Sprintf("%.*f/%.*f %s", digits, part, digits, float64(all)/scale, units[unit])
 }
 
-// remaining is a time to wait, no finer than anybody wants it. Below 0 it is
+// remaining is a time to wait, no finer than is useful. Below 0 it is
 // not known: unknown.
 func remaining(d time.Duration, unknown string) string {
 	day := 24 * time.Hour

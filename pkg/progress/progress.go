@@ -49,7 +49,7 @@ const (
 // Options say how to show, and what is known of it beforehand.
 type Options struct {
 	Style   Style
-	Verbose bool // say what is decided, and what is tried again, and why
+	Verbose bool // say what is decided, and what is retried, and why
 	ASCII   bool // draw with nothing else
 
 	// Width gives that of the terminal in columns. It is asked whenever the bar

@@ -261,7 +261,7 @@ func TestBarSeveral(t *testing.T) {
 }
 
 // In a narrow window what matters least goes first, and nothing is broken in
-// two. The terminal is asked anew each time.
+// two. The terminal is asked again each time.
 func TestBarWidths(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var terminal atomic.Int64

@@ -103,7 +103,7 @@ func (w *waits) count(f *file, e upload.Event) {
 		}
 		w.undone, w.backoff[attempt{f, e.Part}] = 0, r
 		if !w.failing() || r.text != w.reason.text || r.try >= w.reason.try {
-			w.reason = r // of several parts, the one that was tried most often is told of
+			w.reason = r // of several parts, the one that was tried most often is named
 		}
 	case upload.Outage:
 		w.outage = now.Add(e.For)
@@ -151,7 +151,7 @@ func (w *waits) ended(f *file) {
 }
 
 // because is the reason, if one is known: of something that failed or began since there
-// was progress, or of what failed before that and is not tried again yet.
+// was progress, or of what failed before that and is not retried yet.
 func (w *waits) because(now time.Time) (r cause, known bool) {
 	if !w.reason.at.Before(w.since) {
 		return w.reason, true

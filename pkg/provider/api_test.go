@@ -244,7 +244,7 @@ func playOne(t *testing.T, name string, x exchange) {
 		if x.Given.Options == nil {
 			x.Given.Options = create.Given.Options
 		}
-		// Another process goes on with what the journal kept.
+		// Another process resumes with what the journal kept.
 		kept, err := json.Marshal(u)
 		if err != nil {
 			t.Fatal(err)

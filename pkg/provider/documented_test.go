@@ -103,7 +103,7 @@ type simulation struct {
 	calls   map[string]int
 }
 
-// url is the address of a part. Any number of them is good.
+// url is the presigned URL of a part. Any number of them is valid.
 func (s *simulation) url(part int) string {
 	return fmt.Sprintf("%s/parts/%d?X-Amz-Signature=0123456789abcdef", s.store, part)
 }

@@ -34,7 +34,7 @@
 // # Caveats
 //
 // The key goes to the origin of the base URL and nowhere else, over https alone
-// except for the loopback. A manifest from someone else decides where your file
+// except for the loopback. A manifest of another author decides where your file
 // goes: read its base and its urls first.
 package provider
 

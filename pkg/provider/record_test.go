@@ -179,7 +179,7 @@ func TestRecordOfText(t *testing.T) {
 	}
 }
 
-// TestRecordOfTries: requests that were tried again, digests that create has to know,
+// TestRecordOfTries: requests that were retried, digests that create has to know,
 // the ETags of parts, and a small file without a create are written down so that
 // they pass.
 func TestRecordOfTries(t *testing.T) {

@@ -289,7 +289,7 @@ func (d *disk) Abort(_ context.Context, r Ref) error {
 	if err := os.RemoveAll(d.dir(r.ID)); err == nil {
 		return nil
 	}
-	return os.RemoveAll(d.dir(r.ID)) // someone who looked for the lock may have been in the way
+	return os.RemoveAll(d.dir(r.ID)) // another process that looked for the lock may have been in the way
 }
 
 // objectURL is where an object would be, had the store a GET.

@@ -62,7 +62,7 @@ type Server struct {
 	Faults *Faults
 	// Kill is what the faults kill and kill-late do without a process id.
 	Kill func()
-	// Before is told of a step's request before anything is done about it, After
+	// Before is called with a step's request before it is handled, After
 	// of every request when all is done but the answer. They may be called from
 	// several goroutines.
 	Before, After func(Request)
@@ -274,8 +274,8 @@ func (s *Server) Start(ctx context.Context, listen string) (base string, stop fu
 	return "http://" + l.Addr().String() + Base(s.API), stop, nil
 }
 
-// listenAt listens at an address that names its host: nobody serves the whole
-// network by leaving something out.
+// listenAt listens at an address that names its host, so that a server is not open
+// to the whole network by mistake.
 func listenAt(ctx context.Context, addr string) (net.Listener, error) {
 	addr = cmp.Or(addr, "127.0.0.1:0")
 	host, _, err := net.SplitHostPort(addr)

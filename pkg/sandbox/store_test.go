@@ -436,7 +436,7 @@ func TestStart(t *testing.T) {
 			t.Errorf("it listens at %q", listen)
 		}
 	}
-	base, stop, err := s.Start(t.Context(), "127.0.0.1:0") // and it may be tried again
+	base, stop, err := s.Start(t.Context(), "127.0.0.1:0") // and it may be retried
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -109,7 +109,7 @@ type md5Lane struct {
 }
 
 // Write wakes the group after each piece: it would not look at less than three that
-// nobody tells it of, and all buffers may be in such.
+// it is not told of, and all buffers may be in such.
 func (l *md5Lane) Write(p []byte) (int, error) {
 	all := len(p)
 	for len(p) > 0 {

@@ -43,7 +43,7 @@ func asNobody(t *testing.T, test, path string) {
 	cmd.Dir, cmd.Env = dir, append(os.Environ(), unreadableEnv+"="+file)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
 	out, err := cmd.CombinedOutput()
-	t.Logf("as nobody, of %s: %s", path, out)
+	t.Logf("as another user, of %s: %s", path, out)
 	if err != nil {
 		t.Error(err)
 	}

@@ -354,7 +354,7 @@ func TestHashStops(t *testing.T) {
 // unreadableEnv names a file to the child of TestUnreadable.
 const unreadableEnv = "SOURCE_UNREADABLE"
 
-// Root may read what nobody may, so the test goes on as somebody else.
+// Root may read any file, so the test continues as another user.
 func TestUnreadable(t *testing.T) {
 	path := os.Getenv(unreadableEnv)
 	if path == "" {

@@ -365,7 +365,7 @@ func (s *stream) drop(i int64) {
 	_ = os.Remove(p.f.Name())
 }
 
-// close deletes all of it. Whoever still waits hears of it; a read that waits
+// close deletes all of it. What still waits is told; a read that waits
 // for a pipe ends with it or with the process.
 func (s *stream) close() error {
 	s.end(errors.New("standard input was closed"))

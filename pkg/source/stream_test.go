@@ -92,7 +92,7 @@ func TestStreamThroughASmallSpool(t *testing.T) {
 	}
 }
 
-// What does not have the size that was said is no file of that size.
+// A stream that does not have the stated size is an error.
 func TestStreamOfAnotherSize(t *testing.T) {
 	for name, n := range map[string]int{"shorter": 999, "longer": 1001} {
 		f, err := source.Stream(t.Context(), bytes.NewReader(pattern(n)), 1000, spool(t, 1<<20))

@@ -35,7 +35,7 @@ func CheckURL(raw string) (*url.URL, error) {
 
 // EscapeInvalid percent-encodes what RFC 3986 allows in neither path nor query
 // of an address, whole or relative. Left to net/url, one such byte would have the
-// rest of the path encoded anew.
+// rest of the path encoded again.
 func EscapeInvalid(raw string) string {
 	path := 0 // where it begins
 	if before, rest, ok := strings.Cut(raw, "//"); ok && beforeHost().MatchString(before) {

@@ -86,7 +86,7 @@ func (b *meteredBody) ready(size int64) (io.ReadCloser, error) {
 // Close is net/http's word that it is done with the body; end is ours.
 func (b *meteredBody) Close() error { return nil }
 
-// end stops the reading of the source, which net/http may go on with after it
+// end stops the reading of the source, which net/http may continue after it
 // has returned, and gives the bytes that were not taken and the source's error.
 func (b *meteredBody) end() (left int64, err error) {
 	b.mu.Lock()

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// Doubled for ever, a bound must not wrap round to a negative wait.
+// Doubled forever, a bound must not wrap round to a negative wait.
 func TestBoundsCannotWrap(t *testing.T) {
 	for _, p := range []Policy{{Base: 1, Cap: math.MaxInt64}, {Base: time.Hour, Cap: math.MaxInt64 - 1}, {Base: math.MaxInt64, Cap: math.MaxInt64}, {Base: 3, Cap: 10}} {
 		last := time.Duration(0)

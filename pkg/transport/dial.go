@@ -13,7 +13,7 @@ import (
 
 // idleWait is how long a connection is kept for the next exchange. It is below
 // what common servers allow (5 s): a request on a connection that the server has
-// just closed fails without anybody knowing whether it was acted on.
+// just closed fails, and it is unknown whether the server acted on it.
 const idleWait = 4 * time.Second
 
 func (c *Client) dial() {

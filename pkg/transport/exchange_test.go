@@ -211,7 +211,7 @@ func TestRefusedAddresses(t *testing.T) {
 		}
 		_, err = (&transport.Client{}).Do(t.Context(), put(url, strings.NewReader("x"), 1))
 		if e := failed(t, err); !e.Unsent || e.Retry || e.Status != 0 {
-			t.Errorf("%s: %+v, want unsent and not to be tried again", url, e)
+			t.Errorf("%s: %+v, want unsent and not to be retried", url, e)
 		}
 		if strings.Contains(err.Error(), "hunter22") {
 			t.Errorf("%s: the error gives it away: %v", url, err)
@@ -319,7 +319,7 @@ func TestRepliesAreCapped(t *testing.T) {
 		reply, err := (&transport.Client{}).Do(t.Context(), q)
 		if test.gives < 0 {
 			if e := failed(t, err); e.Retry || e.Unsent {
-				t.Errorf("%+v: %+v, want one that is not tried again", test, e)
+				t.Errorf("%+v: %+v, want one that is not retried", test, e)
 			}
 		} else if err != nil || reply.Status != test.status || len(reply.Body) != test.gives {
 			t.Errorf("%+v: error %v", test, err)
@@ -328,7 +328,7 @@ func TestRepliesAreCapped(t *testing.T) {
 }
 
 // Parts go over HTTP/1.1 and the API over whatever it offers, and neither
-// spoils the other.
+// disturbs the other.
 func TestProtocols(t *testing.T) {
 	for _, first := range []bool{false, true} {
 		s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -361,7 +361,7 @@ func TestUntrustedCertificate(t *testing.T) {
 	defer s.Close()
 	_, err := (&transport.Client{}).Do(t.Context(), put(s.URL, strings.NewReader("x"), 1))
 	if e := failed(t, err); e.Retry || !e.Unsent {
-		t.Errorf("%+v, want one that is unsent and not tried again", e)
+		t.Errorf("%+v, want one that is unsent and not retried", e)
 	}
 }
 

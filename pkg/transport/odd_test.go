@@ -30,7 +30,7 @@ func TestNotHTTP(t *testing.T) {
 			_, err := c.Do(t.Context(), transport.Request{Op: "look", Method: "GET", URL: url})
 			e := failed(t, err)
 			if again := try < 2; e.Retry != again || e.Unsent || !errors.As(err, new(*transport.NotHTTPError)) || !strings.Contains(err.Error(), "the server does not speak HTTP") {
-				t.Errorf("%q, try %d: %+v (%v), want a NotHTTPError, tried again: %t", answer, try+1, e, err, again)
+				t.Errorf("%q, try %d: %+v (%v), want a NotHTTPError, retried: %t", answer, try+1, e, err, again)
 			}
 		}
 	}
@@ -46,7 +46,7 @@ func TestAnswerIsCutOff(t *testing.T) {
 		for try := range 4 {
 			_, err := c.Do(t.Context(), transport.Request{Op: "look", Method: "GET", URL: url})
 			if e := failed(t, err); !e.Retry || errors.As(err, new(*transport.NotHTTPError)) {
-				t.Errorf("%q, try %d: %+v (%v), want one that is tried again", answer[:length], try+1, e, err)
+				t.Errorf("%q, try %d: %+v (%v), want one that is retried", answer[:length], try+1, e, err)
 			}
 		}
 	}

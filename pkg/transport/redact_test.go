@@ -32,7 +32,7 @@ func TestRedact(t *testing.T) {
 		"https://h/p?partNumber=1;sig=SECRET":        "https://h/p?partNumber=…",
 		"https://h/p?partNumber=1&amp;sig=SECRET":    "https://h/p?partNumber=1&…",
 		"https://h/p?se=" + strings.Repeat("S", 200): "https://h/p?se=…",
-		// What is no URL, or not of the usual kind.
+		// What is not a URL, or not of the usual kind.
 		"https://u:SECRET%zz@h/p":             "https:…",
 		"https:u:SECRET@h/p":                  "https:…",
 		"SECRET%zz":                           "…",
@@ -135,7 +135,7 @@ func TestClean(t *testing.T) {
 }
 
 // TestErrorsTellNoSecret makes exchanges fail in every way there is and looks
-// for the secret in what is said of it.
+// for the secret in the messages.
 func TestErrorsTellNoSecret(t *testing.T) {
 	const secret = "Zx9SECRETq"
 	query := "/o?X-Amz-Signature=" + secret + "&" + secret

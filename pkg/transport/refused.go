@@ -239,7 +239,7 @@ func (c *Client) refused(err error, w *watch, req *http.Request) error {
 // which the request is already under way.
 const bareTries = 3
 
-// noCertificate is the client certificate that there is not. It notes that one
+// noCertificate stands for a missing client certificate. It notes that one
 // was requested, which alone is not a failure: it may be optional.
 func noCertificate(info *tls.CertificateRequestInfo) (*tls.Certificate, error) {
 	if w, ok := info.Context().Value(watchKey{}).(*watch); ok {

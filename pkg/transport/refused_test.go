@@ -48,13 +48,13 @@ func TestWhatTLSRefuses(t *testing.T) {
 			}
 			e := failed(t, err)
 			if e.Retry || !e.Unsent || transport.Unreached(err) || !errors.As(err, new(*transport.TLSError)) {
-				t.Errorf("%s (bulk %t): %+v (%v), want a TLSError that is not tried again", name, bulk, e, err)
+				t.Errorf("%s (bulk %t): %+v (%v), want a TLSError that is not retried", name, bulk, e, err)
 			}
 		}
 	}
 }
 
-// A handshake that the network breaks is tried again.
+// A handshake that the network breaks is retried.
 func TestTLSThatIsCutOff(t *testing.T) {
 	for name, handle := range map[string]func(net net.Conn){
 		"hung up":        func(c net.Conn) { _, _ = c.Read(make([]byte, 1)); _ = c.Close() },

@@ -137,7 +137,7 @@ func TestNoSecretThatIsEchoed(t *testing.T) {
 	}
 }
 
-// What has no secret in it stays as it is: someone has to be able to read it.
+// What has no secret in it stays as it is: it has to be readable.
 func TestPlainWordsStay(t *testing.T) {
 	for _, s := range []string{
 		"upload upl_0f8fad5b9cbd469fa165 not found (request id 4f1b2c3d-9cbd-469f-a165-70867728950e)",

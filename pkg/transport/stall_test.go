@@ -36,7 +36,7 @@ func TestServerThatNeverAnswers(t *testing.T) {
 	_, err := (&transport.Client{Stall: shortStall}).Do(t.Context(), put(url, zeros(mib), mib))
 	stalled(t, err)
 	if d := time.Since(start); d < shortStall {
-		t.Errorf("given up after %s", d)
+		t.Errorf("timed out after %s", d)
 	}
 }
 
@@ -126,7 +126,7 @@ func TestSlowAnswerIsNotStalled(t *testing.T) {
 	}
 }
 
-// But not for ever.
+// But not forever.
 func TestAnswerThatDripsForEver(t *testing.T) {
 	const stall = 50 * time.Millisecond
 	url := sockets(t, func(c *net.TCPConn) {
@@ -192,9 +192,9 @@ func TestRateLimitEndsWithItsContext(t *testing.T) {
 }
 
 // A slow request is given five times as long, the others are not: the slow one
-// is answered only when a usual one, asked later, was given up.
+// is answered only when a usual one, asked later, timed out.
 func TestSlowRequest(t *testing.T) {
-	const answerAfter = "the other is given up"
+	const answerAfter = "the other timed out"
 	release := make(chan struct{})
 	arrived := make(chan struct{}, 2)
 	url := serve(t, func(w http.ResponseWriter, r *http.Request) {

@@ -75,12 +75,12 @@ type Client struct {
 	Limit *rate.Limiter
 	// RootCAs are trusted instead of the system's; nil: the system's.
 	RootCAs *x509.CertPool
-	// Trace is told of every request before it is sent and of what came of it,
+	// Trace is called with every request before it is sent and with its outcome,
 	// a line each, redacted. It may be called from several goroutines. Nil:
-	// nobody is told.
+	// nothing is traced.
 	Trace func(line string)
 
-	traced atomic.Int64 // how many requests Trace was told of
+	traced atomic.Int64 // how many requests were traced
 	bare   atomic.Int64 // how often in a row a server wanted a client certificate and hung up
 	odd    atomic.Int64 // how many answers in a row were not HTTP
 	once   sync.Once

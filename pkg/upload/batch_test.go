@@ -177,7 +177,7 @@ func TestBatchGoesOn(t *testing.T) {
 	})
 }
 
-// What cannot be opened is told of, and the others go.
+// What cannot be opened is reported, and the others are uploaded.
 func TestBatchOpen(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		s := newSeveral(t, 10, 10)
@@ -199,7 +199,7 @@ func TestBatchOpen(t *testing.T) {
 	})
 }
 
-// An interruption ends what has begun, begins nothing, and is told of once for
+// An interruption ends what has begun, begins nothing, and is reported once for
 // what has not.
 func TestBatchIsInterrupted(t *testing.T) {
 	bubble(t, func(t *testing.T) {

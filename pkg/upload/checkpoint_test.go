@@ -149,7 +149,7 @@ func TestCheckpointInDoubtIsRepeated(t *testing.T) {
 			r.ok()
 		})
 	})
-	t.Run("given up, and again at the end", func(t *testing.T) {
+	t.Run("stopped, and sent again at the end", func(t *testing.T) {
 		bubble(t, func(t *testing.T) {
 			r := newRig(t, 5000)
 			r.checkpoints()
@@ -229,7 +229,7 @@ func TestCheckpointsThatAreRefused(t *testing.T) {
 	}
 }
 
-// A goroutine that waits for something nobody tells it would be found here: a
+// A goroutine that waits for something that does not come would be found here: a
 // bubble in which all wait is an error.
 func TestCheckpointsEnd(t *testing.T) {
 	why := errors.New("ctrl-c")
@@ -327,7 +327,7 @@ func TestWhileDoubtIsSettled(t *testing.T) {
 				happened := false
 				r.cloud.onCheckpoint = func(_ int, rs []upload.Receipt) error {
 					if !happened && len(told[upload.Warning](r)) == 0 {
-						return silence() // until it is given up; the next telling is at the end
+						return silence() // until it times out; the next checkpoint is at the end
 					}
 					if !happened {
 						happened = true

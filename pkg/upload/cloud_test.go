@@ -41,7 +41,7 @@ type cloud struct {
 	takes     time.Duration                      // how long a part is on its way
 	rate      int64                              // bytes per second of one part; 0: no limit
 	straggles func(n int, p upload.Part) bool    // whether this try of a part never ends, though bytes move
-	wants     bool                               // its plan heeds Hint.PartSize
+	wants     bool                               // its plan respects Hint.PartSize
 	ends      bool                               // it refuses an upload after its end
 	skew      time.Duration                      // how far this machine's clock is ahead of its
 

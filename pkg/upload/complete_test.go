@@ -28,7 +28,7 @@ func TestCompleteFails(t *testing.T) {
 	denied := fmt.Errorf("key: %w", upload.ErrDenied)
 	acted := errors.New("acted on")
 	for name, test := range map[string]struct {
-		answers    []error // of each try in turn, the last one for ever; nil: the cloud's own
+		answers    []error // of each try in turn, the last one forever; nil: the cloud's own
 		tries      int
 		want       error
 		state      upload.State // of the first upload, after it
@@ -36,18 +36,18 @@ func TestCompleteFails(t *testing.T) {
 	}{
 		"at once":                      {[]error{nil}, 1, nil, upload.Delivered, false},
 		"after trouble":                {[]error{trouble(500), silence(), trouble(429), nil}, 4, nil, upload.Delivered, false},
-		"too many requests, for ever":  {[]error{answered(429)}, 6, upload.ErrUnfinished, upload.Sending, false},
-		"come later, for ever":         {[]error{answered(503, "Retry-After", "1")}, 6, upload.ErrUnfinished, upload.Sending, false},
-		"come at once, for ever":       {[]error{answered(503, "Retry-After", "0")}, 6, upload.ErrUnfinished, upload.Sending, false},
+		"too many requests, forever":   {[]error{answered(429)}, 6, upload.ErrUnfinished, upload.Sending, false},
+		"come later, forever":          {[]error{answered(503, "Retry-After", "1")}, 6, upload.ErrUnfinished, upload.Sending, false},
+		"come at once, forever":        {[]error{answered(503, "Retry-After", "0")}, 6, upload.ErrUnfinished, upload.Sending, false},
 		"a refusal that passes":        {[]error{&transport.Error{Status: 400, Retry: true}}, 6, upload.ErrUnfinished, upload.Sending, false},
 		"a conflict that passes":       {[]error{answered(409, "Retry-After", "1")}, 6, upload.ErrUnfinished, upload.Sending, false},
-		"too early, for ever":          {[]error{answered(425)}, 6, upload.ErrUnfinished, upload.Sending, false},
-		"unreachable, for ever":        {[]error{unreachable()}, 6, upload.ErrUnfinished, upload.Sending, false},
-		"a proxy's 503, for ever":      {[]error{trouble(503)}, 6, upload.ErrDoubt, upload.Completing, false},
-		"500, for ever":                {[]error{trouble(500)}, 6, upload.ErrDoubt, upload.Completing, false},
+		"too early, forever":           {[]error{answered(425)}, 6, upload.ErrUnfinished, upload.Sending, false},
+		"unreachable, forever":         {[]error{unreachable()}, 6, upload.ErrUnfinished, upload.Sending, false},
+		"a proxy's 503, forever":       {[]error{trouble(503)}, 6, upload.ErrDoubt, upload.Completing, false},
+		"500, forever":                 {[]error{trouble(500)}, 6, upload.ErrDoubt, upload.Completing, false},
 		"a gateway's timeout":          {[]error{trouble(504)}, 6, upload.ErrDoubt, upload.Completing, false},
 		"a request timeout":            {[]error{trouble(408)}, 6, upload.ErrDoubt, upload.Completing, false},
-		"silence, for ever":            {[]error{silence()}, 6, upload.ErrDoubt, upload.Completing, false},
+		"silence, forever":             {[]error{silence()}, 6, upload.ErrDoubt, upload.Completing, false},
 		"one silence, then busy":       {[]error{silence(), answered(429)}, 6, upload.ErrDoubt, upload.Completing, false},
 		"one silence, then no network": {[]error{silence(), unreachable()}, 6, upload.ErrDoubt, upload.Completing, false},
 		"nonsense":                     {[]error{upload.ErrReply}, 1, upload.ErrDoubt, upload.Completing, false},

@@ -75,7 +75,7 @@ const (
 
 // controller finds how many parts in flight fill the link: it doubles their
 // number while that brings more, then takes away what brings nothing, keeps the
-// number for a while and tries again. Trouble takes parts away at once.
+// number for a while and retries. Trouble takes parts away at once.
 type controller struct {
 	n     int     // parts in flight now
 	base  int     // the number that was found to be good

@@ -57,7 +57,7 @@ func TestKillAtEveryWrite(t *testing.T) {
 						}
 						if durable == nil || durable.State == upload.Delivered {
 							if rep.Upload != "u2" {
-								t.Errorf("killed at write %d: went on with %s", n, rep.Upload)
+								t.Errorf("killed at write %d: resumed %s", n, rep.Upload)
 							}
 							return
 						}

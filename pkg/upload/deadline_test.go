@@ -21,7 +21,7 @@ func warnings(r *rig) string {
 }
 
 // onceOnly makes the cloud one like file.ai: addresses for a while and no others,
-// and a plan that heeds our wish.
+// and a plan that respects the requested part size.
 func onceOnly(t *testing.T, size int, life time.Duration) *rig {
 	r := newRig(t, size)
 	r.cloud.renewable, r.cloud.wants = false, true
@@ -86,7 +86,7 @@ func TestPlansAgainForTheRateThatIsSeen(t *testing.T) {
 	})
 }
 
-// If the provider plans as it likes, nobody starts over for nothing: it is said
+// If the provider plans as it likes, starting over is useless: it is said
 // early, and the end says why.
 func TestSaysWhyItCannotEndInTime(t *testing.T) {
 	bubble(t, func(t *testing.T) {

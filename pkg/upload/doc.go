@@ -54,7 +54,7 @@
 //
 // Every error wraps one of the sentinels of this package, or the cause of the
 // context. Test with errors.Is. [ErrUnfinished] means that running again continues;
-// [ErrDoubt] means that complete was sent and no clear answer came, so look at the
+// [ErrDoubt] means that complete was sent and got no clear answer, so look at the
 // provider before you send the file again; [ErrUndelivered] means that the file is
 // uploaded and only its result was not handed over. After any other error a retry
 // without a change ends the same way. The Report is valid with an error too.

@@ -23,7 +23,7 @@ var (
 	errNameless = fmt.Errorf("no id: %w", upload.ErrCompleted)
 )
 
-// completes makes complete answer in turn, the last answer for ever; nil is the
+// completes makes complete answer in turn, the last answer forever; nil is the
 // cloud's own. What wraps errActed is acted on first.
 func (c *cloud) completesWith(answers ...error) {
 	answer := func(n int) error { return answers[min(n, len(answers))-1] }
@@ -58,7 +58,7 @@ var (
 
 func fails(err error) reply { return reply{upload.Unknown, err} }
 
-// probesWith makes the probe answer in turn, the last answer for ever. Without
+// probesWith makes the probe answer in turn, the last answer forever. Without
 // any, it is the truth.
 func (c *cloud) probesWith(answers ...reply) {
 	if len(answers) == 0 {
@@ -228,7 +228,7 @@ func TestCompletedBeforeAndNameless(t *testing.T) {
 }
 
 // TestWholeFileMismatch: the provider refused the checksum of the whole. What it has is
-// given up, and the next run begins anew and asks nothing of it.
+// aborted, and the next run starts over without asking about it.
 func TestWholeFileMismatch(t *testing.T) {
 	for name, abort := range map[string]error{"aborted": nil, "no abort": errors.ErrUnsupported, "abort fails": trouble(500)} {
 		t.Run(name, func(t *testing.T) {
@@ -255,7 +255,7 @@ func TestWholeFileMismatch(t *testing.T) {
 }
 
 // A process that dies while it gives a corrupt upload up loses nothing that was
-// not lost: the next one hears the same, or begins anew.
+// not lost: the next one gets the same answer, or starts over.
 func TestKilledWhileCorrupt(t *testing.T) {
 	for _, after := range []bool{false, true} {
 		t.Run(fmt.Sprintf("after %t", after), func(t *testing.T) {
@@ -307,7 +307,7 @@ func TestWholeFileMismatchAndMoved(t *testing.T) {
 	})
 }
 
-// TestRestartInDoubt: what was in doubt is given up, and if the provider says
+// TestRestartInDoubt: an upload in doubt is aborted, and if the provider says
 // that it was completed, so does a warning.
 func TestRestartInDoubt(t *testing.T) {
 	for name, test := range map[string]struct {
@@ -383,7 +383,7 @@ func TestInterruptedInDoubt(t *testing.T) {
 }
 
 // An older copy of the journal came back, and the upload was completed meanwhile: its
-// result is found out, or the file is uploaded anew, once.
+// result is found out, or the file is uploaded again, once.
 func TestCompletedByAnotherRun(t *testing.T) {
 	completed := func(result string) error {
 		return &upload.CompletedError{Result: upload.Result{Value: result}, Err: fmt.Errorf("409: %w", upload.ErrRefused)}

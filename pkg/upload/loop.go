@@ -321,7 +321,7 @@ func (l *loop) find(number int) *part {
 }
 
 // attempted handles the outcome of an attempt: it is verified, and then either its
-// receipt goes to the journal, or the part is tried again, or the upload fails.
+// receipt goes to the journal, or the part is retried, or the upload fails.
 // docs/design/retries.md has the table.
 func (l *loop) attempted(ctx context.Context, o outcome) {
 	p := l.find(o.job.part.Number)

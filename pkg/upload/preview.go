@@ -50,10 +50,10 @@ func Next(rec *Record, f File) (step Step, compare bool) {
 type Preview struct {
 	File    File
 	Target  Target
-	Record  *Record // what the journal has that can be gone on with; nil: nothing
+	Record  *Record // what the journal has that can be resumed; nil: nothing
 	Next    Step
 	Compare bool     // as of Next
-	Moved   []string // paths whose unfinished upload is gone on with instead, if it is of this file
+	Moved   []string // paths whose unfinished upload is resumed instead, if it is of this file
 	Parts   []Part   // the plan; nil: the provider makes it
 	Left    []Part   // those of it that are sent
 	Stored  int64    // bytes that are not sent

@@ -147,7 +147,7 @@ func TestPreviewRefuses(t *testing.T) {
 	}
 }
 
-// An upload of a file that is somewhere else now may be gone on with.
+// An upload of a file that is somewhere else now may be resumed.
 func TestPreviewMoved(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := newRig(t, 10_000)

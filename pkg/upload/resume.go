@@ -150,7 +150,7 @@ func (s *session) resume(ctx context.Context, rec *Record) (*Record, error) {
 	if rec.State == Done {
 		return rec, nil
 	}
-	// Checked before anything is sent, whoever wrote the record.
+	// Checked before anything is sent, whichever process wrote the record.
 	if err := Tile(s.file.Size, rec.Upload.Parts, rec.Upload.Existing); err != nil {
 		return fresh(StartingOver{Reason: BadPlan, Err: err})
 	}

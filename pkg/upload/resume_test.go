@@ -249,7 +249,7 @@ func TestMoved(t *testing.T) {
 					want = "u2"
 				}
 				if rep.Upload != want {
-					t.Errorf("went on with %s, want %s", rep.Upload, want)
+					t.Errorf("resumed %s, want %s", rep.Upload, want)
 				}
 				if !test.startsOver {
 					r.once("u1")

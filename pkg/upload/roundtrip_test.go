@@ -91,7 +91,7 @@ func TestRefusedBeforeAnythingIsSent(t *testing.T) {
 }
 
 // A part size that is not a multiple is rounded, which is said, and the same
-// command again goes on with the parts that it has.
+// command again resumes with the parts that it has.
 func TestPartSizeIsRounded(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := newRig(t, 3000)
@@ -125,7 +125,7 @@ func TestErrorsOfAStream(t *testing.T) {
 	}
 }
 
-// The upload is open at the provider by then: it is given up, and nothing is
+// The upload is open at the provider by then: it is aborted, and nothing is
 // left of it.
 func TestUnusablePlans(t *testing.T) {
 	for name, test := range map[string]struct {

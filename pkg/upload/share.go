@@ -228,7 +228,7 @@ type DigestSigner interface {
 }
 
 // EndSigner is a Provider that can presign the requests that end an upload, so
-// that nobody else needs a key. Digests are of the whole file, if they are known.
+// that no other machine needs a key. Digests are of the whole file, if they are known.
 type EndSigner interface {
 	SignEnd(ctx context.Context, u Upload, d Digests) (map[string]Presigned, error)
 }
@@ -326,7 +326,7 @@ func (s *session) digestParts(ctx context.Context, sh *Shared, signs bool) error
 	if s.PartDigests {
 		sh.CRC32C = make(map[int]uint32, len(ranges))
 	}
-	// The journal's parts have none: whoever sends them from there reads them then.
+	// The journal's parts have none: the process that sends them reads them then.
 	sh.Upload.Parts = slices.Clone(sh.Upload.Parts)
 	for i, r := range ranges {
 		if s.PartDigests {

@@ -375,11 +375,11 @@ func (s *simulation) run() (last bool) {
 	}
 	s.count("runs")
 	s.journal.settle(s, l)
-	return s.judge(l, rep, err)
+	return s.checkEnd(l, rep, err)
 }
 
-// judge looks at how a process ended.
-func (s *simulation) judge(l *life, rep upload.Report, err error) (last bool) {
+// checkEnd looks at how a process ended.
+func (s *simulation) checkEnd(l *life, rep upload.Report, err error) (last bool) {
 	if l.killed.Load() {
 		s.count("kills")
 		return false
@@ -473,7 +473,7 @@ func (s *simulation) upload(ctx context.Context, l *life) (upload.Report, error)
 	return u.Upload(ctx, upload.File{Path: s.where(), Name: "file.bin"})
 }
 
-// seen is told of events.
+// seen gets the events.
 func (s *simulation) seen(l *life, e upload.Event) {
 	if l.killed.Load() {
 		return
@@ -493,7 +493,7 @@ func (s *simulation) seen(l *life, e upload.Event) {
 }
 
 // kill is SIGKILL: what is on the disk of the journal now is what the next
-// process finds. The process itself goes on without an effect until it ends.
+// process finds. The process itself continues without an effect until it ends.
 func (s *simulation) kill(why string) {
 	l := s.life
 	if l.killed.Swap(true) {
@@ -525,7 +525,7 @@ func copyDir(from, to string) error {
 	return nil
 }
 
-// object is told of each object that is made.
+// object gets each object that is made.
 func (s *simulation) object(id string, content []byte) {
 	s.say("object of %s, %d bytes", id, len(content))
 	s.count("objects")

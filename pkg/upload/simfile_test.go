@@ -144,7 +144,7 @@ func (s *simulation) edit(d *rand.Rand) {
 }
 
 // editUnnoticed writes to the file so that its size and time do not tell. The system
-// has ticks, in which two changes look like one: then it is tried again.
+// has ticks, in which two changes look like one: then it is retried.
 func (s *simulation) editUnnoticed(content []byte) {
 	before := s.identity()
 	info, err := os.Stat(s.path)

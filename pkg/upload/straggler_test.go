@@ -49,7 +49,7 @@ func TestLastPartStraggles(t *testing.T) {
 	})
 }
 
-// Where all are slow, none is given up.
+// Where all are slow, none is a straggler.
 func TestAllAreSlow(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := newRig(t, 10_000)
@@ -105,7 +105,7 @@ func TestALinkThatBecomesSlow(t *testing.T) {
 	})
 }
 
-// A part that crawls whatever is tried is left to crawl: it may be the only way.
+// A part that stays slow on new connections is not re-sent again: the link may be slow.
 func TestAPartThatAlwaysCrawls(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := newRig(t, 10_000)

@@ -176,8 +176,8 @@ func (expiredAndTemporary) Unwrap() error             { return upload.ErrExpired
 func (expiredAndTemporary) Temporary() bool           { return true }
 func (expiredAndTemporary) RetryAfter() time.Duration { return 0 }
 
-// Leave that is refused as soon as it is given is not asked for for ever, and
-// the stored parts are not given up: it is a matter of clocks.
+// A URL that is refused as soon as it is issued is not requested forever, and
+// the stored parts are kept: a clock may be wrong.
 func TestNewURLsThatAreRefused(t *testing.T) {
 	for name, refusal := range map[string]error{"plain": fmt.Errorf("x: %w", upload.ErrExpired), "temporary": expiredAndTemporary{}} {
 		t.Run(name, func(t *testing.T) {
@@ -246,7 +246,7 @@ func TestURLsIssuedOnceAreKept(t *testing.T) {
 		r.ok()
 		r.once("u1")
 		if len(r.cloud.urls) != 0 || r.cloud.creates != 1 {
-			t.Errorf("asked for leave: %v; %d uploads", r.cloud.urls, r.cloud.creates)
+			t.Errorf("requested URLs: %v; %d uploads", r.cloud.urls, r.cloud.creates)
 		}
 		if rec := r.journal.of("u1"); len(rec.Presigned) != 0 {
 			t.Errorf("%d urls are left in the journal", len(rec.Presigned))
@@ -333,7 +333,7 @@ func (s silentURLs) Presign(ctx context.Context, _ upload.Upload, _ []upload.Par
 	return nil, context.Cause(ctx)
 }
 
-// One layer of retries: asking for leave is tried as often as anything else,
+// One layer of retries: presign is tried as often as any other request,
 // not as often as that for each try of a part.
 func TestPresignFails(t *testing.T) {
 	for name, test := range map[string]struct {

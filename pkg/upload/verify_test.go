@@ -154,7 +154,7 @@ func TestDamage(t *testing.T) {
 						t.Errorf("%+v", rep)
 					}
 					if lost, again := len(told[upload.Lost](r)), len(told[upload.Retrying](r)); lost != test.lost || again != test.again {
-						t.Errorf("%d lost, %d tried again; want %d and %d", lost, again, test.lost, test.again)
+						t.Errorf("%d lost, %d retried; want %d and %d", lost, again, test.lost, test.again)
 					}
 				})
 			})

@@ -9,7 +9,7 @@ import (
 )
 
 // An Uploader with only a provider is complete: its journal is in memory, it has
-// slots and a rate limit, and it reports its events to no one.
+// slots and a rate limit, and it reports its events nowhere.
 func TestZeroValues(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := newRig(t, 100_000)

@@ -50,7 +50,7 @@ func TestFileChangesWhileItIsSent(t *testing.T) {
 		then   func(path string) error // before the next run
 		again  bool                    // it is written again before the next run
 		puts   int                     // of the next run
-		open   bool                    // what Windows does not let anybody do to an open file
+		open   bool                    // what Windows does not allow on an open file
 	}{
 		"grown": {change: func(p string) error {
 			f, err := os.OpenFile(p, os.O_APPEND|os.O_WRONLY, 0)
@@ -70,7 +70,7 @@ func TestFileChangesWhileItIsSent(t *testing.T) {
 		"replaced by another of its looks": {change: replace(patch(10)), puts: 3, open: true},
 		"replaced by the same":             {change: replace(func(string) error { return nil }), puts: 2, open: true},
 		"deleted":                          {change: func(p string) error { return os.Rename(p, p+".gone") }, then: func(p string) error { return os.Rename(p+".gone", p) }, puts: 2, open: true},
-		// What Archetype was told of it no longer lets us replace: it starts over.
+		// Archetype lets no client replace a checkpointed part: it starts over.
 		"changed, where parts are remembered": {api: "archetype", change: patch(10), puts: 5},
 		"touched, where parts are remembered": {api: "archetype", change: touch, puts: 2},
 	} {
@@ -83,7 +83,7 @@ func TestFileChangesWhileItIsSent(t *testing.T) {
 				c.api = "upscayl"
 			}
 			r := newRig(t, c.api, part)
-			// Half of the third part is read, and then nothing, until it is given up.
+			// Half of the third part is read, and then nothing, until the process ends.
 			began := r.watched(t, "put@part=3:stall=32768")
 			file := r.file(t, 5*part)
 			args := []string{"upload", file, "-p", c.api, "-j", "1", "--stall-timeout", "1s"}

@@ -105,7 +105,7 @@ func gitlabRecipe(t *testing.T, text []byte) recipe {
 	}
 	job := jobs["upload"]
 	if job.Cache.When != "always" || job.Retry.Codes != exitAgain || len(job.Cache.Paths) != 1 {
-		t.Errorf("a job that failed is not tried again with its journal: %+v", job)
+		t.Errorf("a job that failed is not retried with its journal: %+v", job)
 	}
 	return recipe{
 		shell: []string{"bash", "-e"}, steps: job.Script, file: "dataset.tar", api: "archetype",

@@ -76,7 +76,7 @@ func (r real) upload(t *testing.T, size int64, env []string) (killed bool) {
 			t.Fatalf("%v: it may have been completed, and was not", env)
 		}
 		if told, code = r.multiput(t, nil, append(args, "--restart")...); code != 0 {
-			t.Fatalf("%v: exit code %d, begun anew", env, code)
+			t.Fatalf("%v: exit code %d, started over", env, code)
 		}
 	}
 	result := strings.TrimSuffix(told, "\n")

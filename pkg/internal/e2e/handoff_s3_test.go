@@ -23,7 +23,7 @@ var s3Stores = map[string]func(testing.TB) realstore.Server{"minio": realstore.M
 // noKeys are no credentials; otherAccount are those of another account.
 var (
 	noKeys       = []string{"AWS_ACCESS_KEY_ID=", "AWS_SECRET_ACCESS_KEY=", "AWS_REGION=", "AWS_ENDPOINT_URL_S3="}
-	otherAccount = []string{"AWS_ACCESS_KEY_ID=somebody", "AWS_SECRET_ACCESS_KEY=else", "AWS_REGION=eu-north-1", "AWS_ENDPOINT_URL_S3="}
+	otherAccount = []string{"AWS_ACCESS_KEY_ID=another", "AWS_SECRET_ACCESS_KEY=else", "AWS_REGION=eu-north-1", "AWS_ENDPOINT_URL_S3="}
 )
 
 // s3Chain is a chain whose senders have no credentials.

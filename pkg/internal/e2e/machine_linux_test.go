@@ -135,7 +135,7 @@ func TestStateDirectoryVanishes(t *testing.T) {
 	}
 	for _, q := range r.server.Requests() {
 		if q.Step == sandbox.StepAbort || q.Step == sandbox.StepComplete {
-			t.Errorf("what is stored at the provider was given up: %s", q)
+			t.Errorf("what is stored at the provider was aborted: %s", q)
 		}
 	}
 	if _, messages, code := r.said(t, args...); code != 0 {
@@ -145,7 +145,7 @@ func TestStateDirectoryVanishes(t *testing.T) {
 }
 
 // A file that this user may not read: exit 66. Root may read all, so for root
-// somebody else tries.
+// another user tries.
 func TestUnreadableFile(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, "upscayl", 64<<10)

@@ -172,7 +172,7 @@ func proxied(t *testing.T) (r *rig, target, base string) {
 }
 
 // TestProxyRefuses: what a proxy refuses for good is said to be the proxy's, at
-// once; what passes is tried again.
+// once; what passes is retried.
 func TestProxyRefuses(t *testing.T) {
 	r, target, base := proxied(t)
 	http1 := newTestProxy(t, target, connectProxy)

@@ -158,8 +158,8 @@ func TestTerminal(t *testing.T) {
 	}
 }
 
-// A result on the same terminal stands on a line of its own, and so does what is
-// said of a file that failed; the last line is about all of them.
+// A result on the same terminal stands on a line of its own, and so does the
+// error of a file; the last line is about all of them.
 func TestSeveralAtATerminal(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, "archetype", 64<<10)

@@ -98,7 +98,7 @@ type running struct {
 type heard struct {
 	mu   sync.Mutex
 	b    bytes.Buffer
-	more chan struct{} // holds one when there is more; made when somebody waits
+	more chan struct{} // holds one when there is more; made when a goroutine waits
 }
 
 func (h *heard) Write(p []byte) (int, error) {

@@ -110,7 +110,7 @@ func TestS3Options(t *testing.T) {
 			t.Fatalf("%d bytes: exit code %d, %s\n%s", size, code, out, said)
 		}
 		if all := out + said; strings.Contains(all, server.AccessKey) || strings.Contains(all, server.SecretKey) {
-			t.Errorf("%d bytes: a key is in what is said:\n%s", size, all)
+			t.Errorf("%d bytes: a key is in the output:\n%s", size, all)
 		}
 		body, info := s3Object(t, server, "ü +?#%.bin")
 		if want, err := os.ReadFile(file); err != nil || !bytes.Equal(body, want) {

@@ -75,7 +75,7 @@ func valid(t *testing.T, s *jsonschema.Schema, out string) (objects []map[string
 	for line := range strings.Lines(out) {
 		v, err := jsonschema.UnmarshalJSON(strings.NewReader(line))
 		if err != nil {
-			t.Errorf("%q is no JSON: %v", line, err)
+			t.Errorf("%q is not JSON: %v", line, err)
 			continue
 		}
 		if err := s.Validate(v); err != nil {

@@ -41,7 +41,7 @@ func otherServer(t *testing.T, s *httptest.Server) *atomic.Int32 {
 
 // The target of a redirect gets neither the key nor the file. A complete that
 // is answered with 301, 302 or 303 may have been done, with its answer elsewhere;
-// 307 and 308 say that somebody else is to do it.
+// 307 and 308 say that another server is to do it.
 func TestRedirectsAreRefused(t *testing.T) {
 	t.Parallel()
 	other := httptest.NewServer(nil)

@@ -30,7 +30,7 @@ type secrets struct {
 }
 
 // renews are the APIs that issue their URLs again. The others' URLs are kept
-// in the journal until the upload is done, and pages that it has given up are
+// in the journal until the upload is done, and pages that it has freed are
 // not wiped: see docs/design/journal.md.
 var renews = map[string]bool{"archetype": true, "openai": true, "sandbox": true}
 

@@ -59,7 +59,7 @@ func (r *rig) startAt(t *testing.T, args ...string) (p *running, person *os.File
 	return p, person
 }
 
-// Somebody presses Ctrl-C, and somebody closes the window.
+// The user presses Ctrl-C, or closes the window.
 func TestAtATerminal(t *testing.T) {
 	t.Parallel()
 	for _, closed := range []bool{false, true} {

@@ -30,7 +30,7 @@ func TestFirstSignal(t *testing.T) {
 		faults []string
 		args   []string
 		until  func(t *testing.T, p *running, began <-chan sandbox.Request)
-		stored string // what is said of it
+		stored string // what list says of it
 		again  int    // how many parts the next run sends
 		doubt  bool   // the outcome is unknown
 	}{

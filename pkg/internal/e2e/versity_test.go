@@ -37,7 +37,7 @@ func TestHalfAPartIsStored(t *testing.T) {
 			code := p.wait(t)
 			half, claimed, _ := relay.did()
 			if claimed == "" || claimed != half {
-				t.Fatalf("the store said %q of a part whose half is %q: has it given up this habit?\n%s", claimed, half, p.stderr.String())
+				t.Fatalf("the store said %q of a part whose half is %q: is this bug fixed?\n%s", claimed, half, p.stderr.String())
 			}
 			if code != 0 {
 				t.Fatalf("exit code %d\n%s", code, p.stderr.String())

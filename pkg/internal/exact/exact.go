@@ -12,7 +12,7 @@ import (
 )
 
 // maxDigits is how long a whole number may be before it becomes a float: more
-// is no size and no id, and costs more than linear time to read.
+// is neither a size nor an id, and costs more than linear time to read.
 const maxDigits = 100
 
 // Decode reads exactly one JSON value into the types that gojq knows, with

@@ -88,7 +88,7 @@ func buildOnce(ctx context.Context, tb testing.TB, t tool, root, modfile, bin st
 		return fmt.Errorf("make cache directory: %w", err)
 	}
 	// One lock for all tools: two such builds at a time only slow each other down.
-	// The file stays: unlinking a lock that someone waits for lets two in.
+	// The file stays: unlinking a lock that a process waits for lets two in.
 	lock := flock.New(filepath.Join(filepath.Dir(dir), "build.lock"))
 	if _, err := lock.TryLockContext(ctx, 200*time.Millisecond); err != nil {
 		return fmt.Errorf("wait for another build (%s): %w", lock.Path(), err)

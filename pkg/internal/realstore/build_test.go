@@ -11,8 +11,8 @@ import (
 	"github.com/gofrs/flock"
 )
 
-// TestBuildsAreNotWaitedForForEver has another process build something for
-// ever. Outside CI, two tests wait for it once, and are skipped; in CI they fail.
+// TestBuildsAreNotWaitedForForEver has another process build something
+// forever. Outside CI, two tests wait for it once, and are skipped; in CI they fail.
 // Both say how to build it.
 func TestBuildsAreNotWaitedForForEver(t *testing.T) {
 	const childEnv = "REALSTORE_TEST_WAITS"

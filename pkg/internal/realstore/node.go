@@ -115,7 +115,7 @@ func install(tb testing.TB, name string) (modules string, err error) {
 		return "", fmt.Errorf("wait for another installation (%s): %w", lock.Path(), err)
 	}
 	defer func() { _ = lock.Close() }()
-	// What is not pinned by a checksum, such as a script of ours, is copied anew.
+	// What is not pinned by a checksum, such as a script of ours, is copied again.
 	for _, file := range []string{"package.json", "package-lock.json", "serve.mjs"} {
 		b, err := fs.ReadFile(pinned, file)
 		if errors.Is(err, fs.ErrNotExist) {

@@ -260,7 +260,7 @@ func environ(dir string) []string {
 	return env
 }
 
-// waitReady creates the bucket. That proves more than an open port: whoever
+// waitReady creates the bucket. That proves more than an open port: what
 // answers knows these credentials, so it is this server and it works.
 func waitReady(ctx context.Context, s Server, p *process) error {
 	c, err := s.Client()

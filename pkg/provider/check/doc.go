@@ -35,7 +35,7 @@ type Test[T any] interface {
 	Run(name string, f func(T)) bool
 }
 
-// Subject is a provider as the suite is told of it.
+// Subject describes a provider to the suite.
 type Subject struct {
 	// Open opens the provider again, as a new process does.
 	Open func(o Opening) (upload.Provider, error)
@@ -52,7 +52,7 @@ type Subject struct {
 	Empty       bool   // it takes an empty file
 	Renewable   bool   // it issues urls again
 	Checkpoints bool   // it takes receipts early
-	Aborts      bool   // it has a call that gives an upload up
+	Aborts      bool   // it has a call that aborts an upload
 	Probes      bool   // it can be asked whether an upload was completed
 	Digest      string // the whole-file digest that its complete takes; empty: none
 	// TakeOver are the options with which create resumes an upload of the

@@ -68,7 +68,7 @@ func (r *Transcript) begin(step string, given map[string]any) {
 	r.step, r.given, r.began, r.first = step, given, given, len(r.samples)
 }
 
-// again says that the step is tried again: of what came of this attempt, no sample
+// again says that the step is retried: of what came of this attempt, no sample
 // would pass.
 func (r *Transcript) again() {
 	if r == nil {

@@ -151,7 +151,7 @@ func TestSuccessNeedsAResult(t *testing.T) {
 	}
 }
 
-// An upload that was completed cannot be given up.
+// An upload that was completed cannot be aborted.
 func TestAbortOfACompletedUpload(t *testing.T) {
 	for body, want := range map[string]error{
 		`{"code":"was_done"}`: upload.ErrCompleted, `{"code":"busy"}`: upload.ErrRefused, `{"code":"gone"}`: nil,
@@ -236,7 +236,7 @@ abort: {send: "DELETE /u/{id}"}
 	}
 }
 
-// No secret gets into what is told of the end.
+// No secret gets into the message about the end.
 func TestProbeHidesSecrets(t *testing.T) {
 	p, _ := serve(t, mustParse(t, []byte(whole)), kind, func(w http.ResponseWriter, r *http.Request) {
 		b, _ := marshal(map[string]any{"finished": true, "place": []any{secret}})

@@ -16,7 +16,7 @@ import (
 	"github.com/multiput/multiput/pkg/upload"
 )
 
-// created is an upload of the whole manifest, without asking anybody.
+// created is an upload of the whole manifest, without a request.
 func created(parts ...upload.Part) upload.Upload {
 	return upload.Upload{ID: "u1", File: file, Parts: parts, Data: []byte(`{"upload":{"id":"u1"}}`)}
 }

@@ -163,7 +163,7 @@ func TestForms(t *testing.T) {
 		}
 	}
 	if _, err := p.Put(t.Context(), u, upload.Presigned{Part: 2, URL: server + "/p"}, u.Parts[1], io.LimitReader(strings.NewReader("4567"), 4)); err == nil {
-		t.Error("a part was sent whose digest nobody could know")
+		t.Error("a part was sent whose digest could not be known")
 	}
 	rs := []upload.Receipt{{Part: 1, Value: `{"n":9007199254740993}`}}
 	for _, status := range []int{202, 400} {
@@ -228,7 +228,7 @@ func TestAddressesOfTheAPI(t *testing.T) {
 			if err == nil || !errors.Is(err, upload.ErrReply) || !strings.Contains(err.Error(), want) {
 				t.Errorf("%s: %v, want %s", end, err, want)
 			}
-			// Whoever changed the journal in the meantime does not get the key either.
+			// Another user who changed the journal in the meantime does not get the key either.
 			b, _ := json.Marshal(map[string]any{"upload": map[string]any{"id": "u1", "end": end}, "options": folder})
 			if _, err := p.Complete(t.Context(), upload.Upload{ID: "u1", File: file, Data: b}, nil, upload.Digests{}); !errors.Is(err, upload.ErrUnsent) {
 				t.Errorf("%s: complete was sent: %v", end, err)

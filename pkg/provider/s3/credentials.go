@@ -172,7 +172,7 @@ func (p *Provider) Keyless() bool { return p.keyless.Load() }
 // checksums, and are sent over TLS.
 const unsigned = "UNSIGNED-PAYLOAD"
 
-// signed is a request as anybody may make it until its end.
+// signed is a request that needs no credentials until it expires.
 type signed struct {
 	url     string
 	header  http.Header

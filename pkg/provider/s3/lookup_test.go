@@ -40,7 +40,7 @@ func awsHome(t *testing.T, config string, env ...string) {
 	}
 }
 
-// TestWhyNoCredentials checks what is said where the AWS configuration has none.
+// TestWhyNoCredentials checks the message where the AWS configuration has none.
 func TestWhyNoCredentials(t *testing.T) {
 	refuses := httptest.NewServer(http.NotFoundHandler())
 	defer refuses.Close()
@@ -129,7 +129,7 @@ func unused(t *testing.T) string {
 	return l.Addr().String()
 }
 
-// TestNoProfile checks the error of a profile that there is not: of the option, of
+// TestNoProfile checks the error of an unknown profile: of the option, of
 // the environment, and of another profile.
 func TestNoProfile(t *testing.T) {
 	const config = "[profile other]\nrole_arn = arn:aws:iam::123456789012:role/r\nsource_profile = absent\n"

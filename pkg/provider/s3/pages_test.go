@@ -12,7 +12,7 @@ import (
 )
 
 // paged lists 7 uploads and 7 parts of each, page by page. A store that is stuck
-// gives the first page for ever.
+// gives the first page forever.
 func paged(page int, stuck bool) *scripted {
 	const all = 7
 	window := func(after string) (from, to int, next string) {

@@ -41,7 +41,7 @@ type Definition struct {
 	Findings  []Finding // warnings and hints
 	Elsewhere []string  // other origins that requests go to, without a key: constant ones
 	FileTo    []string  // those that parts go to
-	// Given says that URLs which the API gave are the addresses of parts, and
+	// Given says that URLs which the API gave are those of parts, and
 	// those of other requests, which have no key then. FileOwn says that parts go
 	// to the API itself.
 	Given, RequestsGiven, FileOwn bool
@@ -210,7 +210,7 @@ func (d *Definition) BaseFor(set map[string]string) string {
 }
 
 // Origin is the scheme, host and port that a key is for: those of base, or of
-// the definition's own where that is empty; empty: it is no URL.
+// the definition's own where that is empty; empty: it is not a URL.
 func (d *Definition) Origin(base string) string {
 	if base == "" {
 		base = d.Base
