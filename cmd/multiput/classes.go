@@ -58,6 +58,7 @@ var classes = []class{
 	{wraps(upload.ErrUndelivered), exitOutput, "ioerr", deliverHint("to have the result printed")},
 	// Whichever file it was that could not be opened, nothing is wrong with it.
 	{tooManyFiles, exitJournal, "cantcreat", say("raise the limit of open files (ulimit -n), or lower --concurrency")},
+	{typed[*loopbackError], exitFailed, "failed", say("bring the loopback interface up: ip link set lo up")},
 	{typed[*sandbox.DirError], exitJournal, "cantcreat", say("multiput sandbox --dir DIR uses another directory, and XDG_STATE_HOME moves the one of -p sandbox")},
 	{wraps(upload.ErrUnverified), exitData, "data", func(f failure) string {
 		if f.report.Parts == 0 {

@@ -54,7 +54,7 @@ func (a *app) lookAtProvider(ctx context.Context, flags *pflag.FlagSet, name, ba
 	if m.Name == sandboxName {
 		s, err := startOwnSandbox(ctx)
 		if err != nil {
-			return append(found, bad("provider", exitFailed, "", "the embedded server does not start (%v)", err))
+			return append(found, failing("provider", failure{err: err}))
 		}
 		defer s.stop()
 		found = append(found, good("provider", "it is embedded, and needs no key and no network"))

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -51,8 +52,34 @@ func startOwnSandbox(ctx context.Context) (*runningSandbox, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &runningSandbox{base, plainKey(key), func() { stop() }}, nil //nolint:errcheck // it ends with the process
+	running := &runningSandbox{base, plainKey(key), func() { stop() }} //nolint:errcheck // it ends with the process
+	at, err := url.Parse(base)
+	if err == nil {
+		err = connects(ctx, at.Host)
+	}
+	if err != nil {
+		running.stop()
+		return nil, &loopbackError{err}
+	}
+	return running, nil
 }
+
+// connects reports why this process cannot reach an address of its own: a
+// machine, or a container, whose loopback interface is down.
+func connects(ctx context.Context, address string) error {
+	c, err := new(net.Dialer).DialContext(ctx, "tcp", address)
+	if err != nil {
+		return err
+	}
+	return c.Close()
+}
+
+// loopbackError: the sandbox runs, and this machine does not reach it. To wait does
+// not help.
+type loopbackError struct{ err error }
+
+func (e *loopbackError) Error() string { return "the sandbox is not reachable: " + e.err.Error() }
+func (e *loopbackError) Unwrap() error { return e.err }
 
 // sandboxOptions are the flags of sandbox.
 type sandboxOptions struct {

@@ -39,7 +39,7 @@ func TestNothingActsOnTheTerminal(t *testing.T) {
 		"events":                  {api: "archetype", args: []string{"-vv", "--progress", "json"}},
 		"objects":                 {api: "archetype", args: []string{"-v", "--json"}},
 		"selected":                {api: "archetype", args: []string{"--jq", "[.file, .reply]"}},
-		"retried":             {api: "archetype", fault: "put@part=1:status=503,message=" + hostileText, args: []string{"-v"}},
+		"retried":                 {api: "archetype", fault: "put@part=1:status=503,message=" + hostileText, args: []string{"-v"}},
 		"a message":               {api: "archetype", fault: "create:status=400,message=" + hostileText, code: exitFailed},
 		"a file that is missing":  {api: "archetype", args: []string{"no-" + name}, code: exitNoInput},
 		"a journal that is none":  {api: "archetype", args: []string{"--journal", "/dev/null/" + name}, code: exitJournal},

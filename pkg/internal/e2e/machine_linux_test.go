@@ -178,3 +178,22 @@ func TestUnreadableFile(t *testing.T) {
 		t.Errorf("exit code %d: %s", code, &p.messages)
 	}
 }
+
+// Without any network, the sandbox needs the loopback interface alone. Without
+// that too, the error says so at once.
+func TestSandboxWithoutANetwork(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, "archetype", 64<<10)
+	file := r.file(t, 100_000)
+	for up, want := range map[string]int{"ip link set lo up": 0, "true": exitFailed} {
+		cmd := exec.CommandContext(t.Context(), "sh", "-c", up+` && exec multiput upload "$0" -p sandbox`, file)
+		cmd.Env, cmd.SysProcAttr = r.env, &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET}
+		out, err := cmd.CombinedOutput()
+		if errors.Is(err, syscall.EPERM) {
+			t.Skip("NO NETWORK WAS TAKEN AWAY: this process may not")
+		}
+		if code := cmd.ProcessState.ExitCode(); code != want || want != 0 && !strings.Contains(string(out), "\nhint: bring the loopback interface up: ") {
+			t.Errorf("after %s: exit code %d: %s", up, code, out)
+		}
+	}
+}
