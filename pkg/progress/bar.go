@@ -26,8 +26,8 @@ type bar struct {
 	active  func() bool // whether the terminal is ours; nil: always
 	ascii   bool
 	drawn   time.Time
-	line    string // what stands in the last line; empty: nothing of ours
-	left    bool   // nothing is drawn any more
+	line    string // content of the last line; empty: nothing of the bar
+	left    bool   // nothing more is drawn
 	amid    bool   // a line of another writer is not complete yet
 }
 
@@ -58,17 +58,17 @@ const (
 	wrap      = "\x1b[?7h"
 )
 
-// above says something in front of the bar.
+// above prints a message above the bar.
 func (b *bar) above(s string) {
 	b.hide()
 	io.WriteString(b.w, s) //nolint:errcheck // see the package doc
 	b.amid = !strings.HasSuffix(s, "\n")
 	if !b.several() || time.Since(b.drawn) >= tickEvery {
-		b.tick() // many small files are not to cost a bar each
+		b.tick() // many small files must not cost a redraw each
 	}
 }
 
-// hide leaves nothing of the bar.
+// hide removes the bar.
 func (b *bar) hide() {
 	if !b.alive() {
 		io.WriteString(b.w, b.titles.restore()) //nolint:errcheck // see the package doc
@@ -102,7 +102,7 @@ func (b *bar) tick() {
 // ours reports whether the terminal is: a program in the background draws nothing.
 func (b *bar) ours() bool { return b.active == nil || b.active() }
 
-// goesOn says that a wait is over that the bar told of.
+// goesOn prints that a wait is over which the bar showed.
 func (b *bar) goesOn(after time.Duration) {
 	if after > 0 && b.ours() {
 		b.above(continuing(after) + "\n")
@@ -139,7 +139,7 @@ func (b *bar) ended(*file) {
 }
 
 func (b *bar) close() {
-	b.total.files = len(b.all) // no more will come
+	b.total.files = len(b.all) // there will be no more
 	if !b.several() {
 		for _, f := range b.all {
 			b.ended(f)
@@ -172,7 +172,7 @@ var levels = []level{
 	{},
 }
 
-// waitLevels are those of a line that says what is waited for: that matters more
+// waitLevels are those of a line that says what is waited for: this matters more
 // than how many bytes there are.
 var waitLevels = []level{
 	{before: true, parts: true, bar: true, bytes: true, name: 24},
@@ -289,7 +289,7 @@ func (b *bar) picture(width int) string {
 }
 
 // behind is what follows the picture. Its width changes as little as possible,
-// so that the bar does not tremble.
+// so that the bar does not flicker.
 func (b *bar) behind(l level, rate float64, left time.Duration, status string) string {
 	unknown := "—"
 	if b.ascii {

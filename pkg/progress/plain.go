@@ -69,7 +69,7 @@ func (p *plain) start(f *file, e upload.Event) {
 	}
 }
 
-// far says how far it is.
+// far prints the progress.
 func (p *plain) far() {
 	stored, all := p.parts()
 	what := fmt.Sprintf("%d of %s stored", stored, count(all, "part"))

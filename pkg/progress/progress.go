@@ -1,6 +1,6 @@
 // Package progress shows what uploads do: as a bar on a terminal, as plain lines in
 // a log, as JSON for a program, as annotations in a job of GitHub Actions. The
-// English of every upload.Event is here, in [Text].
+// English text of every upload.Event is here, in [Text].
 //
 // It counts what was sent: bytes whose receipt is on disk, and bytes in flight,
 // which it shows apart. It takes nothing back but the bytes of a part that is
@@ -49,27 +49,26 @@ const (
 // Options say how to show, and what is known of it beforehand.
 type Options struct {
 	Style   Style
-	Verbose bool // say what is decided, and what is retried, and why
-	ASCII   bool // draw with nothing else
+	Verbose bool // print decisions and retries, with their reasons
+	ASCII   bool // draw with ASCII only
 
 	// Width gives that of the terminal in columns. It is asked whenever the bar
 	// is drawn. Nil, or an answer below 1: 80.
 	Width func() int
 
-	Color   bool // color what is done, warnings and what failed
+	Color   bool // color results, warnings and errors
 	Title   bool // show progress in the title of the terminal (OSC 0)
 	Taskbar bool // show progress in the taskbar (OSC 9;4)
 
-	// Active says whether the terminal is this program's to draw on, as it is not
-	// in the background. Nil: it is.
+	// Active reports whether this program may draw on the terminal: not in the
+	// background. Nil: it is.
 	Active func() bool
 
-	Files int   // how many there will be; below 2, the file itself is shown
+	Files int   // how many there are; below 2, the file itself is shown
 	Bytes int64 // of all of them together, as far as that is known
 }
 
-// Display shows uploads, several at a time if need be. It is an io.Writer for
-// what others have to say meanwhile: a whole line appears above the bar, or in
+// Display shows one or several uploads. It is an io.Writer for other messages: a whole line appears above the bar, or in
 // an object of its own.
 type Display struct {
 	mu      sync.Mutex
@@ -84,7 +83,7 @@ type Display struct {
 type view interface {
 	event(f *file, e upload.Event) // f has counted it already
 	warn(text string)              // that is about no file in particular
-	ended(f *file)                 // no event of it will come any more
+	ended(f *file)                 // it has no further events
 	tick()                         // a moment passed
 	text(p []byte)                 // from another writer
 	close()
@@ -131,7 +130,7 @@ func (d *Display) run() {
 	}
 }
 
-// To says which host the files that begin from now on are uploaded to.
+// To sets the host that the next files are uploaded to.
 func (d *Display) To(host string) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -139,7 +138,7 @@ func (d *Display) To(host string) {
 }
 
 // File gives the observer of the upload of one file, called as the user named
-// it, and what ends it, well or not: after that the next line may be written.
+// it, and a function to call when it has ended: after that the next line may be written.
 func (d *Display) File(path string) (observe func(upload.Event), end func()) {
 	f := &file{path: path}
 	d.mu.Lock()
@@ -162,7 +161,7 @@ func (d *Display) File(path string) (observe func(upload.Event), end func()) {
 	}
 }
 
-// Warn says something that is about no file in particular.
+// Warn prints a warning that concerns no single file.
 func (d *Display) Warn(text string) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -191,7 +190,7 @@ func (d *Display) Aside(write func() error) error {
 	return write()
 }
 
-// Release takes the bar away for good, for a program that ends at once. It does
+// Release removes the bar for good, for a program that ends immediately. It does
 // not wait for anything.
 func (d *Display) Release() {
 	b, drawn := d.view.(*bar)
@@ -203,7 +202,7 @@ func (d *Display) Release() {
 	b.hide()
 }
 
-// Close says what was done in all, where there were several files, and leaves
+// Close prints the summary of several files, and leaves
 // the cursor at the beginning of a line. It is called once.
 func (d *Display) Close() {
 	close(d.stop)

@@ -7,10 +7,10 @@ import (
 	"github.com/multiput/multiput/pkg/upload"
 )
 
-// file is how far one upload has come.
+// file is the progress of one upload.
 type file struct {
 	path string // as the user named it
-	name string // as people are shown it; empty before there is a plan
+	name string // as it is shown; empty before there is a plan
 
 	size        int64
 	stored      int64           // bytes that have a receipt
@@ -22,7 +22,7 @@ type file struct {
 
 	completing bool
 	done       bool // the provider confirmed
-	over       bool // no event will come any more
+	over       bool // there are no further events
 }
 
 // reached is how much of a part was handed to the network: by the attempt that is in
@@ -86,7 +86,7 @@ func (f *file) count(e upload.Event) {
 
 func shown(f upload.File) string { return transport.Visible(f.Name) }
 
-// gone counts what is on its way as well.
+// gone also counts what is in flight.
 func (f *file) gone() int64 { return min(f.size, f.stored+f.sending) }
 
 // sums are what files have together, kept up to date with each event: nothing
@@ -127,17 +127,17 @@ func (s *sums) add(a sums, sign int) {
 	s.waiting += sign * a.waiting
 }
 
-// total is how far all files together have come.
+// total is the progress of all files together.
 type total struct {
 	all   []*file
 	sum   sums
-	files int   // how many there will be
-	bytes int64 // of all of them, as far as that was known beforehand
+	files int   // how many there are
+	bytes int64 // of all of them, as far as known beforehand
 
 	handed  int64 // bytes that were handed to the network, most repeats included
 	samples []sample
 	still   int64     // what was handed when bytes were still, last
-	began   time.Time // when the display was there
+	began   time.Time // when the display was created
 }
 
 // sample is what was handed to the network at a moment.
@@ -164,7 +164,7 @@ func (t *total) count(f *file, e upload.Event) {
 	t.change(f, func() { f.count(e) })
 }
 
-// begin adds a file of which nothing is known yet.
+// begin adds a file whose plan is not known yet.
 func (t *total) begin(f *file) {
 	t.all = append(t.all, f)
 	t.sum.add(f.sums(), 1)
@@ -199,7 +199,7 @@ func (t *total) sample(now time.Time, still bool) {
 	t.samples = append(t.samples, sample{now, t.handed})
 }
 
-// gained is what this run has brought on its way.
+// gained is what this run has sent.
 func (t *total) gained() int64 { return t.sum.gone - t.sum.before }
 
 // speed gives the bytes per second that go to the network, and the time that is
@@ -211,10 +211,10 @@ func (t *total) speed(now time.Time) (rate float64, left time.Duration) {
 	}
 	first := t.samples[0]
 	if t.handed <= first.handed {
-		return -1, -1 // it goes in lumps, or not at all
+		return -1, -1 // bytes are sent in bursts, or not at all
 	}
 	rate = float64(t.handed-first.handed) / now.Sub(first.at).Seconds()
-	const most = 99 * 24 * time.Hour // more is a number, and no forecast
+	const most = 99 * 24 * time.Hour // more is not a useful estimate
 	secs := float64(t.size()-t.gone()) / rate * float64(t.handed) / float64(t.gained())
 	switch {
 	case t.stored() == t.size():
@@ -229,7 +229,7 @@ func (t *total) speed(now time.Time) (rate float64, left time.Duration) {
 // size is that of all files, those included that are not planned yet.
 func (t *total) size() int64 { return max(t.sum.size, t.bytes) }
 
-// gone counts what is on its way as well.
+// gone also counts what is in flight.
 func (t *total) gone() int64 { return t.sum.gone }
 
 func (t *total) stored() int64 { return min(t.sum.stored, t.size()) }

@@ -19,7 +19,7 @@ const (
 	clearTaskbar = "\x1b]9;4;0;0\x07"
 )
 
-// show gives the sequences that show how far it is, if that is news.
+// show gives the sequences that show how far it is, if that changed.
 func (w *titles) show(percent int, name string, failing bool) string {
 	var s strings.Builder
 	if w.titled {
@@ -44,7 +44,7 @@ func (w *titles) show(percent int, name string, failing bool) string {
 	return s.String()
 }
 
-// restore gives the sequences that put back what was there before.
+// restore returns the sequences that restore the title.
 func (w *titles) restore() string {
 	if w.shown == "" {
 		return ""

@@ -18,7 +18,7 @@ var (
 )
 
 // picture is a bar of so many columns, without its ends: how much of all was
-// sent, and of that how much is stored. progressbar draws one tone; the second
+// sent, and of that how much is stored. progressbar draws one character; the second
 // one is laid over it.
 func (t tones) picture(stored, sent, all int64, width int, color bool) string {
 	if width <= 0 {

@@ -10,38 +10,38 @@ import (
 )
 
 const (
-	// waitAfter is how long nothing may move before it is told.
+	// waitAfter is how long there may be no progress before a wait is reported.
 	waitAfter = 2 * time.Second
-	// waitSoon is how long nothing may move where a longer wait is certain.
+	// waitSoon is the same where a longer wait is certain.
 	waitSoon = 500 * time.Millisecond
-	// idleAfter is how long no bytes may go though nothing failed, and the rate still count
-	// that: a slow link takes them in lumps.
+	// idleAfter is how long no bytes may be sent, without a failure, before the rate is
+	// no longer shown: a slow link sends them in bursts.
 	idleAfter = 5 * time.Second
 	// inBuffers is how much of a part the kernel takes before the store has seen
 	// any of it: so much of a failed attempt does not count as progress.
 	inBuffers = 4 << 20
 )
 
-// waits knows since when there has been no progress, and why. A wait is the time
+// waits records since when there has been no progress, and why. A wait is the time
 // without progress, however many retries are in it: bytes of an attempt that
 // failed do not end it.
 type waits struct {
 	to    string        // the host of the provider; may be empty
-	every time.Duration // the least time between two waits that are told; 0: all are
+	every time.Duration // minimum time between two reported waits; 0: all are reported
 
-	open    int                // uploads of which events may come
-	since   time.Time          // of the last progress that stays; zero: nothing began
+	open    int                // unfinished uploads
+	since   time.Time          // of the last progress; zero: nothing has started
 	trying  map[attempt]moving // parts in flight
-	undone  int64              // bytes of the attempt that failed last
-	refused int64              // the most bytes of an attempt that was refused since the last part was stored
+	undone  int64              // bytes of the last failed attempt
+	refused int64              // largest number of bytes of a refused attempt since the last part was stored
 	reason  cause
 	backoff map[attempt]cause // of requests that are retried later, or were
 	outage  time.Time         // until when the provider is retried though it cannot be reached
 	reading reading
 
-	shown time.Time // since when the wait that is on the screen lasts; zero: none was yet
-	told  time.Time // when a wait was told last
-	from  time.Time // since when the wait that was told lasts; zero: none was
+	shown time.Time // start of the wait on the screen; zero: none yet
+	told  time.Time // when a wait was last reported
+	from  time.Time // start of the reported wait; zero: none
 }
 
 // attempt is a part in flight, or a request of another kind: part 0.
@@ -60,7 +60,7 @@ type moving struct {
 // are filled at once.
 func (m moving) surely() bool { return m.last.Sub(m.first) >= tickEvery }
 
-// count takes an event in.
+// count updates the waits with an event.
 func (w *waits) count(f *file, e upload.Event) {
 	now := time.Now()
 	if w.since.IsZero() {
@@ -86,7 +86,7 @@ func (w *waits) count(f *file, e upload.Event) {
 	case upload.Requesting:
 		w.reading = reading{}
 		if !w.reason.at.Before(w.since) && !w.reason.doing {
-			w.reason.until = time.Time{} // it failed before, and that is still the reason
+			w.reason.until = time.Time{} // it failed before, which is still the reason
 			break
 		}
 		w.reason = w.requesting(e.Op, now)
@@ -142,7 +142,7 @@ func (w *waits) read(r reading, now time.Time) {
 	w.reading = r
 }
 
-// ended forgets an upload of which no event will come any more.
+// ended removes an upload that has no further events.
 func (w *waits) ended(f *file) {
 	w.open--
 	of := func(a attempt) bool { return a.f == f }
@@ -164,7 +164,7 @@ func (w *waits) because(now time.Time) (r cause, known bool) {
 	return r, known
 }
 
-// moved is when there was progress last.
+// moved is the time of the last progress.
 func (w *waits) moved() time.Time {
 	at := w.since
 	for _, m := range w.trying {
@@ -206,8 +206,8 @@ func (w *waits) still(now time.Time) bool {
 	return idle >= idleAfter || idle >= waitAfter && w.failing() || w.reading.text != "" && now.Sub(w.reading.since) >= waitAfter
 }
 
-// status says what is waited for, or read, in shorter and shorter forms; none: nothing
-// that is worth saying.
+// status describes what is waited for, or read, in ever shorter forms; none: nothing
+// needs to be shown.
 func (w *waits) status(now time.Time) []string {
 	if w.since.IsZero() || w.open == 0 {
 		return nil
@@ -225,7 +225,7 @@ func (w *waits) status(now time.Time) []string {
 	if !w.shown.Equal(moved) && (idle < waitSoon || length < waitAfter) {
 		return nil
 	}
-	w.shown = moved // until something moves, it stays
+	w.shown = moved // it stays until there is progress
 	switch {
 	case known && r.doing:
 		return []string{r.text, r.short}
@@ -242,7 +242,7 @@ func (w *waits) status(now time.Time) []string {
 	return []string{"connecting to the store…", "connecting…"}
 }
 
-// waiting says how long nothing has moved, and why: it grows until something does.
+// waiting says how long there has been no progress, and why.
 func waiting(idle time.Duration, why ...string) []string {
 	forms := make([]string, 0, len(why)+2)
 	for _, s := range why {
@@ -252,7 +252,7 @@ func waiting(idle time.Duration, why ...string) []string {
 	return append(forms, short+", "+long(idle), short)
 }
 
-// long is a time as people say it.
+// long formats a duration for people.
 func long(d time.Duration) string {
 	switch {
 	case d < 100*time.Second:
@@ -263,7 +263,7 @@ func long(d time.Duration) string {
 	return text.Duration(d).String()
 }
 
-// tell gives what is to be said for good: that there is a wait, and that it is
+// tell returns the permanent messages: that there is a wait, and that it is
 // over. Reading is no wait as long as it goes on.
 func (w *waits) tell(now time.Time) (line string, over time.Duration) {
 	status := w.status(now)
@@ -284,14 +284,14 @@ func (w *waits) tell(now time.Time) (line string, over time.Duration) {
 	return status[0], 0
 }
 
-// over says once that a wait that was told is over, and how long it was; 0: none is.
+// over reports once that a reported wait is over, and how long it was; 0: none is.
 func (w *waits) over() time.Duration {
 	moved := w.moved()
 	if w.from.IsZero() || !moved.After(w.from) {
 		return 0
 	}
 	length := moved.Sub(w.from)
-	w.from, w.since = time.Time{}, moved // what comes now is another wait
+	w.from, w.since = time.Time{}, moved // what follows is another wait
 	return length
 }
 
