@@ -45,6 +45,7 @@ func topics() ([]topic, error) {
 		t.title = title[1]
 		all = append(all, t)
 	}
+	slices.SortFunc(all, func(a, b topic) int { return strings.Compare(a.name, b.name) }) // without .md
 	return all, nil
 }
 
