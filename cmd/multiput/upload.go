@@ -181,7 +181,7 @@ func (a *app) upload(ctx context.Context, cfg config.Config, o uploadOptions, fi
 	in.warn = show.Warn
 	defer func() {
 		if in.skipped > 0 && !cfg.Quiet {
-			fmt.Fprintf(show, "%s skipped: uploaded before, and unchanged since.\n", count(in.skipped, "file"))
+			_, _ = fmt.Fprintf(show, "%s skipped: uploaded before, and unchanged since.\n", count(in.skipped, "file"))
 		}
 	}()
 	b := &batch{app: a, cfg: cfg, out: out, show: show, sums: sums}
