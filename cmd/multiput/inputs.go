@@ -157,8 +157,8 @@ func (in *inputs) twice(path string) bool {
 // namedAlike warns of a file that the provider gets under the name of another. It is an
 // error where that would be lost.
 func (in *inputs) namedAlike(f input) error {
-	first, twice := in.names.add(cmp.Or(in.opts.name, f.name, filepath.Base(f.path)), f.path)
-	if !twice {
+	first, twice := in.names.add(cmp.Or(f.name, filepath.Base(f.path)), f.path)
+	if !twice || in.opts.name != "" { // which is for one file only
 		return nil
 	}
 	hint := ""
