@@ -45,7 +45,7 @@ complete:
 	}
 }
 
-// TestSendsTextOfStrangers holds what is told of manifests that lead a file
+// TestSendsTextOfStrangers holds what is told about manifests that lead a file
 // elsewhere than it looks.
 func TestSendsTextOfStrangers(t *testing.T) {
 	const (
