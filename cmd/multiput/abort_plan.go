@@ -88,6 +88,9 @@ func (a *app) forget(ctx context.Context, cfg config.Config, provider, id string
 			continue
 		}
 		t, err := (&journal.Journal{Dir: cfg.Journal, Warn: func(text string) { a.warn(cfg, text) }}).Take(ctx, l.ID)
+		if errors.Is(err, upload.ErrBusy) && isShare(l.Record) {
+			continue // who sends it finds out
+		}
 		if err == nil {
 			err = errors.Join(t.Forget(context.WithoutCancel(ctx)), t.Close())
 		}

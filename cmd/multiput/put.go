@@ -101,6 +101,11 @@ func (a *app) put(ctx context.Context, cfg config.Config, o putOptions, planPath
 	if err == nil {
 		return a.writeReceipts(o.out, plan.ID, shard, rs)
 	}
+	if errors.Is(err, upload.ErrGone) { // nothing can come of its shards any more
+		if err := a.forget(context.WithoutCancel(ctx), cfg, share.Target.Provider, share.Upload.ID, isShare); err != nil {
+			a.warn(cfg, err.Error())
+		}
+	}
 	k, _ := u.Provider.(provider.Keyless)
 	if outdated(plan, k != nil && k.Keyless(), err, time.Now()) {
 		if err = error(&expiredError{err, planPath}); !plan.Upload.Renewable {
