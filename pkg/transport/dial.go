@@ -58,7 +58,7 @@ func (c *Client) dial() {
 // are under way. It would take megabytes for each connection: on a slow link whole
 // parts would count as sent long before they are, and more of them at once would look
 // faster.
-const mostWaiting = 256 << 10
+const mostWaiting = 128 << 10
 
 // bound sets that where the system can.
 func bound(_, _ string, c syscall.RawConn) error {

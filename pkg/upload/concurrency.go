@@ -29,6 +29,7 @@ const (
 	trialLeast  = 300 * time.Millisecond
 	trialBytes  = 256 << 10 // for each part in flight
 	trialMost   = 2 * time.Second
+	firstSlow   = 800 * time.Millisecond // the least of the first one, where the link is slow
 
 	// More parts are kept where they bring this share of what they should, and
 	// fewer where no more than the rest of lessLoss is lost.
@@ -126,6 +127,8 @@ func (c *controller) moved(bytes int64, taken int, now time.Time) (Why, bool) {
 	switch {
 	case c.settling:
 		least, enough = settleLeast, settleBytes
+	case c.good == 0 && float64(c.work) < slowLink*took.Seconds():
+		least = firstSlow
 	case c.trial == none && c.good > 0 && c.n == c.base:
 		least = trialMost // a short measurement is not reliable
 	}
