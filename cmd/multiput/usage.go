@@ -174,7 +174,13 @@ func flagError(c *cobra.Command, err error) error {
 			err = fmt.Errorf("--%s: %w", value.GetFlag().Name, value.Unwrap())
 		}
 	}
-	if errors.As(err, &unknown) && unknown.GetSpecifiedShortnames() == "" {
+	if errors.As(err, &unknown) && isOfUpload(c, unknown) {
+		flag := "--" + unknown.GetSpecifiedName()
+		if short := unknown.GetSpecifiedShortnames(); short != "" {
+			flag = "-" + short[:1]
+		}
+		err = fmt.Errorf("%s is not a flag of %s alone (did you mean %[2]s upload %[1]s …?)", flag, c.Name())
+	} else if unknown != nil && unknown.GetSpecifiedShortnames() == "" {
 		var names []string
 		c.Flags().VisitAll(func(f *pflag.Flag) {
 			if !f.Hidden {
@@ -193,6 +199,18 @@ func flagError(c *cobra.Command, err error) error {
 		}
 	}
 	return &usageError{err, c.CommandPath()}
+}
+
+// isOfUpload reports whether a flag that was given without a command is one of upload.
+func isOfUpload(c *cobra.Command, unknown *pflag.NotExistError) bool {
+	up, _, err := c.Find([]string{"upload"})
+	if err != nil || c.HasParent() {
+		return false
+	}
+	if short := unknown.GetSpecifiedShortnames(); short != "" {
+		return up.Flags().ShorthandLookup(short[:1]) != nil
+	}
+	return up.Flags().Lookup(unknown.GetSpecifiedName()) != nil
 }
 
 // kinds are the types of flags whose values the standard library reads, and what
