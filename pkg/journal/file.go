@@ -7,6 +7,7 @@ import (
 	"os"
 	"runtime"
 	"runtime/debug"
+	"strings"
 	"syscall"
 	"time"
 
@@ -269,7 +270,7 @@ func (j *Journal) lock(id string, create bool) (*file, *upload.Record, error) {
 			}
 			if name != "" {
 				h, _, _ := j.readHead(id)
-				j.warn("the journal file %s is damaged (%v). It was moved to %s, and this upload %s", path, err, name, startsOver(h))
+				j.warn("the journal file %s is damaged (%s). It was moved to %s, and this upload %s", path, strings.TrimPrefix(err.Error(), errDamaged.Error()+": "), name, startsOver(h))
 				aside = true
 			}
 		case op == "create" || !errors.Is(err, fs.ErrNotExist):
