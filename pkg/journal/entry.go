@@ -37,13 +37,6 @@ var (
 	_ upload.InFlighter = (*entry)(nil)
 )
 
-// headEvery is how often a head is written while parts are sent. That of an upload
-// that is being created waits for headFirst: most have begun before.
-const (
-	headEvery = time.Second
-	headFirst = 100 * time.Millisecond
-)
-
 // openNew is open for an entry that nothing else knows yet.
 func (e *entry) openNew(create bool) error {
 	e.mu.Lock() // a timer may write the head before this returns
@@ -106,55 +99,6 @@ func (e *entry) remember(r *upload.Record) {
 	rec := *r
 	rec.Receipts, rec.Presigned = nil, nil
 	e.rec = &rec
-}
-
-// tell writes the head now.
-func (e *entry) tell() {
-	if e.later != nil {
-		e.later.Stop()
-		e.later = nil
-	}
-	e.head.Holder, e.headAt = e.holder, time.Now().Add(headEvery)
-	e.head.URLsExpire = firstExpiry(e.urls, func(part int) bool { _, needed := e.sizes[part]; return needed })
-	e.j.writeHead(e.head)
-}
-
-// tellSoon writes the head, unless it was written a moment ago: then in a
-// moment.
-func (e *entry) tellSoon() {
-	if e.later != nil {
-		return
-	}
-	if wait := time.Until(e.headAt); wait > 0 {
-		e.later = time.AfterFunc(wait, e.tellLater)
-		return
-	}
-	e.tell()
-}
-
-// tellLater writes the head, unless that was done meanwhile. It waits for no disk.
-func (e *entry) tellLater() {
-	if !e.mu.TryLock() {
-		time.AfterFunc(headFirst, e.tellLater)
-		return
-	}
-	defer e.mu.Unlock()
-	if e.later != nil && e.d != nil {
-		e.tell()
-	}
-}
-
-// InFlight says how many bytes are in flight, for others to see. It waits for
-// nothing: while a transaction is written, what it is told is forgotten.
-func (e *entry) InFlight(bytes int64) {
-	if !e.mu.TryLock() {
-		return
-	}
-	defer e.mu.Unlock()
-	if e.d != nil && e.rec != nil && e.head.InFlight != bytes {
-		e.head.InFlight = bytes
-		e.tellSoon()
-	}
 }
 
 // ready reports whether the entry can be used.
@@ -461,66 +405,6 @@ func (e *entry) forget() error {
 		return failed("remove", e.file(), err)
 	}
 	return nil
-}
-
-// same reports whether a record is of the upload that another is of, and not
-// delivered.
-func same(r, other *upload.Record) bool {
-	return r != nil && r.State != upload.Delivered && r.Upload.ID == other.Upload.ID && r.Started.Equal(storable(other.Started))
-}
-
-// Adopt makes this entry's the record of r, which is the upload of r's id and
-// start to the entry's target, recorded under whichever other path. What is
-// stored counts, not what r says of it, but for the file: that is as r has it
-// from now on, at the entry's path. If another process has it, or took it
-// meanwhile, the error wraps upload.ErrBusy.
-func (e *entry) Adopt(ctx context.Context, r upload.Record) error {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if err := e.ready(ctx); err != nil {
-		return err
-	}
-	ids, err := e.j.sameTarget(e.id)
-	if err != nil {
-		return err
-	}
-	for _, id := range ids {
-		if h, _, ok := e.j.readHead(id); id == e.id || ok && h.Record.State != "" && h.Record.Upload.ID != r.Upload.ID {
-			continue
-		}
-		switch found, err := e.j.read(id); {
-		case errors.Is(err, upload.ErrBusy):
-			return err
-		case err != nil || !same(found, &r):
-			continue
-		}
-		return e.adopt(id, r)
-	}
-	return fmt.Errorf("the upload recorded for %s was taken: %w", r.Path, upload.ErrBusy)
-}
-
-// adopt takes the file of another path over: it gets this entry's name, and the
-// lock goes with it.
-func (e *entry) adopt(id string, r upload.Record) error {
-	from, found, err := e.j.lock(id, false)
-	if err != nil {
-		return fmt.Errorf("%w: %w", upload.ErrBusy, err)
-	}
-	if !same(found, &r) {
-		return errors.Join(upload.ErrBusy, from.close())
-	}
-	_ = e.j.remove(e.j.path(id, extHead)) // first: a head alone is one whose file is lost
-	if from, err = e.replaceBy(from, id); err != nil {
-		return failed("write", e.file(), err)
-	}
-	e.j.syncDir(e.j.dir)
-	e.d = from
-	found.Target, found.Path, found.Upload.File = e.target, e.path, r.Upload.File
-	found.Upload.File.Path = e.path
-	e.remember(found)
-	err = e.change(*e.rec, func(*bbolt.Tx) error { return nil })
-	e.tell()
-	return err
 }
 
 // Close gives the lock back. The record stays; where there is none, so does

@@ -108,3 +108,59 @@ func (j *Journal) busy(id string) error {
 	}
 	return &upload.BusyError{Holder: h.Holder.String()}
 }
+
+// headEvery is how often a head is written while parts are sent. That of an upload
+// that is being created waits for headFirst: most have begun before.
+const (
+	headEvery = time.Second
+	headFirst = 100 * time.Millisecond
+)
+
+// tell writes the head now.
+func (e *entry) tell() {
+	if e.later != nil {
+		e.later.Stop()
+		e.later = nil
+	}
+	e.head.Holder, e.headAt = e.holder, time.Now().Add(headEvery)
+	e.head.URLsExpire = firstExpiry(e.urls, func(part int) bool { _, needed := e.sizes[part]; return needed })
+	e.j.writeHead(e.head)
+}
+
+// tellSoon writes the head, unless it was written a moment ago: then in a
+// moment.
+func (e *entry) tellSoon() {
+	if e.later != nil {
+		return
+	}
+	if wait := time.Until(e.headAt); wait > 0 {
+		e.later = time.AfterFunc(wait, e.tellLater)
+		return
+	}
+	e.tell()
+}
+
+// tellLater writes the head, unless that was done meanwhile. It waits for no disk.
+func (e *entry) tellLater() {
+	if !e.mu.TryLock() {
+		time.AfterFunc(headFirst, e.tellLater)
+		return
+	}
+	defer e.mu.Unlock()
+	if e.later != nil && e.d != nil {
+		e.tell()
+	}
+}
+
+// InFlight says how many bytes are in flight, for others to see. It waits for
+// nothing: while a transaction is written, what it is told is forgotten.
+func (e *entry) InFlight(bytes int64) {
+	if !e.mu.TryLock() {
+		return
+	}
+	defer e.mu.Unlock()
+	if e.d != nil && e.rec != nil && e.head.InFlight != bytes {
+		e.head.InFlight = bytes
+		e.tellSoon()
+	}
+}
