@@ -72,6 +72,7 @@ var classes = []class{
 		}
 		return "run the same command again when the file no longer changes: unchanged parts are not sent again, if the provider lets parts be replaced"
 	}},
+	{typed[*handoff.NewerError], exitData, "data", say("use the version of multiput that wrote it, or plan again with this one")},
 	{wraps(handoff.ErrDamaged), exitData, "data", say("use the file exactly as multiput wrote it")},
 	{wraps(handoff.ErrContradiction), exitData, "data", say("omit the wrong receipts, or send the part again with multiput put --restart")},
 	{wraps(upload.ErrNotPlanned), exitData, "data", say("only the planned file can be sent; to send a copy with another modification time, plan with --part-checksums")},

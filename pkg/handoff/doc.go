@@ -32,8 +32,10 @@
 package handoff
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"strconv"
 )
 
 // What is wrong with a file. Test with errors.Is.
@@ -52,3 +54,28 @@ const Version = 1
 func damaged(path, format string, args ...any) error {
 	return fmt.Errorf("%s: %s: %w", path, fmt.Sprintf(format, args...), ErrDamaged)
 }
+
+// NewerError is a plan or a receipt of a version that this multiput does not read
+// yet. It wraps ErrDamaged: where a flipped bit made it so cannot be told.
+type NewerError struct {
+	Path    string // and line
+	Version int
+}
+
+func (e *NewerError) Error() string {
+	return fmt.Sprintf("%s: it is of version %d, and this multiput reads version %d", e.Path, e.Version, Version)
+}
+
+func (e *NewerError) Unwrap() error { return ErrDamaged }
+
+// newer gives a NewerError if b, which begins with the key of a version, is one.
+func newer(path string, b []byte) error {
+	digits, _, _ := bytes.Cut(b[len(versionKey):min(len(b), 32)], []byte(","))
+	if n, err := strconv.Atoi(string(digits)); err == nil && n > Version {
+		return &NewerError{path, n}
+	}
+	return nil
+}
+
+// versionKey is how a plan and a receipt begin.
+const versionKey = `{"version":`

@@ -317,6 +317,20 @@ func BenchmarkPlan10000(b *testing.B) {
 	}
 }
 
+// A file of a newer version says so, whatever else it has.
+func TestANewerVersion(t *testing.T) {
+	target, up, urls := someUpload(1)
+	p := New(target, upload.Shared{Upload: up, URLs: urls})
+	_, plan := Decode("p", []byte(`{"version":12,"new":{"a":1},"sha256":"0000000000000000000000000000000000000000000000000000000000000000"}`+"\n"))
+	receipts := p.Receipts().Add("r", []byte(`{"version":12,"new":1,"sum":"00000000"}`+"\n"))
+	for name, err := range map[string]error{"plan": plan, "receipts": receipts} {
+		var e *NewerError
+		if !errors.As(err, &e) || e.Version != 12 {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
 func FuzzDecode(f *testing.F) {
 	target, up, urls := someUpload(2)
 	b, err := New(target, upload.Shared{Upload: up, URLs: urls}).Encode()

@@ -208,13 +208,11 @@ func (p *Plan) Encode() ([]byte, error) {
 // Decode reads what Encode wrote. An error wraps ErrDamaged and names path.
 func Decode(path string, b []byte) (*Plan, error) {
 	at := len(b) - sumSize
-	if at < 0 || !bytes.HasPrefix(b, []byte(`{"version":`)) {
+	if at < 0 || !bytes.HasPrefix(b, []byte(versionKey)) {
 		return nil, damaged(path, "it is not a plan, or it is truncated")
 	}
-	if digits, _, ok := bytes.Cut(b[len(`{"version":`):min(len(b), 32)], []byte(",")); ok {
-		if n, err := strconv.Atoi(string(digits)); err == nil && n > Version {
-			return nil, damaged(path, "the plan is of version %d, and this multiput reads version %d: a newer one is needed", n, Version)
-		}
+	if err := newer(path, b); err != nil {
+		return nil, err
 	}
 	if !bytes.Equal(b[at:], sumOf(b[:at])) {
 		return nil, damaged(path, "the plan does not match its checksum: it was edited or truncated")

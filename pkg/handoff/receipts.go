@@ -106,8 +106,11 @@ func (c *Receipts) Add(path string, b []byte) error {
 
 func parseLine(at string, b []byte) (l line, err error) {
 	split := len(b) - len(lineSum)
-	if split < 0 || !bytes.HasPrefix(b, []byte(`{"version":`)) || !utf8.Valid(b) {
+	if split < 0 || !bytes.HasPrefix(b, []byte(versionKey)) || !utf8.Valid(b) {
 		return l, damaged(at, "it is not a receipt")
+	}
+	if err := newer(at, b); err != nil {
+		return l, err
 	}
 	if !bytes.Equal(b[split:], sumOfLine(b[:split])) {
 		return l, damaged(at, "the receipt does not match its checksum: it was edited or truncated")
@@ -116,7 +119,7 @@ func parseLine(at string, b []byte) (l line, err error) {
 		return l, damaged(at, "%v", err)
 	}
 	if l.Version != Version {
-		return l, damaged(at, "the receipt is of version %d, and this multiput reads version %d", l.Version, Version)
+		return l, damaged(at, "it is of version %d", l.Version)
 	}
 	return l, nil
 }
