@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"go.etcd.io/bbolt"
@@ -393,4 +394,25 @@ func TestProgress(t *testing.T) {
 	if err != nil || all[0].Holder != nil || all[0].InFlight != 0 || all[0].PartsStored != 1 {
 		t.Errorf("listed %+v, %v", all, err)
 	}
+}
+
+// A shard of another machine's upload stays for as long as the history: no process tells
+// this machine when the upload is complete.
+func TestPruneKeepsShards(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		j := newJournal(t)
+		target := upload.Target{Provider: "archetype", Name: "a", Share: "plan 1/2"}
+		e, err := j.Open(t.Context(), target, "/data/a")
+		must(t, err)
+		must(t, e.Begin(t.Context(), sample()))
+		must(t, e.Close())
+		prune := func(want int) {
+			if n, _, err := j.Prune(t.Context(), time.Now().Add(time.Second)); n != want || err != nil {
+				t.Errorf("pruned %d, %v; want %d", n, err, want)
+			}
+		}
+		prune(0)
+		<-time.After(keepFor + time.Hour)
+		prune(1)
+	})
 }

@@ -239,7 +239,7 @@ func (t *Taken) Forget(ctx context.Context) error {
 func (t *Taken) Close() error { return t.entry.Close() }
 
 // Prune forgets the uploads that were delivered before a moment, or found corrupt,
-// or are what is left of a stream or of a share, and says how many. Those that are
+// or are what is left of a stream or of an old share, and says how many. Those that are
 // not finished are in left: the provider still has them. What kills left behind is
 // removed too.
 func (j *Journal) Prune(ctx context.Context, before time.Time) (n int, left []Listed, _ error) {
@@ -261,10 +261,18 @@ func (j *Journal) Prune(ctx context.Context, before time.Time) (n int, left []Li
 }
 
 // obsolete reports whether nothing can come of an upload any more: it is corrupt, its
-// bytes came from a pipe that is gone, or it is a share of another machine's, which
-// does not tell when it is complete.
+// bytes came from a pipe that is gone, or it is an old share of another machine's,
+// which does not tell when it is complete.
 func obsolete(r *upload.Record) bool {
-	return r.State == upload.Corrupt || r.State == upload.Sending && r.Target.Share != "" || r.State == upload.Sending && upload.Spool{}.Gone(r.Path)
+	switch {
+	case r.State == upload.Corrupt:
+		return true
+	case r.State != upload.Sending:
+		return false
+	case r.Target.Share != "":
+		return time.Since(r.Updated) > keepFor
+	}
+	return upload.Spool{}.Gone(r.Path)
 }
 
 // sweep forgets what is obsolete since before a moment, and removes files in which
