@@ -49,7 +49,8 @@ type dryPlan struct {
 type dryRequest struct {
 	Step   string `json:"step"`
 	Method string `json:"method"`
-	Path   string `json:"path"`  // empty: a presigned URL
+	Path   string `json:"path"` // empty: another URL
+	to     string // what other URL, in words; empty: a presigned one
 	Times  *int   `json:"times"` // at best; null: not known
 }
 
@@ -158,9 +159,9 @@ func dryRequests(v upload.Preview, requests []provider.Request) []dryRequest {
 		}
 		switch {
 		case !known:
-			made = append(made, dryRequest{r.Step, r.Method, r.Path, nil})
+			made = append(made, dryRequest{r.Step, r.Method, r.Path, r.To, nil})
 		case times > 0:
-			made = append(made, dryRequest{r.Step, r.Method, r.Path, &times})
+			made = append(made, dryRequest{r.Step, r.Method, r.Path, r.To, &times})
 		}
 	}
 	// The existing upload is aborted first.
@@ -201,12 +202,9 @@ func planRows(d dryPlan, v upload.Preview, visible func(string) string) [][2]str
 		all = append(all, [2]string{"reads", "the file an additional time before it is sent: the provider requires digests"})
 	}
 	for i, r := range d.Requests {
-		head, path, times := "", r.Path, "as often as needed"
+		head, path, times := "", cmp.Or(r.Path, r.to, "a presigned URL"), "as often as needed"
 		if i == 0 {
 			head = "requests"
-		}
-		if path == "" {
-			path = "a presigned URL"
 		}
 		if r.Times != nil {
 			times = count(*r.Times, "time")

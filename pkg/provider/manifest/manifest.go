@@ -194,7 +194,7 @@ func (m *Manifest) Named(name string) *Manifest {
 func (m *Manifest) Definition() *spec.Definition {
 	d := &spec.Definition{
 		Name: m.name, Title: m.title, Docs: m.docs, File: m.file, Text: slices.Clone(m.text),
-		Options: m.options, Limits: m.limits, Abilities: m.abilities(), Requests: m.shownRequests(), Findings: m.found, Open: m.Open,
+		Options: m.options, Limits: m.limits, Abilities: m.abilities(), Requests: m.shownRequests(&m.steps), Findings: m.found, Open: m.Open,
 	}
 	m.addresses(d)
 	if m.base != nil {

@@ -138,6 +138,7 @@ var (
 	_ upload.Confirmer    = (*speaker)(nil)
 	_ upload.Readier      = (*speaker)(nil)
 	_ spec.Provider       = (*speaker)(nil)
+	_ spec.Requester      = (*speaker)(nil)
 	_ spec.Provider       = (*checkpointing)(nil)
 	_ upload.Checkpointer = (*checkpointing)(nil)
 	_ spec.Provider       = (*probing)(nil)

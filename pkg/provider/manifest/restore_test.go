@@ -66,7 +66,8 @@ func TestRestore(t *testing.T) {
 
 func TestRequests(t *testing.T) {
 	var got []string
-	for _, r := range mustParse(t, []byte(whole)).shownRequests() {
+	m := mustParse(t, []byte(whole))
+	for _, r := range m.shownRequests(&m.steps) {
 		got = append(got, r.Step+" "+r.Method+" "+r.Path)
 	}
 	want := []string{
@@ -75,5 +76,29 @@ func TestRequests(t *testing.T) {
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("requests %q", got)
+	}
+}
+
+// TestRequestsOfAFile holds that a dry run tells the requests that a small file has,
+// and where a url leads.
+func TestRequestsOfAFile(t *testing.T) {
+	p, _ := speak(t, bearer+`create: {send: POST /u, keep: '{id, at}'}
+part: {send: PUT, url: $upload.at, receipt: .e}
+complete:
+- {send: POST, url: '"https://other.example/end"', auth: false, ok: .ok}
+- {send: POST, url: '$base + "/end"', ok: .ok, result: .id}
+small: {max_size: 5B, create: null, complete: null, part: {send: POST /f, result: .id}}
+`, nil)
+	for size, want := range map[int64]string{
+		6: "create POST /u; part PUT a URL that the API gives; complete POST https://other.example; complete POST a URL of the API",
+		5: "part POST /f",
+	} {
+		var got []string
+		for _, r := range p.(spec.Requester).Requests(size, 1) {
+			got = append(got, r.Step+" "+r.Method+" "+r.Path+r.To)
+		}
+		if text := strings.Join(got, "; "); text != want {
+			t.Errorf("%d bytes: %s", size, text)
+		}
 	}
 }

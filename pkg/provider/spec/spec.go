@@ -168,7 +168,8 @@ const (
 type Request struct {
 	Step   string // create, presign, part, confirm, checkpoint, complete, ready, probe or abort
 	Method string
-	Path   string // below the base URL; empty: a URL that the provider gives
+	Path   string // below the base URL; empty: another URL
+	To     string // what other URL, in words; empty: a presigned one
 }
 
 // Finding is what provider check says of a definition that is valid.
