@@ -236,8 +236,8 @@ func completeIDs(which func(journal.Listed) bool) cobra.CompletionFunc {
 		if err != nil {
 			return nil, cobra.ShellCompDirectiveNoFileComp
 		}
-		all, err := (&journal.Journal{Dir: cfg.Journal}).List(c.Context(), true)
-		if err != nil {
+		all, _ := (&journal.Journal{Dir: cfg.Journal}).List(c.Context(), true)
+		if all == nil { // the history may be missing
 			return nil, cobra.ShellCompDirectiveNoFileComp
 		}
 		var ids []cobra.Completion
@@ -261,7 +261,8 @@ func completeOneID(c *cobra.Command, args []string, begun string) ([]cobra.Compl
 	return completeIDs(func(journal.Listed) bool { return true })(c, args, begun)
 }
 
-// journaled is what the journal has that is not finished; all: everything.
+// journaled is what the journal has that is not finished; all: everything. Where
+// only the history cannot be read, the others are given, with the error.
 func (a *app) journaled(ctx context.Context, cfg config.Config, all bool) ([]journal.Listed, error) {
 	j := &journal.Journal{Dir: cfg.Journal, Warn: func(text string) { a.warn(cfg, text) }}
 	known, err := j.List(ctx, all)
@@ -276,7 +277,17 @@ func (a *app) journaled(ctx context.Context, cfg config.Config, all bool) ([]jou
 func (a *app) recorded(ctx context.Context, cfg config.Config, all bool) ([]journal.Listed, error) {
 	known, err := a.journaled(ctx, cfg, all)
 	a.tellNoJournal(cfg)
-	return known, err
+	return known, a.warnOfHistory(cfg, known, err)
+}
+
+// warnOfHistory makes a warning of the error of a journal whose history alone
+// cannot be read.
+func (a *app) warnOfHistory(cfg config.Config, known []journal.Listed, err error) error {
+	if known == nil || err == nil {
+		return err
+	}
+	a.warn(cfg, err.Error())
+	return nil
 }
 
 // tellNoJournal reports whether the journal that the user named is not there.

@@ -131,6 +131,9 @@ func (a *app) list(ctx context.Context, cfg config.Config, o listOptions) error 
 
 func (a *app) listOnce(ctx context.Context, cfg config.Config, o listOptions, out *output) error {
 	known, err := a.journaled(ctx, cfg, true)
+	if !o.all && !slices.Contains(o.states, string(upload.Delivered)) {
+		err = a.warnOfHistory(cfg, known, err)
+	}
 	if err != nil {
 		return err
 	}

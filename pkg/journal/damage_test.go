@@ -540,3 +540,18 @@ func TestReadOnly(t *testing.T) {
 		}
 	}
 }
+
+// A directory in place of the history hides nothing of the uploads that are not finished, and
+// refuses an upload before anything is sent.
+func TestHistoryIsADirectory(t *testing.T) {
+	j, _ := begun(t)
+	must(t, os.Mkdir(j.history(), 0o700))
+	for all, want := range map[bool]error{false: nil, true: syscall.EISDIR} {
+		if listed, err := j.List(t.Context(), all); len(listed) != 1 || !errors.Is(err, want) {
+			t.Errorf("all %t: listed %v, %v", all, listed, err)
+		}
+	}
+	if _, err := j.Open(t.Context(), target, "/data/b.bin"); !errors.Is(err, upload.ErrJournal) || !errors.Is(err, syscall.EISDIR) {
+		t.Errorf("opened: %v", err)
+	}
+}

@@ -205,7 +205,11 @@ func parseHistory(b []byte) (lines []Listed, found [][]byte) {
 
 // listHistory gives what was delivered within keepFor.
 func (j *Journal) listHistory() ([]Listed, error) {
-	b, err := os.ReadFile(j.history())
+	var b []byte
+	err := isRegular(j.history())
+	if err == nil {
+		b, err = os.ReadFile(j.history())
+	}
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	} else if err != nil {

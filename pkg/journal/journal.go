@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/multiput/multiput/pkg/upload"
@@ -100,6 +101,24 @@ func (j *Journal) writable() error {
 		if err := writable(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return failed("write", path, err)
 		}
+	}
+	if err := isRegular(j.history()); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return failed("write", j.history(), err)
+	}
+	return nil
+}
+
+// isRegular reports why a path cannot be opened as a file. To open a named pipe
+// would block.
+func isRegular(path string) error {
+	info, err := os.Stat(path)
+	switch {
+	case err != nil:
+		return err
+	case info.IsDir():
+		return syscall.EISDIR
+	case !info.Mode().IsRegular():
+		return errors.New("it is not a regular file")
 	}
 	return nil
 }

@@ -19,7 +19,8 @@ import (
 // List gives the uploads that are not delivered, the one begun first at first, and
 // who has them; all: also those that were delivered. It writes nothing and keeps
 // no process from an upload. Where there is no directory, the error wraps
-// fs.ErrNotExist.
+// fs.ErrNotExist. Where only the history cannot be read, the others are given,
+// with the error.
 func (j *Journal) List(ctx context.Context, all bool) ([]Listed, error) {
 	if err := j.prepare(false); err != nil {
 		return nil, err
@@ -29,13 +30,12 @@ func (j *Journal) List(ctx context.Context, all bool) ([]Listed, error) {
 		return nil, err
 	}
 	var delivered []Listed
+	var unread error
 	if all {
-		if delivered, err = j.listHistory(); err != nil {
-			return nil, err
-		}
+		delivered, unread = j.listHistory()
 	}
-	listed := append(delivered, make([]Listed, len(ids))...)
-	found := listed[len(delivered):]
+	listed := make([]Listed, len(delivered)+len(ids)) // never nil
+	found := listed[copy(listed, delivered):]
 	inParallel(len(ids), func(i int) {
 		if ctx.Err() == nil {
 			found[i], _ = j.look(ids[i])
@@ -49,7 +49,7 @@ func (j *Journal) List(ctx context.Context, all bool) ([]Listed, error) {
 			return nil, err // it says nothing of this upload
 		}
 	}
-	return inOrder(listed), nil
+	return inOrder(listed), unread
 }
 
 // inOrder sorts what is recorded by when it was begun. A Listed is large, so that

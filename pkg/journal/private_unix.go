@@ -10,9 +10,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// writable reports what keeps this process from writing to a file or a directory.
+// writable reports what keeps this process from reading and writing a file or a
+// directory.
 func writable(path string) error {
-	return unix.Faccessat(unix.AT_FDCWD, path, unix.W_OK, unix.AT_EACCESS)
+	return unix.Faccessat(unix.AT_FDCWD, path, unix.R_OK|unix.W_OK, unix.AT_EACCESS)
 }
 
 // makePrivate makes a directory, and those above it, for their owner alone.

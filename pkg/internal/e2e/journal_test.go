@@ -134,3 +134,37 @@ func TestOpenStateDirectory(t *testing.T) {
 		}
 	}
 }
+
+// A history that cannot be read is a warning for who asks of unfinished uploads, and
+// an error for who asks of finished ones. An upload ends with 73 before anything is
+// sent.
+func TestHistoryCannotBeRead(t *testing.T) {
+	r := newRig(t, "upscayl", 64<<10)
+	file := r.file(t, 2*64<<10)
+	args := []string{"upload", file, "-p", "upscayl"}
+	if _, code := r.multiput(t, []string{killEnv + "=receipt=1+"}, args...); code != -1 {
+		t.Fatalf("exit code %d, want to be killed", code)
+	}
+	path := filepath.Join(r.dir, "multiput", "journal", "history.ndjson")
+	if err := os.Mkdir(path, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	id, messages, code := r.said(t, "list", "--jq", ".uploads[].id")
+	if code != 0 || len(id) != 33 || strings.Count(messages, path) != 1 {
+		t.Fatalf("list: exit code %d: %s%s", code, id, messages)
+	}
+	for _, args := range [][]string{{"show", id[:8]}, {"__complete", "show", ""}} {
+		if out, messages, code := r.said(t, args...); code != 0 || !strings.Contains(out, id[:8]) {
+			t.Errorf("%s: exit code %d: %s%s", args[0], code, out, messages)
+		}
+	}
+	before := len(r.server.Requests())
+	for _, args := range [][]string{args, {"list", "--all"}, {"list", "--state", "delivered"}} {
+		if out, messages, code := r.said(t, args...); code != exitJournal || out != "" || strings.Count(messages, path+": ") != 1 {
+			t.Errorf("%s: exit code %d: %s%s", args, code, out, messages)
+		}
+	}
+	if n := len(r.server.Requests()) - before; n != 0 {
+		t.Errorf("%d requests were sent", n)
+	}
+}
