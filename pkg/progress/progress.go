@@ -100,6 +100,7 @@ func New(w io.Writer, o Options) *Display {
 	messages := messages{w: w, verbose: o.Verbose, color: o.Color, terminal: o.Style == Bar, stopping: new(bool)}
 	switch o.Style {
 	case Bar:
+		waits.every = 0 // the bar shows each, so that the end of each is reported
 		d.view = newBar(messages, o, t, waits)
 	case Plain:
 		d.view = &plain{messages: messages, total: t, waits: waits}
