@@ -66,6 +66,11 @@ func (a *app) newInputs(ctx context.Context, cfg config.Config, o uploadOptions,
 			return nil, usagef("the name of a file is empty")
 		}
 	}
+	for _, path := range append([]string{o.filesFrom, cfg.Provider}, named...) {
+		if in.isSums(path) {
+			return nil, usagef("--checksums %s would replace %s", transport.Visible(o.checksums), transport.Visible(path))
+		}
+	}
 	in.walk.Follow = o.follow
 	in.walk.Warn = func(text string) { in.warn(transport.Visible(text)) }
 	if o.filesFrom != "" {
@@ -196,13 +201,20 @@ func (in *inputs) found(yield func(input) bool) {
 // expand gives a file, or the files below a directory.
 func (in *inputs) expand(path string, yield func(input) bool) bool {
 	if info, err := os.Stat(path); path == stdin || err != nil || !info.IsDir() {
-		return yield(input{path: path})
+		i := input{path: path}
+		if in.isSums(path) {
+			i.err = errReplaced
+		}
+		return yield(i)
 	}
 	if in.twice(path) {
 		return true
 	}
 	in.walked = true
 	for f, err := range in.walk.Files(path) {
+		if err == nil && in.isSums(f.Path) {
+			continue
+		}
 		i := input{path: f.Path, err: err}
 		if in.opts.relative {
 			i.name = f.Rel
@@ -212,6 +224,23 @@ func (in *inputs) expand(path string, yield func(input) bool) bool {
 		}
 	}
 	return true
+}
+
+// errReplaced: a file that was to be uploaded is the file of --checksums.
+var errReplaced = usagef("--checksums would replace it")
+
+// isSums reports whether a path is that of the file that --checksums replaces:
+// uploading it, or reading names from it, would find it empty.
+func (in *inputs) isSums(path string) bool {
+	if in.opts.checksums == "" {
+		return false
+	}
+	info, err := os.Stat(path)
+	if path == stdin {
+		info, err = os.Stdin.Stat()
+	}
+	to, err2 := os.Stat(in.opts.checksums)
+	return err == nil && err2 == nil && to.Mode().IsRegular() && os.SameFile(info, to)
 }
 
 // isDelivered reports whether the history has a file as it is now.

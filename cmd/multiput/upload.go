@@ -168,6 +168,11 @@ func (a *app) upload(ctx context.Context, cfg config.Config, o uploadOptions, fi
 	if o.dryRun {
 		return a.dryRun(ctx, cfg, out, u, m, all, o)
 	}
+	for _, f := range known {
+		if errors.Is(f.err, errReplaced) {
+			return fmt.Errorf("%s: %w", transport.Visible(f.path), f.err)
+		}
+	}
 	sums, err := createSums(o.checksums)
 	if err != nil {
 		return err
