@@ -160,6 +160,9 @@ func refusedHint(f failure) string {
 		return "multiput plan, on a machine with the key, creates another upload: all parts are sent again"
 	}
 	if f.report.Parts > 0 && f.report.PartsStored == f.report.Parts && !f.piped && !f.planned {
+		if t := (*transport.Error)(nil); errors.As(f.err, &t) && t.Status == http.StatusPreconditionFailed { // of a new upload too
+			return fmt.Sprintf("multiput abort %s removes the stored parts", f.id())
+		}
 		return "if this happens again, --restart uploads the file again"
 	}
 	return baseHint(f)

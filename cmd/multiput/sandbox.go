@@ -150,7 +150,7 @@ func (a *app) sandbox(ctx context.Context, o sandboxOptions, command []string) e
 	if o.dir == "" {
 		dir, err := config.StateDir()
 		if err != nil {
-			return err
+			return fmt.Errorf("%w, or name a directory with --dir", err)
 		}
 		o.dir = filepath.Join(dir, "sandbox")
 	}

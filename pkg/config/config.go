@@ -293,7 +293,7 @@ func (l *layers) decode(c *Config) error {
 	if c.JournalNamed = c.Journal != ""; !c.JournalNamed {
 		dir, err := StateDir()
 		if err != nil {
-			return err
+			return fmt.Errorf("%w, or name a journal with --journal or MULTIPUT_JOURNAL", err)
 		}
 		c.Journal = filepath.Join(dir, "journal")
 	}
@@ -393,9 +393,11 @@ func ProviderDir() string {
 func StateDir() (string, error) {
 	home, err := os.UserHomeDir()
 	var dir string
+	set := "HOME or XDG_STATE_HOME"
 	switch {
 	case runtime.GOOS == "windows":
-		dir = os.Getenv("LocalAppData")
+		set = "LocalAppData"
+		dir = os.Getenv(set)
 	case runtime.GOOS == "darwin" && err == nil:
 		dir = filepath.Join(home, "Library", "Application Support")
 	default:
@@ -404,7 +406,7 @@ func StateDir() (string, error) {
 		}
 	}
 	if dir == "" || !filepath.IsAbs(dir) {
-		return "", &Error{Where: "state directory", Err: errors.New("there is no home directory; name a journal with --journal or MULTIPUT_JOURNAL")}
+		return "", &Error{Where: "state directory", Err: errors.New("there is no home directory: set " + set)}
 	}
 	return filepath.Join(dir, "multiput"), nil
 }

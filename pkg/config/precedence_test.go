@@ -263,6 +263,20 @@ func TestRelativeHomeIsRefused(t *testing.T) {
 	}
 }
 
+// Without a home directory, each user of the state directory names what would help.
+func TestNoHome(t *testing.T) {
+	none := map[string]string{"HOME": "", "XDG_STATE_HOME": "", "LocalAppData": ""}
+	if _, err := load(t, setting{env: none}); err == nil || !strings.Contains(err.Error(), "--journal") {
+		t.Errorf("the journal: %v", err)
+	}
+	if _, err := load(t, setting{env: none, args: []string{"--journal", "j"}}); err != nil {
+		t.Errorf("a named journal: %v", err)
+	}
+	if _, err := config.StateDir(); err == nil || !strings.Contains(err.Error(), ": set ") || strings.Contains(err.Error(), "--journal") {
+		t.Errorf("the sandbox, with a named journal: %v", err)
+	}
+}
+
 func TestFileIsStrict(t *testing.T) {
 	for name, c := range map[string]struct{ file, says string }{
 		"key in a profile":     {"profiles:\n  work:\n    retires: 3\n", `config.yaml: profiles.work.retires (line 3): there is no key "retires"`},
