@@ -40,14 +40,16 @@ func (b *meteredBody) Read(p []byte) (int, error) {
 	}
 	if b.limit != nil {
 		p = p[:min(len(p), b.limit.Burst())]
+	}
+	n, err := b.body.Read(p)
+	if b.limit != nil { // for what was read: a source may give less than it was asked for
 		b.watch.held.Add(1)
-		err := b.limit.WaitN(b.ctx, len(p))
+		err := b.limit.WaitN(b.ctx, n)
 		b.watch.held.Add(-1)
 		if err != nil {
 			return 0, err
 		}
 	}
-	n, err := b.body.Read(p)
 	b.left -= int64(n)
 	b.watch.moved.Add(1)
 	if err == io.EOF && b.left > 0 {
