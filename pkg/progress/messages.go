@@ -89,15 +89,17 @@ func (f *file) summary(several bool, r upload.Report) string {
 
 // summary is the last line of several uploads.
 func (t *total) summary() string {
-	done, size, before := 0, int64(0), int64(0)
+	done, size, before, sent := 0, int64(0), int64(0), t.handed
 	for _, f := range t.all {
 		if f.done {
 			done++
 			size += f.size
+		} else {
+			sent = 0 // some of it is of no file that is done: no rate
 		}
 		before += f.before
 	}
-	s := fmt.Sprintf("%d of %d files: %s", done, max(t.files, len(t.all)), spent(size, t.handed, time.Since(t.began)))
+	s := fmt.Sprintf("%d of %d files: %s", done, max(t.files, len(t.all)), spent(size, sent, time.Since(t.began)))
 	if before > 0 {
 		s += fmt.Sprintf(", %s stored before", amount(before))
 	}

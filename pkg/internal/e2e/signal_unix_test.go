@@ -34,7 +34,7 @@ func TestFirstSignal(t *testing.T) {
 		again  int    // how many parts the next run sends
 		doubt  bool   // the outcome is unknown
 	}{
-		"a part is on its way": {faults: []string{"put@part=3:slow=64k"}, until: begun(sandbox.StepPut, 3), stored: "3 of 5 parts are stored.", again: 2},
+		"a part is on its way": {faults: []string{"put@part=3:slow=128k"}, until: begun(sandbox.StepPut, 3), stored: "3 of 5 parts are stored.", again: 2},
 		"a part stands still":  {faults: []string{"put@part=3:stall=1000"}, until: begun(sandbox.StepPut, 3), stored: "2 of 5 parts are stored.", again: 3},
 		"its answer does":      {faults: []string{"put@part=3:stall-late"}, until: begun(sandbox.StepPut, 3), stored: "2 of 5 parts are stored.", again: 3},
 		"a part waits to be sent again": {faults: []string{"put@part=3:status=503,retry-after=120"}, args: []string{"-v"},
