@@ -8,6 +8,7 @@ import "time"
 // long.
 func (l *loop) look() {
 	now, n, moved, inFlightBytes := time.Now(), l.inFlight(), int64(0), int64(0)
+	ahead := Hashing{Why: ReadAhead}
 	if l.awaiting && len(l.begun) == 0 {
 		l.observe(Arriving{Done: l.arrived, Of: l.file.Size})
 	}
@@ -17,10 +18,16 @@ func (l *loop) look() {
 		}
 		moved += l.progress(p, now)
 		inFlightBytes += p.told
+		if read := p.job.ahead.Load(); read > 0 && p.told == 0 {
+			ahead.Done, ahead.Of = ahead.Done+read, ahead.Of+p.Size
+		}
 		if usual, is := l.is(p.Size, p.before, n, p.job.began, now); is && p.mayStraggle() {
 			p.ended = true
 			p.cancel(&straggler{part: p.Number, took: now.Sub(p.job.began), usual: usual})
 		}
+	}
+	if moved == 0 && ahead.Done < ahead.Of {
+		l.observe(ahead)
 	}
 	l.changed(l.Slots.moved(moved))
 	if e, ok := l.ledger.entry.(InFlighter); ok {

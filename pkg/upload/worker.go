@@ -16,13 +16,14 @@ import (
 type counter struct{ atomic.Int64 }
 
 // job is one attempt to send a part. sent counts the bytes that were handed to
-// the network: that is all that a worker and the owner share.
+// the network; ahead and it are all that a worker and the owner share.
 type job struct {
 	up    Upload
 	to    Presigned
 	part  Part
 	md5   bool // whether the MD5 is wanted
 	began time.Time
+	ahead counter // bytes that were read for what the request has to say of them
 	sent  counter
 	noMD5 chan struct{} // has room for one: the MD5 is not wanted after all
 }
@@ -42,7 +43,7 @@ func send(ctx context.Context, p Provider, src *source.File, j *job) outcome {
 		section.WithCRC64NVME()
 	}
 	defer section.Close()
-	r, err := p.Put(ctx, j.up, j.to, j.part, &partBody{src: src, job: j, r: section})
+	r, err := p.Put(ctx, j.up, j.to, j.part, &partBody{src: src, job: j, r: section, stop: ctx.Done()})
 	if cause := context.Cause(ctx); err != nil && cause != nil {
 		err = cause
 	}
@@ -75,9 +76,10 @@ func asPlanned(p Part, sent source.Digest) bool {
 
 // partBody is the body of a part: it counts what is read.
 type partBody struct {
-	src *source.File
-	job *job
-	r   *source.Section
+	src  *source.File
+	job  *job
+	r    *source.Section
+	stop <-chan struct{} // closed when the attempt is ended
 }
 
 // At most fewBytes are read at once at the beginning, and where a connection has
@@ -110,8 +112,27 @@ func (b *partBody) Read(p []byte) (int, error) {
 func (b *partBody) Hash(w io.Writer) error {
 	section := b.src.Section(b.job.part.Offset, b.job.part.Size, false)
 	defer section.Close()
-	_, err := io.Copy(w, section)
+	b.job.ahead.Store(0)
+	_, err := io.Copy(w, &aheadBody{section, b})
 	return err
+}
+
+// aheadBody is the body of a part that is read ahead: it counts what is read, and
+// ends with the attempt.
+type aheadBody struct {
+	r    io.Reader
+	part *partBody
+}
+
+func (a *aheadBody) Read(p []byte) (int, error) {
+	select {
+	case <-a.part.stop:
+		return 0, context.Canceled
+	default:
+	}
+	n, err := a.r.Read(p)
+	a.part.job.ahead.Add(int64(n))
+	return n, err
 }
 
 // damaged is a part that is stored as other bytes than the file's. Sending it
