@@ -4,11 +4,15 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"iter"
+	"path/filepath"
+	"unicode/utf8"
 
 	"github.com/multiput/multiput/pkg/config"
 	"github.com/multiput/multiput/pkg/progress"
 	"github.com/multiput/multiput/pkg/provider"
+	"github.com/multiput/multiput/pkg/transport"
 	"github.com/multiput/multiput/pkg/upload"
 )
 
@@ -54,6 +58,9 @@ func (b *batch) files(files iter.Seq[input], several bool, to *upload.Uploader, 
 				end = b.watch(&u, f)
 				if file == stdin {
 					b.app.warnOfStream(&u, job, b.show.Warn)
+				}
+				if name := cmp.Or(job.File.Name, filepath.Base(file)); !utf8.ValidString(name) {
+					b.show.Warn(fmt.Sprintf("%s: its name is not UTF-8, so the provider may store it under another one", transport.Visible(file)))
 				}
 				return &u, nil
 			}

@@ -91,14 +91,19 @@ have the same name, both are shown.`,
 
 // meantTopic suggests the command or the page that may be meant.
 func meantTopic(c *cobra.Command, args []string, all []topic) string {
-	if meant := meantCommand(c, args); meant != "" {
-		return meant
-	}
 	var names []string
 	for _, t := range all {
 		names = append(names, t.name)
 	}
-	return similar(args[len(args)-1], names)
+	for _, sub := range c.Root().Commands() {
+		if sub.IsAvailableCommand() && !slices.Contains(names, sub.Name()) {
+			names = append(names, sub.Name())
+		}
+	}
+	if meant := similar(args[len(args)-1], names); meant != "" && len(args) == 1 {
+		return meant
+	}
+	return meantCommand(c, args)
 }
 
 func completeHelp(c *cobra.Command, args []string, begun string) ([]cobra.Completion, cobra.ShellCompDirective) {

@@ -79,6 +79,14 @@ func (a *app) newInputs(ctx context.Context, cfg config.Config, o uploadOptions,
 	return in, err
 }
 
+// skippedText says how many files were left out; empty: none.
+func (in *inputs) skippedText() string {
+	if in.skipped == 0 {
+		return ""
+	}
+	return count(in.skipped, "file") + " skipped: uploaded before, and unchanged since."
+}
+
 // skipDelivered has files left out that the history has as they are now.
 func (in *inputs) skipDelivered(ctx context.Context, cfg config.Config, to upload.Target) error {
 	known, err := in.app.journaled(ctx, cfg, true)

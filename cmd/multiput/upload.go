@@ -166,7 +166,11 @@ func (a *app) upload(ctx context.Context, cfg config.Config, o uploadOptions, fi
 		return usagef("--name is for one file, but there are %s", atLeast(len(known), more))
 	}
 	if o.dryRun {
-		return a.dryRun(ctx, cfg, out, u, m, all, o)
+		err := a.dryRun(ctx, cfg, out, u, m, all, o)
+		if s := in.skippedText(); s != "" {
+			a.note(cfg, "%s", s)
+		}
+		return err
 	}
 	for _, f := range known {
 		if errors.Is(f.err, errReplaced) {
@@ -185,8 +189,8 @@ func (a *app) upload(ctx context.Context, cfg config.Config, o uploadOptions, fi
 	defer hide()
 	in.warn = show.Warn
 	defer func() {
-		if in.skipped > 0 && !cfg.Quiet {
-			_, _ = fmt.Fprintf(show, "%s skipped: uploaded before, and unchanged since.\n", count(in.skipped, "file"))
+		if s := in.skippedText(); s != "" && !cfg.Quiet {
+			_, _ = fmt.Fprintln(show, s)
 		}
 	}()
 	b := &batch{app: a, cfg: cfg, out: out, show: show, sums: sums}

@@ -86,6 +86,26 @@ func TestNamesComeOutAsTheyWentIn(t *testing.T) {
 	}
 }
 
+// A name that is not UTF-8 is uploaded, and it is said that the provider may not keep
+// it.
+func TestANameThatIsNotUTF8(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("this system takes no such names")
+	}
+	r := rigFor(t, &sandbox.Server{API: "archetype"})
+	file := filepath.Join(r.dir, "caf\xe9.bin")
+	if err := os.WriteFile(file, []byte("x"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	out, messages, code := r.said(t, "upload", file, "-p", "sandbox")
+	if code != 0 || !strings.Contains(messages, `caf\xe9.bin: its name is not UTF-8`) {
+		t.Errorf("exit code %d, %q: %s", code, out, messages)
+	}
+	if _, messages, _ := r.said(t, "upload", file, "-p", "sandbox", "--name", "cafe.bin"); strings.Contains(messages, "UTF-8") {
+		t.Errorf("with --name: %s", messages)
+	}
+}
+
 // A line of stderr begins in no name of a file.
 func TestNoNameMakesALine(t *testing.T) {
 	if runtime.GOOS == "windows" {
