@@ -197,6 +197,9 @@ func goodput(tb testing.TB, name string, j int) (l *link, rate float64) {
 // TestConcurrencyFindsTheLink: without being told, as much comes over each link
 // as with the number of parts at once that suits it best.
 func TestConcurrencyFindsTheLink(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it measures, for a minute: with -short, TestAKillOnASlowLinkCostsTwoParts has some of its links")
+	}
 	for name := range links {
 		t.Run(name, func(t *testing.T) {
 			var best, auto float64
