@@ -55,14 +55,11 @@ func (j *Journal) List(ctx context.Context, all bool) ([]Listed, error) {
 // inOrder sorts what is recorded by when it was begun. A Listed is large, so that
 // each is moved once, or not at all where they are in order.
 func inOrder(listed []Listed) []Listed {
-	inOrder := true
-	for i := range listed {
-		if listed[i].ID == "" || i > 0 && listed[i].Record.Started.Before(listed[i-1].Record.Started) {
-			inOrder = false
-			break
-		}
+	i := 0
+	for i < len(listed) && listed[i].ID != "" && (i == 0 || !listed[i].Record.Started.Before(listed[i-1].Record.Started)) {
+		i++
 	}
-	if inOrder {
+	if i == len(listed) {
 		return listed
 	}
 	order := make([]int, 0, len(listed))

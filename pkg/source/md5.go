@@ -82,18 +82,24 @@ func (p *md5Pool) get(size int64) md5State {
 // group is the fullest one that has room, as lanes cost the less the more there are;
 // else the one with the fewest in use. p.mu is held.
 func (p *md5Pool) group() *md5Group {
-	var best *md5Group
+	var roomy, emptiest *md5Group
 	for _, g := range p.groups {
-		roomy := g.active < lanesEach
-		if best == nil || roomy && (best.active >= lanesEach || g.active > best.active) || !roomy && g.active < best.active {
-			best = g
+		if g.active < lanesEach && (roomy == nil || g.active > roomy.active) {
+			roomy = g
+		}
+		if emptiest == nil || g.active < emptiest.active {
+			emptiest = g
 		}
 	}
-	if best == nil || best.active >= lanesEach && len(p.groups) < runtime.GOMAXPROCS(0) {
-		best = &md5Group{server: md5simd.NewServer()}
-		p.groups = append(p.groups, best)
+	switch {
+	case roomy != nil:
+		return roomy
+	case len(p.groups) < runtime.GOMAXPROCS(0):
+		g := &md5Group{server: md5simd.NewServer()}
+		p.groups = append(p.groups, g)
+		return g
 	}
-	return best
+	return emptiest
 }
 
 // md5Plain is an MD5 that is computed by itself.

@@ -13,11 +13,11 @@ const (
 	// slowLink is the rate in bytes per second below which an interruption shall
 	// cost little: there, one part that fills the link is enough.
 	slowLink = 10e6
-	// On a fastLink, the processor is what limits. Where twice as many parts carry no
-	// more, together may: so many MD5s at once cost less than one by one. They are kept
-	// unless fewer carry more.
+	// Above fastLink, in bytes per second, the processor limits the rate. Where twice as
+	// many parts bring no more, manyMD5s may: so many MD5s cost less at once than one by
+	// one. They are kept unless fewer parts bring more.
 	fastLink = 150e6
-	together = 8
+	manyMD5s = 8
 	// fills is the share of a given rate at which more parts cannot bring much more.
 	fills = 0.9
 
@@ -154,8 +154,8 @@ func (c *controller) decide(goodput float64, now time.Time) Why {
 	case c.trial == more && goodput >= c.good*c.expected(goodput):
 		c.base, c.good, c.hold, c.least, c.quick = c.n, goodput, holdLeast, 0, true
 		return c.tryMore(now, WhyFaster)
-	case c.trial == more && c.n < together && c.good >= fastLink:
-		c.n = together
+	case c.trial == more && c.n < manyMD5s && c.good >= fastLink:
+		c.n = manyMD5s
 		return WhyTrial
 	case c.trial == more && c.quick && c.base > startConcurrency:
 		c.quick = false // not twice as many, but half as many again
@@ -193,7 +193,7 @@ func (c *controller) decide(goodput float64, now time.Time) Why {
 func (c *controller) expected(goodput float64) float64 {
 	gain := moreGain
 	switch {
-	case c.n == together && goodput >= fastLink:
+	case c.n == manyMD5s && goodput >= fastLink:
 		return lessLoss
 	case c.good < slowLink:
 		gain = slowGain
@@ -229,7 +229,7 @@ func (c *controller) tryFewer(now time.Time, why Why) Why {
 	case c.costly():
 		least = max(1, c.least)
 	case c.good >= fastLink:
-		least = max(together, c.least)
+		least = max(manyMD5s, c.least)
 	}
 	c.trial, c.n = fewer, max(least, c.base-max(1, c.base/4))
 	if c.n >= c.base { // also where that is below the least

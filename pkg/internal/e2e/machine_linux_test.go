@@ -76,11 +76,11 @@ func TestDeliveredOnAFullDisk(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "ballast"), make([]byte, 4<<20), 0o600); !errors.Is(err, unix.ENOSPC) {
 		t.Fatalf("the disk does not fill up: %v", err)
 	}
-	if out, talk, code := r.said(t, args...); code != 0 || out == "" {
-		t.Errorf("exit code %d: %s%s", code, out, talk)
+	if out, messages, code := r.said(t, args...); code != 0 || out == "" {
+		t.Errorf("exit code %d: %s%s", code, out, messages)
 	}
-	if out, talk, code := r.said(t, "list", "--all", "--jq", ".uploads[].state"); code != 0 || out != "delivered\n" {
-		t.Errorf("list: exit code %d: %s%s", code, out, talk)
+	if out, messages, code := r.said(t, "list", "--all", "--jq", ".uploads[].state"); code != 0 || out != "delivered\n" {
+		t.Errorf("list: exit code %d: %s%s", code, out, messages)
 	}
 	r.cmpObject(t, file)
 }

@@ -40,7 +40,7 @@ func (e *expr) yields(in func() *scope, is func(key string) bool) bool {
 		return false
 	}
 	s := in()
-	v, err := e.one(context.Background(), s.in, s)
+	v, err := e.one(context.Background(), s.in, s) // nothing is sent while a manifest is read
 	if err != nil {
 		return false // it fails on what is made up here; with real values it is looked at again
 	}
