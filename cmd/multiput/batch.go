@@ -46,7 +46,7 @@ func (b *batch) files(files iter.Seq[input], several bool, to *upload.Uploader, 
 			}
 			end := func() {}
 			f := failure{
-				file: file, name: o.name, piped: file == stdin && job.Spool.Needed(job.In), several: several,
+				file: file, name: o.name, piped: file == stdin && job.Spool.Needed(job.In), several: several || in.walked,
 				keyEnv: d.KeyEnv(), keyFrom: b.cfg.KeySource(), base: o.base,
 				sized: b.cfg.PartSize > 0, limited: b.cfg.LimitRate > 0,
 			}
@@ -97,6 +97,7 @@ func (b *batch) watch(u *upload.Uploader, f failure) (end func()) {
 // end reports the error of a file, if there is one. A closed stdout is reported
 // once.
 func (b *batch) end(f failure) {
+	b.sums.ended(f.err)
 	if f.err == nil || b.stdoutFailed && errors.Is(f.err, upload.ErrStop) {
 		return
 	}

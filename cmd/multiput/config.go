@@ -21,8 +21,9 @@ func (a *app) configCmd() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "config",
 		Short: "Show the configuration",
-		Long: `Show the configuration. A flag takes precedence over an environment variable, the
-variable over the profile in use, and the profile over the top of the config file.`,
+		Long: `Show the configuration. A flag takes precedence over an environment variable,
+the variable over the profile in use, and the profile over the top of the config
+file.`,
 		Example: `  multiput config show
   multiput config path`,
 	}
@@ -74,7 +75,7 @@ not run.`,
   multiput config show -p openai --jq .key.from`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			cfg, err := config.Load(c.Flags())
+			cfg, err := config.LoadSettings(c.Flags())
 			if err != nil {
 				return err
 			}

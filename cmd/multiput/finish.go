@@ -19,9 +19,10 @@ func (a *app) completeCmd() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "complete PLAN RECEIPTS...",
 		Short: "Complete a planned upload with the receipts of its parts",
-		Long: `Complete an upload that multiput plan planned, with the receipts that multiput put
-wrote, and print its result as upload does. It needs the key, unless the plan is
-self-contained, but not the machine that planned it. If receipts are missing, it names the parts and sends nothing.`,
+		Long: `Complete an upload that multiput plan planned, with the receipts that multiput
+put wrote, and print its result as upload does. It needs the key, unless the
+plan is self-contained, but not the machine that planned it. If receipts are
+missing, it names the parts and sends nothing.`,
 		Example: `  multiput complete big.plan *.receipts
   multiput complete big.plan *.receipts --json`,
 		Args: cobra.MinimumNArgs(2),

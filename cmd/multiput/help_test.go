@@ -88,11 +88,17 @@ func TestHelp(t *testing.T) {
 	}
 }
 
-// Every flag is in one of five groups, and placeholders say what is meant.
+// Every flag is in one of five groups, placeholders say what is meant, and texts fit
+// a terminal of 80 columns.
 func TestFlagGroups(t *testing.T) {
 	paths, all := allCommands()
 	for _, path := range paths {
 		c := all[path]
+		for _, line := range strings.Split(c.Long, "\n") {
+			if len([]rune(line)) > 80 && !strings.HasPrefix(path, "multiput completion ") { // which are cobra's
+				t.Errorf("the help of %s has a line of more than 80 columns: %s", path, line)
+			}
+		}
 		c.InheritedFlags() // merges them
 		c.Flags().VisitAll(func(f *pflag.Flag) {
 			what, _ := pflag.UnquoteUsage(f)

@@ -28,6 +28,8 @@ type input struct {
 	path string // as the user named it
 	name string // what the provider is told; empty: the file's own
 	err  error
+
+	walked bool // it was found below a directory
 }
 
 // inputs are the files that a command line means: those that it names, those in
@@ -112,7 +114,7 @@ func (in *inputs) all(yield func(input) bool) {
 		}
 		mine := in.shard.has(n)
 		n++
-		if !mine {
+		if !mine && !errors.Is(f.err, errReplaced) { // which another machine would find empty
 			continue
 		}
 		if f.err == nil && in.isDelivered(f) {
@@ -223,7 +225,7 @@ func (in *inputs) expand(path string, yield func(input) bool) bool {
 		if err == nil && in.isSums(f.Path) {
 			continue
 		}
-		i := input{path: f.Path, err: err}
+		i := input{path: f.Path, err: err, walked: true}
 		if in.opts.relative {
 			i.name = f.Rel
 		}

@@ -109,6 +109,9 @@ func (a *app) list(ctx context.Context, cfg config.Config, o listOptions) error 
 		}
 		o.provider = m.Name
 	}
+	if err := a.knownProvider(ctx, cfg, o.provider); err != nil {
+		return err
+	}
 	if !o.watch {
 		return a.listOnce(ctx, cfg, o, out)
 	}
@@ -127,6 +130,24 @@ func (a *app) list(ctx context.Context, cfg config.Config, o listOptions) error 
 		case <-t.C:
 		}
 	}
+}
+
+// knownProvider refuses a name that neither a provider nor an upload in the journal
+// has: a manifest may be gone while its uploads are still there.
+func (a *app) knownProvider(ctx context.Context, cfg config.Config, name string) error {
+	if name == "" || strings.Contains(name, "://") {
+		return nil
+	}
+	_, wrong := loadManifest(name)
+	var unknown *provider.UnknownError
+	if !errors.As(wrong, &unknown) {
+		return nil
+	}
+	known, err := a.journaled(ctx, cfg, true)
+	if slices.ContainsFunc(known, func(l journal.Listed) bool { return listOptions{provider: name}.to(&l) }) {
+		return nil
+	}
+	return cmp.Or(err, wrong)
 }
 
 func (a *app) listOnce(ctx context.Context, cfg config.Config, o listOptions, out *output) error {
@@ -170,12 +191,18 @@ func (a *app) listOnce(ctx context.Context, cfg config.Config, o listOptions, ou
 	return nil
 }
 
+// to reports whether an upload is to the provider. A store's uploads have the URL
+// of their object for a provider.
+func (o listOptions) to(l *journal.Listed) bool {
+	at := l.Record.Target.Provider
+	return o.provider == "" || at == o.provider || strings.HasPrefix(at, o.provider+"://") ||
+		strings.Contains(o.provider, "://") && strings.HasPrefix(at, strings.TrimSuffix(o.provider, "/")+"/")
+}
+
 // wants reports whether an upload is to be listed. Who names a state wants it
 // listed, also that of finished ones.
 func (o listOptions) wants(l *journal.Listed) bool {
-	// A store's uploads have its address with the key for a provider.
-	if at := l.Record.Target.Provider; o.provider != "" && at != o.provider &&
-		!strings.HasPrefix(at, o.provider+"://") && (!strings.Contains(o.provider, "://") || !strings.HasPrefix(at, strings.TrimSuffix(o.provider, "/")+"/")) {
+	if !o.to(l) {
 		return false
 	}
 	if len(o.states) > 0 {

@@ -28,7 +28,7 @@ func (a *app) loginCmd() *cobra.Command {
 for the key and does not show it; otherwise it reads stdin. No flag takes the
 key, because other users can read command lines.
 
-The key is stored for one address of the API and is not used for another. A key
+The key is stored for one URL of the API and is not used for another. A key
 from a file, a command or the provider's variable takes precedence over it.`,
 		Example: `  multiput login openai
   pass show work/archetype | multiput login archetype

@@ -13,7 +13,7 @@ func (a *app) logoutCmd() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "logout PROVIDER",
 		Short: "Remove a provider's API key from the system's keyring",
-		Long: `Remove the API key that multiput login stored for a provider and an address of
+		Long: `Remove the API key that multiput login stored for a provider and a URL of
 its API. The key itself stays valid; revoke it at the provider.`,
 		Example: `  multiput logout openai
   multiput logout openai --base-url https://eu.api.openai.com/v1`,

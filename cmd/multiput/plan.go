@@ -31,12 +31,13 @@ func (a *app) planCmd() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "plan FILE",
 		Short: "Plan an upload that several machines send",
-		Long: `Create an upload and write its plan: the file, its parts and their presigned URLs.
-multiput put sends the parts, from any machine that has the file, without the key.
-multiput complete ends the upload with the receipts that put wrote.
+		Long: `Create an upload and write its plan: the file, its parts and their presigned
+URLs. multiput put sends the parts, from any machine that has the file, without
+the key. multiput complete ends the upload with the receipts that put wrote.
 
-Running it again gives a plan of the same upload, with new URLs where the provider
-issues them; of another one if the provider says that it no longer has it. A plan holds no key, but its URLs let any reader send the parts.`,
+Running it again gives a plan of the same upload, with new URLs where the
+provider issues them. If the provider no longer has the upload, the plan is of a
+new one. A plan holds no key, but its URLs let any reader send the parts.`,
 		Example: `  multiput plan big.bin -p archetype -o big.plan
   multiput put big.plan big.bin --shard 1/2 -o 1.receipts   # on one machine
   multiput put big.plan big.bin --shard 2/2 -o 2.receipts   # on another

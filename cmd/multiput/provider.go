@@ -15,8 +15,8 @@ func (a *app) providerCmd() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "provider",
 		Short: "List, show, create and check providers",
-		Long: `List, show, create and check providers. A provider is an upload API, described by
-a manifest: a page of YAML.`,
+		Long: `List, show, create and check providers. A provider is an upload API, described
+by a manifest: a page of YAML.`,
 		Example: `  multiput provider list
   multiput provider show openai
   multiput provider new acme >acme.yaml

@@ -32,10 +32,10 @@ func (a *app) providerCheckCmd() *cobra.Command {
 		Short: "Check a manifest, and with --live its API",
 		Long: `Check a manifest: its keys, its expressions and its samples. Nothing is sent.
 
-With --live, also upload the smallest file that the API accepts, through each step
-of the real API. That file stays there. A second upload is created and aborted, if
-the API can abort. The key is found as for upload. --record writes the exchanges
-down as samples.`,
+With --live, also upload the smallest file that the API accepts, through each
+step of the real API. That file stays there. A second upload is created and
+aborted, if the API can abort. The key is found as for upload. --record writes
+the exchanges down as samples.`,
 		Example: `  multiput provider check my-api.yaml
   multiput provider check --live my-api.yaml
   multiput provider check --live --record samples.yaml my-api.yaml`,

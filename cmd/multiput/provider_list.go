@@ -25,7 +25,7 @@ written from documentation, and are used as -p gallery/NAME.`,
   multiput provider list --jq '.providers[].name'`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			cfg, err := config.Load(c.Flags())
+			cfg, err := config.LoadSettings(c.Flags())
 			if err != nil {
 				return err
 			}

@@ -13,9 +13,9 @@ func (a *app) providerNewCmd() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "new [NAME]",
 		Short: "Print a new manifest to start from",
-		Long: `Print a commented manifest to start from. It passes provider check. Change it step
-by step, and check it after each step. --from starts from one that exists, whose
-name it keeps without NAME.`,
+		Long: `Print a commented manifest to start from. It passes provider check. Change it
+step by step, and check it after each step. --from starts from one that exists,
+whose name it keeps without NAME.`,
 		Example: `  multiput provider new acme >acme.yaml
   multiput provider new my-box --from box >my-box.yaml`,
 		Args: func(c *cobra.Command, args []string) error {

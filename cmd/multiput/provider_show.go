@@ -29,7 +29,7 @@ and cannot do. --manifest prints the manifest itself.`,
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: completeOneProvider,
 		RunE: func(c *cobra.Command, args []string) error {
-			cfg, err := config.Load(c.Flags())
+			cfg, err := config.LoadSettings(c.Flags())
 			if err != nil {
 				return err
 			}

@@ -19,13 +19,15 @@ func (a *app) pruneCmd() *cobra.Command {
 		Use:   "prune",
 		Short: "Remove finished uploads from the journal",
 		Long: `Remove finished uploads, whose result was printed, from the journal. Unfinished
-uploads stay; use abort for those. What is left of an interrupted upload of stdin
-cannot be resumed and is removed too; abort it if the provider bills parts.
+uploads stay; use abort for those. What is left of an interrupted upload of
+stdin cannot be resumed and is removed too; abort it if the provider bills
+parts.
 
 This is rarely needed: all of these are removed after 30 days anyway.
 
 With --remote, abort the unfinished uploads that the provider has and that began
-as long ago as --older-than says, also from other machines: S3 bills their parts.`,
+as long ago as --older-than says, also from other machines: S3 bills their
+parts.`,
 		Example: `  multiput prune
   multiput prune --older-than 7d
 

@@ -31,10 +31,11 @@ func (a *app) putCmd() *cobra.Command {
 		Use:   "put PLAN FILE",
 		Short: "Send the parts of a plan, or a shard of them",
 		Long: `Send the parts of a plan that multiput plan wrote, and write their receipts. The
-file has to be the planned one. No key is needed where parts go to presigned URLs.
+file has to be the planned one. No key is needed where parts go to presigned
+URLs.
 
-If it is interrupted, run the same command again: it sends only the parts that have
-no receipt yet. A shard that is finished has its receipts written again.`,
+If it is interrupted, run the same command again: it sends only the parts that
+have no receipt yet. A shard that is finished has its receipts written again.`,
 		Example: `  multiput put big.plan big.bin -o big.receipts
 
   # the second of four machines

@@ -50,12 +50,13 @@ func (a *app) resumeCmd() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "resume [ID...]",
 		Short: "Resume unfinished uploads",
-		Long: `Resume the uploads with these ids, or all unfinished uploads. Running the original
-upload command again does the same. Results go to stdout, one line for each file.
+		Long: `Resume the uploads with these ids, or all unfinished uploads. Running the
+original upload command again does the same. Results go to stdout, one line for
+each file.
 
-The key is found as for upload. It is sent to the provider's own address, to a
-configured one, or to this machine. If the upload was started at another address,
-name that address with --base-url.`,
+The key is found as for upload. It is sent to the provider's own URL, to a
+configured one, or to this machine. If the upload was started at another URL,
+name that URL with --base-url.`,
 		Example: `  # everything, after a reboot
   multiput resume
 

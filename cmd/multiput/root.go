@@ -146,8 +146,8 @@ the same command again: it sends only the missing parts.`,
 	root.InitDefaultCompletionCmd()
 	if c, _, err := root.Find([]string{"completion"}); err == nil {
 		c.Short = "Print the completion script of a shell"
-		c.Long = `Print the completion script of a shell. The help of each shell's command says how
-to load it.`
+		c.Long = `Print the completion script of a shell. The help of each shell's command says
+how to load it.`
 	}
 	root.SetUsageFunc(usage)
 	completions(root)

@@ -95,10 +95,10 @@ func (a *app) sandboxCmd() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "sandbox [-- COMMAND...]",
 		Short: "Run one of the upload APIs on this machine, for tests",
-		Long: `Run one of the upload APIs on this machine, with an object store that follows S3's
-rules, until Ctrl-C. With a command after --, run that command with the provider's
-variables set, and stop when it ends. --fault injects faults; "multiput help
-sandbox" lists them.`,
+		Long: `Run one of the upload APIs on this machine, with an object store that follows
+S3's rules, until Ctrl-C. With a command after --, run that command with the
+provider's variables set, and stop when it ends. --fault injects faults;
+"multiput help sandbox" lists them.`,
 		Example: `  # run until Ctrl-C
   multiput sandbox --api openai --listen 127.0.0.1:8080
 

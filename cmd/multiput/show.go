@@ -27,8 +27,8 @@ func (a *app) showCmd() *cobra.Command {
 running the same command would do next, its result, and what to check at the
 provider if its outcome is unknown.
 
-ID is an id that list shows, the beginning of one, the provider's upload id, or the
-file; of standard input, its name.`,
+ID is an id that list shows, the beginning of one, the provider's upload id, or
+the file; of standard input, its name.`,
 		Example: `  multiput show 1a2b3c4d
   multiput show 1a2b3c4d --jq .result`,
 		Args:              cobra.ExactArgs(1),
@@ -149,7 +149,7 @@ func rows(l journal.Listed, e wholeEntry, now time.Time, visible func(string) st
 		[2]string{"upload", visible(e.Upload)},
 		[2]string{"plan", planText(l.Parts, l.PartSize, l.LastPart)},
 		[2]string{"stored", fmt.Sprintf("%d of %s, %s (%s)", e.PartsStored, count(e.Parts, "part"), bytesText(e.BytesStored), percent(e.PartsStored, e.Parts, e.BytesStored, e.Size))},
-		[2]string{"begun", when(e.Started)},
+		[2]string{"started", when(e.Started)},
 		[2]string{"changed", when(e.Updated)},
 	)
 	if e.Ends != nil {

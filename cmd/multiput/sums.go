@@ -3,13 +3,18 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"strings"
 )
 
 // sums writes SHA-256 sums as sha256sum does.
-type sums struct{ f *os.File }
+type sums struct {
+	f     *os.File // the file of the user's
+	lines *os.File // where lines go until close: f, or a temporary file
+	keep  bool     // f as it was: it turned out to be one of the files to upload
+}
 
 // sumsError: the file of the sums cannot be created or written.
 type sumsError struct {
@@ -20,19 +25,32 @@ type sumsError struct {
 func (e *sumsError) Error() string { return fmt.Sprintf("--checksums %s: %v", e.path, e.err) }
 func (e *sumsError) Unwrap() error { return e.err }
 
-// createSums replaces a file; nil if no path is given.
-func createSums(path string) (*sums, error) {
+// createSums replaces a file; nil if no path is given. While more names are to come,
+// the file may be one of them: then close replaces it.
+func createSums(path string, more bool) (*sums, error) {
 	if path == "" {
 		return nil, nil
 	}
 	if path == "-" {
 		return nil, usagef("--checksums requires a file: stdout is for the results")
 	}
-	f, err := os.Create(path)
+	if info, err := os.Stat(path); !more || err != nil || !info.Mode().IsRegular() || info.Size() == 0 {
+		f, err := os.Create(path)
+		if err != nil {
+			return nil, newSumsError(path, err)
+		}
+		return &sums{f: f, lines: f}, nil
+	}
+	f, err := os.OpenFile(path, os.O_WRONLY, 0)
 	if err != nil {
 		return nil, newSumsError(path, err)
 	}
-	return &sums{f}, nil
+	lines, err := os.CreateTemp("", "multiput-checksums-*")
+	if err != nil {
+		f.Close() //nolint:errcheck // nothing was written
+		return nil, newSumsError(path, err)
+	}
+	return &sums{f: f, lines: lines}, nil
 }
 
 func newSumsError(path string, err error) error {
@@ -54,14 +72,42 @@ func (s *sums) write(path string, sum []byte) error {
 	if escaped != path {
 		mark = "\\"
 	}
-	if _, err := fmt.Fprintf(s.f, "%s%x  %s\n", mark, sum, escaped); err != nil {
+	if _, err := fmt.Fprintf(s.lines, "%s%x  %s\n", mark, sum, escaped); err != nil {
 		return newSumsError(s.f.Name(), err)
 	}
 	return nil
 }
 
-func (s *sums) close() {
-	if s != nil {
-		s.f.Close() //nolint:errcheck // each write said whether it went well
+// ended looks at what became of a file.
+func (s *sums) ended(err error) {
+	if s != nil && errors.Is(err, errReplaced) {
+		s.keep = true
 	}
+}
+
+// close replaces the file if that was put off.
+func (s *sums) close() error {
+	if s == nil {
+		return nil
+	}
+	defer s.f.Close() //nolint:errcheck // each write said whether it went well
+	if s.lines == s.f {
+		return nil
+	}
+	defer os.Remove(s.lines.Name()) //nolint:errcheck // the system removes it some day
+	defer s.lines.Close()           //nolint:errcheck // it is read to its end
+	if s.keep {
+		return nil
+	}
+	_, err := s.lines.Seek(0, io.SeekStart)
+	if err == nil {
+		err = s.f.Truncate(0)
+	}
+	if err == nil {
+		_, err = io.Copy(s.f, s.lines)
+	}
+	if err != nil {
+		return newSumsError(s.f.Name(), err)
+	}
+	return nil
 }

@@ -53,8 +53,8 @@ func (a *app) uploadCmd() *cobra.Command {
 		Use:     "upload FILE|DIR...",
 		Aliases: []string{"up"},
 		Short:   "Upload files in parts, or resume where the last run stopped",
-		Long: `Upload files in parts. If it is interrupted, run the same command again: it sends
-only the missing parts.
+		Long: `Upload files in parts. If it is interrupted, run the same command again: it
+sends only the missing parts.
 
 stdout has only the result, one line for each file: the id, path or URL that the
 provider returned. Messages go to stderr. Exit code 75 means: not finished, run
@@ -177,11 +177,10 @@ func (a *app) upload(ctx context.Context, cfg config.Config, o uploadOptions, fi
 			return fmt.Errorf("%s: %w", transport.Visible(f.path), f.err)
 		}
 	}
-	sums, err := createSums(o.checksums)
+	sums, err := createSums(o.checksums, more)
 	if err != nil {
 		return err
 	}
-	defer sums.close()
 	u.SHA256 = sums != nil
 	a.warnOfNetwork(cfg)
 	defer a.summarize(cfg)
@@ -194,7 +193,11 @@ func (a *app) upload(ctx context.Context, cfg config.Config, o uploadOptions, fi
 		}
 	}()
 	b := &batch{app: a, cfg: cfg, out: out, show: show, sums: sums}
-	if code := b.run(ctx, b.files(all, len(known) > 1, u, m, o)); code != 0 {
+	code := b.run(ctx, b.files(all, len(known) > 1, u, m, o))
+	if err := sums.close(); err != nil {
+		code = worse(code, a.tell(failure{err: err}))
+	}
+	if code != 0 {
 		return &severalError{code}
 	}
 	return nil

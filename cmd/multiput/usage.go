@@ -22,15 +22,15 @@ type flagGroup struct {
 // flagGroups are the flags that belong together, in the order of the help. Every
 // flag of every command is in one.
 var flagGroups = []flagGroup{
-	{"Destination", []string{"provider", "set", "base-url", "remote", "name", "content-type", "api", "local", "from"}},
+	{"Destination", []string{"provider", "set", "base-url", "remote", "name", "content-type", "api", "local", "from", "plan", "older-than", "dir", "listen", "store-listen"}},
 	{"Transfer", []string{
 		"concurrency", "part-size", "limit-rate", "retries", "retry-for", "stall-timeout", "checksum", "restart", "wait", "dry-run",
-		"files-from", "include", "exclude", "follow", "relative", "skip-uploaded", "shard", "size", "spool-dir", "spool-limit", "older-than", "live", "record",
-		"partial", "part-checksums", "self-contained", "renew", "plan",
+		"files-from", "include", "exclude", "follow", "relative", "skip-uploaded", "shard", "size", "spool-dir", "spool-limit", "live", "record",
+		"partial", "part-checksums", "self-contained", "renew", "url-life", "fault",
 	}},
 	{"Authentication", []string{"api-key-file", "api-key-command", "cacert"}},
 	{"Output", []string{"output", "progress", "checksums", "color", "json", "jq", "quiet", "verbose", "all", "state", "watch", "manifest", "example", "no-descriptions", "version", "help"}},
-	{"Configuration", []string{"config", "profile", "journal", "dir", "listen", "store-listen", "url-life", "fault"}},
+	{"Configuration", []string{"config", "profile", "journal"}},
 }
 
 // globalFlags are the flags of every command that matter to some only. What is

@@ -72,9 +72,11 @@ type shownVersion struct {
 }
 
 func (a *app) printVersion(c *cobra.Command) error {
-	cfg, err := config.Load(c.Flags())
+	cfg, err := config.LoadSettings(c.Flags())
 	if err != nil { // a wrong config file must not hide the version
 		cfg = config.Config{}
+		cfg.JSON, _ = c.Flags().GetBool("json")
+		cfg.JQ, _ = c.Flags().GetString("jq")
 	}
 	a.json = cfg.JSON || cfg.JQ != ""
 	v := shownVersion{1, version, commit, date, runtime.Version(), runtime.GOOS, runtime.GOARCH}

@@ -43,7 +43,7 @@ type Config struct {
 	JQ            string
 	Quiet         bool
 	Verbose       int    // 0, Decisions or Requests
-	Journal       string // directory
+	Journal       string // directory; empty: it is not known
 	JournalNamed  bool   // whether a flag chose it
 	CACert        string // path; empty: the system's
 	APIKeyFile    string
@@ -54,11 +54,12 @@ type Config struct {
 	File    string            // the config file that was read, or would have been
 	Unused  []string          // what the file says for another provider, and why it does not count
 
-	base     map[string]value // by provider
-	own      value            // the profile's address, which is its provider's
-	settings []Setting
-	flags    *pflag.FlagSet
-	keyDir   string // where APIKeyCommand runs; empty: here
+	base      map[string]value // by provider
+	own       value            // the profile's address, which is its provider's
+	settings  []Setting
+	noJournal error // why Journal is not known
+	flags     *pflag.FlagSet
+	keyDir    string // where APIKeyCommand runs; empty: here
 }
 
 // Error is something wrong in the config file or in a variable.
@@ -136,10 +137,23 @@ func GlobalFlags(f *pflag.FlagSet) {
 	f.VarPF(new(verbosity), "verbose", "v", "explain each decision; -vv also logs the requests, without secrets").NoOptDefVal = once
 }
 
-// Load reads the config file that --config or MULTIPUT_CONFIG names, or the
+// Load is LoadSettings for a command that uses the journal: it is an *Error if no
+// home directory says where that is.
+func Load(flags *pflag.FlagSet) (Config, error) {
+	c, err := LoadSettings(flags)
+	if err == nil {
+		err = c.noJournal
+	}
+	if err != nil {
+		return Config{}, err
+	}
+	return c, nil
+}
+
+// LoadSettings reads the config file that --config or MULTIPUT_CONFIG names, or the
 // user's own if there is one, and puts its profile, variables and flags above
 // it. What is wrong is an *Error or, in a flag, a *UsageError.
-func Load(flags *pflag.FlagSet) (Config, error) {
+func LoadSettings(flags *pflag.FlagSet) (Config, error) {
 	if err := notEmpty(flags); err != nil {
 		return Config{}, err
 	}
@@ -174,7 +188,7 @@ func Load(flags *pflag.FlagSet) (Config, error) {
 	return c, nil
 }
 
-// LoadFor is Load where the provider is named by other means than a flag, which
+// LoadFor is LoadSettings where the provider is named by other means than a flag, which
 // count as one.
 func LoadFor(flags *pflag.FlagSet, provider string) (Config, error) {
 	if err := notEmpty(flags); err != nil {
@@ -186,7 +200,7 @@ func LoadFor(flags *pflag.FlagSet, provider string) (Config, error) {
 	if err := all.Set("provider", provider); err != nil {
 		return Config{}, err
 	}
-	return Load(all)
+	return LoadSettings(all)
 }
 
 // For is the configuration that the same flags, variables and file make for
@@ -293,9 +307,10 @@ func (l *layers) decode(c *Config) error {
 	if c.JournalNamed = c.Journal != ""; !c.JournalNamed {
 		dir, err := StateDir()
 		if err != nil {
-			return fmt.Errorf("%w, or name a journal with --journal or MULTIPUT_JOURNAL", err)
+			c.noJournal = fmt.Errorf("%w, or name a journal with --journal or MULTIPUT_JOURNAL", err)
+		} else {
+			c.Journal = filepath.Join(dir, "journal")
 		}
-		c.Journal = filepath.Join(dir, "journal")
 	}
 	c.settings = l.show(c)
 	return nil

@@ -272,6 +272,9 @@ func TestNoHome(t *testing.T) {
 	if _, err := load(t, setting{env: none, args: []string{"--journal", "j"}}); err != nil {
 		t.Errorf("a named journal: %v", err)
 	}
+	if c, err := config.LoadSettings(pflag.NewFlagSet("", pflag.ContinueOnError)); err != nil || c.Journal != "" {
+		t.Errorf("no journal is used: %v, %s", err, c.Journal)
+	}
 	if _, err := config.StateDir(); err == nil || !strings.Contains(err.Error(), ": set ") || strings.Contains(err.Error(), "--journal") {
 		t.Errorf("the sandbox, with a named journal: %v", err)
 	}

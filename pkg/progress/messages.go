@@ -58,10 +58,10 @@ func (t messages) line(f *file, several bool, e upload.Event) string {
 	return ""
 }
 
-// label is what a file is called: among several as the user named it.
+// label is what a file is called: among several, or below a directory, by its path.
 func (f *file) label(several bool) string {
 	switch {
-	case several && f.path != "":
+	case (several || f.byPath) && f.path != "":
 		return transport.Visible(f.path)
 	case f.name == "":
 		return transport.Visible(filepath.Base(f.path))

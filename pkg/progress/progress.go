@@ -64,6 +64,7 @@ type Options struct {
 	// background. Nil: it is.
 	Active func() bool
 
+	Paths bool  // show the path of a file that is alone, and not the name at the provider
 	Files int   // how many there are; below 2, the file itself is shown
 	Bytes int64 // of all of them together, as far as that is known
 }
@@ -95,7 +96,7 @@ const tickEvery = 100 * time.Millisecond
 
 // New gives a display that writes to w. Close ends it.
 func New(w io.Writer, o Options) *Display {
-	t, waits := &total{files: o.Files, bytes: o.Bytes, began: time.Now()}, &waits{every: lifeEvery}
+	t, waits := &total{files: o.Files, paths: o.Paths, bytes: o.Bytes, began: time.Now()}, &waits{every: lifeEvery}
 	d := &Display{total: t, waits: waits, stop: make(chan struct{}), stopped: make(chan struct{})}
 	messages := messages{w: w, verbose: o.Verbose, color: o.Color, terminal: o.Style == Bar, stopping: new(bool)}
 	switch o.Style {
@@ -141,7 +142,7 @@ func (d *Display) To(host string) {
 // File gives the observer of the upload of one file, called as the user named
 // it, and a function to call when it has ended: after that the next line may be written.
 func (d *Display) File(path string) (observe func(upload.Event), end func()) {
-	f := &file{path: path}
+	f := &file{path: path, byPath: d.total.paths}
 	d.mu.Lock()
 	d.total.begin(f)
 	d.waits.open++

@@ -9,8 +9,9 @@ import (
 
 // file is the progress of one upload.
 type file struct {
-	path string // as the user named it
-	name string // as it is shown; empty before there is a plan
+	path   string // as the user named it
+	name   string // as it is shown; empty before there is a plan
+	byPath bool   // it is shown by its path, even if it is alone
 
 	size        int64
 	stored      int64           // bytes that have a receipt
@@ -60,7 +61,7 @@ func (f *file) count(e upload.Event) {
 	switch e := e.(type) {
 	case upload.Planned:
 		*f = file{
-			path: f.path, name: shown(e.File), size: e.File.Size,
+			path: f.path, byPath: f.byPath, name: shown(e.File), size: e.File.Size,
 			stored: e.StoredBytes, before: e.StoredBytes, parts: e.Parts, storedParts: e.Stored,
 		}
 	case upload.Sent:
@@ -129,6 +130,7 @@ func (s *sums) add(a sums, sign int) {
 
 // total is the progress of all files together.
 type total struct {
+	paths bool // see Options
 	all   []*file
 	sum   sums
 	files int   // how many there are

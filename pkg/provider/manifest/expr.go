@@ -58,6 +58,9 @@ type expr struct {
 // nil expression has none.
 func (e *expr) mentions(words string) bool { return e != nil && strings.Contains(e.text, words) }
 
+// errRenamed: an expression uses a variable by the name that it once had.
+var errRenamed = errors.New("called")
+
 // compile makes a program of src. There is no environment, no input and no
 // import in it.
 func compile(src string) (*gojq.Code, error) {
@@ -75,7 +78,7 @@ func compile(src string) (*gojq.Code, error) {
 	if err != nil {
 		name, ok := strings.CutPrefix(err.Error(), "variable not defined: ")
 		if now := newVariables[name]; ok && now != "" {
-			return nil, fmt.Errorf("%s is called %s now", name, now)
+			return nil, fmt.Errorf("%s is %w %s now", name, errRenamed, now)
 		}
 		if ok {
 			return nil, fmt.Errorf("there is no variable %s; the variables are %s", name, strings.Join(variables, ", "))

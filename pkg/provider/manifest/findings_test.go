@@ -119,6 +119,7 @@ func TestFindings(t *testing.T) {
 		{"part_size: .each", "grants: .each"},
 		{"part: {", "part: {digest: sha1, "},
 		{"part: {", "grant: {send: POST /g, grants: .x}\npart: {"},
+		{"part: {", "presign: {send: POST /g, grants: .x}\npart: {"},
 		{"part: {", "limits: {grant_life: 15m}\npart: {"},
 		{`"POST /u/{id}/end"`, `"POST {end}"`},
 		// YAML.

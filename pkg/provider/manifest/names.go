@@ -21,6 +21,15 @@ func renamed(key string) string {
 	return newNames[key]
 }
 
+// present is the whole key that a renamed one stands for.
+func present(key string) string {
+	prefix := ""
+	if strings.HasPrefix(key, "small.") {
+		prefix = "small."
+	}
+	return prefix + renamed(key)
+}
+
 // newVariables are what variables are called that had another name once.
 var newVariables = map[string]string{"$receipts": "$parts", "$want": "$part_size", "$grants": "$parts", "$grant": "$part"}
 
@@ -47,6 +56,7 @@ var namesOf = map[string][]string{
 
 // lint reports names in an expression that do not exist, and old ones.
 func (e *expr) lint(n node) {
+	old := false // $parts[].token is used
 	for _, m := range fieldOf().FindAllStringSubmatch(e.text, -1) {
 		of, _, _ := strings.Cut(m[1], "[")
 		of = strings.TrimSpace(of)
@@ -56,7 +66,7 @@ func (e *expr) lint(n node) {
 		}
 		switch {
 		case m[2] == "token" && of == "parts":
-			n.report(place{n.Line, n.Column}, "token is called receipt now")
+			old = true
 		case !contains(known, m[2]):
 			n.report(place{n.Line, n.Column}, "$%s has no %s%s (it has %s)", of, m[2], text.DidYouMean(m[2], known), strings.Join(namesOf[of], ", "))
 		}
@@ -65,7 +75,8 @@ func (e *expr) lint(n node) {
 		n.report(place{n.Line, n.Column}, "$header.%s never matches: names in $header are in lower case", m[1])
 	}
 	// What a receipt holds as JSON may be called token.
-	if e.mentions("$parts") && !e.mentions("fromjson") && token().MatchString(e.text) && !strings.HasSuffix(n.key, ".urls") && !strings.HasSuffix(n.key, ".keep") {
+	old = old || e.mentions("$parts") && !e.mentions("fromjson") && token().MatchString(e.text) && !strings.HasSuffix(n.key, ".urls") && !strings.HasSuffix(n.key, ".keep")
+	if old {
 		n.report(place{n.Line, n.Column}, ".token of $parts is called .receipt now")
 	}
 }

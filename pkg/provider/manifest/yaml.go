@@ -66,6 +66,7 @@ func (n node) fields(read map[string]func(node)) {
 		case !known && renamed(at.key) != "":
 			at.report(place{k.Line, k.Column}, "is called %s now", renamed(at.key))
 			n.doc.places[at.key] = place{at.Line, at.Column}
+			n.doc.unread = append(n.doc.unread, present(at.key)) // so that it is not missing, too
 		case !known:
 			names := slices.Sorted(maps.Keys(read))
 			at.report(place{k.Line, k.Column}, "unknown key%s (known: %s)", text.DidYouMean(k.Value, names), strings.Join(names, ", "))
@@ -208,7 +209,11 @@ func (n node) expr() *expr {
 		if m := hyphened().FindStringSubmatch(n.Value); m != nil && parse == nil {
 			near = fmt.Sprintf(` (a name with a hyphen is written %s["%s"])`, cmp.Or(m[1], "."), m[2])
 		}
-		n.failAt(at, "is not a jq expression: %v%s", err, near)
+		if errors.Is(err, errRenamed) {
+			n.failAt(at, "%v", err)
+		} else {
+			n.failAt(at, "is not a jq expression: %v%s", err, near)
+		}
 		return nil
 	}
 	e := &expr{key: n.key, at: place{n.Line, n.Column}, text: n.Value, code: code}
