@@ -70,7 +70,7 @@ func (a *app) lookAtProvider(ctx context.Context, flags *pflag.FlagSet, name, ba
 		if base != "" {
 			code = exitUsage
 		}
-		return append(found, bad("address", code, "", "%v", err))
+		return append(found, bad("url", code, "", "%v", err))
 	}
 	return append(found, lookAtWay(ctx, client, address)...)
 }
@@ -124,7 +124,7 @@ const (
 func lookAtWay(ctx context.Context, client *transport.Client, address string) []finding {
 	u, err := url.Parse(address)
 	if err != nil {
-		return []finding{bad("address", exitConfig, "", "is not a URL")}
+		return []finding{bad("url", exitConfig, "", "is not a URL")}
 	}
 	if err := config.CheckProxy(); err != nil {
 		return []finding{failing("proxy", failure{err: err})}

@@ -155,7 +155,7 @@ func TestDoctorNamesWhatIsInTheWay(t *testing.T) {
 	plain := httptest.NewServer(http.NotFoundHandler())
 	defer plain.Close()
 	w.says(1, []string{`failed +openai tls +127\.0\.0\.1:\d+ does not speak TLS: .*`}, "-p", "openai", "--base-url", "https"+strings.TrimPrefix(plain.URL, "http"))
-	w.says(exitUsage, []string{`failed +openai address +.*plain http is refused.*`}, "-p", "openai", "--base-url", "http://api.example")
+	w.says(exitUsage, []string{`failed +openai url +.*plain http is refused.*`}, "-p", "openai", "--base-url", "http://api.example")
 
 	t.Setenv("OPENAI_API_KEY", "")
 	w.says(exitDenied, []string{

@@ -163,7 +163,7 @@ func (in *inputs) twice(path string) bool {
 	}
 	as := ""
 	if first != "" && first != path {
-		as = fmt.Sprintf(" (as %s too)", transport.Visible(first))
+		as = fmt.Sprintf(" (also as %s)", transport.Visible(first))
 	}
 	in.warn(fmt.Sprintf("%s is named twice%s: it is uploaded once", transport.Visible(path), as))
 	return true

@@ -70,7 +70,7 @@ func (a *app) prune(ctx context.Context, cfg config.Config, older string) error 
 	n, left, err := (&journal.Journal{Dir: cfg.Journal}).Prune(ctx, time.Now().Add(-age))
 	for _, l := range left {
 		if r := l.Record; streamed(r.Path) {
-			a.warn(cfg, fmt.Sprintf("%s is forgotten, and %s still has upload %s: it may bill the stored parts until it deletes them",
+			a.warn(cfg, fmt.Sprintf("%s is removed from the journal, but %s still has upload %s: it may bill the stored parts until it deletes them",
 				fileOf(r), transport.Visible(r.Target.Provider), transport.Visible(r.Upload.ID)))
 		}
 	}

@@ -141,7 +141,7 @@ func (a *app) sandbox(ctx context.Context, o sandboxOptions, command []string) e
 		return usagef("--fault: %w", err)
 	}
 	if o.urlLife < 0 {
-		return usagef("--url-life: a time below zero")
+		return usagef("--url-life: %s is negative", o.urlLife)
 	}
 	size, err := config.ParseSize(o.partSize)
 	if err != nil {

@@ -251,12 +251,12 @@ func nextText(step upload.Step, compare bool, left int, r upload.Record) string 
 	case upload.StepComplete:
 		s = "no part is sent: the provider is asked whether the upload completed, or complete is sent again"
 	case upload.StepWait:
-		s = "nothing is sent: the file is waited for until it is ready"
+		s = "nothing is sent: multiput waits until the file is ready"
 	case upload.StepDeliver:
 		s = "the result is printed; nothing is sent"
 	}
 	if compare {
-		s = "the file was touched, so what is stored is compared with it; then " + s
+		s = "the modification time of the file changed, so the stored parts are compared with it; then " + s
 	}
 	return s
 }

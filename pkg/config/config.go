@@ -88,7 +88,7 @@ func (e *UnknownError) Error() string {
 	if len(e.Known) == 0 {
 		return fmt.Sprintf("unknown %s %q: there are none", e.What, e.Name)
 	}
-	return fmt.Sprintf("there is no %s %q (there is: %s)", e.What, e.Name, strings.Join(e.Known, ", "))
+	return fmt.Sprintf("there is no %s %q (known: %s)", e.What, e.Name, strings.Join(e.Known, ", "))
 }
 
 // UsageError is a flag whose value cannot be meant.

@@ -247,10 +247,10 @@ func (f *file) each(n *yaml.Node, at, want string, take func(name string, k, v *
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		k := n.Content[i]
 		if k.Kind != yaml.ScalarNode || k.Value == "" {
-			return f.fault(k, at, "has a key that is not a word")
+			return f.fault(k, at, "has a key that is not a string")
 		}
 		if seen[k.Value] {
-			return f.fault(k, strings.TrimPrefix(at+"."+k.Value, "."), "is there twice")
+			return f.fault(k, strings.TrimPrefix(at+"."+k.Value, "."), "is a duplicate key")
 		}
 		seen[k.Value] = true
 		if err := take(k.Value, k, n.Content[i+1]); err != nil {

@@ -286,7 +286,7 @@ func TestFileIsStrict(t *testing.T) {
 		"upper case":           {"Retries: 3\n", "Retries (line 1)"},
 		"value in a profile":   {"profile: work\nprofiles:\n  work:\n    retries: many\n", "profiles.work.retries (line 4): "},
 		"value at the top":     {"\n\nretries: many\n", "config.yaml: retries (line 3): "},
-		"twice":                {"retries: 3\nretries: 4\n", "retries (line 2): is there twice"},
+		"twice":                {"retries: 3\nretries: 4\n", "retries (line 2): is a duplicate key"},
 		"empty":                {"provider: ''\n", "provider (line 1): is empty"},
 		"no provider":          {"profiles: {work: {base-url: 'https://a.example'}}\n", "base-url is for one provider"},
 		"key, no provider":     {"profiles: {work: {api-key-file: /k}}\n", "api-key-file is for one provider"},
@@ -300,7 +300,7 @@ func TestFileIsStrict(t *testing.T) {
 		"list":                 {"- a\n", "(line 1): needs keys"},
 		"two documents":        {"retries: 3\n---\nretries: 4\n", "more than one document"},
 		"no YAML":              {"retries: 3\n\tx: [", "config.yaml: yaml: line 2"},
-		"unknown profile":      {"profile: wrok\nprofiles: {work: {}}\n", `config.yaml: profile (line 1): there is no profile "wrok" (there is: work)`},
+		"unknown profile":      {"profile: wrok\nprofiles: {work: {}}\n", `config.yaml: profile (line 1): there is no profile "wrok" (known: work)`},
 		"no profiles":          {"profile: work\n", `unknown profile "work": there are none`},
 	} {
 		t.Run(name, func(t *testing.T) {

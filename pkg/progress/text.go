@@ -72,7 +72,7 @@ func warning(w upload.Warning) string {
 	case upload.AbortTooLate:
 		return fmt.Sprintf("upload %s was completed before it could be aborted: the provider may have the file twice", e.Upload)
 	case upload.OriginChanged:
-		return fmt.Sprintf("the manifest %s has changed since upload %s was started: what it says now is used", e.Path, e.Upload)
+		return fmt.Sprintf("the manifest %s has changed since upload %s was started: its current version is used", e.Path, e.Upload)
 	case upload.CheckpointFailed:
 		return fmt.Sprintf("checkpoint failed: %v", e.Err)
 	case upload.Late:
@@ -84,7 +84,7 @@ func warning(w upload.Warning) string {
 		}
 		return fmt.Sprintf("%s %s: sending %s in time takes %s (%.0f Mbit/s) or more", what, text.Duration(e.Have), text.Bytes(e.Bytes), text.Rate(e.Rate), e.Rate*8/1e6)
 	case upload.LargerParts:
-		return fmt.Sprintf("at %s not all parts would begin within the %s that presigned URLs are valid: asking for parts of %s", text.Rate(e.Rate), text.Duration(e.Life), text.IBytes(e.PartSize))
+		return fmt.Sprintf("at %s not all parts would begin within the %s that presigned URLs are valid: requesting parts of %s", text.Rate(e.Rate), text.Duration(e.Life), text.IBytes(e.PartSize))
 	}
 	return fmt.Sprintf("%T", w)
 }

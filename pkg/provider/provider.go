@@ -162,7 +162,7 @@ type UnknownError struct {
 }
 
 func (e *UnknownError) Error() string {
-	return fmt.Sprintf("there is no provider %q%s (there is: %s)", e.Name, DidYouMean(e.Name, e.Known), strings.Join(e.Known, ", "))
+	return fmt.Sprintf("there is no provider %q%s (known: %s)", e.Name, DidYouMean(e.Name, e.Known), strings.Join(e.Known, ", "))
 }
 
 // Load finds a definition: a built-in one by its name, that of S3 for

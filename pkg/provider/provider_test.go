@@ -118,7 +118,7 @@ func TestUnknown(t *testing.T) {
 	dir := filepath.Dir(write(t, "mine.yaml", mine))
 	_, err := provider.Load("opneai", dir)
 	var unknown *provider.UnknownError
-	const want = `there is no provider "opneai", did you mean "openai"? (there is: archetype, fileai, openai, s3, sandbox, upscayl, mine)`
+	const want = `there is no provider "opneai", did you mean "openai"? (known: archetype, fileai, openai, s3, sandbox, upscayl, mine)`
 	if !errors.As(err, &unknown) || err.Error() != want {
 		t.Errorf("says %v", err)
 	}

@@ -159,7 +159,7 @@ func (s *Server) can(f *fault) error {
 	case byAPI && slices.Contains([]string{kindExpire, kindOpaqueETag, kindWrongETag, kindTruncate}, f.kind):
 		return fmt.Errorf("%s has no signed URLs and no ETags", s.API)
 	case !byAPI && s.disk == nil && s.StoreListen == "":
-		return errors.New("the store is not the sandbox's own, and the sandbox has no address for it")
+		return errors.New("the store is not the sandbox's own, and the sandbox has no URL of its own for it (StoreListen)")
 	case !byAPI && s.disk == nil && slices.Contains([]string{kindOpaqueETag, kindTruncate}, f.kind):
 		return errors.New("the store is not the sandbox's own")
 	case s.Discard && slices.Contains([]string{kindOpaqueETag, kindCorrupt, kindTruncate}, f.kind):

@@ -18,7 +18,7 @@ import (
 func CheckURL(raw string) (*url.URL, error) {
 	u, err := url.Parse(EscapeInvalid(raw))
 	if err != nil {
-		return nil, errors.New("the address is not a URL") // the parser's error quotes it whole
+		return nil, errors.New("not a URL") // the parser's error quotes it whole
 	}
 	switch {
 	case u.Host == "" || u.Hostname() == "":

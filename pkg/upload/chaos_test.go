@@ -18,7 +18,7 @@ import (
 var chaosSeeds = flag.Int("chaos", 15, "how many seeds of each kind TestChaos plays: go test ./pkg/upload -run Chaos -v -args -chaos 1000")
 
 // TestChaos lets everything go wrong at random: troubles, lost answers, refused
-// leave, damaged parts, interrupts and kills, at random moments, for many seeds
+// URLs, damaged parts, interrupts and kills, at random moments, for many seeds
 // and all kinds of API. In the end there is one object that is the file. The
 // rig looks on.
 func TestChaos(t *testing.T) {

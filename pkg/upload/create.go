@@ -93,7 +93,7 @@ func (s *session) check(up *Upload, urls []Presigned) (err error) {
 	}
 	for _, p := range up.Parts {
 		if p.Size > s.src.Room() {
-			return fmt.Errorf("part %d has %d bytes, and only %d may wait on the disk: %w", p.Number, p.Size, s.src.Room(), ErrPartSize)
+			return fmt.Errorf("part %d has %d bytes, but the spool holds only %d: %w", p.Number, p.Size, s.src.Room(), ErrPartSize)
 		}
 	}
 	if s.PartSize > 0 && len(up.Parts) > 1 && up.Parts[0].Size != s.PartSize {

@@ -46,7 +46,7 @@ func TestPlansForTheRateThatIsKnown(t *testing.T) {
 		if got := r.cloud.wanted[0]; got != 10*mib {
 			t.Errorf("parts of %d bytes, want 10 MiB", got)
 		}
-		if w := warnings(r); !strings.Contains(w, "asking for parts of 10 MiB") {
+		if w := warnings(r); !strings.Contains(w, "requesting parts of 10 MiB") {
 			t.Errorf("warnings %q", w)
 		}
 	})

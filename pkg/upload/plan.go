@@ -39,7 +39,7 @@ func Split(size, want int64, l Limits) ([]Part, error) {
 	ps = roundPart(ps, l)
 	count := max(1, divUp(size, ps))
 	if count > most {
-		return nil, fmt.Errorf("parts of %d bytes make %d parts of a file of %d, and at most %d will do: %w", ps, count, size, most, ErrPartSize)
+		return nil, fmt.Errorf("parts of %d bytes make %d parts of a file of %d, but at most %d are allowed: %w", ps, count, size, most, ErrPartSize)
 	}
 	parts := make([]Part, count)
 	for i := range parts {

@@ -186,7 +186,7 @@ func TestPreviewTime(t *testing.T) {
 		r := onceOnly(t, 30*mib, 15*time.Minute)
 		r.cloud.limits.URLLife, r.cloud.limits.Plans = 15*time.Minute, true
 		r.limitRate = 20 << 10
-		if w := preview(r); !strings.Contains(w, "asking for parts of 10 MiB") {
+		if w := preview(r); !strings.Contains(w, "requesting parts of 10 MiB") {
 			t.Errorf("a rate that is too low: %q", w)
 		}
 		r.limitRate = 20 << 20

@@ -49,7 +49,7 @@ func (s *session) send(ctx context.Context, wanted []Part) error {
 			return err
 		}
 	}
-	return fmt.Errorf("parts were damaged in transit again and again: %w", ErrChecksum)
+	return fmt.Errorf("parts were repeatedly damaged in transit: %w", ErrChecksum)
 }
 
 // planned is what is to be sent: of the wanted parts, or of the whole file, stored

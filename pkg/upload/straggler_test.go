@@ -106,7 +106,7 @@ func TestALinkThatBecomesSlow(t *testing.T) {
 }
 
 // A part that stays slow on new connections is not re-sent again: the link may be slow.
-func TestAPartThatAlwaysCrawls(t *testing.T) {
+func TestAPartThatIsAlwaysAStraggler(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := newRig(t, 10_000)
 		r.cloud.takes = time.Second

@@ -14,7 +14,7 @@ import (
 	"github.com/multiput/multiput/pkg/upload"
 )
 
-// Leave is asked for just in time: a window of twice the concurrency, each part
+// Presigned URLs are requested just in time: a window of twice the concurrency, each part
 // once.
 func TestURLsAreRequestedInWindows(t *testing.T) {
 	bubble(t, func(t *testing.T) {
@@ -93,7 +93,7 @@ func (l lateRefusals) Put(ctx context.Context, u upload.Upload, g upload.Presign
 	return l.cloud.Put(ctx, u, g, p, body)
 }
 
-// A part that has leave goes while another waits for its own.
+// A part that has a presigned URL is sent while another waits for its own.
 func TestPartWithAURLDoesNotWait(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := newRig(t, 10_000)
@@ -115,7 +115,7 @@ func TestPartWithAURLDoesNotWait(t *testing.T) {
 	})
 }
 
-// allButThird gives leave for all parts but the third at once.
+// allButThird presigns all parts but the third at once.
 type allButThird struct{ *cloud }
 
 func (a allButThird) Create(ctx context.Context, f upload.File, w upload.Hint) (upload.Upload, []upload.Presigned, error) {
@@ -124,7 +124,7 @@ func (a allButThird) Create(ctx context.Context, f upload.File, w upload.Hint) (
 	return u, slices.Delete(gs, 2, 3), err
 }
 
-// Leave is renewed before its end: no part is sent with leave that is over.
+// Presigned URLs are renewed before they expire: no part is sent with an expired one.
 func TestURLsAreRenewedEarly(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := newRig(t, 30_000)
@@ -143,7 +143,7 @@ func TestURLsAreRenewedEarly(t *testing.T) {
 	})
 }
 
-// Leave that the store calls expired is asked for again, at once.
+// A presigned URL that the store calls expired is requested again, at once.
 func TestRefusedURLIsRenewed(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := newRig(t, 10_000)
@@ -168,7 +168,7 @@ func TestRefusedURLIsRenewed(t *testing.T) {
 	})
 }
 
-// expiredAndTemporary is what a provider may say of leave that is over.
+// expiredAndTemporary is what a provider may say of an expired presigned URL.
 type expiredAndTemporary struct{}
 
 func (expiredAndTemporary) Error() string             { return "expired" }
@@ -266,7 +266,7 @@ func TestURLsThatCanBeRenewedAreNotKept(t *testing.T) {
 	})
 }
 
-// With no leave to be had, a new upload is the way, once.
+// If no presigned URL can be had, a new upload is created, once.
 func TestURLsIssuedOnceExpire(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := newRig(t, 10_000)
@@ -291,7 +291,7 @@ func TestURLsIssuedOnceExpire(t *testing.T) {
 	})
 }
 
-// The clock of the store says when leave that cannot be renewed is over.
+// The clock of the store says when a presigned URL that cannot be renewed expires.
 func TestURLsIssuedOnceAreTriedToTheEnd(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := newRig(t, 10_000)

@@ -243,7 +243,7 @@ func TestSecondSignalInDoubt(t *testing.T) {
 			_, id, found := strings.Cut(p.messages.String(), "multiput show ")
 			id, _, _ = strings.Cut(id, " ")
 			if out, messages, code := r.said(t, "show", id); !found || code != 0 || !strings.Contains(out, file) {
-				t.Errorf("the hint names %q, of which there is: %s%s", id, out, messages)
+				t.Errorf("the hint names %q, and list shows: %s%s", id, out, messages)
 			}
 			r.server.Faults.Clear()
 			before := r.puts()

@@ -168,7 +168,7 @@ func testLife(t *testing.T, j, another upload.Journal) {
 	}
 	must(t, e.Begin(ctx, Record()))
 	if r := load(t, e); r == nil || r.State != upload.Sending || len(r.Receipts) > 0 {
-		t.Errorf("begun again: %+v", r)
+		t.Errorf("started again: %+v", r)
 	}
 }
 
@@ -363,7 +363,7 @@ func testContext(t *testing.T, j, _ upload.Journal) {
 	over, cancel := context.WithCancel(t.Context())
 	cancel()
 	if err := e.Begin(over, Record()); err == nil {
-		t.Error("begun")
+		t.Error("started")
 	}
 	if r := load(t, e); r != nil {
 		t.Errorf("recorded: %+v", r)

@@ -78,7 +78,7 @@ func (m *Manifest) agreePart(s *steps, d *doc, fail func(key, text string)) {
 	switch {
 	case d.isUnread("create", "presign", "small.create", "small.presign"): // which may say where a part goes
 	case p.fixed() && signed:
-		fail("part.send", "has an address, and urls have another: only one of them can be meant")
+		fail("part.send", "has a URL, and urls have another: they exclude each other")
 	case !p.fixed() && !signed && m.has("part.send"):
 		fail("part.send", "has no path, and neither create.urls nor presign says where a part goes")
 	}

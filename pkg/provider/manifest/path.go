@@ -56,7 +56,7 @@ var (
 // parseSend reads "METHOD /path/{field}"; without a path the template is nil.
 func parseSend(s string) (method string, t *template, err error) {
 	if m := wholeText().FindStringSubmatch(s); m != nil {
-		return "", nil, fmt.Errorf("a whole address is a key of its own now: send: %s, with url: $upload.%s", m[1], m[2])
+		return "", nil, fmt.Errorf("a whole URL has a key of its own now: send: %s, with url: $upload.%s", m[1], m[2])
 	}
 	m := sendText().FindStringSubmatch(s)
 	if m == nil {
@@ -103,7 +103,7 @@ func parseTemplate(s string) (*template, error) {
 		rest = rest[at[1]:]
 	}
 	if strings.ContainsAny(strings.Join(t.texts, ""), "{}") {
-		return nil, fmt.Errorf("%q has a brace without its other half", s)
+		return nil, fmt.Errorf("%q has an unmatched brace", s)
 	}
 	return t, nil
 }

@@ -60,9 +60,9 @@ func (n node) fields(read map[string]func(node)) {
 		f, known := read[k.Value]
 		switch {
 		case k.Kind != yaml.ScalarNode:
-			n.report(place{k.Line, k.Column}, "has a key that is not a word")
+			n.report(place{k.Line, k.Column}, "has a key that is not a string")
 		case seen[k.Value]:
-			at.report(place{k.Line, k.Column}, "is there twice")
+			at.report(place{k.Line, k.Column}, "is a duplicate key")
 		case !known && renamed(at.key) != "":
 			at.report(place{k.Line, k.Column}, "is called %s now", renamed(at.key))
 			n.doc.places[at.key] = place{at.Line, at.Column}

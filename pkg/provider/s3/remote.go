@@ -44,7 +44,7 @@ func (p *Provider) takeOver(ctx context.Context, u *upload.Upload, d data, h upl
 		default:
 			var list strings.Builder
 			for _, r := range all {
-				fmt.Fprintf(&list, "\n  %s  begun %s", r.ID, r.Started.Local().Format(time.DateTime))
+				fmt.Fprintf(&list, "\n  %s  started %s", r.ID, r.Started.Local().Format(time.DateTime))
 			}
 			return false, &several{unsent{fmt.Errorf("%s: %w: the store has %d unfinished uploads of %s; say which one is to be resumed:%s", title, upload.ErrRefused, len(all), p.address(d.Key), list.String())}}
 		}

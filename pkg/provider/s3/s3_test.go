@@ -236,14 +236,14 @@ func TestFaults(t *testing.T) {
 		{"KMS key", 400, nil, `<Error><Code>KMS.NotFoundException</Code><Message>Invalid keyId</Message></Error>`, upload.ErrRefused, false, "there is no such KMS key (sse-kms-key-id, or the default of the bucket): Invalid keyId", ""},
 		{"quota", 403, nil, `<Error><Code>QuotaExceeded</Code><Message>x</Message></Error>`, upload.ErrRefused, false, "the store's quota is used up: x", ""},
 		{"owner", 403, nil, `<Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>`, upload.ErrDenied, false, "on s3://bucket/k, or the bucket is not of the account 123456789012: Access Denied", ""},
-		{"web page", 404, nil, `<html>not found</html>`, upload.ErrRefused, false, "is this the address of an S3 store?", ""},
+		{"web page", 404, nil, `<html>not found</html>`, upload.ErrRefused, false, "is this the URL of an S3 store?", ""},
 		{"page of a proxy", 502, nil, "<html><head><title>502 Bad Gateway</title></head><body><center><h1>502 Bad Gateway</h1></center></body></html>", nil, true, "create the upload: 502 Bad Gateway (status 502)", ""},
 		{"page that denies", 403, nil, "<html><body><p>The virus scanner forbids it.</p></body></html>", upload.ErrDenied, false, "does not allow s3:PutObject on s3://bucket/k: The virus scanner forbids it.", ""},
 		{"small", 400, nil, `<Error><Code>EntityTooSmall</Code><Message>x</Message></Error>`, upload.ErrRefused, false, "only the last may have less than", ""},
 		{"key", 403, nil, `<Error><Code>InvalidAccessKeyId</Code><Message>x</Message></Error>`, upload.ErrDenied, false, "does not know the access key", ""},
 		{"key of versitygw", 404, nil, `<Error><Code>XAdminUserNotFound</Code><Message>x</Message></Error>`, upload.ErrDenied, false, "does not know the access key", ""},
-		{"page for yes", 200, nil, `<html>welcome</html>`, upload.ErrReply, false, "is this the address of an S3 store?", ""},
-		{"error in a yes", 200, nil, `<Error><Code>InternalError</Code><Message>try again</Message></Error>`, nil, true, "try again", ""},
+		{"page for yes", 200, nil, `<html>welcome</html>`, upload.ErrReply, false, "is this the URL of an S3 store?", ""},
+		{"error in a yes", 200, nil, `<Error><Code>InternalError</Code><Message>Please try again</Message></Error>`, nil, true, "Please try again", ""},
 	} {
 		s := &scripted{answer: func(*http.Request, string) (int, map[string]string, string) { return c.status, c.header, c.body }}
 		set := map[string]string{"checksum": "etag"}

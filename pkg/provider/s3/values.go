@@ -32,7 +32,7 @@ func pairs(text string) (map[string]string, error) {
 	m := map[string]string{}
 	put := func(k, v string) error {
 		if _, twice := m[k]; twice {
-			return fmt.Errorf("%q is there twice", k)
+			return fmt.Errorf("%q is given twice", k)
 		}
 		if k == "" {
 			return errors.New("a name is empty")
@@ -93,7 +93,7 @@ func putMetadata(to http.Header, meta map[string]string) error {
 		case !sendable(meta[k]):
 			return fmt.Errorf("the value of %q has a character in it that a header cannot carry: metadata are headers", k)
 		case to[name] != nil:
-			return fmt.Errorf("%q is there twice: upper and lower case are the same in it", k)
+			return fmt.Errorf("%q is given twice: upper and lower case are the same in it", k)
 		}
 		to.Set(name, meta[k])
 	}
@@ -137,7 +137,7 @@ func checkTags(tags map[string]string) error {
 		case strings.HasPrefix(strings.ToLower(k), "aws:"):
 			return fmt.Errorf("%q: names that begin with aws: are reserved", k)
 		case strings.ContainsFunc(k+v, notOfTags):
-			return fmt.Errorf("%q has a character in its name or value that is no letter, digit, blank or one of + - = . _ : / @", k)
+			return fmt.Errorf("%q has a character that tags cannot have: letters, digits, spaces and + - = . _ : / @ are allowed", k)
 		}
 	}
 	return nil

@@ -98,7 +98,7 @@ func (p *Provider) exchange(ctx context.Context, r transport.Request, c call) (*
 // parse reads the XML of a success.
 func parseReply(a *transport.Reply, what string, v any) error {
 	if err := xml.NewDecoder(io.LimitReader(bytes.NewReader(a.Body), transport.MaxReply)).Decode(v); err != nil {
-		return &unusable{title + ": " + what, "the answer is not S3's: is this the address of an S3 store?"}
+		return &unusable{title + ": " + what, "the answer is not S3's: is this the URL of an S3 store?"}
 	}
 	return nil
 }
