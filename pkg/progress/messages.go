@@ -71,7 +71,7 @@ func (f *file) label(several bool) string {
 
 // summary is the last line of an upload.
 func (f *file) summary(several bool, r upload.Report) string {
-	s := fmt.Sprintf("%s: %s", f.label(several), spent(r.File.Size, r.BytesSent, r.Elapsed))
+	s := fmt.Sprintf("%s: %s", f.label(several), spent(r.File.Size, r.BytesSent, r.Elapsed, f.sent))
 	s += ", " + count(r.Parts, "part")
 	if r.Parts == 1 && r.PartsReused == 1 {
 		s += ", stored before"
@@ -99,16 +99,18 @@ func (t *total) summary() string {
 		}
 		before += f.before
 	}
-	s := fmt.Sprintf("%d of %d files: %s", done, max(t.files, len(t.all)), spent(size, sent, time.Since(t.began)))
+	s := fmt.Sprintf("%d of %d files: %s", done, max(t.files, len(t.all)), spent(size, sent, time.Since(t.began), t.sent))
 	if before > 0 {
 		s += fmt.Sprintf(", %s stored before", amount(before))
 	}
 	return s
 }
 
-func spent(size, sent int64, elapsed time.Duration) string {
+// spent has the time of all, and the rate of what was sent: waiting for the provider to
+// process the file says nothing about it.
+func spent(size, sent int64, elapsed time.Duration, sending span) string {
 	s := fmt.Sprintf("%s in %s", amount(size), took(elapsed))
-	if secs := elapsed.Seconds(); secs > 0 && sent > 0 {
+	if secs := sending.of(elapsed).Seconds(); secs > 0 && sent > 0 {
 		s += fmt.Sprintf(" (%s/s)", amount(int64(float64(sent)/secs)))
 	}
 	return s

@@ -21,9 +21,33 @@ type file struct {
 	parts       int
 	storedParts int
 
+	sent span // how long it was sent
+
 	completing bool
 	done       bool // the provider confirmed
 	over       bool // there are no further events
+}
+
+// span is a time in which bytes were sent: from the plan until all are stored.
+type span struct{ from, to time.Time }
+
+func (s *span) count(e upload.Event) {
+	switch e.(type) {
+	case upload.Planned:
+		if s.from.IsZero() {
+			s.from = time.Now()
+		}
+	case upload.Finishing:
+		s.to = time.Now()
+	}
+}
+
+// of is the length, or all where it is not known.
+func (s span) of(all time.Duration) time.Duration {
+	if d := s.to.Sub(s.from); !s.from.IsZero() && d > 0 {
+		return d
+	}
+	return all
 }
 
 // reached is how much of a part was handed to the network: by the attempt that is in
@@ -36,8 +60,8 @@ type reached struct {
 
 func (r reached) most() int64 { return max(r.bytes, r.before) }
 
-// sent counts bytes of a part, or takes them back.
-func (f *file) sent(e upload.Sent) {
+// move counts bytes of a part, or takes them back.
+func (f *file) move(e upload.Sent) {
 	if f.inFlight == nil {
 		f.inFlight = make(map[int]reached)
 	}
@@ -58,14 +82,15 @@ func (f *file) sent(e upload.Sent) {
 
 // count brings f up to date.
 func (f *file) count(e upload.Event) {
+	f.sent.count(e)
 	switch e := e.(type) {
 	case upload.Planned:
 		*f = file{
-			path: f.path, byPath: f.byPath, name: shown(e.File), size: e.File.Size,
+			path: f.path, sent: f.sent, byPath: f.byPath, name: shown(e.File), size: e.File.Size,
 			stored: e.StoredBytes, before: e.StoredBytes, parts: e.Parts, storedParts: e.Stored,
 		}
 	case upload.Sent:
-		f.sent(e)
+		f.move(e)
 	case upload.Stored:
 		f.sending -= f.inFlight[e.Part.Number].most() // none where an earlier run sent it
 		delete(f.inFlight, e.Part.Number)
@@ -140,6 +165,7 @@ type total struct {
 	samples []sample
 	still   int64     // what was handed when bytes were still, last
 	began   time.Time // when the display was created
+	sent    span      // how long files were sent
 }
 
 // sample is what was handed to the network at a moment.
@@ -163,6 +189,7 @@ func (t *total) count(f *file, e upload.Event) {
 	if e, sent := e.(upload.Sent); sent && (e.Bytes > 0 || time.Since(f.inFlight[e.Part.Number].began) < atOnce) {
 		t.handed += e.Bytes
 	}
+	t.sent.count(e)
 	t.change(f, func() { f.count(e) })
 }
 

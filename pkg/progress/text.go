@@ -202,6 +202,7 @@ var reasons = map[upload.Why]string{
 	upload.WhyEnough:  "fewer parts at once are as fast",
 	upload.WhyTrial:   "to measure whether that is faster",
 	upload.WhyBack:    "the last change was not faster",
+	upload.WhySlower:  "the connection became far slower",
 	upload.WhyRefused: "the store refused more (503 or 429)",
 	upload.WhyBroken:  "connections broke",
 }

@@ -39,6 +39,9 @@ const (
 	// A goodput that differs this much from what it was says that the link is
 	// another one now.
 	otherLink = 0.3
+	// A slow link whose goodput was this many times higher is found out about from the
+	// beginning: with as many parts in flight as it carried before, it finishes none.
+	collapse = 4
 	// holdLeast and holdMost are how long a number is kept before others are
 	// tried: twice as long each time that none is better.
 	holdLeast = 3 * time.Second
@@ -61,6 +64,7 @@ const (
 	WhyEnough  Why = "enough"  // fewer parts carry as much
 	WhyTrial   Why = "trial"   // to find out
 	WhyBack    Why = "back"    // the trial brought nothing
+	WhySlower  Why = "slower"  // the link became far slower
 	WhyRefused Why = "refused" // the provider or its store refused some (503, 429)
 	WhyBroken  Why = "broken"  // connections broke or timed out
 )
@@ -94,6 +98,7 @@ type controller struct {
 	cut      time.Time     // when trouble took parts away last
 	strict   bool          // the provider refuses a second part
 	limit    float64       // the rate that is not to be exceeded; 0: none
+	slower   bool          // the link became far slower, and good is not measured since
 }
 
 func newController() *controller {
@@ -110,7 +115,12 @@ func (c *controller) limited(rate float64) {
 // costly reports whether a part more than needed only has an interruption cost more:
 // the link is slow, or the rate that was given is reached.
 func (c *controller) costly() bool {
-	return c.good > 0 && (c.good < slowLink || c.full())
+	return c.slower || c.good > 0 && (c.good < slowLink || c.full())
+}
+
+// collapsed reports whether a goodput is that of a link that became far slower.
+func (c *controller) collapsed(goodput float64) bool {
+	return goodput < slowLink && goodput < c.good/collapse
 }
 
 // full reports whether the rate that was given is reached.
@@ -137,20 +147,29 @@ func (c *controller) moved(bytes int64, taken int, now time.Time) (Why, bool) {
 	if took < least || few || took < trialMost && c.work < int64(c.n)*enough {
 		return "", false
 	}
+	goodput := float64(c.work) / took.Seconds()
 	if c.settling || taken > c.n {
-		// Parts that are too many are not stopped: they have to arrive first.
+		// Parts that are too many have to arrive first. On a slow link they are ended.
+		c.slower = c.slower || taken > c.n && c.collapsed(goodput)
 		c.from, c.work, c.settling = now, 0, taken > c.n
 		return "", false
 	}
 	was := c.n
-	why := c.decide(float64(c.work)/took.Seconds(), now)
+	why := c.decide(goodput, now)
 	c.from, c.work, c.settling = now, 0, c.n != was
 	return why, c.n != was
 }
 
 // decide goes by the goodput of the number that is tried.
 func (c *controller) decide(goodput float64, now time.Time) Why {
+	c.slower = false
 	switch {
+	case c.collapsed(goodput) && c.trial == more: // because of them, or the base is as slow
+		return c.keep(now, WhyBack)
+	case c.collapsed(goodput):
+		c.n, c.base, c.good, c.trial, c.quick, c.least = startConcurrency, startConcurrency, 0, none, true, 0
+		c.slower, c.hold, c.until = true, holdLeast, now
+		return WhySlower
 	case c.trial == more && goodput >= c.good*c.expected(goodput):
 		c.base, c.good, c.hold, c.least, c.quick = c.n, goodput, holdLeast, 0, true
 		return c.tryMore(now, WhyFaster)

@@ -324,3 +324,34 @@ func TestSurplusIsPutOff(t *testing.T) {
 		}
 	})
 }
+
+// A link that becomes fifty times slower, also while more parts are tried, is found out
+// about from the beginning: it soon has few of them in flight.
+func TestALinkThatCollapses(t *testing.T) {
+	for _, at := range []time.Duration{time.Second, 1600 * time.Millisecond, 3 * time.Second, 6 * time.Second, 15 * time.Second} {
+		bubble(t, func(t *testing.T) {
+			l := newLink(600, 4*mib)
+			l.trip, l.each, l.all = 20*time.Millisecond, 10e6, 80e6
+			l.changes = func(l *link, since time.Duration) {
+				if since > at {
+					l.all = 1.6e6
+				}
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), at+12*time.Second)
+			defer cancel()
+			active := 0
+			defer context.AfterFunc(ctx, func() {
+				l.mu.Lock()
+				defer l.mu.Unlock()
+				active = l.active
+			})()
+			u := &upload.Uploader{Provider: l, Checksum: upload.ChecksumOff}
+			if _, err := u.Upload(ctx, upload.File{Path: sparse(t, 600*4*mib)}); !errors.Is(err, context.DeadlineExceeded) {
+				t.Error(err)
+			}
+			if active > 4 {
+				t.Errorf("12 s after the link collapsed, at %s, %d parts are in flight", at, active)
+			}
+		})
+	}
+}
