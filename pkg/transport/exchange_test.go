@@ -327,6 +327,18 @@ func TestRepliesAreCapped(t *testing.T) {
 	}
 }
 
+// The length that an answer to HEAD has is that of an object, not of the answer.
+func TestHeadOfLargeObject(t *testing.T) {
+	url := serve(t, func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Length", strconv.Itoa(5<<40))
+		w.Header().Set("Content-Encoding", "gzip")
+	})
+	reply, err := (&transport.Client{}).Do(t.Context(), transport.Request{Op: "look", Method: "HEAD", URL: url})
+	if err != nil || reply.Status != http.StatusOK || reply.Header.Get("Content-Length") != strconv.Itoa(5<<40) {
+		t.Errorf("%+v, %v", reply, err)
+	}
+}
+
 // Parts go over HTTP/1.1 and the API over whatever it offers, and neither
 // disturbs the other.
 func TestProtocols(t *testing.T) {
