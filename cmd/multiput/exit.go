@@ -87,7 +87,7 @@ func (a *app) tell(f failure) int {
 	} else if errors.Is(f.err, context.Canceled) && code != exitDoubt {
 		code = exitAgain
 	}
-	if f.file != "" && !strings.HasPrefix(message, f.report.File.Path+" ") && !strings.HasPrefix(message, f.report.File.Path+":") && code < exitSignaled && !errors.Is(f.err, upload.ErrNoInput) {
+	if f.file != "" && !strings.HasPrefix(message, f.report.File.Path+" ") && !strings.HasPrefix(message, f.report.File.Path+":") && !strings.HasPrefix(message, f.file+":") && code < exitSignaled && !errors.Is(f.err, upload.ErrNoInput) {
 		message = transport.Visible(f.file) + ": " + message
 	}
 	a.actions.Failed(progress.Failure{File: f.file, Report: f.report, Code: code, Message: message, Hint: hint}, a.json)

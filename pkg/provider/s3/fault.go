@@ -104,6 +104,9 @@ func (p *Provider) fault(a *transport.Reply, x *storeerr.Error, c call) error {
 			}
 			say("the store does not allow %s on %s%s: %s", c.action, p.address(c.key), owner, cmp.Or(x.Message, "Access Denied"))
 		}
+		if x.Code == "" && c.method != http.MethodHead {
+			e.Err = errNotS3
+		}
 		return final(upload.ErrDenied)
 	case lock && a.Status == http.StatusBadRequest && strings.Contains(x.Message, "Content-MD5"):
 		say("the bucket has Object Lock, which requires a checksum for each part: %s", x.Message)
@@ -128,7 +131,7 @@ const region = `([a-z]{2}(?:-[a-z]+)+-[0-9]+)`
 
 var (
 	regionOfHost = text.Pattern(`\bs3(?:-fips)?(?:\.dualstack)?[.-]` + region + `\.amazonaws\.com`)
-	regionInText = text.Pattern(`expecting '` + region + `'|^The ` + region + ` location constraint`)
+	regionInText = text.Pattern(`expecting ['"]` + region + `['"]|^The ` + region + ` location constraint`)
 )
 
 // regionOf is the region of the bucket, if an answer names it.

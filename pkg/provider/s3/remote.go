@@ -253,5 +253,8 @@ func (p *Provider) Remote(ctx context.Context) ([]spec.RemoteUpload, error) {
 
 // AbortRemote aborts one of them. One that is gone is not an error.
 func (p *Provider) AbortRemote(ctx context.Context, r spec.RemoteUpload) error {
-	return ignoreGone(p.abort(ctx, data{Key: r.Key, ID: r.ID}))
+	if err := p.abort(ctx, data{Key: r.Key, ID: r.ID}); !errors.Is(err, upload.ErrGone) {
+		return err
+	}
+	return nil
 }

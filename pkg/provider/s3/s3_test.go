@@ -220,6 +220,8 @@ func TestFaults(t *testing.T) {
 		{"signed in the future", 403, map[string]string{"Date": time.Now().Add(-2 * time.Hour).UTC().Format(http.TimeFormat)}, `<Error><Code>AccessDenied</Code><Message>Request is not valid yet</Message></Error>`, upload.ErrDenied, false, "(it is 2h0m", ""},
 		{"signed now and expired", 403, nil, `<Error><Code>AccessDenied</Code><Message>Request has expired</Message></Error>`, upload.ErrDenied, false, "set the clock", ""},
 		{"region in words", 400, nil, `<Error><Code>AuthorizationHeaderMalformed</Code><Message>The authorization header is malformed; the region 'us-east-1' is wrong; expecting 'eu-central-1'</Message></Error>`, upload.ErrRefused, false, "in the region eu-central-1", "eu-central-1"},
+		{"region in words of versitygw", 400, nil, `<Error><Code>AuthorizationQueryParametersError</Code><Message>Error parsing the X-Amz-Credential parameter; the region "us-east-1" is wrong; expecting "eu-west-1"</Message></Error>`, upload.ErrRefused, false, "in the region eu-west-1", "eu-west-1"},
+		{"page that forbids", 403, nil, `<html>Forbidden</html>`, upload.ErrDenied, false, "on s3://bucket/k: Forbidden (status 403): is this the ", ""},
 		{"region of the endpoint", 301, nil, `<Error><Code>PermanentRedirect</Code><Endpoint>bucket.s3-ap-northeast-3.amazonaws.com</Endpoint></Error>`, upload.ErrRefused, false, "in the region ap-northeast-3", "ap-northeast-3"},
 		{"region of the location", 307, map[string]string{"Location": "https://bucket.s3.dualstack.me-central-1.amazonaws.com/k?uploads"}, `<Error><Code>TemporaryRedirect</Code></Error>`, upload.ErrRefused, false, "in the region me-central-1", "me-central-1"},
 		{"region of a constraint", 400, nil, `<Error><Code>IllegalLocationConstraintException</Code><Message>The af-south-1 location constraint is incompatible for the region specific endpoint this request was sent to.</Message></Error>`, upload.ErrRefused, false, "in the region af-south-1", "af-south-1"},
@@ -298,6 +300,10 @@ func TestSinglePut(t *testing.T) {
 	}
 	if len(s.asked) != 1 {
 		t.Errorf("%d requests, want 1", len(s.asked))
+	}
+	s.answer = func(*http.Request, string) (int, map[string]string, string) { return 200, nil, `{"ok":true}` }
+	if _, err := p.Put(t.Context(), u, gs[0], u.Parts[0], bytes.NewReader(body)); !errors.Is(err, upload.ErrReply) || !strings.Contains(err.Error(), "of an S3 store?") {
+		t.Errorf("an answer without an ETag: %v", err)
 	}
 }
 
@@ -462,6 +468,35 @@ func TestCompletedBefore(t *testing.T) {
 	}
 	if _, err := p.Complete(t.Context(), u, rs[:1], upload.Digests{}); !errors.Is(err, upload.ErrRefused) {
 		t.Errorf("completes without a part: %v", err)
+	}
+}
+
+// TestAbortGone: an upload that is gone was aborted, unless the object is there that it
+// was to become.
+func TestAbortGone(t *testing.T) {
+	header := map[string]string{}
+	s := &scripted{}
+	s.answer = func(r *http.Request, _ string) (int, map[string]string, string) {
+		if r.Method == http.MethodHead && header != nil {
+			return 200, header, ""
+		}
+		return 404, nil, `<Error><Code>NoSuchUpload</Code><Message>x</Message></Error>`
+	}
+	p := s.open(t, place{"bucket", "k"}, nil)
+	u := upload.Upload{ID: "up", File: fileOf(12_000_000), Data: []byte(`{"id":"up","key":"k","began":"2026-11-28T01:00:00.5Z"}`), Parts: make([]upload.Part, 2)}
+	for _, c := range []struct {
+		header map[string]string
+		want   error
+	}{
+		{nil, nil},
+		{map[string]string{"Content-Length": "12000000", "Last-Modified": "Sat, 28 Nov 2026 01:00:00 GMT"}, upload.ErrCompleted},
+		{map[string]string{"Content-Length": "12000000", "Last-Modified": "Sat, 28 Nov 2026 00:59:59 GMT"}, nil}, // what was to be replaced
+		{map[string]string{"Content-Length": "12000001", "Last-Modified": "Sat, 28 Nov 2026 02:00:00 GMT"}, nil},
+	} {
+		header = c.header
+		if err := p.Abort(t.Context(), u); !errors.Is(err, c.want) || (err == nil) != (c.want == nil) {
+			t.Errorf("%v: %v, want %v", c.header, err, c.want)
+		}
 	}
 }
 

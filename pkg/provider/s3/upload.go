@@ -301,7 +301,11 @@ func (p *Provider) Put(ctx context.Context, u upload.Upload, g upload.Presigned,
 	}
 	r = upload.Receipt{Part: part.Number, Value: a.Header.Get("ETag")}
 	if r.Value == "" {
-		return r, &retried{unusable{op, "the store sent no ETag, so there is no proof that the part is stored"}}
+		reason := "the store sent no ETag, so there is no proof that the part is stored"
+		if d.Single { // the first request of the upload
+			reason += ": " + errNotS3.Error()
+		}
+		return r, &retried{unusable{op, reason}}
 	}
 	if len(sum) > 0 {
 		switch {
@@ -358,20 +362,23 @@ func (s single) encode() (string, error) {
 }
 
 // Abort ends a multipart upload; the store deletes its parts. Of a single PUT
-// there is nothing to abort.
+// there is nothing to abort. One that is gone is aborted, unless it became the
+// object: the store says the same of both.
 func (p *Provider) Abort(ctx context.Context, u upload.Upload) error {
 	d, err := dataOf(u)
 	if err != nil || d.Single {
 		return err
 	}
-	return ignoreGone(p.abort(ctx, d))
-}
-
-func ignoreGone(err error) error {
-	if errors.Is(err, upload.ErrGone) {
+	err = p.abort(ctx, d)
+	if !errors.Is(err, upload.ErrGone) {
+		return err
+	}
+	if o, err := p.head(ctx, d); err != nil || o.size != u.File.Size || o.modified.Before(d.Began.Truncate(time.Second)) {
 		return nil
 	}
-	return err
+	e := errorOf(err)
+	e.Message = p.address(d.Key) + " was completed meanwhile"
+	return &failure{means: upload.ErrCompleted, err: e}
 }
 
 func (p *Provider) abort(ctx context.Context, d data) error {
