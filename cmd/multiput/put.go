@@ -102,7 +102,7 @@ func (a *app) put(ctx context.Context, cfg config.Config, o putOptions, planPath
 	if err == nil {
 		return a.writeReceipts(o.out, plan.ID, shard, rs)
 	}
-	if errors.Is(err, upload.ErrGone) { // nothing can come of its shards any more
+	if errors.Is(err, upload.ErrGone) || errors.Is(err, upload.ErrCompleted) { // nothing can come of its shards any more
 		if err := a.forget(context.WithoutCancel(ctx), cfg, share.Target.Provider, share.Upload.ID, isShare); err != nil {
 			a.warn(cfg, err.Error())
 		}

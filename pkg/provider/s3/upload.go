@@ -373,12 +373,12 @@ func (p *Provider) Abort(ctx context.Context, u upload.Upload) error {
 	if !errors.Is(err, upload.ErrGone) {
 		return err
 	}
-	if o, err := p.head(ctx, d); err != nil || o.size != u.File.Size || o.modified.Before(d.Began.Truncate(time.Second)) {
-		return nil
+	if o, looked := p.head(ctx, d); looked == nil && o.size == u.File.Size && !o.modified.Before(d.Began.Truncate(time.Second)) {
+		e := errorOf(err)
+		e.Message = p.address(d.Key) + " was completed meanwhile"
+		return &failure{means: upload.ErrCompleted, err: e}
 	}
-	e := errorOf(err)
-	e.Message = p.address(d.Key) + " was completed meanwhile"
-	return &failure{means: upload.ErrCompleted, err: e}
+	return nil
 }
 
 func (p *Provider) abort(ctx context.Context, d data) error {
