@@ -27,6 +27,9 @@ func completions(c *cobra.Command) {
 	complete(c, "provider", completeProvider)
 	complete(c, "set", completeSet)
 	complete(c, "state", completeStates)
+	complete(c, "profile", func(c *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
+		return config.Profiles(c.Flags()), cobra.ShellCompDirectiveNoFileComp
+	})
 	for _, name := range []string{"part-size", "limit-rate", "retries", "retry-for", "stall-timeout", "base-url", "name", "content-type", "jq", "listen", "store-listen", "url-life", "fault", "include", "exclude", "shard"} {
 		complete(c, name, cobra.NoFileCompletions)
 	}

@@ -215,7 +215,7 @@ func planRows(d dryPlan, v upload.Preview, visible func(string) string) [][2]str
 	}
 	switch {
 	case d.Ends != nil:
-		all = append(all, [2]string{"ends", d.Ends.Local().Format(time.DateTime) + " (in " + rough(time.Until(*d.Ends)) + ")"})
+		all = append(all, [2]string{"ends", d.Ends.Local().Format(withZone) + " (in " + rough(time.Until(*d.Ends)) + ")"})
 	case d.URLSeconds != nil:
 		all = append(all, [2]string{"ends", fmt.Sprintf("presigned URLs, %s after they are issued", v.URLLife)})
 	case d.Next == upload.StepCreate:

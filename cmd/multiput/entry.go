@@ -192,16 +192,21 @@ func matching(all []journal.Listed, meant func(journal.Listed) bool) (found []jo
 	return found
 }
 
-// candidates lists uploads for an error, the latest ones first.
+// candidates lists uploads for an error, each id once and the latest ones first.
 func candidates(some, all []journal.Listed) string {
 	const most = 10
 	var b strings.Builder
-	for i, l := range slices.Backward(some) {
-		if len(some)-i > most {
-			fmt.Fprintf(&b, "\n  and %d more", i+1)
-			break
+	listed := map[string]bool{}
+	for _, l := range slices.Backward(some) {
+		if listed[l.ID] {
+			continue
 		}
-		fmt.Fprintf(&b, "\n  %s  %s", shortID(l.ID, all), about(l))
+		if listed[l.ID] = true; len(listed) <= most {
+			fmt.Fprintf(&b, "\n  %s  %s", shortID(l.ID, all), about(l))
+		}
+	}
+	if more := len(listed) - most; more > 0 {
+		fmt.Fprintf(&b, "\n  and %d more", more)
 	}
 	return b.String()
 }
@@ -211,7 +216,14 @@ func about(l journal.Listed) string {
 	return fmt.Sprintf("%s to %s, %s", fileOf(l.Record), l.Record.Target.Provider, plainState(stateOf(l)))
 }
 
-func plainState(s string) string { return strings.ReplaceAll(s, "_", " ") }
+// plainState is a state for people. What is sending has no process: else it would be
+// running.
+func plainState(s string) string {
+	if s == string(upload.Sending) {
+		return s + " (interrupted)"
+	}
+	return strings.ReplaceAll(s, "_", " ")
+}
 
 // choose finds each upload that is named, once.
 func choose(all []journal.Listed, ids []string) ([]journal.Listed, error) {

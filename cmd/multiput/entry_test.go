@@ -156,7 +156,7 @@ func TestFind(t *testing.T) {
 		}
 	}
 	for id, says := range map[string]string{
-		"1a":       "\"1a\" is ambiguous:\n  1a2b3c4d6  /data/b.jsonl to openai, running\n  1a2b3c4d5  /data/a.jsonl to openai, sending",
+		"1a":       "\"1a\" is ambiguous:\n  1a2b3c4d6  /data/b.jsonl to openai, running\n  1a2b3c4d5  /data/a.jsonl to openai, sending (interrupted)",
 		"1a2b3c4d": "is ambiguous:",
 		"":         "unknown upload \"\"",
 		"f":        "unknown upload \"f\"; known uploads:\n  99000000  /data/",
@@ -167,6 +167,10 @@ func TestFind(t *testing.T) {
 		if !errors.As(err, &usage) || !strings.HasPrefix(strings.TrimPrefix(err.Error(), "\""+id+"\" "), strings.TrimPrefix(says, "\""+id+"\" ")) {
 			t.Errorf("find %q: %v", id, err)
 		}
+	}
+	// A file that was uploaded several times is listed once.
+	if _, err := find(append(append([]journal.Listed{}, all...), all...), "f"); err == nil || strings.Count(err.Error(), "\n  99000000  ") != 1 {
+		t.Errorf("the same uploads twice: %v", err)
 	}
 	// A file that was uploaded before has one id with what is unfinished of it now.
 	before, last := an("77", "/data/c.mov", upload.Delivered), an("99", "/data/h", upload.Delivered)

@@ -9,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"iter"
 	"os"
 	"path/filepath"
@@ -344,11 +343,7 @@ func (a *app) listed(from string) (iter.Seq2[string, error], error) {
 	if errors.Is(err, io.EOF) {
 		err = nil
 	}
-	var p *fs.PathError
-	if errors.As(err, &p) {
-		err = p.Err
-	}
-	if err = cmp.Or(err, bad); err != nil {
+	if err = cmp.Or(cause(err), bad); err != nil {
 		end()
 		return nil, fmt.Errorf("--files-from %s: %w: %w", from, upload.ErrNoInput, err)
 	}

@@ -54,11 +54,16 @@ func createSums(path string, more bool) (*sums, error) {
 }
 
 func newSumsError(path string, err error) error {
+	return &sumsError{path, cause(err)}
+}
+
+// cause is why a path cannot be used, without the path.
+func cause(err error) error {
 	var p *fs.PathError
 	if errors.As(err, &p) {
-		err = p.Err
+		return p.Err
 	}
-	return &sumsError{path, err}
+	return err
 }
 
 // write writes the line of a file, by the path that the user gave. No sum, no

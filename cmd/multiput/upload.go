@@ -384,7 +384,7 @@ func newClient(cfg config.Config, trace func(string)) (*transport.Client, error)
 	}
 	pem, err := os.ReadFile(cfg.CACert)
 	if err != nil {
-		return nil, &config.Error{Where: "--cacert", Err: err}
+		return nil, &config.Error{Where: "--cacert " + cfg.CACert, Err: cause(err)}
 	}
 	pool, err := x509.SystemCertPool()
 	if err != nil {

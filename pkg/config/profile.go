@@ -33,6 +33,16 @@ type layers struct {
 	profile map[string]value // its habits, as far as they count
 }
 
+// Profiles are the names of those in the config file; none if it cannot be read.
+func Profiles(flags *pflag.FlagSet) []string {
+	path, named, err := Path(flags)
+	f := &file{path: path}
+	if err != nil || f.read(viper.NewWithOptions(viper.WithDecoderRegistry(f)), named) != nil {
+		return nil
+	}
+	return slices.Sorted(maps.Keys(f.profiles))
+}
+
 // Variable is the variable that stands for a habit.
 func Variable(habit string) string {
 	return "MULTIPUT_" + strings.ToUpper(strings.ReplaceAll(habit, "-", "_"))
