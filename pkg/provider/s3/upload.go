@@ -363,19 +363,24 @@ func (s single) encode() (string, error) {
 
 // Abort ends a multipart upload; the store deletes its parts. Of a single PUT
 // there is nothing to abort. One that is gone is aborted, unless it became the
-// object: the store says the same of both.
+// object.
 func (p *Provider) Abort(ctx context.Context, u upload.Upload) error {
 	d, err := dataOf(u)
 	if err != nil || d.Single {
 		return err
 	}
-	err = p.abort(ctx, d)
+	if u.Planned { // another machine may have completed it, and some stores abort what they do not have
+		_, err = p.do(ctx, goneCall(d))
+	}
+	if !errors.Is(err, upload.ErrGone) {
+		err = p.abort(ctx, d)
+	}
 	if !errors.Is(err, upload.ErrGone) {
 		return err
 	}
 	if o, looked := p.head(ctx, d); looked == nil && o.size == u.File.Size && !o.modified.Before(d.Began.Truncate(time.Second)) {
 		e := errorOf(err)
-		e.Message = p.address(d.Key) + " was completed meanwhile"
+		e.Op, e.Message = title+": "+abortCall(d).what, p.address(d.Key)+" was completed meanwhile"
 		return &failure{means: upload.ErrCompleted, err: e}
 	}
 	return nil
