@@ -221,7 +221,15 @@ func (a *app) abortOne(ctx context.Context, cfg config.Config, o abortOptions, o
 	told, why := false, "because of --local"
 	if !o.local {
 		var f failure
-		if told, why, f = a.abortThere(ctx, cfg, o, *r, id, among); f.err != nil {
+		told, why, f = a.abortThere(ctx, cfg, o, *r, id, among)
+		if endedElsewhere(*r, f.err) {
+			ctx := context.WithoutCancel(ctx)
+			if err := errors.Join(t.Forget(ctx), a.forget(ctx, cfg, r.Target.Provider, r.Upload.ID, isShare)); err != nil {
+				return failure{err: err}
+			}
+			a.note(cfg, "%s (%s) is removed from the journal: another machine completed it.", id, fileOf(*r))
+		}
+		if f.err != nil {
 			return f
 		}
 	}
@@ -271,11 +279,19 @@ func (a *app) abortThere(ctx context.Context, cfg config.Config, o abortOptions,
 		return true, "", failure{}
 	case errors.Is(err, errors.ErrUnsupported):
 		return false, why, failure{}
+	case endedElsewhere(r, err):
+		return false, "", failure{err: err}
 	case errors.Is(err, upload.ErrRefused), errors.Is(err, upload.ErrReply), errors.Is(err, upload.ErrCompleted):
 		return false, "", failure{err: &stuckError{err, id}}
 	default:
 		return false, "", failure{err: err, keyEnv: m.KeyEnv(), keyFrom: cfg.KeySource()}
 	}
+}
+
+// endedElsewhere reports whether an upload that was only planned here cannot be aborted
+// since another machine completed it: there is nothing left to do with it here.
+func endedElsewhere(r upload.Record, err error) bool {
+	return errors.Is(err, upload.ErrCompleted) && r.Upload.Planned && len(r.Receipts) == 0
 }
 
 // stuckError: the provider refuses to abort an upload, and would again.

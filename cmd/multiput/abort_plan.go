@@ -60,11 +60,14 @@ func (a *app) abortPlan(ctx context.Context, cfg config.Config, o recordedOption
 	switch {
 	case errors.Is(err, upload.ErrExpired):
 		return fail(&expiredError{err, path})
-	case err != nil && !errors.Is(err, upload.ErrGone):
+	case err != nil && !errors.Is(err, upload.ErrGone) && !errors.Is(err, upload.ErrCompleted):
 		return fail(err)
 	}
 	if err := a.forget(ctx, cfg, share.Target.Provider, share.Upload.ID, func(upload.Record) bool { return true }); err != nil {
 		return failure{err: err}
+	}
+	if err != nil && !errors.Is(err, upload.ErrGone) { // it is completed: only the journal had more of it
+		return fail(err)
 	}
 	if a.json {
 		return failure{err: out.value(ctx, aborted{1, share.Upload.ID, string(plan.File.Path), true})}
