@@ -53,18 +53,27 @@ func (s *session) open(ctx context.Context) (up Upload, urls []Presigned, err er
 	// the provider may have an upload then, which the user has to know.
 	answering, stop := afterGrace(ctx)
 	defer stop()
+	var begun Upload
 	err = s.call(ctx, OpCreate, func(context.Context) error {
 		err := s.beside(answering, s.readAhead, func(ctx context.Context) (err error) {
-			up, urls, err = s.Provider.Create(ctx, s.file, Hint{PartSize: cmp.Or(s.PartSize, s.hint), Shared: s.Shared, Digests: s.PartDigests})
+			up, urls, err = s.Provider.Create(ctx, s.file, Hint{PartSize: cmp.Or(s.PartSize, s.hint), Shared: s.Shared, Digests: s.PartDigests, Begun: begun})
 			return err
 		})
 		s.unsent = err == nil && s.signs(OpCreate, up)
-		if err != nil && up.ID != "" {
+		switch {
+		case err == nil:
+		case up.Begun:
+			begun = up
+		case up.ID != "":
 			s.abandon(ctx, up) // it was opened, and cannot be used
+			begun = Upload{}
 		}
 		return err
 	})
 	if err != nil {
+		if begun.ID != "" {
+			s.abandon(ctx, begun)
+		}
 		return Upload{}, nil, err
 	}
 	s.lookAtClock()

@@ -28,6 +28,9 @@ type Hint struct {
 	// Shared: other machines send the parts, with their presigned URLs alone.
 	// Digests: the digests of the parts are known when those are signed.
 	Shared, Digests bool
+
+	// Begun is what an earlier attempt came to (Upload.Begun). Create goes on with it.
+	Begun Upload
 }
 
 // Part is a byte range of the file, with the number the provider knows it by.
@@ -115,6 +118,10 @@ type Upload struct {
 	// TakenOver says that the upload existed before this client used it: it may
 	// belong to another user, and is aborted only on request.
 	TakenOver bool `json:"taken_over,omitempty"`
+
+	// Begun says, of an Upload that comes with a temporary error, that the provider
+	// answered some requests of Create, and asked for the next one to be repeated.
+	Begun bool `json:"-"`
 
 	// Parts is the plan: every part that this client sends, by ascending offset.
 	// From Create, nil leaves the plan to the client.

@@ -22,8 +22,8 @@ import (
 
 // open has a provider open an upload, splits the file where that is left to
 // the client, and holds that the parts tile it.
-func open(ctx context.Context, p upload.Provider, f upload.File, partSize int64) (upload.Upload, []upload.Presigned, error) {
-	u, urls, err := p.Create(ctx, f, upload.Hint{PartSize: partSize})
+func open(ctx context.Context, p upload.Provider, f upload.File, h upload.Hint) (upload.Upload, []upload.Presigned, error) {
+	u, urls, err := p.Create(ctx, f, h)
 	if err != nil {
 		return u, urls, err
 	}
@@ -32,7 +32,7 @@ func open(ctx context.Context, p upload.Provider, f upload.File, partSize int64)
 		if l, ok := p.(upload.Limiter); ok {
 			limits = l.Limits()
 		}
-		if u.Parts, err = upload.Split(f.Size, partSize, limits); err != nil {
+		if u.Parts, err = upload.Split(f.Size, h.PartSize, limits); err != nil {
 			return u, urls, err
 		}
 	}
@@ -183,9 +183,14 @@ func (l *Live) create(ctx context.Context, f upload.File, body []byte) (u upload
 		given["bytes"] = string(body)
 	}
 	l.Record.begin("create", given)
+	var begun upload.Upload
 	err = l.step(ctx, "create", func(ctx context.Context) (err error) {
-		u, urls, err = open(ctx, l.Provider, f, 0)
+		u, urls, err = open(ctx, l.Provider, f, upload.Hint{Begun: begun})
 		l.Record.keeps(u)
+		if begun = (upload.Upload{}); err != nil && u.Begun {
+			begun = u
+			l.Record.goesOn()
+		}
 		return err
 	})
 	if err != nil && u.ID != "" && !u.TakenOver {

@@ -79,6 +79,16 @@ func (r *Transcript) again() {
 	r.given, r.samples = r.began, r.samples[:r.first]
 }
 
+// goesOn says that the step goes on with the last request: those before it stand.
+func (r *Transcript) goesOn() {
+	if r == nil {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.first, r.began = len(r.samples)-1, nil
+}
+
 // wantsBytes reports whether create may have to know the bytes of the file.
 func (r *Transcript) wantsBytes() bool { return r != nil && strings.Contains(r.Text, "digests") }
 

@@ -111,7 +111,7 @@ func (r *replay) play(ctx context.Context) {
 			r.fail("given.file", "belongs to create, which there is for this file")
 			return
 		}
-		u, _, err := open(ctx, p, s.Given.File, 0)
+		u, _, err := open(ctx, p, s.Given.File, upload.Hint{})
 		if err != nil {
 			r.fail("given.file", "%v", err)
 			return
@@ -135,7 +135,7 @@ func (r *replay) call(ctx context.Context, p upload.Provider, s *spec.Sample) (g
 	case "create":
 		f := g.File
 		f.Content = content(g)
-		u, urls, err := open(ctx, p, f, g.PartSize)
+		u, urls, err := open(ctx, p, f, upload.Hint{PartSize: g.PartSize})
 		if err != nil {
 			return nil, err
 		}

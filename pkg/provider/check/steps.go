@@ -33,7 +33,7 @@ func (t *trial) create(p upload.Provider, f upload.File) (upload.Upload, []uploa
 func (t *trial) tryCreate(p upload.Provider, f upload.File) (u upload.Upload, gs []upload.Presigned, err error) {
 	t.Helper()
 	err = t.try(func() (err error) {
-		u, gs, err = open(t.Context(), p, f, t.PartSize)
+		u, gs, err = open(t.Context(), p, f, upload.Hint{PartSize: t.PartSize})
 		return err
 	})
 	if err != nil {

@@ -66,7 +66,7 @@ func (p *speaker) send(ctx context.Context, c call, s *scope) (*answer, error) {
 // and keeps what it has to keep; its error says what else it is.
 func (p *speaker) succeeded(ctx context.Context, c call, a *answer, s *scope) error {
 	if a.Status >= 300 || storeerr.Read(a.Body) != nil { // an error, whatever the status
-		return p.refusal(ctx, a, s, refusal{api: c.auth, created: c.created})
+		return p.refusal(ctx, a, s, refusal{api: c.auth, created: c.created, given: c.path == nil && !c.auth})
 	}
 	if a.Encoding != "" {
 		return p.unusable(a, "", "%s answered with status %d and %s", a.From(), a.Status, a.kind)

@@ -28,7 +28,7 @@ import (
 //     429, or one that cannot be read, or one that says neither yes nor no
 //     (which wraps upload.ErrReply).
 func (p *speaker) CompleteStep(ctx context.Context, u upload.Upload, rs []upload.Receipt, d upload.Digests) (upload.Answered, error) {
-	s, err := p.scope(u)
+	s, err := p.scope(u, rs...)
 	var kept data
 	if err == nil {
 		err = json.Unmarshal(u.Data, &kept)
@@ -62,7 +62,7 @@ func (p *speaker) CompleteStep(ctx context.Context, u upload.Upload, rs []upload
 			return upload.Answered{}, err
 		}
 	}
-	if !last || r.keep != nil {
+	if st := p.m.stepsFor(u.File); !last || r.keep != nil || st.ready != nil {
 		done.Data, err = p.recordMore(u, s, kept.Completed+1)
 	}
 	return done, err
@@ -192,23 +192,43 @@ func (p *speaker) result(ctx context.Context, e *expr, a *answer, s *scope) (upl
 	if !ok || value == "" || strings.ContainsAny(value, "\n\x00") {
 		return upload.Result{}, fmt.Errorf("yields %s, not a line of text", show(v))
 	}
-	reply, err := p.reply(a)
+	value = p.hidden.Replace(value)
+	reply, err := p.reply(a, value)
 	if err != nil {
 		return upload.Result{}, err
 	}
-	return upload.Result{Value: p.hidden.Replace(value), Reply: reply}, nil
+	return upload.Result{Value: value, Reply: reply}, nil
 }
 
-// reply is the answer as JSON, verbatim where there is no secret in it.
-func (p *speaker) reply(a *answer) (json.RawMessage, error) {
+// reply is the answer as JSON, verbatim where there is no secret in it. What was
+// kept of it may be a token too, if it is not the upload's id or part of the result.
+func (p *speaker) reply(a *answer, result string) (json.RawMessage, error) {
+	up, _ := a.scope.upload.(map[string]any)
+	id, _ := toText(up["id"])
+	var pairs []string
+	for name := range a.scope.kept {
+		for _, text := range textsIn(up[name]) {
+			if text != id && !strings.Contains(result, text) {
+				pairs = append(pairs, hide(text)...)
+			}
+		}
+	}
+	value := a.value
+	if len(pairs) > 0 {
+		copied, err := plain(value) // $upload may share parts of it
+		if err != nil {
+			return nil, err
+		}
+		value = scrub(copied, strings.NewReplacer(pairs...))
+	}
 	if !a.isJSON { // null where it is empty
-		return marshal(a.value)
+		return marshal(value)
 	}
 	var b bytes.Buffer
 	if err := json.Compact(&b, a.Body); err != nil {
 		return nil, err
 	}
-	if clean, err := marshal(a.value); err != nil || bytes.Contains(clean, []byte(hiddenText)) {
+	if clean, err := marshal(value); err != nil || bytes.Contains(clean, []byte(hiddenText)) {
 		return clean, err
 	}
 	return b.Bytes(), nil
@@ -302,6 +322,7 @@ func (p *probing) Probe(ctx context.Context, u upload.Upload) (upload.Answer, up
 	if a.notAnAPI() || p.keep(ctx, c.request, a, s) != nil {
 		return upload.Unknown, upload.Result{}, nil //nolint:nilerr // what cannot be read does not tell
 	}
+	p.remember(u.ID, c.request, s)
 	switch done, err := st.probe.done.one(ctx, a.value, s); {
 	case err == nil && done == true:
 		e := st.probe.result
@@ -329,7 +350,7 @@ type checkpointing struct{ *speaker }
 
 // Checkpoint hands receipts to the API.
 func (p *checkpointing) Checkpoint(ctx context.Context, u upload.Upload, rs []upload.Receipt) error {
-	s, err := p.scope(u)
+	s, err := p.scope(u, rs...)
 	if err != nil {
 		return err
 	}

@@ -2,8 +2,10 @@ package manifest
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
 	"slices"
 	"strings"
 
@@ -19,7 +21,9 @@ type data struct {
 	Upload  map[string]any `json:"upload"`
 	Options map[string]any `json:"options,omitempty"`
 	Digests map[string]any `json:"digests,omitempty"` // of the whole file, known ahead
-	// Completed is how many requests of complete were clearly answered.
+	// Created and Completed are how many requests of create and of complete were
+	// clearly answered; Created is only there while there are more.
+	Created   int `json:"created,omitempty"`
 	Completed int `json:"completed,omitempty"`
 }
 
@@ -59,7 +63,11 @@ func (p *speaker) Create(ctx context.Context, f upload.File, w upload.Hint) (upl
 		s.upload = map[string]any{}
 		return u, nil, p.record(&u, kept, s)
 	}
-	if names := st.create.digestNames(); len(names) > 0 {
+	if w.Begun.Begun {
+		if err := p.goOn(w.Begun, s, &kept); err != nil {
+			return upload.Upload{}, nil, &unsent{err}
+		}
+	} else if names := st.create.digestNames(); len(names) > 0 {
 		sums, err := ahead(names, f, 0, f.Size)
 		if err != nil {
 			return upload.Upload{}, nil, &unsent{fmt.Errorf("%s: %w", p.m.title, err)}
@@ -67,12 +75,18 @@ func (p *speaker) Create(ctx context.Context, f upload.File, w upload.Hint) (upl
 		s.digests, kept.Digests = digestFieldsOf(sums), known(names, sums)
 	}
 	var a *answer
-	for _, r := range st.create.requests {
-		var err error
-		if a, err = p.ask(ctx, call{request: r, what: "create the upload"}, s); err != nil {
-			return p.opened(s), nil, err
+	for ; kept.Created < len(st.create.requests); kept.Created++ {
+		before := s.upload
+		if a, err = p.ask(ctx, call{request: st.create.requests[kept.Created], what: "create the upload"}, s); err == nil {
+			continue
 		}
+		if kept.Created > 0 && a != nil && p.wantsAgain(ctx, a, s, err) {
+			s.upload = before
+			return p.begun(kept, s), nil, err
+		}
+		return p.opened(s), nil, err
 	}
+	kept.Created = 0
 	if err := p.identify(ctx, st, a, s, &u); err != nil {
 		return p.opened(s), nil, err
 	}
@@ -109,6 +123,42 @@ func (c *createStep) digestNames() (names []string) {
 	}
 	slices.Sort(names)
 	return slices.Compact(names)
+}
+
+// wantsAgain reports whether an answer clearly says that the same request is to be
+// made again later, so that those before it need not be repeated.
+func (p *speaker) wantsAgain(ctx context.Context, a *answer, s *scope, err error) bool {
+	var e *transport.Error
+	return errors.As(err, &e) && e.Retry && (a.Status == http.StatusTooManyRequests || p.says(ctx, p.m.failure.retry, a, s))
+}
+
+// begun is an upload of whose create some requests are still to be made.
+func (p *speaker) begun(d data, s *scope) upload.Upload {
+	u := upload.Upload{Begun: true}
+	if up, ok := s.upload.(map[string]any); ok {
+		u.ID, _ = toText(up["id"])
+	} else {
+		s.upload = map[string]any{} // none of them kept anything
+	}
+	if p.record(&u, d, s) != nil {
+		return p.opened(s)
+	}
+	return u
+}
+
+// goOn takes up what begun made.
+func (p *speaker) goOn(u upload.Upload, s *scope, d *data) error {
+	was, err := p.scope(u)
+	if err != nil {
+		return err
+	}
+	var begun data
+	if err := json.Unmarshal(u.Data, &begun); err != nil {
+		return err
+	}
+	s.upload, s.digests = was.upload, was.digests
+	d.Digests, d.Created = begun.Digests, begun.Created
+	return nil
 }
 
 // opened is an upload that a failed create may have opened: as much of it as

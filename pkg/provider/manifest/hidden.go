@@ -43,18 +43,21 @@ const leastSecret = 8
 const hiddenText = "…"
 
 // scrub is v without any secret in its texts.
-func (p *speaker) scrub(v any) any {
+func (p *speaker) scrub(v any) any { return scrub(v, p.hidden) }
+
+// scrub replaces in all texts of v, which it changes.
+func scrub(v any, hidden *strings.Replacer) any {
 	switch v := v.(type) {
 	case string:
-		return p.hidden.Replace(v)
+		return hidden.Replace(v)
 	case []any:
 		for i := range v {
-			v[i] = p.scrub(v[i])
+			v[i] = scrub(v[i], hidden)
 		}
 	case map[string]any:
 		for k := range v {
-			e := p.scrub(v[k])
-			if clean := p.hidden.Replace(k); clean != k {
+			e := scrub(v[k], hidden)
+			if clean := hidden.Replace(k); clean != k {
 				delete(v, k)
 				k = clean
 			}

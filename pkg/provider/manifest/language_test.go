@@ -55,6 +55,9 @@ func (s *scripted) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.Header()["Etag"] = []string{etag}
 		reply = rest
 	}
+	if status/100 == 3 {
+		w.Header().Set("Location", reply)
+	}
 	w.WriteHeader(status)
 	_, _ = io.WriteString(w, strings.ReplaceAll(reply, "{server}", "http://"+r.Host))
 }

@@ -128,7 +128,7 @@ type speaker struct {
 	skew         atomic.Pointer[time.Duration] // of the last reply of the API
 
 	mu    sync.Mutex
-	later map[string]map[string]any // by the upload's id: what was kept after create, in this process
+	later map[string]map[string]laterKept // by the upload's id
 }
 
 var (

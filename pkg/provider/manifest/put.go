@@ -66,7 +66,7 @@ func (p *speaker) Put(ctx context.Context, u upload.Upload, g upload.Presigned, 
 			now = a.At
 		}
 		late := a.Status == http.StatusForbidden && !api && past(g, now)
-		err = p.refusal(ctx, a, s, refusal{api: api, created: true, expired: late})
+		err = p.refusal(ctx, a, s, refusal{api: api, created: true, given: step.path == nil && !(step.auth && p.own(r.URL)), expired: late})
 		if api {
 			err = p.sendingTo(ctx, u, a, s, err)
 		}
@@ -87,10 +87,8 @@ func (p *speaker) Put(ctx context.Context, u upload.Upload, g upload.Presigned, 
 	}
 	p.remember(u.ID, &step.request, s)
 	receipt := upload.Receipt{Part: part.Number, Verified: hashed.proves(proofs, sums)}
-	if names := st.partDigests[later]; len(names) > 0 {
-		if receipt.Known, err = marshal(known(names, sums)); err != nil {
-			return upload.Receipt{}, p.unusableFor(a, "", true, "%v", err)
-		}
+	if receipt.Known, err = knowing(s, known(st.partDigests[later], sums)); err != nil {
+		return upload.Receipt{}, p.unusableFor(a, "", true, "%v", err)
 	}
 	if step.confirm == nil || step.confirm.receipt != nil {
 		if receipt.Value, err = p.receipt(ctx, step.receipt, a, s, api); err != nil {
@@ -194,7 +192,7 @@ type partReply struct {
 func (p *speaker) Confirm(ctx context.Context, u upload.Upload, part upload.Part, r upload.Receipt) (upload.Receipt, error) {
 	step := p.m.stepsFor(u.File).part
 	c := step.confirm
-	s, err := p.scope(u)
+	s, err := p.scope(u, r)
 	if err != nil || c == nil {
 		return r, &unsent{errors.Join(err, fmt.Errorf("%s: confirm part %d: %w", p.m.title, part.Number, errors.ErrUnsupported))}
 	}
@@ -212,6 +210,11 @@ func (p *speaker) Confirm(ctx context.Context, u upload.Upload, part upload.Part
 		return r, p.sendingTo(ctx, u, a, s, err)
 	}
 	p.remember(u.ID, &c.request, s)
+	known := map[string]any{}
+	recall(known, r)
+	if r.Known, err = knowing(s, known); err != nil {
+		return r, p.unusableFor(a, "", true, "%v", err)
+	}
 	e := c.receipt
 	if e == nil {
 		e = step.receipt

@@ -36,6 +36,7 @@ func (p *speaker) Ready(ctx context.Context, u upload.Upload, was upload.Result)
 	if err := p.keep(ctx, c.request, a, s); err != nil || a.notAnAPI() {
 		return false, was, p.notReady(a) // what cannot be read does not tell
 	}
+	p.remember(u.ID, &step.request, s)
 	if step.failed != nil {
 		if v, err := step.failed.one(ctx, a.value, s); err == nil {
 			if message, ok := toText(v); ok && message != "" {

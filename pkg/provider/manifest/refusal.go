@@ -80,6 +80,7 @@ func (p *speaker) misread(a *answer, e *expr, err error) error {
 type refusal struct {
 	api     bool // the API answered; otherwise a store did
 	created bool // there is an upload, which can be gone
+	given   bool // its URL was given, without a key: it may be presigned
 	expired bool // the presigned URL has expired
 }
 
@@ -97,11 +98,11 @@ func (p *speaker) refusal(ctx context.Context, a *answer, s *scope, r refusal) e
 	}
 	e := p.clean(s, a.Error(code, message, id))
 	if a.Status >= 300 && a.Status < 400 {
-		to := a.Redirect(!r.api)
+		to := a.Redirect(r.given)
 		if x != nil && to.To == "" {
 			to.To = transport.Clean(x.Endpoint)
 		}
-		to.To = p.hidden.Replace(to.To)
+		to.To = p.hiding(s)(to.To)
 		e.Err, e.Retry = to, false
 		return &failure{upload.ErrReply, e}
 	}

@@ -11,8 +11,8 @@ import (
 )
 
 // scope is what expressions see of an upload that was created before, perhaps
-// by another process.
-func (p *speaker) scope(u upload.Upload) (*scope, error) {
+// by another process. Receipts have what was kept until then.
+func (p *speaker) scope(u upload.Upload, rs ...upload.Receipt) (*scope, error) {
 	v, err := exact.Decode(u.Data)
 	m, _ := v.(map[string]any)
 	up, ok := m["upload"].(map[string]any)
@@ -24,46 +24,14 @@ func (p *speaker) scope(u upload.Upload) (*scope, error) {
 	if kept, ok := m["options"].(map[string]any); ok {
 		maps.Copy(options, kept)
 	}
-	s := &scope{file: fileValue(u.File), options: options, base: p.base, upload: p.with(u.ID, up), plan: u.Parts}
+	s := &scope{file: fileValue(u.File), options: options, base: p.base, plan: u.Parts, kept: map[string]string{}}
+	s.upload = p.withLater(u.ID, up, rs, s.kept)
 	sums := digestFieldsOf(nil)
 	if known, ok := m["digests"].(map[string]any); ok {
 		maps.Copy(sums, known)
 	}
 	s.digests = sums
 	return s, nil
-}
-
-// with is $upload with what later requests of this process kept.
-func (p *speaker) with(id string, up map[string]any) map[string]any {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if more := p.later[id]; more != nil {
-		up = maps.Clone(up)
-		maps.Copy(up, more)
-	}
-	return up
-}
-
-// remember keeps what a request other than create's and complete's kept, for as
-// long as this process has the upload.
-func (p *speaker) remember(id string, r *request, s *scope) {
-	up, ok := s.upload.(map[string]any)
-	if r.keep == nil || !ok {
-		return
-	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.later == nil {
-		p.later = map[string]map[string]any{}
-	}
-	if p.later[id] == nil {
-		p.later[id] = map[string]any{}
-	}
-	for k, by := range s.kept {
-		if by == r.key {
-			p.later[id][k] = up[k]
-		}
-	}
 }
 
 func fileValue(f upload.File) any {
@@ -99,14 +67,6 @@ func partsValue(parts []upload.Part, rs []upload.Receipt, sums map[int]map[strin
 		list[i] = m
 	}
 	return list
-}
-
-// recall adds what the receipt of a part knows of it.
-func recall(m map[string]any, r upload.Receipt) {
-	if v, err := exact.Decode(r.Known); err == nil {
-		more, _ := v.(map[string]any)
-		maps.Copy(m, more)
-	}
 }
 
 // reported are parts in the order of their receipts, those without a place in
