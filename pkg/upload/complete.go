@@ -52,7 +52,7 @@ func (s *session) complete(ctx context.Context) error {
 		a, doubt, err = s.end(ctx, s.ledger.rec.Upload, receipts, d, doubt)
 		switch {
 		case err != nil:
-			return s.undone(ctx, doubt, err)
+			return s.undone(ctx, doubt, a.More, err)
 		case !a.More:
 			return s.confirmed(ctx, a, verified)
 		}
@@ -82,8 +82,9 @@ func (s *session) confirmed(ctx context.Context, a Answered, verified string) er
 	return nil
 }
 
-// undone is what comes after the request that ends an upload failed.
-func (s *session) undone(ctx context.Context, doubt bool, err error) error {
+// undone is what comes after a request that ends an upload failed; more says that it
+// is not the last of them.
+func (s *session) undone(ctx context.Context, doubt, more bool, err error) error {
 	switch {
 	case errors.Is(err, ErrChecksum):
 		return s.corrupt(ctx, err)
@@ -92,6 +93,8 @@ func (s *session) undone(ctx context.Context, doubt bool, err error) error {
 	case doubt && (errors.Is(err, ErrDenied) || errors.Is(err, ErrUnfinished)):
 		// With other credentials, or later, it can be asked again.
 		return fmt.Errorf("the upload may or may not have completed, which is not known yet: %w", err)
+	case doubt && more:
+		return fmt.Errorf("the upload may or may not have completed: a request before the final one got no clear answer: %w: %w", ErrDoubt, err)
 	case doubt:
 		return fmt.Errorf("the upload may or may not have completed: the final request got no clear answer: %w: %w", ErrDoubt, err)
 	}
@@ -116,6 +119,7 @@ func (s *session) end(ctx context.Context, up Upload, rs []Receipt, d Digests, d
 		if doubt && prober != nil {
 			var answer Answer
 			answer, a.Result, err = prober.Probe(answering, up)
+			a.More = a.More && answer != Completed
 			s.observe(Probed{Answer: answer, Err: err})
 			if answer == Completed || mustWait(err) {
 				return err
@@ -143,6 +147,7 @@ func (s *session) end(ctx context.Context, up Upload, rs []Receipt, d Digests, d
 	answer := Unknown
 	ask := func(context.Context) (err error) {
 		answer, a.Result, err = prober.Probe(answering, up)
+		a.More = a.More && answer != Completed
 		s.observe(Probed{Answer: answer, Err: err})
 		return err
 	}
@@ -156,17 +161,17 @@ func (s *session) end(ctx context.Context, up Upload, rs []Receipt, d Digests, d
 	case answer == Completed:
 		return a, true, asked
 	case errors.Is(err, ErrCompleted): // whatever it says now
-		return Answered{}, true, err
+		return a, true, err
 	case errors.Is(asked, ErrDenied):
-		return Answered{}, true, asked
+		return a, true, asked
 	case !doubt:
-		return Answered{}, false, err
+		return a, false, err
 	case answer != NotCompleted:
-		return Answered{}, true, err
+		return a, true, err
 	case clearly(err) && !temporary(err):
-		return Answered{}, false, err
+		return a, false, err
 	}
-	return Answered{}, true, fmt.Errorf("%w: the provider says that it was not completed; the last attempt to complete: %w", ErrUnfinished, err)
+	return a, true, fmt.Errorf("%w: the provider says that it was not completed; the last attempt to complete: %w", ErrUnfinished, err)
 }
 
 // completedElsewhere finds out, where an earlier run's upload cannot be continued,
@@ -216,7 +221,9 @@ func (s *session) corrupt(ctx context.Context, why error) error {
 	if err := s.ledger.advance(context.WithoutCancel(ctx), Corrupt, nil); err != nil {
 		return errors.Join(why, err)
 	}
-	s.abandon(ctx, s.ledger.rec.Upload)
+	if !s.abandon(ctx, s.ledger.rec.Upload) {
+		_ = s.ledger.aborted(ctx) // else the next run aborts it once more
+	}
 	return fmt.Errorf("the checksum of the whole file does not match at the provider: %w", why)
 }
 

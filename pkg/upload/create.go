@@ -56,7 +56,7 @@ func (s *session) open(ctx context.Context) (up Upload, urls []Presigned, err er
 	var begun Upload
 	err = s.call(ctx, OpCreate, func(context.Context) error {
 		err := s.beside(answering, s.readAhead, func(ctx context.Context) (err error) {
-			up, urls, err = s.Provider.Create(ctx, s.file, Hint{PartSize: cmp.Or(s.PartSize, s.hint), Shared: s.Shared, Digests: s.PartDigests, Begun: begun})
+			up, urls, err = s.Provider.Create(ctx, s.file, Hint{PartSize: roundPart(cmp.Or(s.PartSize, s.hint), s.limits), Shared: s.Shared, Digests: s.PartDigests, Begun: begun})
 			return err
 		})
 		s.unsent = err == nil && s.signs(OpCreate, up)
@@ -139,11 +139,11 @@ func (s *session) check(up *Upload, urls []Presigned) (err error) {
 }
 
 // abandon aborts an upload that is not continued, as well as that can be done:
-// its failure is not a reason to fail. One that was there before this client came
-// may be another's, and is left alone.
-func (s *session) abandon(ctx context.Context, up Upload) {
-	if up.TakenOver || len(up.Existing) > 0 {
-		return
+// its failure is not a reason to fail; again says that another run may try. One
+// that was there before this client came may be another's, and is left alone.
+func (s *session) abandon(ctx context.Context, up Upload) (again bool) {
+	if up.Aborted || up.TakenOver || len(up.Existing) > 0 {
+		return false
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*grace)
 	defer cancel()
@@ -155,7 +155,9 @@ func (s *session) abandon(ctx context.Context, up Upload) {
 		s.observe(AbortTooLate{Upload: up.ID})
 	default:
 		s.observe(AbortFailed{Upload: up.ID, Err: err})
+		return true
 	}
+	return false
 }
 
 // maxSkew is the difference between two clocks that is not worth a word.

@@ -99,6 +99,14 @@ func (l *ledger) finish(ctx context.Context, s State, o *Outcome, data json.RawM
 	return nil
 }
 
+// aborted records of a corrupt upload that the provider aborted it. Its receipts are
+// of no use.
+func (l *ledger) aborted(ctx context.Context) error {
+	rec := *l.rec
+	rec.Upload.Aborted, rec.Receipts, rec.Presigned = true, nil, nil
+	return l.entry.Begin(context.WithoutCancel(ctx), rec)
+}
+
 // pending are the parts that are not stored; bytes counts those of the others.
 func (l *ledger) pending() (parts []Part, bytes int64) { return pending(l.rec) }
 

@@ -57,7 +57,8 @@ type Prober interface {
 // called instead of Complete.
 type Stepper interface {
 	// CompleteStep makes the first request that u.Data does not say was
-	// answered. Its error is that of Complete, and concerns this request alone.
+	// answered. Its error is that of Complete, and concerns this request alone;
+	// More is valid with it.
 	CompleteStep(ctx context.Context, u Upload, rs []Receipt, d Digests) (Answered, error)
 }
 

@@ -91,7 +91,11 @@ func (s *session) mayBeMoved(c Record) bool {
 // resume decides what of a record still holds for the file as it is now. A nil
 // record means a new upload.
 func (s *session) resume(ctx context.Context, rec *Record) (*Record, error) {
-	if rec.State == Delivered || rec.State == Corrupt {
+	switch rec.State {
+	case Corrupt:
+		s.abandon(ctx, rec.Upload) // the last run may not have come to it
+		fallthrough
+	case Delivered:
 		return nil, nil
 	}
 	if rec.State == Waiting && !s.Restart && rec.Upload.File.Size == s.file.Size {

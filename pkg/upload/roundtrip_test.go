@@ -112,6 +112,12 @@ func TestPartSizeIsRounded(t *testing.T) {
 		if rep := r.ok(); rep.Parts != 4 || rep.PartsReused != 4 || len(told[upload.PartSizeIgnored](r)) != 0 {
 			t.Errorf("%+v, told %+v", rep, told[upload.PartSizeIgnored](r))
 		}
+		// A provider that makes the plan is asked for the size that it takes.
+		r = newRig(t, 3000)
+		r.cloud.partSize, r.cloud.wants, r.partSize, r.cloud.limits.Multiple = 1200, true, 500, 400
+		if rep := r.ok(); rep.Parts != 4 {
+			t.Errorf("%+v", rep)
+		}
 	})
 }
 

@@ -34,7 +34,7 @@ func (s *stepping) CompleteStep(ctx context.Context, u upload.Upload, rs []uploa
 	s.asked = append(s.asked, kept.Step)
 	if s.fail != nil {
 		if err := s.fail(len(s.asked), kept.Step); err != nil {
-			return upload.Answered{}, err
+			return upload.Answered{More: kept.Step < 2}, err
 		}
 	}
 	if kept.Step < 2 {
@@ -100,8 +100,12 @@ func TestDoubtOfOneRequest(t *testing.T) {
 				return nil
 			}}
 			r.provider = s
-			if _, err := r.run(t.Context()); !errors.Is(err, upload.ErrDoubt) || r.journal.state("u1") != upload.Completing {
+			_, err := r.run(t.Context())
+			if !errors.Is(err, upload.ErrDoubt) || r.journal.state("u1") != upload.Completing {
 				t.Fatalf("%v in state %q", err, r.journal.state("u1"))
+			}
+			if final := strings.Contains(err.Error(), ": the final request got no clear answer"); final != (request == 2) {
+				t.Errorf("request %d: %v", request, err)
 			}
 			if s.fail = nil; slices.Max(s.asked) != request {
 				t.Errorf("asked %v", s.asked)

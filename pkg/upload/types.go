@@ -136,6 +136,9 @@ type Upload struct {
 	// Asked is the part size that was requested when it was created; 0: none.
 	Asked int64 `json:"asked,omitempty"`
 
+	// Aborted says of a corrupt upload that nothing is left to abort.
+	Aborted bool `json:"aborted,omitempty"`
+
 	// Planned says that other machines may send its parts.
 	Planned bool `json:"planned,omitempty"`
 

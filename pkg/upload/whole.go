@@ -41,7 +41,7 @@ func (s *session) sendWhole(ctx context.Context) error {
 		doubt, err = true, fmt.Errorf("%w: it has no result", ErrReply)
 	}
 	if err != nil {
-		return s.undone(ctx, doubt, err)
+		return s.undone(ctx, doubt, false, err)
 	}
 	verified := Unverified
 	switch {

@@ -54,7 +54,7 @@ func (p *speaker) CompleteStep(ctx context.Context, u upload.Upload, rs []upload
 	last := kept.Completed == len(step.requests)-1
 	a, err := p.completeRequest(ctx, r, s)
 	if err != nil && (!last || a == nil) {
-		return upload.Answered{}, err
+		return upload.Answered{More: !last}, err
 	}
 	done := upload.Answered{More: !last}
 	if last {
