@@ -31,7 +31,7 @@ error: {retry: .state == "pending"}
 `
 
 // TestCreateGoesOn holds that a request of create to which the API says "later" is
-// repeated alone, and that any other failure begins anew. When no try is left the
+// repeated alone, and that create starts over after any other failure. When no try is left the
 // upload is aborted.
 func TestCreateGoesOn(t *testing.T) {
 	const begin, look, drop = "POST /files", "GET /files/u1/place/9007199254740993", "DELETE /files/u1"
@@ -69,7 +69,7 @@ func TestCreateGoesOn(t *testing.T) {
 	}
 }
 
-// TestLiveCreateGoesOn holds that a live check goes on so too, and that what it
+// TestLiveCreateGoesOn holds that a live check continues so too, and that what it
 // records passes.
 func TestLiveCreateGoesOn(t *testing.T) {
 	record := &check.Transcript{Client: &transport.Client{}, Text: polled}

@@ -65,6 +65,43 @@ complete: {send: "POST /u/{id}/end", body: '[$parts[].receipt]', ok: .ok, keep: 
 	}
 }
 
+// TestRecordOfShortTokens holds that a token of a few characters is replaced
+// everywhere: in bodies, paths and queries; and a word that is no token is not.
+func TestRecordOfShortTokens(t *testing.T) {
+	const text = `version: 1
+name: own
+create: {send: POST /u, keep: '{id, ticket: .token}', part_size: 9}
+part: {send: "PUT /u/{id}/{ticket}/{part.number}", query: '{t: $upload.ticket, token: $upload.ticket}', receipt: .etag}
+complete: {send: "POST /u/{id}/end", body: '{with: $upload.ticket, list: [$upload.ticket], mode: "file"}', ok: .ok, result: .id}
+`
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = io.WriteString(w, `{"id":"u1","token":"t9Zq","token_type":"file","etag":"e","ok":true}`)
+	}))
+	t.Cleanup(server.Close)
+	d, err := provider.Load(write(t, "own.yaml", text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	record := &check.Transcript{Client: &transport.Client{}, Base: server.URL, Text: text}
+	p, err := d.Open(provider.Settings{Base: server.URL, Client: record})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := (&check.Live{Provider: p, Record: record}).Run(t.Context(), upload.File{Name: "a.txt", Type: "text/plain"}, []byte("some bytes\n")); err != nil {
+		t.Fatal(err)
+	}
+	samples, err := record.YAML()
+	if err != nil || bytes.Contains(samples, []byte("t9Zq")) || !bytes.Contains(samples, []byte("mode: file")) {
+		t.Errorf("%v:\n%s", err, samples)
+	}
+	if d, err = provider.Load(write(t, "played.yaml", text+string(samples))); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := check.Samples(t.Context(), d); n != 4 || err != nil {
+		t.Errorf("%d samples: %v\n%s", n, err, samples)
+	}
+}
+
 // TestRecord: what a live check writes down are samples that pass, without a
 // secret.
 func TestRecord(t *testing.T) {

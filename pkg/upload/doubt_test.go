@@ -248,7 +248,7 @@ func TestWholeFileMismatch(t *testing.T) {
 				}
 				want := 1
 				if name == "abort fails" {
-					want = 2 // the next run tries again
+					want = 2 // the next run retries it
 				}
 				if rep := r.ok(); rep.Upload != "u2" || rep.PartsReused != 0 || r.cloud.completes != 2 || len(r.cloud.aborted) != want {
 					t.Errorf("%+v, %d completes, aborted %v", rep, r.cloud.completes, r.cloud.aborted)

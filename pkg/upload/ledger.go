@@ -99,8 +99,8 @@ func (l *ledger) finish(ctx context.Context, s State, o *Outcome, data json.RawM
 	return nil
 }
 
-// aborted records of a corrupt upload that the provider aborted it. Its receipts are
-// of no use.
+// aborted records that the provider aborted a corrupt upload, whose receipts are not
+// needed any more.
 func (l *ledger) aborted(ctx context.Context) error {
 	rec := *l.rec
 	rec.Upload.Aborted, rec.Receipts, rec.Presigned = true, nil, nil

@@ -29,7 +29,7 @@ type Hint struct {
 	// Digests: the digests of the parts are known when those are signed.
 	Shared, Digests bool
 
-	// Begun is what an earlier attempt came to (Upload.Begun). Create goes on with it.
+	// Begun is what an earlier attempt came to (Upload.Begun). Create continues with it.
 	Begun Upload
 }
 

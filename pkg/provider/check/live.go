@@ -189,7 +189,7 @@ func (l *Live) create(ctx context.Context, f upload.File, body []byte) (u upload
 		l.Record.keeps(u)
 		if begun = (upload.Upload{}); err != nil && u.Begun {
 			begun = u
-			l.Record.goesOn()
+			l.Record.continues()
 		}
 		return err
 	})

@@ -36,6 +36,8 @@ type Transcript struct {
 	samples []recorded
 	replies [][]byte
 	secrets map[string]bool // texts that replies have under names such as token
+	named   map[string]bool // of those, the short ones, which may be words
+	short   map[string]bool // of these, the ones that are kept: replaced where they stand alone
 }
 
 // recorded is a sample as it is written.
@@ -79,8 +81,8 @@ func (r *Transcript) again() {
 	r.given, r.samples = r.began, r.samples[:r.first]
 }
 
-// goesOn says that the step goes on with the last request: those before it stand.
-func (r *Transcript) goesOn() {
+// continues says that only the last request of the step is repeated: those before it stand.
+func (r *Transcript) continues() {
 	if r == nil {
 		return
 	}
@@ -151,9 +153,11 @@ var headerRead = text.Pattern(`\$header\s*(?:\.\s*"?|\.?\s*\[\s*")([\w-]+)`)
 // secretName is what a field is called whose value is not written down.
 var secretName = text.Pattern(`(?i)token|secret|password|signature|credential|api[_-]?key|authorization|cookie`)
 
+// leastSecret is the least length of a secret that is replaced wherever it occurs.
+const leastSecret = 8
+
 // note remembers values that are not to be written down.
 func (r *Transcript) note(v any) {
-	const least = 8
 	switch v := v.(type) {
 	case []any:
 		for _, e := range v {
@@ -161,11 +165,11 @@ func (r *Transcript) note(v any) {
 		}
 	case map[string]any:
 		for k, e := range v {
-			if s, ok := e.(string); ok && len(s) >= least && secretName().MatchString(k) {
+			if s, ok := e.(string); ok && secretName().MatchString(k) {
 				if r.secrets == nil {
-					r.secrets = map[string]bool{}
+					r.secrets, r.named, r.short = map[string]bool{}, map[string]bool{}, map[string]bool{}
 				}
-				r.secrets[s] = true
+				map[bool]map[string]bool{true: r.secrets, false: r.named}[len(s) >= leastSecret][s] = s != ""
 			}
 			r.note(e)
 		}
@@ -193,11 +197,14 @@ func (r *Transcript) keeps(u upload.Upload) {
 		if name == "id" {
 			continue
 		}
-		each(v, func(s string) string {
-			const least = 8
-			if len(s) >= least && s != u.ID && !strings.Contains(s, "://") {
+		each(v, name, func(_, s string) string {
+			switch {
+			case s == u.ID || strings.Contains(s, "://"):
+			case len(s) < leastSecret && r.named[s]:
+				r.short[s] = true
+			case len(s) >= leastSecret:
 				if r.secrets == nil {
-					r.secrets = map[string]bool{}
+					r.secrets, r.named, r.short = map[string]bool{}, map[string]bool{}, map[string]bool{}
 				}
 				r.secrets[s] = true
 			}
@@ -218,10 +225,16 @@ func (r *Transcript) YAML() ([]byte, error) {
 		}
 	}
 	for s := range r.secrets {
-		hide = append(hide, s, "REDACTED", url.QueryEscape(s), "REDACTED")
+		hide = append(hide, s, redacted, url.QueryEscape(s), redacted)
 	}
 	hidden := strings.NewReplacer(hide...)
 	clean := func(s string) string { return unsign(hidden.Replace(s)) }
+	cleanField := func(name, s string) string {
+		if r.short[s] || s != "" && secretName().MatchString(name) && r.named[s] {
+			return redacted
+		}
+		return clean(s)
+	}
 	out := slices.Clone(r.samples)
 	for i := range out {
 		s := &out[i]
@@ -229,15 +242,15 @@ func (r *Transcript) YAML() ([]byte, error) {
 		method, to, _ := strings.Cut(s.Request.Send, " ")
 		if below := strings.TrimPrefix(to, r.Base); !s.presigned && strings.HasPrefix(below, "/") {
 			// The manifest makes this query: it is not part of a presigned URL.
-			s.Request.Send = method + " " + unsignOf(hidden.Replace(below), func(name string) bool { return !secretName().MatchString(name) && !strings.EqualFold(name, "sig") })
+			s.Request.Send = method + " " + unsignOf(r.unsegment(hidden.Replace(below)), func(name string) bool { return !secretName().MatchString(name) && !strings.EqualFold(name, "sig") })
 		} else {
-			s.Request.Send = clean(s.Request.Send)
+			s.Request.Send = clean(method + " " + r.unsegment(to))
 		}
-		s.Given, _ = each(s.Given, clean).(map[string]any)
-		s.Request.Body, s.Reply.Body = each(s.Request.Body, clean), each(s.Reply.Body, clean)
-		s.Request.Fields, _ = each(s.Request.Fields, clean).(map[string]any)
+		s.Given, _ = each(s.Given, "", cleanField).(map[string]any)
+		s.Request.Body, s.Reply.Body = each(s.Request.Body, "", cleanField), each(s.Reply.Body, "", cleanField)
+		s.Request.Fields, _ = each(s.Request.Fields, "", cleanField).(map[string]any)
 		for k, v := range s.Reply.Headers {
-			s.Reply.Headers[k] = clean(v)
+			s.Reply.Headers[k] = cleanField(k, v)
 		}
 	}
 	var b bytes.Buffer
@@ -247,21 +260,47 @@ func (r *Transcript) YAML() ([]byte, error) {
 	return b.Bytes(), err
 }
 
-// each is v with f applied to each text in it.
-func each(v any, f func(string) string) any {
+// redacted stands where a secret stood.
+const redacted = "REDACTED"
+
+// unsegment replaces short secrets where they are an element of a path, or the value
+// of a parameter.
+func (r *Transcript) unsegment(raw string) string {
+	path, query, has := strings.Cut(raw, "?")
+	elements := strings.Split(path, "/")
+	for i, e := range elements {
+		if s, err := url.PathUnescape(e); err == nil && r.short[s] {
+			elements[i] = redacted
+		}
+	}
+	if path = strings.Join(elements, "/"); !has {
+		return path
+	}
+	parts := strings.Split(query, "&")
+	for i, p := range parts {
+		name, value, _ := strings.Cut(p, "=")
+		if s, err := url.QueryUnescape(value); err == nil && r.short[s] {
+			parts[i] = name + "=" + redacted
+		}
+	}
+	return path + "?" + strings.Join(parts, "&")
+}
+
+// each is v with f applied to each text in it, and to the name that it stands under.
+func each(v any, name string, f func(name, s string) string) any {
 	switch v := v.(type) {
 	case string:
-		return f(v)
+		return f(name, v)
 	case []any:
 		out := make([]any, len(v))
 		for i := range v {
-			out[i] = each(v[i], f)
+			out[i] = each(v[i], name, f)
 		}
 		return out
 	case map[string]any:
 		out := make(map[string]any, len(v))
 		for k := range v {
-			out[k] = each(v[k], f)
+			out[k] = each(v[k], k, f)
 		}
 		return out
 	}
@@ -296,7 +335,7 @@ func unsignOf(raw string, plain func(name string) bool) string {
 		switch {
 		case !has:
 		case !plain(name) && (secretName().MatchString(name) || !fewDigits().MatchString(value)):
-			parts[i] = name + "=REDACTED"
+			parts[i] = name + "=" + redacted
 		case err == nil && unsignAll(within, plain) != within:
 			parts[i] = name + "=" + url.QueryEscape(unsignAll(within, plain))
 		}

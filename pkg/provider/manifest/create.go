@@ -64,7 +64,7 @@ func (p *speaker) Create(ctx context.Context, f upload.File, w upload.Hint) (upl
 		return u, nil, p.record(&u, kept, s)
 	}
 	if w.Begun.Begun {
-		if err := p.goOn(w.Begun, s, &kept); err != nil {
+		if err := p.continueWith(w.Begun, s, &kept); err != nil {
 			return upload.Upload{}, nil, &unsent{err}
 		}
 	} else if names := st.create.digestNames(); len(names) > 0 {
@@ -146,8 +146,8 @@ func (p *speaker) begun(d data, s *scope) upload.Upload {
 	return u
 }
 
-// goOn takes up what begun made.
-func (p *speaker) goOn(u upload.Upload, s *scope, d *data) error {
+// continueWith restores what begun made.
+func (p *speaker) continueWith(u upload.Upload, s *scope, d *data) error {
 	was, err := p.scope(u)
 	if err != nil {
 		return err

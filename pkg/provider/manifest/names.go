@@ -44,7 +44,7 @@ var (
 	// hyphened is a field that jq reads as a subtraction.
 	hyphened = text.Pattern(`(\$\w+)?\.([A-Za-z_]\w*(?:-[A-Za-z_]\w*)+)`)
 
-	token = text.Pattern(`(?:^|[\s|({,:])\.token\b`)
+	token = text.Pattern(`(?:^|[\s|({,:]|\$parts\[[^\]]*\])\.token\b`)
 )
 
 // namesOf are the fields of the variables that have a fixed set of them.
