@@ -205,14 +205,15 @@ func (p *speaker) result(ctx context.Context, e *expr, a *answer, s *scope) (upl
 func (p *speaker) reply(a *answer, result string) (json.RawMessage, error) {
 	up, _ := a.scope.upload.(map[string]any)
 	id, _ := toText(up["id"])
-	var pairs []string
+	var kept []string
 	for name := range a.scope.kept {
 		for _, text := range textsIn(up[name]) {
 			if text != id && !strings.Contains(result, text) {
-				pairs = append(pairs, hide(text)...)
+				kept = append(kept, text)
 			}
 		}
 	}
+	pairs := hideAll(kept)
 	value := a.value
 	if len(pairs) > 0 {
 		copied, err := plain(value) // $upload may share parts of it

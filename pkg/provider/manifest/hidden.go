@@ -34,6 +34,15 @@ func hide(s string) (pairs []string) {
 	return pairs
 }
 
+// hideAll are those of several, the longest first: one may begin like another.
+func hideAll(all []string) (pairs []string) {
+	slices.SortFunc(all, func(a, b string) int { return len(b) - len(a) })
+	for _, s := range all {
+		pairs = append(pairs, hide(s)...)
+	}
+	return pairs
+}
+
 // leastSecret is the least length of a secret that is hidden, in bytes. A
 // shorter one ("test", at a server on this machine) is a word that occurs by
 // chance, and hiding it would garble the answers it occurs in.
@@ -87,12 +96,7 @@ func (p *speaker) hiding(s *scope) func(string) string {
 			all = append(all, v[:begin])
 		}
 	}
-	slices.SortFunc(all, func(a, b string) int { return len(b) - len(a) })
-	var pairs []string
-	for _, v := range all {
-		pairs = append(pairs, hide(v)...)
-	}
-	kept := strings.NewReplacer(pairs...)
+	kept := strings.NewReplacer(hideAll(all)...)
 	return func(text string) string { return kept.Replace(p.hidden.Replace(text)) }
 }
 
