@@ -179,7 +179,7 @@ func unknownCommand(c *cobra.Command, word string) error {
 	meant := meantCommand(c, []string{word})
 	if meant == "" && !c.HasParent() {
 		if _, err := os.Stat(word); err == nil {
-			meant = fmt.Sprintf(" (did you mean multiput upload %s?)", word)
+			meant = fmt.Sprintf(" (did you mean multiput upload %s?)", quoted(word))
 		}
 	}
 	return &usageError{fmt.Errorf("unknown command %q%s", word, meant), c.CommandPath()}
@@ -188,7 +188,8 @@ func unknownCommand(c *cobra.Command, word string) error {
 // meantCommand suggests the command below c that may be meant by the last of
 // args.
 func meantCommand(c *cobra.Command, args []string) string {
-	if s := c.SuggestionsFor(args[len(args)-1]); len(s) > 0 {
+	word := args[len(args)-1]
+	if s := c.SuggestionsFor(word); word != "" && len(s) > 0 { // every name begins with an empty one
 		return fmt.Sprintf(" (did you mean %s?)", strings.Join(s, " or "))
 	}
 	return ""

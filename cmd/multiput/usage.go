@@ -166,7 +166,12 @@ func flagError(c *cobra.Command, err error) error {
 	var (
 		unknown *pflag.NotExistError
 		value   *pflag.InvalidValueError
+		without *pflag.ValueRequiredError
 	)
+	if errors.As(err, &without) {
+		what, _ := pflag.UnquoteUsage(without.GetFlag())
+		err = fmt.Errorf("--%s needs a value (%s)", without.GetFlag().Name, what)
+	}
 	if errors.As(err, &value) {
 		if kind := kinds[value.GetFlag().Value.Type()]; kind != "" {
 			err = fmt.Errorf("--%s: %q is not %s", value.GetFlag().Name, value.GetValue(), kind)
