@@ -71,6 +71,12 @@ func compiled(phrases []phrase) map[*regexp.Regexp]string {
 // new one.
 var oldNames = regexp.MustCompile(`^(\w+\.)*grants?(\.\w+)?$|^\$grants?$|^(\w+\.)*grant_life$`)
 
+// dialectNames are words that no name in the code has; inNames are those of a name.
+var (
+	dialectNames = regexp.MustCompile(`(?i)^(grant|chunk|segment|leave|verdict|judge|seal|unseal|condemn|distrust|frugal|courtesy|crawl|spoil)(s|ed|ing)?$`)
+	inNames      = regexp.MustCompile(`[A-Z]?[a-z]+|[A-Z]+`)
+)
+
 // title is a text of a test that is prose.
 var title = regexp.MustCompile(`^[\w,;%'" -]+( [\w,;%'":-]+)+(: %\w.*)?$`)
 
@@ -200,6 +206,13 @@ func wordsOfGo(t *testing.T, path, name string) error {
 	ast.Inspect(f, func(n ast.Node) bool {
 		if _, ok := n.(*ast.ImportSpec); ok {
 			return false
+		}
+		if id, ok := n.(*ast.Ident); ok && id.Name != "Chunk" { // slices.Chunk
+			for _, word := range inNames.FindAllString(id.Name, -1) {
+				if dialectNames.MatchString(word) {
+					t.Errorf("%s:%d: the name %s has %q", name, files.Position(id.Pos()).Line, id.Name, word)
+				}
+			}
 		}
 		e, ok := n.(ast.Expr)
 		if !ok {

@@ -53,7 +53,7 @@ func TestScripts(t *testing.T) {
 			}
 			s := &stage{t: tb, dir: e.WorkDir, served: filepath.Join(".home", "served")}
 			e.Values[stageKey{}] = s
-			e.Defer(func() { s.leave() })
+			e.Defer(func() { s.verify() })
 			return os.MkdirAll(filepath.Join(home, "journal"), 0o700)
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
@@ -354,10 +354,10 @@ func ignoreMissing(err error) error {
 	return err
 }
 
-// leave checks what every script must keep to: each declared fault fired, the
+// verify checks what every script must keep to: each declared fault fired, the
 // key reached the API alone, and neither it nor a signature was written
 // anywhere.
-func (s *stage) leave() {
+func (s *stage) verify() {
 	t := s.t
 	if s.stop == nil { // it served nothing, or skipped where the store was to start
 		return

@@ -63,11 +63,11 @@ func TestTwoProcesses(t *testing.T) {
 	t.Parallel()
 	r := rigFor(t, &sandbox.Server{API: "archetype", PartSize: 64 << 10})
 	file := r.file(t, 3*64<<10)
-	arrived, leave := make(chan struct{}, 10), make(chan struct{})
+	arrived, release := make(chan struct{}, 10), make(chan struct{})
 	hold := func(q sandbox.Request, after bool) {
 		if q.Step == sandbox.StepPut && !after {
 			arrived <- struct{}{}
-			<-leave
+			<-release
 		}
 	}
 	r.onEvent.Store(&hold)
@@ -79,7 +79,7 @@ func TestTwoProcesses(t *testing.T) {
 		t.Errorf("the second ends with %d, want %d", code, exitAgain)
 	}
 	second.says(t, fmt.Sprintf(`process %d\b`, first.cmd.Process.Pid), 1)
-	close(leave)
+	close(release)
 	if code := first.wait(t); code != 0 {
 		t.Errorf("exit code %d\n%s", code, first.stderr.String())
 	}
