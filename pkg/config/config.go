@@ -376,7 +376,7 @@ func (c Config) Base(provider string) string {
 // BaseFrom is Base, and where it is from, as a Setting says it. The profile has
 // an address only for the provider in use.
 func (c Config) BaseFrom(provider string, inUse bool) (address, from string) {
-	variable := BaseVariable(provider)
+	variable := Variable(provider + "-base-url")
 	if s := os.Getenv(variable); s != "" {
 		return s, "variable " + variable
 	}
@@ -387,11 +387,6 @@ func (c Config) BaseFrom(provider string, inUse bool) (address, from string) {
 		return s, c.File
 	}
 	return "", ""
-}
-
-// BaseVariable is the variable that holds the address of a provider's API.
-func BaseVariable(provider string) string {
-	return "MULTIPUT_" + strings.ToUpper(strings.ReplaceAll(provider, "-", "_")) + "_BASE_URL"
 }
 
 // ProviderDir is where the user's manifests are. Empty: nowhere.

@@ -125,7 +125,7 @@ func TestParseShard(t *testing.T) {
 	}
 }
 
-// Shards are runs of neighbouring parts that have each part once, for any number
+// Shards are runs of neighboring parts that have each part once, for any number
 // of either, and what is missing is named by the shard that has it.
 func TestShardsCoverTheParts(t *testing.T) {
 	for parts := 1; parts <= 12; parts++ {

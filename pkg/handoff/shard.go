@@ -9,7 +9,7 @@ import (
 	"github.com/multiput/multiput/pkg/upload"
 )
 
-// Shard is one of Of runs of neighbouring parts, counted from 1.
+// Shard is one of Of runs of neighboring parts, counted from 1.
 type Shard struct{ Index, Of int }
 
 // whole is the shard of all parts.

@@ -23,7 +23,7 @@ func (o *object) archetypeTokens(u *upload) []archetypeToken {
 	seen := map[int]bool{}
 	o.each("parts", func(item *object) {
 		t := archetypeToken{int(item.integer("part_number")), item.text("part_token")}
-		if u != nil && (t.Number < u.Base || t.Number >= u.Base+u.parts()) {
+		if t.Number < u.Base || t.Number >= u.Base+u.parts() {
 			item.complain("part_number", fmt.Sprintf("is %d: the upload has no such part", t.Number), false)
 		}
 		if seen[t.Number] {

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"net/http"
 	"net/url"
@@ -62,7 +63,7 @@ func parseFault(spec string) (*fault, error) {
 	kind, arg, given := strings.Cut(what, "=")
 	k, ok := kinds[kind]
 	if !ok {
-		return nil, fmt.Errorf("no such kind %q: the kinds are %s", kind, strings.Join(sortedKinds(), ", "))
+		return nil, fmt.Errorf("no such kind %q: the kinds are %s", kind, strings.Join(slices.Sorted(maps.Keys(kinds)), ", "))
 	}
 	f.kind = kind
 	if !slices.Contains(k.steps, f.step) {
@@ -72,15 +73,6 @@ func parseFault(spec string) (*fault, error) {
 		return nil, fmt.Errorf("%s: %w", kind, err)
 	}
 	return f, nil
-}
-
-func sortedKinds() []string {
-	var names []string
-	for name := range kinds {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	return names
 }
 
 func argNone(_ *fault, _ string, given bool) error {

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"math"
 	"os"
@@ -228,8 +227,8 @@ func (u *upload) whole(list []Part) ([]Part, error) {
 // fileaiStatus tells of a document batch. What the real API says of one that is
 // not complete is not documented; what it says later is.
 func (s *Server) fileaiStatus(c *call) reply {
-	if n, _ := io.ReadFull(c.r.Body, make([]byte, 1)); n > 0 {
-		return fileaiFail(400, "", "this call has no body")
+	if bad := c.noBody(); bad != nil {
+		return fileaiFail(400, "", bad.Error())
 	}
 	var id string
 	err := errUnknown

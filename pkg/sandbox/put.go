@@ -13,20 +13,28 @@ import (
 	"time"
 )
 
-// serveStore answers one request to the store: a PUT of a part, or a refusal.
+// serveStore answers a request to the sandbox's own store: a PUT of a part, or
+// a refusal.
 func (s *Server) serveStore(w http.ResponseWriter, r *http.Request) {
 	if cors(w, r) {
 		return
 	}
+	c := s.storeCall(r)
+	s.answer(w, c, c.refuse, c.putPart)
+}
+
+func (s *Server) storeCall(r *http.Request) *call {
 	c := s.newCall("store", r)
 	if r.Method == http.MethodPut {
 		c.rec.Step = StepPut
 		c.rec.Upload = path.Base(path.Dir(r.URL.Path))
 		c.rec.Part, _ = strconv.Atoi(r.URL.Query().Get("partNumber"))
 	}
-	s.answer(w, c, func(status int, code, message string) reply {
-		return c.xml(&StoreError{status, code, message})
-	}, c.putPart)
+	return c
+}
+
+func (c *call) refuse(status int, code, message string) reply {
+	return c.xml(&StoreError{status, code, message})
 }
 
 // cors lets a browser send parts and read their receipts: as a bucket does that

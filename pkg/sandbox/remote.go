@@ -4,8 +4,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"path"
-	"strconv"
 	"strings"
 	"sync"
 )
@@ -16,15 +14,8 @@ const maxRemote = 1 << 20
 // serveRemote passes a request on to a store with a server of its own. The
 // Host stays as it came: it is signed.
 func (s *Server) serveRemote(w http.ResponseWriter, r *http.Request) {
-	c := s.newCall("store", r)
-	if r.Method == http.MethodPut {
-		c.rec.Step = StepPut
-		c.rec.Upload = path.Base(path.Dir(r.URL.Path))
-		c.rec.Part, _ = strconv.Atoi(r.URL.Query().Get("partNumber"))
-	}
-	s.answer(w, c, func(status int, code, message string) reply {
-		return c.xml(&StoreError{status, code, message})
-	}, c.passOn)
+	c := s.storeCall(r)
+	s.answer(w, c, c.refuse, c.passOn)
 }
 
 func (c *call) passOn() reply {

@@ -100,19 +100,6 @@ func (s *Server) Puts(part int) int {
 	return n
 }
 
-// PutsOf returns how often each part of an upload was stored.
-func (s *Server) PutsOf(upload string) map[int]int {
-	s.log.mu.Lock()
-	defer s.log.mu.Unlock()
-	m := map[int]int{}
-	for k, times := range s.log.puts {
-		if k.upload == upload {
-			m[k.part] += times
-		}
-	}
-	return m
-}
-
 // String is the line that the log has: no key and no signature is in it.
 func (r Request) String() string {
 	var b strings.Builder

@@ -2,8 +2,8 @@
 // under one policy.
 //
 // It knows no provider and no store: what a status or a body means is for its
-// callers to say. It follows no redirect, and uses plain HTTP only for the loopback
-// only.
+// callers to say. It follows no redirect, and uses plain HTTP only for the
+// loopback.
 //
 // # Mechanism
 //

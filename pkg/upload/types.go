@@ -126,7 +126,7 @@ type Upload struct {
 	// Parts is the plan: every part that this client sends, by ascending offset.
 	// From Create, nil leaves the plan to the client.
 	Parts []Part `json:"parts"`
-	// Held are the ranges that the provider had before this client used the upload.
+	// Existing are the ranges that the provider had before this client used the upload.
 	// They are not sent, and only a digest of the whole file verifies them.
 	Existing []Range `json:"existing,omitempty"`
 

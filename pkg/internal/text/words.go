@@ -19,7 +19,7 @@ func DidYouMean(s string, names []string) string {
 }
 
 // edits counts the letters to insert, drop, change or swap with their
-// neighbour to make b of a.
+// neighbor to make b of a.
 func edits(a, b string) int {
 	const long = 64
 	if len(a) > long || len(b) > long {

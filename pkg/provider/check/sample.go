@@ -160,7 +160,7 @@ func (r *replay) call(ctx context.Context, p upload.Provider, s *spec.Sample) (g
 	case "part":
 		return r.put(ctx, p, s)
 	case "confirm":
-		return r.confirm(ctx, p, s)
+		return r.confirm(ctx, p)
 	case "checkpoint":
 		c, ok := p.(upload.Checkpointer)
 		if !ok {
@@ -240,7 +240,7 @@ func content(g *spec.Given) io.ReaderAt {
 }
 
 // confirm confirms the part of the sample before it.
-func (r *replay) confirm(ctx context.Context, p upload.Provider, s *spec.Sample) (map[string]any, error) {
+func (r *replay) confirm(ctx context.Context, p upload.Provider) (map[string]any, error) {
 	c, ok := p.(upload.Confirmer)
 	if !ok || r.receipt.Unconfirmed == nil {
 		return nil, errors.New("there is no sample of a part before it that is to be confirmed")

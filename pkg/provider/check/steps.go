@@ -45,7 +45,7 @@ func (t *trial) tryCreate(p upload.Provider, f upload.File) (u upload.Upload, gs
 	case u.File != f:
 		t.Errorf("create: the upload is of %+v, want %+v", u.File, f)
 	case u.Renewable != t.Renewable:
-		t.Errorf("create: the upload re-urls: %t, want %t", u.Renewable, t.Renewable)
+		t.Errorf("create: the upload is renewable: %t, want %t", u.Renewable, t.Renewable)
 	case u.Digest != t.Digest:
 		t.Errorf("create: the upload takes the digest %q, want %q", u.Digest, t.Digest)
 	}
@@ -68,7 +68,7 @@ func numbers(parts []upload.Part) []int {
 	return ns
 }
 
-// urls are urls to send all of the parts: those at hand, and the others as
+// urls has presigned URLs for all of the parts: those at hand, and the others as
 // often as the provider has to be asked.
 func (t *trial) urls(p upload.Provider, u upload.Upload, have []upload.Presigned, parts []upload.Part) map[int]upload.Presigned {
 	t.Helper()

@@ -27,7 +27,7 @@ func (t *trial) urlsAgain() {
 		fresh[g.Part] = g
 		t.alive([]upload.Presigned{g})
 	}
-	// An older presigned is good until its end.
+	// An older presigned URL is good until its end.
 	rs := []upload.Receipt{t.put(p, u, old[first.Number], first, body)}
 	for _, part := range []upload.Part{second, last} {
 		g, ok := fresh[part.Number]
@@ -44,7 +44,7 @@ func (t *trial) alive(gs []upload.Presigned) {
 	t.Helper()
 	for _, g := range gs {
 		if !g.Expires.IsZero() && !g.Expires.After(time.Now()) {
-			t.Errorf("the presigned of part %d ended at %s, before it could be used", g.Part, g.Expires)
+			t.Errorf("the presigned URL of part %d ended at %s, before it could be used", g.Part, g.Expires)
 		}
 	}
 }

@@ -17,7 +17,7 @@ func (m *Manifest) agree(n node, prefix string, s *steps) {
 	}
 	whole := s.complete == nil && prefix != "" // the part's request completes the upload
 	if own("create") || prefix == "" {
-		m.agreeCreate(s, own, fail)
+		m.agreeCreate(s, fail)
 	}
 	if s.create == nil && prefix != "" && s.presign == nil && s.part != nil && !s.part.fixed() && !n.doc.isUnread("small.part") {
 		fail("create", "is missing, and neither part nor presign says where the file is sent")
@@ -46,7 +46,7 @@ func (m *Manifest) agree(n node, prefix string, s *steps) {
 	})
 }
 
-func (m *Manifest) agreeCreate(s *steps, own func(string) bool, fail func(key, text string)) {
+func (m *Manifest) agreeCreate(s *steps, fail func(key, text string)) {
 	c := s.create
 	if c == nil {
 		return

@@ -1,6 +1,7 @@
 package manifest
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/multiput/multiput/pkg/internal/text"
@@ -62,12 +63,12 @@ func (e *expr) lint(n node) {
 		of = strings.TrimSpace(of)
 		known := namesOf[of]
 		if of != "file" {
-			known = append(append([]string{}, known...), digestFields...)
+			known = slices.Concat(known, digestFields)
 		}
 		switch {
 		case m[2] == "token" && of == "parts":
 			old = true
-		case !contains(known, m[2]):
+		case !slices.Contains(known, m[2]):
 			n.report(place{n.Line, n.Column}, "$%s has no %s%s (it has %s)", of, m[2], text.DidYouMean(m[2], known), strings.Join(namesOf[of], ", "))
 		}
 	}
@@ -79,13 +80,4 @@ func (e *expr) lint(n node) {
 	if old {
 		n.report(place{n.Line, n.Column}, ".token of $parts is called .receipt now")
 	}
-}
-
-func contains(list []string, s string) bool {
-	for _, e := range list {
-		if e == s {
-			return true
-		}
-	}
-	return false
 }

@@ -2,6 +2,7 @@ package s3
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -120,7 +121,7 @@ func (p *Provider) fault(a *transport.Reply, x *storeerr.Error, c call) error {
 	return final(upload.ErrRefused)
 }
 
-var errNotS3 = fmt.Errorf("is this the URL of an S3 store?")
+var errNotS3 = errors.New("is this the URL of an S3 store?")
 
 // elsewhere are the statuses of an answer to a request for the wrong region.
 var elsewhere = []int{http.StatusMovedPermanently, http.StatusTemporaryRedirect, http.StatusBadRequest, http.StatusForbidden}

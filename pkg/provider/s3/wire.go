@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/xml"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -95,7 +94,7 @@ func (p *Provider) exchange(ctx context.Context, r transport.Request, c call) (*
 	return a, nil
 }
 
-// parse reads the XML of a success.
+// parseReply reads the XML of a success.
 func parseReply(a *transport.Reply, what string, v any) error {
 	if err := xml.NewDecoder(io.LimitReader(bytes.NewReader(a.Body), transport.MaxReply)).Decode(v); err != nil {
 		return &unusable{title + ": " + what, "the answer is not S3's: is this the URL of an S3 store?"}
@@ -131,8 +130,7 @@ func (f *failure) OptionHint() (name, value string) { return f.option, f.value }
 
 // code is the store's word for what an error is; empty: none.
 func code(err error) string {
-	var e *transport.Error
-	if errors.As(err, &e) {
+	if e := errorOf(err); e != nil {
 		return e.Code
 	}
 	return ""

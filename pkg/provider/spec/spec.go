@@ -8,7 +8,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -109,7 +108,6 @@ type RemoteUpload struct {
 type Key struct {
 	Env   string // the environment variable that holds it; empty: none
 	Title string // such as "API key"
-	For   string // what it is for, in a few words; may be empty
 }
 
 // Secret is a key that is read when it is needed.
@@ -364,11 +362,4 @@ type SampleReply struct {
 	Status int
 	Header map[string]string
 	Body   string
-}
-
-// Clone is a copy of d whose slices can be changed.
-func (d *Definition) Clone() *Definition {
-	c := *d
-	c.Keys, c.Options, c.Requests = slices.Clone(d.Keys), slices.Clone(d.Options), slices.Clone(d.Requests)
-	return &c
 }
