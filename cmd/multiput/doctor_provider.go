@@ -254,11 +254,11 @@ func issuer(c *x509.Certificate) string {
 const largestSkew = 30 * time.Second
 
 func lookAtClock(reply *transport.Reply) finding {
-	date, err := http.ParseTime(reply.Header.Get("Date"))
-	if err != nil {
+	skew, ok := reply.Skew()
+	if !ok {
 		return good("clock", "the API does not report its time")
 	}
-	skew := reply.At.Round(0).Sub(date).Round(time.Second)
+	skew = skew.Round(time.Second)
 	const advice = "let the system set its clock (NTP): with a wrong one, signatures and certificates are refused"
 	switch {
 	case skew >= largestSkew:

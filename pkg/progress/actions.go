@@ -11,8 +11,7 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"github.com/dustin/go-humanize"
-
+	"github.com/multiput/multiput/pkg/internal/text"
 	"github.com/multiput/multiput/pkg/transport"
 	"github.com/multiput/multiput/pkg/upload"
 )
@@ -172,7 +171,7 @@ func (j *Actions) table() string {
 	for _, r := range j.rows {
 		size, parts, verified, result := "", "", r.report.Verification, r.report.Result.Value
 		if r.report.File.Path != "" {
-			size = humanize.Bytes(uint64(max(0, r.report.File.Size)))
+			size = text.Bytes(r.report.File.Size)
 		}
 		if n := r.report.Parts; n > 0 {
 			parts = fmt.Sprint(n)

@@ -8,6 +8,7 @@ import (
 
 	"github.com/rivo/uniseg"
 
+	"github.com/multiput/multiput/pkg/internal/text"
 	"github.com/multiput/multiput/pkg/transport"
 	"github.com/multiput/multiput/pkg/upload"
 )
@@ -300,7 +301,7 @@ func (b *bar) behind(l level, rate float64, left time.Duration, status string) s
 		all := ofBytes(b.size(), b.size())
 		fmt.Fprintf(&s, " %*s", len(all), ofBytes(b.gone(), b.size()))
 		if n := b.before(); n > 0 && l.before {
-			fmt.Fprintf(&s, " (%s before)", amount(n))
+			fmt.Fprintf(&s, " (%s before)", text.Bytes(n))
 		}
 	}
 	if stored, all := b.parts(); l.parts {
@@ -322,7 +323,7 @@ func (b *bar) behind(l level, rate float64, left time.Duration, status string) s
 	if l.rate {
 		said := ""
 		if rate >= 0 {
-			said = amount(int64(rate)) + "/s"
+			said = text.Rate(rate)
 		}
 		fmt.Fprintf(&s, "  %8s", said)
 	}

@@ -7,8 +7,7 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/dustin/go-humanize"
-
+	"github.com/multiput/multiput/pkg/internal/text"
 	"github.com/multiput/multiput/pkg/transport"
 	"github.com/multiput/multiput/pkg/upload"
 )
@@ -101,7 +100,7 @@ func (t *total) summary() string {
 	}
 	s := fmt.Sprintf("%d of %d files: %s", done, max(t.files, len(t.all)), spent(size, sent, time.Since(t.began), t.sent))
 	if before > 0 {
-		s += fmt.Sprintf(", %s stored before", amount(before))
+		s += fmt.Sprintf(", %s stored before", text.Bytes(before))
 	}
 	return s
 }
@@ -109,9 +108,9 @@ func (t *total) summary() string {
 // spent has the time of all, and the rate of what was sent: waiting for the provider to
 // process the file says nothing about it.
 func spent(size, sent int64, elapsed time.Duration, sending span) string {
-	s := fmt.Sprintf("%s in %s", amount(size), took(elapsed))
+	s := fmt.Sprintf("%s in %s", text.Bytes(size), took(elapsed))
 	if secs := sending.of(elapsed).Seconds(); secs > 0 && sent > 0 {
-		s += fmt.Sprintf(" (%s/s)", amount(int64(float64(sent)/secs)))
+		s += fmt.Sprintf(" (%s)", text.Rate(float64(sent)/secs))
 	}
 	return s
 }
@@ -122,8 +121,6 @@ func took(d time.Duration) time.Duration {
 	}
 	return d.Round(10 * time.Millisecond)
 }
-
-func amount(n int64) string { return humanize.Bytes(uint64(max(0, n))) }
 
 // ofBytes is "4.9/7.9 GB": both in the unit of the second.
 func ofBytes(n, all int64) string {

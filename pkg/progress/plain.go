@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/multiput/multiput/pkg/internal/text"
 	"github.com/multiput/multiput/pkg/transport"
 	"github.com/multiput/multiput/pkg/upload"
 )
@@ -38,7 +39,7 @@ func (p *plain) event(f *file, e upload.Event) {
 	}
 	switch e := e.(type) {
 	case upload.Planned:
-		s := fmt.Sprintf("%s: %s in %s", f.label(p.several()), amount(f.size), count(f.parts, "part"))
+		s := fmt.Sprintf("%s: %s in %s", f.label(p.several()), text.Bytes(f.size), count(f.parts, "part"))
 		if f.storedParts > 0 {
 			s += fmt.Sprintf(", %d already stored", f.storedParts)
 		}
@@ -63,7 +64,7 @@ func (p *plain) start(f *file, e upload.Event) {
 		to = " to " + p.to
 	}
 	if p.several() {
-		p.say("%d files: %s, uploading%s", p.files, amount(p.size()), to)
+		p.say("%d files: %s, uploading%s", p.files, text.Bytes(p.size()), to)
 	} else if found, ok := e.(upload.Found); !ok || found.Next != upload.StepDeliver {
 		p.say("%s: uploading%s", f.label(false), to)
 	}
@@ -80,7 +81,7 @@ func (p *plain) far() {
 		what = ofBytes(p.stored(), p.size()) + " stored"
 	}
 	if n := p.gone() - p.stored(); n > 0 {
-		what += fmt.Sprintf(", %s in flight", amount(n))
+		what += fmt.Sprintf(", %s in flight", text.Bytes(n))
 	}
 	s := fmt.Sprintf("%s: %d%% (%s)", name, p.percent(), what)
 	if p.completing() {
@@ -88,7 +89,7 @@ func (p *plain) far() {
 		return
 	}
 	if rate, left := p.speed(time.Now()); rate >= 0 {
-		s += fmt.Sprintf(", %s/s", amount(int64(rate)))
+		s += fmt.Sprintf(", %s", text.Rate(rate))
 		if left >= 0 {
 			s += fmt.Sprintf(", %s left", remaining(left, ""))
 		}

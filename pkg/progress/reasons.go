@@ -9,6 +9,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/multiput/multiput/pkg/internal/text"
 	"github.com/multiput/multiput/pkg/transport"
 	"github.com/multiput/multiput/pkg/upload"
 )
@@ -56,7 +57,7 @@ type reading struct {
 func (r reading) forms() []string {
 	switch {
 	case r.of < 0:
-		return []string{r.text + ": " + amount(r.done), r.short + ": " + amount(r.done)}
+		return []string{r.text + ": " + text.Bytes(r.done), r.short + ": " + text.Bytes(r.done)}
 	case r.of == 0:
 		return []string{r.text, r.short}
 	}

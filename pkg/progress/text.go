@@ -64,7 +64,7 @@ func warning(w upload.Warning) string {
 		}
 		return fmt.Sprintf("the provider chose a part size of %d bytes instead of %d", e.Has, e.Asked)
 	case upload.ClockSkew:
-		return skew(e.Skew) + "; expiry times are corrected by that"
+		return text.Skew(e.Skew) + "; expiry times are corrected by that"
 	case upload.Outage:
 		return fmt.Sprintf("cannot reach the provider (%v): retrying for up to %s", e.Err, text.Duration(e.For))
 	case upload.AbortFailed:
@@ -122,13 +122,6 @@ func expiry(d time.Duration, verb string) string {
 		return fmt.Sprintf("expired %s ago", text.Duration(-d))
 	}
 	return fmt.Sprintf("%s in %s", verb, text.Duration(d))
-}
-
-func skew(d time.Duration) string {
-	if d > 0 {
-		return fmt.Sprintf("this machine's clock is %s ahead of the provider's", text.Duration(d))
-	}
-	return fmt.Sprintf("this machine's clock is %s behind the provider's", text.Duration(-d))
 }
 
 func note(n upload.Note) string {

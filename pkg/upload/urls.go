@@ -199,17 +199,10 @@ func (s *session) clockError(err error) error {
 	why := "do the clocks of the provider and of its store agree?"
 	if c, ok := s.Provider.(Clock); ok {
 		if skew, ok := c.Skew(); ok && skew.Abs() >= maxSkew {
-			why = clocks(skew)
+			why = text.Skew(skew)
 		}
 	}
 	return &exhausted{fmt.Errorf("new presigned URLs are refused as expired (%s): %w", why, err)}
 }
 
 func itoa(n int) string { return strconv.Itoa(n) }
-
-func clocks(skew time.Duration) string {
-	if skew > 0 {
-		return fmt.Sprintf("this machine's clock is %s ahead of the provider's", text.Duration(skew))
-	}
-	return fmt.Sprintf("this machine's clock is %s behind the provider's", text.Duration(-skew))
-}

@@ -3,6 +3,7 @@
 package text
 
 import (
+	"fmt"
 	"math"
 	"time"
 
@@ -30,4 +31,13 @@ func Duration(d time.Duration) time.Duration {
 		return d.Round(time.Second)
 	}
 	return d.Round(100 * time.Millisecond)
+}
+
+// Skew says how far this machine's clock is ahead of a provider's.
+func Skew(d time.Duration) string {
+	way := "ahead of"
+	if d < 0 {
+		way = "behind"
+	}
+	return fmt.Sprintf("this machine's clock is %s %s the provider's", Duration(d.Abs()), way)
 }

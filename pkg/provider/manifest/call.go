@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"maps"
-	"net/http"
 	"strings"
 
 	"github.com/itchyny/gojq"
@@ -55,10 +54,7 @@ func (p *speaker) send(ctx context.Context, c call, s *scope) (*answer, error) {
 	if err != nil {
 		return nil, err
 	}
-	if date, err := http.ParseTime(a.Header.Get("Date")); err == nil {
-		skew := a.At.Round(0).Sub(date)
-		p.skew.Store(&skew)
-	}
+	p.clock.Hear(a.Reply)
 	return a, nil
 }
 

@@ -9,8 +9,6 @@ import (
 	"net/url"
 	"strings"
 	"sync"
-	"sync/atomic"
-	"time"
 
 	"github.com/multiput/multiput/pkg/internal/text"
 	"github.com/multiput/multiput/pkg/provider/spec"
@@ -125,7 +123,7 @@ type speaker struct {
 	noKey        error             // says that there is no key; nil: there is one, or none is needed
 	hidden       *strings.Replacer // of all that must not be shown
 	client       spec.Client
-	skew         atomic.Pointer[time.Duration] // of the last reply of the API
+	clock        transport.Clock // the API's
 
 	mu    sync.Mutex
 	later map[string]map[string]laterKept // by the upload's id

@@ -230,11 +230,7 @@ const maxSkew = 30 * time.Second
 
 // local is a moment of the server's clock on this machine's.
 func (a *answer) local(t time.Time) time.Time {
-	date, err := http.ParseTime(a.Header.Get("Date"))
-	if t.IsZero() || err != nil {
-		return t
-	}
-	if skew := a.At.Round(0).Sub(date); skew.Abs() > maxSkew {
+	if skew, ok := a.Skew(); ok && !t.IsZero() && skew.Abs() > maxSkew {
 		return t.Add(skew)
 	}
 	return t
@@ -242,13 +238,7 @@ func (a *answer) local(t time.Time) time.Time {
 
 // Skew is how far this machine's clock is ahead of the API's, by the Date of
 // its last reply.
-func (p *speaker) Skew() (time.Duration, bool) {
-	skew := p.skew.Load()
-	if skew == nil {
-		return 0, false
-	}
-	return *skew, true
-}
+func (p *speaker) Skew() (time.Duration, bool) { return p.clock.Skew() }
 
 // readHeaders reads the headers of a presigned URL: an object, or a list of objects
 // with name and value.

@@ -102,7 +102,7 @@ type Provider struct {
 	credentials aws.CredentialsProvider // see from
 	signer      *v4.Signer
 	client      spec.Client
-	skew        atomic.Pointer[time.Duration]
+	clock       transport.Clock
 	puts        puts
 	signed      map[string]upload.Presigned // requests of one upload, by their step
 	proof       bool                        // see spec.Settings
@@ -218,10 +218,4 @@ func (p *Provider) Address() string { return p.store.url(p.place.bucket, "", nil
 func (p *Provider) Limits() upload.Limits { return limits }
 
 // Skew is how far this machine's clock is ahead of the store's.
-func (p *Provider) Skew() (time.Duration, bool) {
-	skew := p.skew.Load()
-	if skew == nil {
-		return 0, false
-	}
-	return *skew, true
-}
+func (p *Provider) Skew() (time.Duration, bool) { return p.clock.Skew() }

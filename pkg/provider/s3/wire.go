@@ -84,10 +84,7 @@ func (p *Provider) exchange(ctx context.Context, r transport.Request, c call) (*
 	if err != nil {
 		return nil, err
 	}
-	if date, err := http.ParseTime(a.Header.Get("Date")); err == nil {
-		skew := a.At.Round(0).Sub(date)
-		p.skew.Store(&skew)
-	}
+	p.clock.Hear(a)
 	if x := storeerr.Read(a.Body); a.Status >= 300 || x != nil {
 		return a, p.fault(a, x, c)
 	}
