@@ -2,6 +2,7 @@ package upload
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha1"
 	"crypto/sha256"
@@ -156,7 +157,7 @@ func (s *session) digests(ctx context.Context) (d Digests, err error) {
 			r := s.ledger.rec.Receipts[p.Number]
 			held = append(held, hashed{Range: Range{p.Offset, p.Size}, Digest: source.Digest{CRC32C: r.CRC32C, CRC64NVME: r.CRC64NVME}})
 		}
-		slices.SortFunc(held, func(a, b hashed) int { return int(min(1, max(-1, a.Offset-b.Offset))) })
+		slices.SortFunc(held, func(a, b hashed) int { return cmp.Compare(a.Offset, b.Offset) })
 		var crc uint32
 		var nvme uint64
 		for _, h := range held {

@@ -3,6 +3,7 @@ package upload
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"time"
 )
@@ -38,6 +39,22 @@ type Provider interface {
 type Hashable interface {
 	// Hash writes the whole part to w, and does not change the position of the body.
 	Hash(w io.Writer) error
+}
+
+// HashAhead writes to w the body of a part of size bytes that is still to be sent:
+// a [Hashable], or an [io.ReadSeeker] at the part's begin, where it is afterwards too.
+func HashAhead(w io.Writer, body io.Reader, size int64) error {
+	switch b := body.(type) {
+	case Hashable:
+		return b.Hash(w)
+	case io.ReadSeeker:
+		n, err := io.Copy(w, io.LimitReader(b, size))
+		if err == nil {
+			_, err = b.Seek(-n, io.SeekCurrent)
+		}
+		return err
+	}
+	return errors.New("the part cannot be read before it is sent")
 }
 
 // Checkpointer is a Provider that accepts receipts before complete, so that it

@@ -1,6 +1,7 @@
 package upload
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"fmt"
@@ -24,7 +25,7 @@ func (s *session) sha256(ctx context.Context) error {
 	for _, r := range rec.Upload.Existing {
 		ranges = append(ranges, hashed{Range: r, number: -1})
 	}
-	slices.SortFunc(ranges, func(a, b hashed) int { return int(min(1, max(-1, a.Offset-b.Offset))) })
+	slices.SortFunc(ranges, func(a, b hashed) int { return cmp.Compare(a.Offset, b.Offset) })
 	h, done := sha256.New(), new(counter)
 	err := s.beside(ctx, func() { s.observe(Hashing{Why: ReadForDigests, Done: done.Load(), Of: s.file.Size}) }, func(ctx context.Context) error {
 		for _, r := range ranges {

@@ -171,6 +171,13 @@ type Digests struct {
 	SHA256    []byte // 32 bytes
 }
 
+// ByName are all digests by their names; one that was not asked for is nil.
+func (d Digests) ByName() map[string][]byte {
+	return map[string][]byte{
+		DigestCRC32C: d.CRC32C, DigestCRC64NVME: d.CRC64NVME, DigestMD5: d.MD5, DigestSHA1: d.SHA1, DigestSHA256: d.SHA256,
+	}
+}
+
 // Result is the result of an upload.
 type Result struct {
 	Value string          `json:"value"` // the one line a script waits for: an id, a path, a URL

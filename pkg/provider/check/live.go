@@ -305,7 +305,7 @@ func receiptsGiven(rs []upload.Receipt, digests map[string]any) map[string]any {
 
 func wholeDigests(d upload.Digests) map[string]any {
 	all := map[string]any{}
-	for name, sum := range map[string][]byte{"crc32c": d.CRC32C, "crc64nvme": d.CRC64NVME, "md5": d.MD5, "sha1": d.SHA1, "sha256": d.SHA256} {
+	for name, sum := range d.ByName() {
 		if sum != nil {
 			all[name] = hex.EncodeToString(sum)
 		}

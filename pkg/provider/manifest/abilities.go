@@ -85,10 +85,8 @@ func (m *Manifest) plans(s *steps) bool {
 // readsAhead reports whether the file is read before it is sent.
 func (m *Manifest) readsAhead() bool {
 	any := false
-	for _, s := range []*steps{&m.steps, m.small} {
-		if s != nil {
-			s.requests(func(_ string, r *request) { any = any || len(r.digests) > 0 })
-		}
+	for _, s := range m.ways() {
+		s.requests(func(_ string, r *request) { any = any || len(r.digests) > 0 })
 	}
 	return any
 }

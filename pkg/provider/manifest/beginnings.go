@@ -207,10 +207,7 @@ func (t *tracer) field(name string) (all []beginning) {
 	}
 	seen := map[string]bool{name: true}
 	maps.Copy(seen, t.kept)
-	for _, s := range []*steps{&t.m.steps, t.m.small} {
-		if s == nil {
-			continue
-		}
+	for _, s := range t.m.ways() {
 		s.requests(func(_ string, r *request) {
 			if r.keep == nil {
 				return

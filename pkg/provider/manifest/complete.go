@@ -81,7 +81,7 @@ func (p *speaker) recordMore(u upload.Upload, s *scope, completed int) (json.Raw
 
 // asked has the digests that the upload asked for, and no other.
 func asked(name string, d upload.Digests) map[string][]byte {
-	return map[string][]byte{name: wholeSums(d)[name]}
+	return map[string][]byte{name: d.ByName()[name]}
 }
 
 // Complete sends all requests of complete, one after the other.

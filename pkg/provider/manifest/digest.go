@@ -57,22 +57,7 @@ func digestFieldsOf(sums map[string][]byte) map[string]any {
 	return m
 }
 
-// wholeSums are the digests of a whole file that the engine computed.
-func wholeSums(d upload.Digests) map[string][]byte {
-	return map[string][]byte{
-		upload.DigestCRC32C: d.CRC32C, upload.DigestCRC64NVME: d.CRC64NVME, upload.DigestMD5: d.MD5,
-		upload.DigestSHA1: d.SHA1, upload.DigestSHA256: d.SHA256,
-	}
-}
-
-// sumsOf computes digests of what r reads.
-func sumsOf(names []string, r io.Reader) (map[string][]byte, error) {
-	return sum(names, func(w io.Writer) error {
-		_, err := io.Copy(w, r)
-		return err
-	})
-}
-
+// sum computes digests of what write writes.
 func sum(names []string, write func(io.Writer) error) (map[string][]byte, error) {
 	all := map[string]hash.Hash{}
 	var to []io.Writer
@@ -176,7 +161,10 @@ func ahead(names []string, f upload.File, offset, size int64) (map[string][]byte
 	if f.Content == nil {
 		return nil, fmt.Errorf("the API wants the %s ahead of the bytes, and they cannot be read before they are sent", strings.Join(names, " and the "))
 	}
-	return sumsOf(names, io.NewSectionReader(f.Content, offset, size))
+	return sum(names, func(w io.Writer) error {
+		_, err := io.Copy(w, io.NewSectionReader(f.Content, offset, size))
+		return err
+	})
 }
 
 // claim is a digest that a request carries of its own body.

@@ -214,9 +214,8 @@ func (m *Manifest) find() {
 			warn(e, "does not read the reply, and there is no ok: any 2xx counts as success")
 		}
 	}
-	digests(&m.steps)
-	if m.small != nil {
-		digests(m.small)
+	for _, s := range m.ways() {
+		digests(s)
 	}
 	doubtful(&m.steps)
 	if m.small != nil && m.small.complete != m.complete {

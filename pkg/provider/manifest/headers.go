@@ -86,15 +86,13 @@ func (m *Manifest) madeUp() *scope { return m.standIn(scope{}) }
 // its name is known.
 func (m *Manifest) keptNames() map[string]any {
 	names := map[string]bool{"id": true}
-	for _, s := range []*steps{&m.steps, m.small} {
-		if s != nil {
-			s.requests(func(_ string, r *request) {
-				if r.keep != nil {
-					found, _ := keysOf(r.keep)
-					maps.Copy(names, found)
-				}
-			})
-		}
+	for _, s := range m.ways() {
+		s.requests(func(_ string, r *request) {
+			if r.keep != nil {
+				found, _ := keysOf(r.keep)
+				maps.Copy(names, found)
+			}
+		})
 	}
 	up := map[string]any{}
 	for name := range names {

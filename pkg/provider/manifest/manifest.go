@@ -133,6 +133,14 @@ func (m *Manifest) stepsFor(f upload.File) *steps {
 	return &m.steps
 }
 
+// ways are the steps of files, and those of small files where they are others.
+func (m *Manifest) ways() []*steps {
+	if m.small == nil {
+		return []*steps{&m.steps}
+	}
+	return []*steps{&m.steps, m.small}
+}
+
 // requests are all requests of an upload, in order, with the step of each.
 func (s *steps) requests(each func(step string, r *request)) {
 	list := func(step string, l *listStep) {

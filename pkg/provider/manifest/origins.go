@@ -11,10 +11,7 @@ import (
 
 // addresses notes where requests are seen to go, beside the API.
 func (m *Manifest) addresses(d *spec.Definition) {
-	for _, s := range []*steps{&m.steps, m.small} {
-		if s == nil {
-			continue
-		}
+	for _, s := range m.ways() {
 		s.requests(func(step string, r *request) {
 			keyed := r.auth && m.auth != nil // which leads to the API alone
 			d.PartsNeedKey = d.PartsNeedKey || keyed && (step == "part" || step == "confirm")

@@ -35,7 +35,7 @@ func (p *speaker) Put(ctx context.Context, u upload.Upload, g upload.Presigned, 
 	}
 	sums := map[string][]byte{}
 	if names := st.partDigests["part"]; len(names) > 0 {
-		if sums, err = digestsOf(names, body, part.Size); err != nil {
+		if sums, err = sum(names, func(w io.Writer) error { return upload.HashAhead(w, body, part.Size) }); err != nil {
 			return upload.Receipt{}, &unsent{fmt.Errorf("%s: %w", op, err)}
 		}
 	}
@@ -280,21 +280,6 @@ func unanswered(ctx context.Context, err error, g upload.Presigned) error {
 		return &failure{upload.ErrExpired, e}
 	}
 	return err
-}
-
-// digestsOf are digests of a part that is still to be sent.
-func digestsOf(names []string, body io.Reader, size int64) (map[string][]byte, error) {
-	switch b := body.(type) {
-	case upload.Hashable:
-		return sum(names, b.Hash)
-	case io.ReadSeeker:
-		sums, err := sumsOf(names, io.LimitReader(b, size))
-		if err == nil {
-			_, err = b.Seek(-size, io.SeekCurrent)
-		}
-		return sums, err
-	}
-	return nil, errors.New("the part cannot be read before it is sent")
 }
 
 // hasher computes, while a part is sent, the digests that its request carries.

@@ -5,7 +5,6 @@ import (
 	"crypto/sha1" // what other clients' parts carry
 	"crypto/sha256"
 	"encoding/base64"
-	"errors"
 	"hash"
 	"hash/crc32"
 	"io"
@@ -61,7 +60,7 @@ func (p *Provider) ahead(d data, name string, body io.Reader, size int64) (http.
 	for _, h := range of {
 		to = append(to, h)
 	}
-	if err := readAhead(io.MultiWriter(to...), body, size); err != nil {
+	if err := upload.HashAhead(io.MultiWriter(to...), body, size); err != nil {
 		return nil, err
 	}
 	sums := http.Header{}
@@ -69,19 +68,4 @@ func (p *Provider) ahead(d data, name string, body io.Reader, size int64) (http.
 		sums.Set(header, base64.StdEncoding.EncodeToString(h.Sum(nil)))
 	}
 	return sums, nil
-}
-
-// readAhead writes a part to w that is still to be sent.
-func readAhead(w io.Writer, body io.Reader, size int64) error {
-	switch b := body.(type) {
-	case upload.Hashable:
-		return b.Hash(w)
-	case io.ReadSeeker:
-		n, err := io.Copy(w, io.LimitReader(b, size))
-		if err == nil {
-			_, err = b.Seek(-n, io.SeekCurrent)
-		}
-		return err
-	}
-	return errors.New("the part cannot be read before it is sent")
 }
