@@ -86,7 +86,7 @@ func (e *entry) remember(r *upload.Record) {
 	e.head = headOf(e.id, r)
 	e.sizes = make(map[int]int64)
 	for _, p := range r.Upload.Parts {
-		if !counts(r, p) {
+		if !r.Has(p.Number) {
 			e.sizes[p.Number] = p.Size
 		}
 	}

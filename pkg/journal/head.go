@@ -41,7 +41,7 @@ func headOf(id string, r *upload.Record) Listed {
 	l := Listed{ID: id, Record: *r, Parts: len(r.Upload.Parts)}
 	for _, p := range r.Upload.Parts {
 		l.PartSize, l.LastPart = max(l.PartSize, p.Size), p.Size
-		if counts(r, p) {
+		if r.Has(p.Number) {
 			l.PartsStored++
 			l.BytesStored += p.Size
 		}
@@ -53,12 +53,6 @@ func headOf(id string, r *upload.Record) Listed {
 	l.Record.Receipts, l.Record.Presigned, l.Record.Outcome = nil, nil, nil
 	l.Record.Upload.Parts, l.Record.Upload.Existing, l.Record.Upload.Data = nil, nil, nil
 	return l
-}
-
-// counts reports whether a part counts as stored.
-func counts(r *upload.Record, p upload.Part) bool {
-	receipt, ok := r.Receipts[p.Number]
-	return ok && receipt.Unconfirmed == nil
 }
 
 // firstExpiry is when the first of the presigned URLs that are needed expires, or

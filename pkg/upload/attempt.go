@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"slices"
 	"time"
@@ -62,7 +63,7 @@ func (l *loop) attempted(ctx context.Context, o outcome) {
 // mismatched is a part whose ETag is not the MD5 of what was sent, where ETags
 // are MD5s.
 func mismatched(part int) error {
-	return &damaged{"part " + itoa(part) + " arrived damaged: its ETag is not the MD5 of what was sent"}
+	return &damaged{fmt.Sprintf("part %d arrived damaged: its ETag is not the MD5 of what was sent", part)}
 }
 
 // failed decides what comes after an attempt that failed.

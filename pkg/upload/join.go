@@ -163,7 +163,7 @@ func (p *Plan) Stored() []Receipt {
 	rec := p.s.ledger.rec
 	var rs []Receipt
 	for _, part := range rec.Upload.Parts {
-		if rec.has(part.Number) {
+		if rec.Has(part.Number) {
 			rs = append(rs, rec.Receipts[part.Number])
 		}
 	}

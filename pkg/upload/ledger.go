@@ -112,7 +112,7 @@ func (l *ledger) pending() (parts []Part, bytes int64) { return pending(l.rec) }
 
 func pending(rec *Record) (parts []Part, stored int64) {
 	for _, p := range rec.Upload.Parts {
-		if r, ok := rec.Receipts[p.Number]; ok && r.Unconfirmed == nil {
+		if rec.Has(p.Number) {
 			stored += p.Size
 		} else {
 			parts = append(parts, p)
@@ -125,8 +125,7 @@ func pending(rec *Record) (parts []Part, stored int64) {
 func (l *ledger) receipts() ([]Receipt, error) {
 	rs := make([]Receipt, len(l.rec.Upload.Parts))
 	for i, p := range l.rec.Upload.Parts {
-		var ok bool
-		if rs[i], ok = l.rec.Receipts[p.Number]; !ok || rs[i].Unconfirmed != nil {
+		if rs[i] = l.rec.Receipts[p.Number]; !l.rec.Has(p.Number) {
 			return nil, fmt.Errorf("%w: it has no receipt of part %d", ErrJournal, p.Number)
 		}
 	}

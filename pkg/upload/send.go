@@ -63,7 +63,7 @@ func (s *session) planned(wanted []Part, stored int64) Planned {
 	e.Parts, e.File.Size, e.Stored, e.StoredBytes = len(wanted), 0, 0, 0
 	for _, p := range wanted {
 		e.File.Size += p.Size
-		if s.ledger.rec.has(p.Number) {
+		if s.ledger.rec.Has(p.Number) {
 			e.Stored++
 			e.StoredBytes += p.Size
 		}

@@ -259,9 +259,3 @@ func (s *session) renew(ctx context.Context, up Upload) (urls []Presigned, err e
 	slices.SortFunc(urls, func(a, b Presigned) int { return cmp.Compare(a.Part, b.Part) })
 	return urls, nil
 }
-
-// has reports whether a part is stored.
-func (rec *Record) has(part int) bool {
-	r, ok := rec.Receipts[part]
-	return ok && r.Unconfirmed == nil
-}

@@ -213,6 +213,12 @@ type Record struct {
 	Outcome   *Outcome        `json:"outcome,omitempty"`  // from Waiting or Done on
 }
 
+// Has reports whether a part is stored and counts: it needs no confirmation.
+func (r *Record) Has(part int) bool {
+	receipt, ok := r.Receipts[part]
+	return ok && receipt.Unconfirmed == nil
+}
+
 // Outcome is the recorded outcome of an upload: enough to report it again.
 type Outcome struct {
 	Result       Result `json:"result"`

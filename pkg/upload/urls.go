@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strconv"
 	"time"
 
 	"github.com/multiput/multiput/pkg/internal/text"
@@ -204,5 +203,3 @@ func (s *session) clockError(err error) error {
 	}
 	return &exhausted{fmt.Errorf("new presigned URLs are refused as expired (%s): %w", why, err)}
 }
-
-func itoa(n int) string { return strconv.Itoa(n) }
