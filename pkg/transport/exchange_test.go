@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"regexp"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -530,3 +531,31 @@ func TestSmallBodyGoesWithItsHeader(t *testing.T) {
 type readerFunc func(p []byte) (int, error)
 
 func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
+
+// TestLargeReplies holds that the body of a reply whose length is said is allocated
+// once, and that of a refusal only its beginning is read.
+func TestLargeReplies(t *testing.T) {
+	const size = 8 << 20
+	large := make([]byte, size)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Length", strconv.Itoa(size))
+		w.Header().Set("Content-Type", "text/plain")
+		if r.URL.Path == "/refused" {
+			w.WriteHeader(http.StatusBadRequest)
+		}
+		_, _ = w.Write(large)
+	}))
+	defer server.Close()
+	for path, want := range map[string]int{"/": size, "/refused": 1 << 20} {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		reply, err := (&transport.Client{}).Do(t.Context(), transport.Request{Method: http.MethodGet, URL: server.URL + path})
+		runtime.ReadMemStats(&after)
+		if err != nil || len(reply.Body) != want {
+			t.Fatalf("%s: %d bytes, %v", path, len(reply.Body), err)
+		}
+		if got := after.TotalAlloc - before.TotalAlloc; got > uint64(want)*3/2 {
+			t.Errorf("%s: %d bytes allocated %d", path, want, got)
+		}
+	}
+}

@@ -38,6 +38,7 @@
 package transport
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -57,8 +58,8 @@ import (
 // error. The longest honest one is a plan of 10,000 parts with their URLs.
 const MaxReply = 64 << 20
 
-// maxBulkReply is that of a reply to a Bulk request. Many are under way at
-// once, and all an honest one holds is a receipt or a refusal.
+// maxBulkReply is that of a reply to a Bulk request, and of a refusal. Many are
+// under way at once, and all an honest one holds is a receipt or a refusal.
 const maxBulkReply = 1 << 20
 
 // slowFactor is how much longer than Stall a Slow request may be answered in.
@@ -236,7 +237,16 @@ func exchange(client http.RoundTripper, req *http.Request, w *watch, most int64)
 	if resp.StatusCode < 300 && resp.ContentLength > most && req.Method != http.MethodHead {
 		return nil, &tooLong{most}
 	}
-	b, err := io.ReadAll(io.LimitReader(&watchedReader{resp.Body, w}, most+1))
+	if resp.StatusCode >= 300 {
+		most = min(most, maxBulkReply)
+	}
+	// One allocation, where the length is said: a reply may be most of the memory.
+	var all bytes.Buffer
+	if n := min(resp.ContentLength, most); n > 0 && req.Method != http.MethodHead {
+		all.Grow(int(n) + 2*bytes.MinRead)
+	}
+	_, err = all.ReadFrom(io.LimitReader(&watchedReader{resp.Body, w}, most+1))
+	b := all.Bytes()
 	if long := int64(len(b)) > most; long && resp.StatusCode < 300 {
 		return nil, &tooLong{most}
 	} else if long {

@@ -24,6 +24,7 @@ type answer struct {
 	value  any    // of the JSON, or the text; nil where the body is empty
 	text   string // the body, where it is not JSON
 	kind   string // what the body is, for people
+	size   int    // bytes of the body
 }
 
 // call is one request that is about to be made.
@@ -197,7 +198,7 @@ func (p *speaker) exchange(ctx context.Context, r transport.Request, s *scope) (
 
 // read reads the body of a reply.
 func (p *speaker) read(reply *transport.Reply) *answer {
-	a := &answer{Reply: reply}
+	a := &answer{Reply: reply, size: len(reply.Body)}
 	body := bytes.TrimPrefix(reply.Body, []byte("\ufeff"))
 	v, err := exact.Decode(body)
 	switch {
@@ -206,6 +207,8 @@ func (p *speaker) read(reply *transport.Reply) *answer {
 	case len(bytes.TrimSpace(body)) > 0:
 		a.text = p.hidden.Replace(strings.ToValidUTF8(string(body), "\ufffd"))
 		a.value = a.text
+		const enough = 64 << 10 // for the error of a store
+		a.Body = bytes.Clone(reply.Body[:min(len(reply.Body), enough)])
 	}
 	a.kind, _, _ = strings.Cut(reply.Header.Get("Content-Type"), ";")
 	switch a.kind = p.hidden.Replace(transport.Clean(a.kind)); {

@@ -200,9 +200,15 @@ func (p *speaker) result(ctx context.Context, e *expr, a *answer, s *scope) (upl
 	return upload.Result{Value: value, Reply: reply}, nil
 }
 
+// maxShown is the most bytes of an answer that are shown and stored with a result.
+const maxShown = 1 << 20
+
 // reply is the answer as JSON, verbatim where there is no secret in it. What was
 // kept of it may be a token too, if it is not the upload's id or part of the result.
 func (p *speaker) reply(a *answer, result string) (json.RawMessage, error) {
+	if a.size > maxShown {
+		return json.RawMessage("null"), nil
+	}
 	up, _ := a.scope.upload.(map[string]any)
 	id, _ := toText(up["id"])
 	var kept []string
@@ -220,7 +226,7 @@ func (p *speaker) reply(a *answer, result string) (json.RawMessage, error) {
 		if err != nil {
 			return nil, err
 		}
-		value = scrub(copied, strings.NewReplacer(pairs...))
+		value = scrub(copied, newHider(pairs))
 	}
 	if !a.isJSON { // null where it is empty
 		return marshal(value)

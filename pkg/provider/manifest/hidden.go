@@ -18,7 +18,26 @@ func (p *speaker) prepareHidden() {
 			pairs = append(pairs, hide(s)...)
 		}
 	}
-	p.hidden = strings.NewReplacer(pairs...)
+	p.hidden = newHider(pairs)
+}
+
+// hider replaces texts. Of a text in which none of them occurs it makes no copy: it may
+// be a large reply.
+type hider struct {
+	pairs []string
+	all   *strings.Replacer
+}
+
+func newHider(pairs []string) *hider { return &hider{pairs, strings.NewReplacer(pairs...)} }
+
+// Replace is s with … for each of them.
+func (h *hider) Replace(s string) string {
+	for i := 0; i < len(h.pairs); i += 2 {
+		if strings.Contains(s, h.pairs[i]) {
+			return h.all.Replace(s)
+		}
+	}
+	return s
 }
 
 // hide are the forms of a secret, each with what stands there instead.
@@ -55,7 +74,7 @@ const hiddenText = "…"
 func (p *speaker) scrub(v any) any { return scrub(v, p.hidden) }
 
 // scrub replaces in all texts of v, which it changes.
-func scrub(v any, hidden *strings.Replacer) any {
+func scrub(v any, hidden *hider) any {
 	switch v := v.(type) {
 	case string:
 		return hidden.Replace(v)
@@ -96,7 +115,7 @@ func (p *speaker) hiding(s *scope) func(string) string {
 			all = append(all, v[:begin])
 		}
 	}
-	kept := strings.NewReplacer(hideAll(all)...)
+	kept := newHider(hideAll(all))
 	return func(text string) string { return kept.Replace(p.hidden.Replace(text)) }
 }
 

@@ -120,8 +120,8 @@ type speaker struct {
 	options      map[string]any  // all, with null where there is none
 	set          json.RawMessage // those that were set, without the secret ones
 	secret       string
-	noKey        error             // says that there is no key; nil: there is one, or none is needed
-	hidden       *strings.Replacer // of all that must not be shown
+	noKey        error  // says that there is no key; nil: there is one, or none is needed
+	hidden       *hider // of all that must not be shown
 	client       spec.Client
 	clock        transport.Clock // the API's
 
