@@ -92,8 +92,8 @@ func (p *Provider) Complete(ctx context.Context, u upload.Upload, rs []upload.Re
 	a, err := p.do(ctx, c)
 	switch {
 	case errors.Is(err, upload.ErrGone), p.set.ifNoneMatch && code(err) == "PreconditionFailed" && p.gone(ctx, d):
-		if r, is := p.completedBefore(ctx, u, d, rs, whole); is {
-			return r, nil
+		if r, is, looked := p.completedBefore(ctx, u, d, rs, whole); is || mayPass(looked) {
+			return r, looked
 		}
 		return r, err
 	case err != nil:
@@ -195,18 +195,24 @@ func (p *Provider) completeSingle(ctx context.Context, d data, rs []upload.Recei
 
 // completedBefore looks whether the object is the one that these parts make: an
 // earlier request completed the upload, and its answer was lost.
-func (p *Provider) completedBefore(ctx context.Context, u upload.Upload, d data, rs []upload.Receipt, whole string) (upload.Result, bool) {
+func (p *Provider) completedBefore(ctx context.Context, u upload.Upload, d data, rs []upload.Receipt, whole string) (r upload.Result, is bool, err error) {
 	o, err := p.head(ctx, d)
 	if err != nil || o.size != u.File.Size || o.etag == "" {
-		return upload.Result{}, false
+		return r, false, err
 	}
 	if tag := joinedETag(rs); tag == "" || strings.Trim(o.etag, `"`) != tag {
 		if whole == "" || o.sum != whole || o.modified.Before(d.Began.Truncate(time.Second)) {
-			return upload.Result{}, false
+			return r, false, nil
 		}
 	}
-	r, err := p.result(d, o.etag, o.version, o.sum)
-	return r, err == nil
+	r, err = p.result(d, o.etag, o.version, o.sum)
+	return r, err == nil, err
+}
+
+// mayPass reports whether the same request may get another answer later.
+func mayPass(err error) bool {
+	e := errorOf(err)
+	return e != nil && e.Temporary()
 }
 
 // joinedETag is the ETag of an object of these parts, where ETags are MD5s;
@@ -285,6 +291,9 @@ func (s *puts) mayHaveStored(d data) bool {
 // one that an earlier try stored, whose answer was lost.
 func (p *Provider) perhapsOurs(ctx context.Context, u upload.Upload, d data, sum []byte, refused error) (r upload.Receipt, err error) {
 	o, err := p.head(ctx, d)
+	if mayPass(err) {
+		return r, err
+	}
 	if err != nil || sum == nil || o.size != u.File.Size || o.modified.Before(d.Began.Truncate(time.Second)) || o.sum != base64.StdEncoding.EncodeToString(sum) {
 		return r, refused
 	}

@@ -310,10 +310,12 @@ func TestSinglePut(t *testing.T) {
 // TestNotOverwriting: what is there is left alone, but for what an earlier try
 // of the same upload stored.
 func TestNotOverwriting(t *testing.T) {
-	lost := false
+	lost, busy := false, false
 	s := &scripted{}
 	s.answer = func(r *http.Request, _ string) (int, map[string]string, string) {
 		switch {
+		case r.Method == http.MethodHead && busy:
+			return 503, nil, ""
 		case r.Method == http.MethodHead:
 			return 200, map[string]string{"ETag": `"e"`, "Content-Length": "9", "Last-Modified": time.Now().UTC().Format(http.TimeFormat), "x-amz-checksum-crc64nvme": "rosUhgp5mIg="}, ""
 		case r.Header.Get("If-None-Match") != "*":
@@ -338,6 +340,11 @@ func TestNotOverwriting(t *testing.T) {
 			if err := put(); err == nil {
 				t.Fatal("a 500 is no error")
 			}
+			busy = true
+			if err := put(); !mayPass(err) {
+				t.Errorf("whose the object is cannot be found out now: %v", err)
+			}
+			busy = false
 		}
 		if err := put(); (err == nil) != first || err != nil && (!errors.Is(err, upload.ErrRefused) || !strings.Contains(err.Error(), "s3://bucket/k exists already")) {
 			t.Errorf("after a lost answer: %t: %v", first, err)
@@ -447,11 +454,11 @@ func TestTokenThatTheStoreEnds(t *testing.T) {
 
 // TestCompletedBefore: complete is sent again after its answer was lost.
 func TestCompletedBefore(t *testing.T) {
-	tag := ""
+	tag, status := "", 200
 	s := &scripted{}
 	s.answer = func(r *http.Request, _ string) (int, map[string]string, string) {
 		if r.Method == http.MethodHead {
-			return 200, map[string]string{"ETag": tag, "Content-Length": "12000000"}, ""
+			return status, map[string]string{"ETag": tag, "Content-Length": "12000000"}, ""
 		}
 		return 404, nil, `<Error><Code>NoSuchUpload</Code><Message>x</Message></Error>`
 	}
@@ -462,6 +469,12 @@ func TestCompletedBefore(t *testing.T) {
 	if r, err := p.Complete(t.Context(), u, rs, upload.Digests{}); err != nil || r.Value != "s3://bucket/k" {
 		t.Errorf("%+v, %v", r, err)
 	}
+	for _, status = range []int{503, 403} { // to a 403 more would not be known later
+		if _, err := p.Complete(t.Context(), u, rs, upload.Digests{}); mayPass(err) != (status == 503) || errors.Is(err, upload.ErrGone) != (status == 403) {
+			t.Errorf("the object cannot be looked at (%d): %v", status, err)
+		}
+	}
+	status = 200
 	tag = `"another-2"`
 	if r, err := p.Complete(t.Context(), u, rs, upload.Digests{}); !errors.Is(err, upload.ErrGone) {
 		t.Errorf("another object is taken for it: %+v, %v", r, err)
@@ -474,11 +487,13 @@ func TestCompletedBefore(t *testing.T) {
 // TestAbortGone: an upload that is gone was aborted, unless the object is there that it
 // was to become.
 func TestAbortGone(t *testing.T) {
-	header := map[string]string{}
+	header, busy := map[string]string{}, false
 	s := &scripted{}
 	lenient := false // as MinIO, which aborts what it does not have
 	s.answer = func(r *http.Request, _ string) (int, map[string]string, string) {
 		switch {
+		case r.Method == http.MethodHead && busy:
+			return 503, nil, ""
 		case r.Method == http.MethodHead && header != nil:
 			return 200, header, ""
 		case r.Method == http.MethodDelete && lenient:
@@ -504,6 +519,9 @@ func TestAbortGone(t *testing.T) {
 				t.Errorf("%v: %v, want %v", c.header, err, c.want)
 			}
 		}
+	}
+	if busy = true; !mayPass(p.Abort(t.Context(), u)) {
+		t.Error("aborted, although it is not known now whether it was completed")
 	}
 }
 

@@ -378,7 +378,11 @@ func (p *Provider) Abort(ctx context.Context, u upload.Upload) error {
 	if !errors.Is(err, upload.ErrGone) {
 		return err
 	}
-	if o, looked := p.head(ctx, d); looked == nil && o.size == u.File.Size && !o.modified.Before(d.Began.Truncate(time.Second)) {
+	o, looked := p.head(ctx, d)
+	switch {
+	case mayPass(looked):
+		return looked
+	case looked == nil && o.size == u.File.Size && !o.modified.Before(d.Began.Truncate(time.Second)):
 		e := errorOf(err)
 		e.Op, e.Message = title+": "+abortCall(d).what, p.address(d.Key)+" was completed meanwhile"
 		return &failure{means: upload.ErrCompleted, err: e}
