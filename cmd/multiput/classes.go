@@ -70,7 +70,7 @@ var classes = []class{
 		if f.piped {
 			return "a stream cannot be sent again: run the whole command again, or upload the same data as a file with the same --name"
 		}
-		return "run the same command again when the file no longer changes: unchanged parts are not sent again, if the provider lets parts be replaced"
+		return "run the same command again when the file no longer changes: if it has the same size then, and the provider lets parts be replaced, unchanged parts are not sent again"
 	}},
 	{typed[*handoff.NewerError], exitData, "data", say("use the version of multiput that wrote it, or plan again with this one")},
 	{wraps(handoff.ErrDamaged), exitData, "data", say("use the file exactly as multiput wrote it")},

@@ -15,6 +15,14 @@ import (
 	"github.com/multiput/multiput/pkg/upload"
 )
 
+// A file that has another size is sent from its beginning.
+func TestHintOfAChangedFile(t *testing.T) {
+	err := fmt.Errorf("a.bin: %w: it had 3 bytes and has 2", upload.ErrChanged)
+	if hint := classOf(err).hint(failure{err: err}); !strings.Contains(hint, "same size") {
+		t.Errorf("the hint is %q", hint)
+	}
+}
+
 // TestHintsNameWhatWouldHelp: a hint names the flags that the user gave, and no
 // others.
 func TestHintsNameWhatWouldHelp(t *testing.T) {
