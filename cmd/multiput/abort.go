@@ -89,7 +89,7 @@ func (a *app) abort(ctx context.Context, cfg config.Config, o abortOptions, ids 
 	if (len(ids) > 0) == (o.older != "") {
 		return usagef("name uploads by their ids, or all that did not change for a time with --older-than")
 	}
-	out, err := newOutput(a.stdout, a.shown, cfg.JSON, cfg.JQ)
+	out, err := a.output(cfg)
 	if err != nil {
 		return err
 	}
@@ -191,7 +191,7 @@ func (a *app) abortOne(ctx context.Context, cfg config.Config, o abortOptions, o
 	if l.Err != nil && !o.local {
 		return failure{err: &lostError{l.Err, id}}
 	}
-	t, err := (&journal.Journal{Dir: cfg.Journal, Warn: func(text string) { a.warn(cfg, text) }}).Take(ctx, l.ID)
+	t, err := a.journalOf(cfg).Take(ctx, l.ID)
 	if err != nil {
 		return failure{err: err}
 	}
@@ -271,7 +271,7 @@ func (a *app) abortThere(ctx context.Context, cfg config.Config, o abortOptions,
 	}
 	u, stop, err := a.reopen(ctx, cfg, o.recordedOptions, m, r, among)
 	if err != nil {
-		return false, "", failure{err: err, keyEnv: m.KeyEnv(), keyFrom: cfg.KeySource()}
+		return false, "", keyed(err, m, cfg)
 	}
 	defer stop()
 	switch err := u.Abort(ctx, r.Upload); {
@@ -284,7 +284,7 @@ func (a *app) abortThere(ctx context.Context, cfg config.Config, o abortOptions,
 	case errors.Is(err, upload.ErrRefused), errors.Is(err, upload.ErrReply), errors.Is(err, upload.ErrCompleted):
 		return false, "", failure{err: &stuckError{err, id}}
 	default:
-		return false, "", failure{err: err, keyEnv: m.KeyEnv(), keyFrom: cfg.KeySource()}
+		return false, "", keyed(err, m, cfg)
 	}
 }
 

@@ -7,14 +7,13 @@ import (
 
 	"github.com/multiput/multiput/pkg/config"
 	"github.com/multiput/multiput/pkg/handoff"
-	"github.com/multiput/multiput/pkg/journal"
 	"github.com/multiput/multiput/pkg/transport"
 	"github.com/multiput/multiput/pkg/upload"
 )
 
 // abortPlans aborts the uploads of plans. All are tried.
 func (a *app) abortPlans(ctx context.Context, cfg config.Config, o abortOptions, paths []string) error {
-	out, err := newOutput(a.stdout, a.shown, cfg.JSON, cfg.JQ)
+	out, err := a.output(cfg)
 	if err != nil {
 		return err
 	}
@@ -45,7 +44,7 @@ func (a *app) abortPlan(ctx context.Context, cfg config.Config, o recordedOption
 	if err != nil {
 		return failure{err: err}
 	}
-	fail := func(err error) failure { return failure{err: err, keyEnv: d.KeyEnv(), keyFrom: cfg.KeySource()} }
+	fail := func(err error) failure { return keyed(err, d, cfg) }
 	if !d.Abilities.Aborts {
 		return fail(fmt.Errorf("%w: %s has no call to abort an upload", upload.ErrRefused, d.Title))
 	}
@@ -90,7 +89,7 @@ func (a *app) forget(ctx context.Context, cfg config.Config, provider, id string
 		if l.Record.Upload.ID != id || l.Record.Target.Provider != provider || !which(l.Record) {
 			continue
 		}
-		t, err := (&journal.Journal{Dir: cfg.Journal, Warn: func(text string) { a.warn(cfg, text) }}).Take(ctx, l.ID)
+		t, err := a.journalOf(cfg).Take(ctx, l.ID)
 		if errors.Is(err, upload.ErrBusy) && isShare(l.Record) {
 			continue // who sends it finds out
 		}

@@ -143,7 +143,7 @@ var classes = []class{
 		return fmt.Sprintf("put a valid API key into %s, name a file with --api-key-file, or store it with multiput login", f.keyEnv)
 	}},
 	{wraps(upload.ErrTooSlow), exitFailed, "failed", slowHint},
-	{isPlan, exitFailed, "failed", func(f failure) string {
+	{typed[*upload.PlanError], exitFailed, "failed", func(f failure) string {
 		if f.report.Provider == "fileai" {
 			return "what this API means by a megabyte is not documented: try --set megabyte=1000000 (or 1048576, the default)"
 		}
@@ -185,8 +185,6 @@ func hasOptionHint(err error) bool {
 	name, _ := optionHint(err)
 	return name != ""
 }
-
-func isPlan(err error) bool { return typed[*upload.PlanError](err) }
 
 // spoolError is one of a spool that cannot be written.
 type spoolError interface {

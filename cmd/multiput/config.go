@@ -105,7 +105,7 @@ type shownKey struct {
 }
 
 func (a *app) showConfig(ctx context.Context, cfg config.Config) error {
-	out, err := newOutput(a.stdout, a.shown, cfg.JSON, cfg.JQ)
+	out, err := a.output(cfg)
 	if err != nil {
 		return err
 	}
@@ -124,7 +124,7 @@ func (a *app) showConfig(ctx context.Context, cfg config.Config) error {
 	}
 	all.Settings = append(all.Settings, bases(cfg, m)...)
 	hideOptions(all.Settings, m)
-	if m != nil && m.NeedsKey() && m.Name != sandboxName {
+	if m != nil && m.NeedsKey() && m.Name != provider.Sandbox {
 		if all.Key, err = a.whereKey(ctx, cfg, m); err != nil {
 			return err
 		}

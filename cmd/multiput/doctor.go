@@ -151,7 +151,8 @@ func (a *app) doctor(ctx context.Context, flags *pflag.FlagSet) error {
 	if errors.As(wrong, &usage) {
 		return wrong
 	}
-	out, err := newOutput(a.stdout, a.shown, cfg.JSON || a.json, cfg.JQ)
+	cfg.JSON = cfg.JSON || a.json
+	out, err := a.output(cfg)
 	if err != nil {
 		return err
 	}

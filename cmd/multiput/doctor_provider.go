@@ -51,7 +51,7 @@ func (a *app) lookAtProvider(ctx context.Context, flags *pflag.FlagSet, name, ba
 	if err != nil {
 		return append(found, failing("provider", failure{err: err}))
 	}
-	if m.Name == sandboxName {
+	if m.Name == provider.Sandbox {
 		s, err := startOwnSandbox(ctx)
 		if err != nil {
 			return append(found, failing("provider", failure{err: err}))
@@ -107,7 +107,7 @@ func (a *app) lookAtKey(ctx context.Context, cfg config.Config, m *provider.Defi
 		err = m.CheckKey(0, key)
 	}
 	if err != nil {
-		found := failing("key", failure{err: fmt.Errorf("%w: %w", upload.ErrDenied, err), keyEnv: m.KeyEnv(), keyFrom: cfg.KeySource()})
+		found := failing("key", keyed(fmt.Errorf("%w: %w", upload.ErrDenied, err), m, cfg))
 		found.Text = err.Error()
 		return found
 	}

@@ -273,11 +273,15 @@ func completeOneID(c *cobra.Command, args []string, begun string) ([]cobra.Compl
 	return completeIDs(func(journal.Listed) bool { return true })(c, args, begun)
 }
 
+// journalOf is the journal of a command, with its warnings as the command's.
+func (a *app) journalOf(cfg config.Config) *journal.Journal {
+	return &journal.Journal{Dir: cfg.Journal, Warn: func(text string) { a.warn(cfg, text) }}
+}
+
 // journaled is what the journal has that is not finished; all: everything. Where
 // only the history cannot be read, the others are given, with the error.
 func (a *app) journaled(ctx context.Context, cfg config.Config, all bool) ([]journal.Listed, error) {
-	j := &journal.Journal{Dir: cfg.Journal, Warn: func(text string) { a.warn(cfg, text) }}
-	known, err := j.List(ctx, all)
+	known, err := a.journalOf(cfg).List(ctx, all)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}

@@ -9,8 +9,10 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/multiput/multiput/pkg/config"
 	"github.com/multiput/multiput/pkg/journal"
 	"github.com/multiput/multiput/pkg/progress"
+	"github.com/multiput/multiput/pkg/provider"
 	"github.com/multiput/multiput/pkg/transport"
 	"github.com/multiput/multiput/pkg/upload"
 )
@@ -65,6 +67,11 @@ type failure struct {
 	several bool   // whether there are other files, so that this one is to be named
 	sized   bool   // whether the user chose the size of parts
 	limited bool   // whether the user limited the rate
+}
+
+// keyed is the failure of what needs the key of a provider.
+func keyed(err error, d *provider.Definition, cfg config.Config) failure {
+	return failure{err: err, keyEnv: d.KeyEnv(), keyFrom: cfg.KeySource()}
 }
 
 // id is what list, show and the like call the upload.

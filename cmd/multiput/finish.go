@@ -41,7 +41,7 @@ missing, it names the parts and sends nothing.`,
 
 // complete ends a planned upload with the receipts of some files.
 func (a *app) complete(ctx context.Context, cfg config.Config, o recordedOptions, planPath string, files []string) error {
-	out, err := newOutput(a.stdout, a.shown, cfg.JSON, cfg.JQ)
+	out, err := a.output(cfg)
 	if err != nil {
 		return err
 	}
@@ -72,7 +72,7 @@ func (a *app) complete(ctx context.Context, cfg config.Config, o recordedOptions
 	o.keyless = len(o.signed) > 0
 	u, stop, err := a.reopen(ctx, cfg, o, d, record, false)
 	if err != nil {
-		return &severalError{a.tell(failure{err: err, keyEnv: d.KeyEnv(), keyFrom: cfg.KeySource()})}
+		return &severalError{a.tell(keyed(err, d, cfg))}
 	}
 	defer stop()
 	a.warnOfNetwork(cfg)

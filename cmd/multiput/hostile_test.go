@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/multiput/multiput/pkg/config"
 	"github.com/multiput/multiput/pkg/upload"
 )
 
@@ -17,7 +18,7 @@ const acting = "\x1b\x07\u009b\u202e\r\x7f\u2066"
 // A result is exact for a script, and fit to be seen on a terminal.
 func TestResultOnATerminal(t *testing.T) {
 	var b strings.Builder
-	o, err := newOutput(&b, true, false, ".result")
+	o, err := (&app{stdout: &b, shown: true}).output(config.Config{JQ: ".result"})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -93,7 +93,7 @@ var states = []string{
 const listEvery = 2 * time.Second
 
 func (a *app) list(ctx context.Context, cfg config.Config, o listOptions) error {
-	out, err := newOutput(a.stdout, a.shown, cfg.JSON, cfg.JQ)
+	out, err := a.output(cfg)
 	if err != nil {
 		return err
 	}

@@ -67,7 +67,7 @@ func completeAccount(c *cobra.Command, args []string, begun string) ([]string, c
 	return slices.DeleteFunc(names, func(word string) bool {
 		name, _, _ := strings.Cut(word, "\t")
 		m, err := loadManifest(name)
-		return err != nil || !m.NeedsKey() || m.Name == sandboxName
+		return err != nil || !m.NeedsKey() || m.Name == provider.Sandbox
 	}), how
 }
 
@@ -85,7 +85,7 @@ func (a *app) account(c *cobra.Command, name, base string) (cfg config.Config, m
 	if m, err = loadManifest(cfg.Provider); err != nil {
 		return cfg, nil, of, err
 	}
-	if !m.NeedsKey() || m.Name == sandboxName {
+	if !m.NeedsKey() || m.Name == provider.Sandbox {
 		return cfg, nil, of, usagef("%s takes no API key", m.Title)
 	}
 	from := ""

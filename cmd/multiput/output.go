@@ -12,6 +12,7 @@ import (
 
 	"github.com/itchyny/gojq"
 
+	"github.com/multiput/multiput/pkg/config"
 	"github.com/multiput/multiput/pkg/transport"
 	"github.com/multiput/multiput/pkg/upload"
 )
@@ -42,12 +43,12 @@ type object struct {
 	Reply        json.RawMessage `json:"reply"`
 }
 
-func newOutput(w io.Writer, terminal, asJSON bool, expr string) (*output, error) {
-	o := &output{w: w, terminal: terminal, json: asJSON}
-	if expr == "" {
+func (a *app) output(cfg config.Config) (*output, error) {
+	o := &output{w: a.stdout, terminal: a.shown, json: cfg.JSON}
+	if cfg.JQ == "" {
 		return o, nil
 	}
-	q, err := gojq.Parse(expr)
+	q, err := gojq.Parse(cfg.JQ)
 	if err == nil {
 		o.jq, err = gojq.Compile(q)
 	}

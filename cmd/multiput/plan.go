@@ -84,7 +84,7 @@ func (a *app) plan(ctx context.Context, cfg config.Config, o planOptions, file s
 	}
 	u, d, stop, err := a.uploader(ctx, cfg, o.uploadOptions)
 	if err != nil && d != nil {
-		return &severalError{a.tell(failure{err: err, keyEnv: d.KeyEnv(), keyFrom: cfg.KeySource()})}
+		return &severalError{a.tell(keyed(err, d, cfg))}
 	}
 	if err != nil {
 		return err

@@ -32,7 +32,7 @@ func (a *app) printObject(ctx context.Context, cfg config.Config, v any) (bool, 
 	if !cfg.JSON && cfg.JQ == "" {
 		return false, nil
 	}
-	out, err := newOutput(a.stdout, a.shown, cfg.JSON, cfg.JQ)
+	out, err := a.output(cfg)
 	if err != nil {
 		return true, err
 	}

@@ -96,7 +96,7 @@ func describe(m *provider.Definition) string {
 		line("base", "%s", m.Base)
 	case m.Where != "":
 		line("base", "%s", m.Where)
-	case m.Name == sandboxName:
+	case m.Name == provider.Sandbox:
 		line("base", "a server in the same process")
 	default:
 		line("base", "to be given with --base-url")
@@ -104,7 +104,7 @@ func describe(m *provider.Definition) string {
 	switch {
 	case m.KeyEnv() != "":
 		line("key", "in %s", m.KeyEnv())
-	case m.NeedsKey() && m.Name != sandboxName:
+	case m.NeedsKey() && m.Name != provider.Sandbox:
 		line("key", "from --api-key-file or --api-key-command")
 	default:
 		line("key", "%s", cmp.Or(m.Auth, "none"))

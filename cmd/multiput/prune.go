@@ -62,7 +62,7 @@ func (a *app) prune(ctx context.Context, cfg config.Config, older string) error 
 			return usagef("--older-than: %w", err)
 		}
 	}
-	out, err := newOutput(a.stdout, a.shown, cfg.JSON, cfg.JQ)
+	out, err := a.output(cfg)
 	if err != nil {
 		return err
 	}

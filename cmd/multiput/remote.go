@@ -104,7 +104,7 @@ func (a *app) retry(ctx context.Context, cfg config.Config, call func(context.Co
 
 // listRemote lists what the provider has.
 func (a *app) listRemote(ctx context.Context, cfg config.Config, o remoteOptions) error {
-	out, err := newOutput(a.stdout, a.shown, cfg.JSON, cfg.JQ)
+	out, err := a.output(cfg)
 	if err != nil {
 		return err
 	}
@@ -173,7 +173,7 @@ func withIDs(ids []string) func([]provider.RemoteUpload) ([]provider.RemoteUploa
 
 // abortRemote aborts some of what the provider has. All are tried.
 func (a *app) abortRemote(ctx context.Context, cfg config.Config, o remoteOptions, choose func([]provider.RemoteUpload) ([]provider.RemoteUpload, error)) error {
-	out, err := newOutput(a.stdout, a.shown, cfg.JSON, cfg.JQ)
+	out, err := a.output(cfg)
 	if err != nil {
 		return err
 	}

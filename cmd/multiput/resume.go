@@ -81,7 +81,7 @@ name that URL with --base-url.`,
 
 // resume continues uploads. All are tried.
 func (a *app) resume(ctx context.Context, cfg config.Config, o recordedOptions, ids []string) error {
-	out, err := newOutput(a.stdout, a.shown, cfg.JSON, cfg.JQ)
+	out, err := a.output(cfg)
 	if err != nil {
 		return err
 	}

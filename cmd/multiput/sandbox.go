@@ -22,9 +22,6 @@ import (
 	"github.com/multiput/multiput/pkg/sandbox"
 )
 
-// sandboxName is the provider that is started on demand.
-const sandboxName = "sandbox"
-
 // plainKey is a key that is none: the sandbox's, which everyone may see.
 type plainKey string
 
@@ -133,7 +130,7 @@ provider's variables set, and stop when it ends. --fault injects faults;
 
 func (a *app) sandbox(ctx context.Context, o sandboxOptions, command []string) error {
 	m, err := provider.Load(o.api)
-	if err != nil || m.Name == sandboxName {
+	if err != nil || m.Name == provider.Sandbox {
 		return usagef("no such API %q: %s", o.api, strings.Join(sandbox.APIs(), ", "))
 	}
 	faults, err := sandbox.ParseFaults(o.faults...)

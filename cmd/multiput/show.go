@@ -61,7 +61,7 @@ type wholeEntry struct {
 }
 
 func (a *app) show(ctx context.Context, cfg config.Config, id string) error {
-	out, err := newOutput(a.stdout, a.shown, cfg.JSON, cfg.JQ)
+	out, err := a.output(cfg)
 	if err != nil {
 		return err
 	}

@@ -139,20 +139,22 @@ func (a *app) upload(ctx context.Context, cfg config.Config, o uploadOptions, fi
 	if err != nil {
 		return err
 	}
-	out, err := newOutput(a.stdout, a.shown, cfg.JSON, cfg.JQ)
+	out, err := a.output(cfg)
 	if err != nil {
 		return err
 	}
 	u, m, stop, err := a.uploader(ctx, cfg, o)
 	if err != nil && m != nil {
-		return &severalError{a.tell(failure{err: err, keyEnv: m.KeyEnv(), keyFrom: cfg.KeySource()})}
+		return &severalError{a.tell(keyed(err, m, cfg))}
 	}
 	if err != nil {
 		return err
 	}
 	defer stop()
 	if o.skipUploaded {
-		if err := in.skipDelivered(ctx, cfg, withType(u.Target, cfg.ContentType)); err != nil {
+		to := u.Target
+		to.Type = cfg.ContentType
+		if err := in.skipDelivered(ctx, cfg, to); err != nil {
 			return err
 		}
 	}
@@ -203,12 +205,6 @@ func (a *app) upload(ctx context.Context, cfg config.Config, o uploadOptions, fi
 	return nil
 }
 
-// withType is a target with the media type that was asked for.
-func withType(t upload.Target, mediaType string) upload.Target {
-	t.Type = mediaType
-	return t
-}
-
 // atLeast is a number of things, or of the first of them.
 func atLeast(n int, more bool) string {
 	if more {
@@ -234,7 +230,7 @@ func (a *app) uploader(ctx context.Context, cfg config.Config, o uploadOptions) 
 	if err := knownBases(cfg); err != nil {
 		return nil, nil, stop, err
 	}
-	if m.Name == sandboxName && o.base != "" {
+	if m.Name == provider.Sandbox && o.base != "" {
 		return nil, nil, stop, usagef("--base-url cannot be used with the sandbox")
 	}
 	given := maps.Clone(options)
@@ -268,7 +264,7 @@ func loadManifest(nameOrPath string) (*provider.Definition, error) {
 func (a *app) open(ctx context.Context, cfg config.Config, m *provider.Definition, s provider.Settings, send bool) (u *upload.Uploader, stop func(), err error) {
 	stop = func() {}
 	named := s.Base != ""
-	if m.Name != sandboxName {
+	if m.Name != provider.Sandbox {
 		if err := config.CheckProxy(); err != nil {
 			return nil, stop, err
 		}
@@ -283,9 +279,9 @@ func (a *app) open(ctx context.Context, cfg config.Config, m *provider.Definitio
 	client.Limit = a.limit // of all uploads together
 	s.Client, s.Proof = client, checksums[cfg.Checksum] == upload.ChecksumRequire
 	switch {
-	case m.Name == sandboxName && !send:
-		s.Base, s.Keys = "http://127.0.0.1", []provider.Secret{plainKey(sandboxName)}
-	case m.Name == sandboxName:
+	case m.Name == provider.Sandbox && !send:
+		s.Base, s.Keys = "http://127.0.0.1", []provider.Secret{plainKey(provider.Sandbox)}
+	case m.Name == provider.Sandbox:
 		var running *runningSandbox
 		if running, err = startOwnSandbox(ctx); err != nil {
 			return nil, stop, err
