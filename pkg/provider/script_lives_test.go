@@ -61,9 +61,18 @@ func sequencesOf(t *testing.T, d *provider.Definition) (sequences [][]spec.Sampl
 	if err != nil {
 		t.Fatal(err)
 	}
+	requests := 0 // of create, which may be a list
+	for _, r := range d.Requests {
+		if r.Step == "create" {
+			requests++
+		}
+	}
+	creates := requests
 	for _, s := range all {
 		if s.Step == "create" {
-			sequences = append(sequences, nil)
+			if creates++; creates > requests {
+				sequences, creates = append(sequences, nil), 1
+			}
 		}
 		last := len(sequences) - 1
 		sequences[last] = append(sequences[last], s)
