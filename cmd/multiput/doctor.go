@@ -146,7 +146,7 @@ func (a *app) doctor(ctx context.Context, flags *pflag.FlagSet) error {
 	if err != nil {
 		return err
 	}
-	cfg, wrong := config.Load(own)
+	cfg, wrong := config.LoadSettings(own)
 	var usage *config.UsageError
 	if errors.As(wrong, &usage) {
 		return wrong

@@ -36,7 +36,7 @@ func (a *app) lookAtProvider(ctx context.Context, flags *pflag.FlagSet, name, ba
 	if err != nil {
 		return []finding{failing("provider", failure{err: err})}
 	}
-	cfg, err := config.Load(own)
+	cfg, err := config.LoadSettings(own)
 	if err != nil {
 		cfg = config.Config{}
 		if known == nil {
