@@ -83,6 +83,6 @@ func (a *app) prune(ctx context.Context, cfg config.Config, older string) error 
 			Forgotten int `json:"forgotten"`
 		}{1, n})
 	}
-	a.note(cfg, "%s forgotten.", count(n, "upload"))
+	a.note(cfg, "%s removed from the journal.", count(n, "upload"))
 	return nil
 }
