@@ -67,3 +67,20 @@ func TestLinksOfPages(t *testing.T) {
 		t.Errorf("%d links: %v", links, err)
 	}
 }
+
+// The prose of the pages about the command line is wrapped, so that it can be read in an
+// editor and compared line by line.
+func TestPagesAreWrapped(t *testing.T) {
+	const most = 92
+	for _, name := range []string{"README", "docs/install", "docs/files", "docs/housekeeping", "docs/scripts", "docs/configuration", "docs/resuming", "docs/sandbox", "docs/troubleshooting", "docs/ci"} {
+		page, err := os.ReadFile(filepath.Join("..", "..", filepath.FromSlash(name)+".md"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, line := range strings.Split(codeBlock.ReplaceAllString(string(page), ""), "\n") {
+			if n := len([]rune(line)); n > most && !strings.HasPrefix(line, "|") && !strings.Contains(line, "](") && !strings.Contains(line, "`{") {
+				t.Errorf("%s has a line of %d columns: %s", name, n, line)
+			}
+		}
+	}
+}
