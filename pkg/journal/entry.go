@@ -35,6 +35,7 @@ type entry struct {
 var (
 	_ upload.Entry      = (*entry)(nil)
 	_ upload.InFlighter = (*entry)(nil)
+	_ upload.Forgetter  = (*entry)(nil)
 )
 
 // openNew is open for an entry that nothing else knows yet.

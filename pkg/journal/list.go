@@ -218,8 +218,10 @@ func (j *Journal) Take(ctx context.Context, id string) (*Taken, error) {
 func (t *Taken) Load(ctx context.Context) (*upload.Record, error) { return t.entry.Load(ctx) }
 
 // Forget removes the record for good.
-func (t *Taken) Forget(ctx context.Context) error {
-	e := &t.entry
+func (t *Taken) Forget(ctx context.Context) error { return t.entry.Forget(ctx) }
+
+// Forget removes the record for good.
+func (e *entry) Forget(ctx context.Context) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if err := e.ready(ctx); err != nil {

@@ -45,6 +45,12 @@ type Entry interface {
 	Close() error
 }
 
+// Forgetter is an Entry whose record can be removed: of an upload of which the
+// provider has nothing, and refuses it.
+type Forgetter interface {
+	Forget(ctx context.Context) error
+}
+
 // InFlighter is an Entry that shows other processes how many bytes are in flight.
 // The goroutine that owns the upload calls it a few times a second: it must not wait
 // for a disk, and may drop values.

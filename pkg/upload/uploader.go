@@ -222,6 +222,9 @@ func (p *Plan) end(ctx context.Context, err error) (Report, error) {
 		// What this run saw must not be forgotten.
 		err = errors.Join(err, s.ledger.compareNext(ctx))
 	}
+	if errors.Is(err, ErrRefused) && s.ours && !s.shared {
+		err = errors.Join(err, s.forgetNothing(context.WithoutCancel(ctx)))
+	}
 	if err != nil && ctx.Err() != nil {
 		if rec := s.ledger.rec; rec != nil && rec.State == Completing && !errors.Is(err, ErrDoubt) {
 			err = fmt.Errorf("%w: the final request got no clear answer before: %w", ErrDoubt, err)
@@ -229,6 +232,17 @@ func (p *Plan) end(ctx context.Context, err error) (Report, error) {
 		err = fmt.Errorf("%w: %w", context.Cause(ctx), err)
 	}
 	return s.report, err
+}
+
+// forgetNothing removes an upload from the journal of which the provider has nothing:
+// nothing was sent to create it, and no part is stored.
+func (s *session) forgetNothing(ctx context.Context) error {
+	rec := s.ledger.rec
+	f, can := s.ledger.entry.(Forgetter)
+	if !can || rec == nil || rec.State != Sending || len(rec.Receipts) > 0 || !s.signs(OpCreate, rec.Upload) {
+		return nil
+	}
+	return f.Forget(ctx)
 }
 
 // Send stores those of the given parts that have no receipt, nil for all parts,

@@ -147,6 +147,9 @@ func TestS3Options(t *testing.T) {
 			t.Errorf("%s: exit code %d, want %d\n%s", args, code, want, said)
 		}
 	}
+	if out, said, _ := r.said(t, "list"); out != "" {
+		t.Errorf("what the store refused, and has nothing of, is in the journal:\n%s%s", out, said)
+	}
 	r.env = append(r.env, "AWS_SECRET_ACCESS_KEY=", "AWS_ACCESS_KEY_ID=")
 	if _, said, code := r.said(t, "upload", filepath.Join(r.dir, "other.bin"), "-p", "s3://"+server.Bucket); code != exitDenied || !strings.Contains(said, "AWS_ACCESS_KEY_ID") {
 		t.Errorf("without credentials: exit code %d\n%s", code, said)

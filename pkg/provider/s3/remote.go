@@ -61,7 +61,11 @@ func (p *Provider) takeOver(ctx context.Context, u *upload.Upload, d data, h upl
 	case name == "" || name == upload.DigestCRC64NVME || name == upload.DigestCRC32C && sums.kind != composite:
 		d.Sum = name
 	case hashes[name] == nil || h.Shared:
-		return false, &unsent{fmt.Errorf("%s: %w: upload %s requires the checksum %s of each part, which multiput does not support", title, upload.ErrRefused, d.ID, sums.algorithm)}
+		where := ""
+		if h.Shared {
+			where = " in a plan"
+		}
+		return false, &unsent{fmt.Errorf("%s: %w: upload %s requires the checksum %s of each part, which multiput does not support%s", title, upload.ErrRefused, d.ID, sums.algorithm, where)}
 	default:
 		d.PartSum = name
 	}
