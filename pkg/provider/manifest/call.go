@@ -168,6 +168,9 @@ func (p *speaker) confirmed(ctx context.Context, r *request, a *answer, s *scope
 	}
 	if p.says(ctx, p.m.failure.retry, a, s) {
 		code, message, id := p.told(ctx, a, s)
+		if message == "" && len(a.Body) > 0 {
+			message = "the answer does not confirm it: " + p.quote(a)
+		}
 		e := p.clean(s, a.Error(code, message, id))
 		e.Retry = true
 		return e

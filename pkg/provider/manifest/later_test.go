@@ -52,10 +52,11 @@ func TestKeptAfterCreate(t *testing.T) {
 	if err != nil || a.Result.Value != "f" {
 		t.Fatalf("completed as %+v, %v", a, err)
 	}
-	u.Data = a.Data
+	completed := u
+	completed.Data = a.Data
 	waiting, _ := speak(t, keeping, replies)
 	for _, want := range []bool{false, true} {
-		done, _, err := waiting.(upload.Readier).Ready(t.Context(), u, a.Result)
+		done, _, err := waiting.(upload.Readier).Ready(t.Context(), completed, a.Result)
 		if done != want || err != nil && !errors.Is(err, upload.ErrNotReady) {
 			t.Errorf("ready: %t, %v", done, err)
 		}
