@@ -42,6 +42,10 @@ const (
 	// A slow link whose goodput was this many times higher is found out about from the
 	// beginning: with as many parts in flight as it carried before, it finishes none.
 	collapse = 4
+	// Attempts that are too many are ended where that lasted for slowSoon, and the search
+	// starts again after slowSurely: links, stores and disks pause for a moment.
+	slowSoon   = time.Second
+	slowSurely = 3 * time.Second
 	// holdLeast and holdMost are how long a number is kept before others are
 	// tried: twice as long each time that none is better.
 	holdLeast = 3 * time.Second
@@ -98,7 +102,8 @@ type controller struct {
 	cut      time.Time     // when trouble took parts away last
 	strict   bool          // the provider refuses a second part
 	limit    float64       // the rate that is not to be exceeded; 0: none
-	slower   bool          // the link became far slower, and good is not measured since
+	slow     time.Time     // since when the link is far slower; zero: it is not
+	slower   bool          // attempts that are too many for it are ended
 }
 
 func newController() *controller {
@@ -121,6 +126,11 @@ func (c *controller) costly() bool {
 // collapsed reports whether a goodput is that of a link that became far slower.
 func (c *controller) collapsed(goodput float64) bool {
 	return goodput < slowLink && goodput < c.good/collapse
+}
+
+// slowFor reports whether the link has been far slower for so long.
+func (c *controller) slowFor(d time.Duration, now time.Time) bool {
+	return !c.slow.IsZero() && now.Sub(c.slow) >= d
 }
 
 // full reports whether the rate that was given is reached.
@@ -148,9 +158,15 @@ func (c *controller) moved(bytes int64, taken int, now time.Time) (Why, bool) {
 		return "", false
 	}
 	goodput := float64(c.work) / took.Seconds()
+	switch {
+	case !c.collapsed(goodput):
+		c.slow = time.Time{}
+	case c.slow.IsZero():
+		c.slow = c.from
+	}
 	if c.settling || taken > c.n {
 		// Parts that are too many have to arrive first. On a slow link they are ended.
-		c.slower = c.slower || taken > c.n && c.collapsed(goodput)
+		c.slower = c.slower || taken > c.n && c.slowFor(slowSoon, now)
 		c.from, c.work, c.settling = now, 0, taken > c.n
 		return "", false
 	}
@@ -164,11 +180,13 @@ func (c *controller) moved(bytes int64, taken int, now time.Time) (Why, bool) {
 func (c *controller) decide(goodput float64, now time.Time) Why {
 	c.slower = false
 	switch {
-	case c.collapsed(goodput) && c.trial == more: // because of them, or the base is as slow
+	case !c.slow.IsZero() && c.trial == more: // because of them, or the base is as slow
 		return c.keep(now, WhyBack)
-	case c.collapsed(goodput):
+	case !c.slow.IsZero() && !c.slowFor(slowSurely, now):
+		return "" // measured again
+	case !c.slow.IsZero():
 		c.n, c.base, c.good, c.trial, c.quick, c.least = startConcurrency, startConcurrency, 0, none, true, 0
-		c.slower, c.hold, c.until = true, holdLeast, now
+		c.slow, c.slower, c.hold, c.until = time.Time{}, true, holdLeast, now
 		return WhySlower
 	case c.trial == more && goodput >= c.good*c.expected(goodput):
 		c.base, c.good, c.hold, c.least, c.quick = c.n, goodput, holdLeast, 0, true

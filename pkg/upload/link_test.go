@@ -355,3 +355,28 @@ func TestALinkThatCollapses(t *testing.T) {
 		})
 	}
 }
+
+// A pause of 2.5 seconds says nothing about the link: the search goes on where it was.
+func TestALinkThatPauses(t *testing.T) {
+	for at := 5 * time.Second; at < 12*time.Second; at += 500 * time.Millisecond {
+		bubble(t, func(t *testing.T) {
+			l := newLink(600, 4*mib)
+			l.trip, l.each, l.all = 20*time.Millisecond, 10e6, 80e6
+			l.changes = func(l *link, since time.Duration) {
+				if l.all = 80e6; since > at && since < at+2500*time.Millisecond {
+					l.all = 2e6
+				}
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), at+5*time.Second)
+			defer cancel()
+			u := &upload.Uploader{Provider: l, Checksum: upload.ChecksumOff, Observe: func(e upload.Event) {
+				if c, is := e.(upload.Concurrency); is && c.Why == upload.WhySlower {
+					t.Errorf("%s after a pause began: %d parts at once instead of %d", time.Since(l.began)-at, c.Is, c.Was)
+				}
+			}}
+			if _, err := u.Upload(ctx, upload.File{Path: sparse(t, 600*4*mib)}); !errors.Is(err, context.DeadlineExceeded) {
+				t.Error(err)
+			}
+		})
+	}
+}
