@@ -10,24 +10,19 @@ import (
 	"github.com/multiput/multiput/pkg/internal/text"
 )
 
-// HomeError is a path in the home directory that cannot be told.
-type HomeError struct{ Err error }
-
-func (e *HomeError) Error() string { return e.Err.Error() }
-
 // anotherHome begins a path in another user's home directory, as shells have it.
 var anotherHome = text.Pattern(`^~[\pL_][\pL\pN_.-]*(?:[/\\]|$)`)
 
 // Expand puts the home directory in the place of ~ or ~/ at the beginning of a
 // path. A shell does that only for a word of its own: not behind a =, in a
-// variable or in quotes. The error is a *HomeError.
+// variable or in quotes.
 func Expand(path string) (string, error) {
 	below, ok := strings.CutPrefix(path, "~/")
 	if !ok && runtime.GOOS == "windows" {
 		below, ok = strings.CutPrefix(path, `~\`)
 	}
 	if strings.HasPrefix(path, "~") && anotherHome().MatchString(path) { // the pattern is compiled only then
-		return "", &HomeError{fmt.Errorf("%q: ~ is only supported for your own home directory; use ./%s for a file of this name", path, path)}
+		return "", fmt.Errorf("%q: ~ is only supported for your own home directory; use ./%s for a file of this name", path, path)
 	}
 	switch {
 	case path == "~":
@@ -41,7 +36,7 @@ func Expand(path string) (string, error) {
 		if runtime.GOOS == "windows" {
 			variable = "USERPROFILE"
 		}
-		return "", &HomeError{fmt.Errorf("%q is in the home directory, which is not known: set %s", path, variable)}
+		return "", fmt.Errorf("%q is in the home directory, which is not known: set %s", path, variable)
 	}
 	return filepath.Join(home, below), nil
 }

@@ -217,11 +217,10 @@ func (c *checkpoints) record(ctx context.Context, known []Receipt) error {
 	if len(known) == 0 {
 		return nil
 	}
-	if err := c.ledger.receive(context.WithoutCancel(ctx), known); err != nil {
+	if err := c.ledger.record(context.WithoutCancel(ctx), known); err != nil {
 		return err
 	}
 	for _, r := range known {
-		c.ledger.keep(r)
 		c.noted(r)
 	}
 	c.observe(Checkpointed{Parts: len(known)})

@@ -68,11 +68,5 @@ func (s *session) keepStored(ctx context.Context) error {
 	if len(kept) == 0 {
 		return nil
 	}
-	if err := s.ledger.receive(ctx, kept); err != nil {
-		return err
-	}
-	for _, r := range kept {
-		s.ledger.keep(r)
-	}
-	return nil
+	return s.ledger.record(ctx, kept)
 }

@@ -59,6 +59,17 @@ func (l *ledger) described(ctx context.Context, path string) error {
 // time; keep comes after it.
 func (l *ledger) receive(ctx context.Context, rs []Receipt) error { return l.entry.Receive(ctx, rs...) }
 
+// record makes receipts durable and takes them into the record.
+func (l *ledger) record(ctx context.Context, rs []Receipt) error {
+	if err := l.receive(ctx, rs); err != nil {
+		return err
+	}
+	for _, r := range rs {
+		l.keep(r)
+	}
+	return nil
+}
+
 // keep takes a receipt that is durable into the record.
 func (l *ledger) keep(r Receipt) { l.rec.Receipts[r.Part] = r }
 

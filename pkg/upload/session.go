@@ -49,19 +49,16 @@ var errStartOver = errors.New("the upload cannot be resumed")
 // newSession settles what the file is called and where it goes. What the
 // provider is known not to take is refused.
 func (u *Uploader) newSession(src *source.File, f File) (*session, error) {
-	if u.Journal == nil {
-		c := *u
-		c.Journal = new(Memory)
-		u = &c
+	own := *u
+	if own.Journal == nil {
+		own.Journal = new(Memory)
 	}
-	if u.Slots == nil {
-		c := *u
-		c.Slots = NewSlots(u.Concurrency)
-		u = &c
-		u.Slots.taken = 1 // as the caller's of Upload
+	if own.Slots == nil {
+		own.Slots = NewSlots(u.Concurrency)
+		own.Slots.taken = 1 // as the caller's of Upload
 	}
-	u.Slots.limit(u.Rate)
-	s := &session{Uploader: u, src: src, started: time.Now()}
+	own.Slots.limit(u.Rate)
+	s := &session{Uploader: &own, src: src, started: time.Now()}
 	s.budget = &transport.Budget{Most: u.Retry.Retries * (s.concurrency() + 2)}
 	s.report.Provider = u.Target.Provider
 	if f.Name == "" {
@@ -92,6 +89,17 @@ func (u *Uploader) newSession(src *source.File, f File) (*session, error) {
 		return s, fmt.Errorf("%s has %d bytes, and the provider takes at most %d: %w", src, f.Size, s.limits.MaxSize, ErrLimit)
 	}
 	return s, checkPartSize(s.PartSize, s.limits)
+}
+
+// withoutFile is a session for requests about an upload whose file is not read.
+func (u *Uploader) withoutFile() *session {
+	own := *u
+	own.Slots = NewSlots(1)
+	s := &session{Uploader: &own, started: time.Now(), budget: &transport.Budget{Most: u.Retry.Retries}}
+	if l, ok := u.Provider.(Limiter); ok {
+		s.limits = l.Limits()
+	}
+	return s
 }
 
 // use makes a record the one that this session is about.

@@ -8,10 +8,8 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"time"
 
 	"github.com/multiput/multiput/pkg/source"
-	"github.com/multiput/multiput/pkg/transport"
 )
 
 func rangesOf(parts []Part) []hashed {
@@ -205,12 +203,7 @@ func missing(urls []Presigned, parts []Part) []Part {
 // planned, and for what ends it, if ends says so. Where the provider issues none,
 // the error wraps ErrRefused.
 func (u *Uploader) Renew(ctx context.Context, up Upload, ends bool) (sh Shared, err error) {
-	c := *u
-	c.Slots = NewSlots(1)
-	s := &session{Uploader: &c, started: time.Now(), budget: &transport.Budget{Most: u.Retry.Retries}}
-	if l, ok := u.Provider.(Limiter); ok {
-		s.limits = l.Limits()
-	}
+	s := u.withoutFile()
 	sh.Upload = up
 	if err = s.isThere(ctx, up); err == nil {
 		sh.URLs, err = s.renew(ctx, up)

@@ -345,10 +345,7 @@ func (p *Plan) startOver(ctx context.Context, why error) error {
 // One that is already gone is not an error. Where the API has no call for it, the
 // error wraps errors.ErrUnsupported. The journal is left alone.
 func (u *Uploader) Abort(ctx context.Context, up Upload) error {
-	c := *u
-	c.Slots = NewSlots(1)
-	s := &session{Uploader: &c, started: time.Now(), budget: &transport.Budget{Most: u.Retry.Retries}}
-	err := s.call(ctx, OpAbort, func(ctx context.Context) error { return u.Provider.Abort(ctx, up) })
+	err := u.withoutFile().call(ctx, OpAbort, func(ctx context.Context) error { return u.Provider.Abort(ctx, up) })
 	if errors.Is(err, ErrGone) {
 		return nil
 	}
