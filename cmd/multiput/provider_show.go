@@ -234,11 +234,8 @@ func optionText(o provider.Option) string {
 			text += ", default " + strings.Trim(string(b), `"`)
 		}
 	}
-	if o.Min != nil {
-		text += fmt.Sprintf(", at least %v", *o.Min)
-	}
-	if o.Max != nil {
-		text += fmt.Sprintf(", at most %v", *o.Max)
+	if o.Min != nil || o.Max != nil {
+		text += ", " + o.Bounds()
 	}
 	if o.Secret {
 		text += ", secret"

@@ -224,7 +224,7 @@ func (o Option) CheckBounds(v any) error {
 	if !ok || (o.Min == nil || n >= *o.Min) && (o.Max == nil || n <= *o.Max) {
 		return nil
 	}
-	return fmt.Errorf("%v is not %s", v, o.bounds())
+	return fmt.Errorf("%v is not %s", v, o.Bounds())
 }
 
 // asFloat is a number as a float64, which is enough to compare it with a bound.
@@ -238,8 +238,8 @@ func asFloat(v any) (float64, bool) {
 	return 0, false
 }
 
-// bounds says in words what the bounds of a number are.
-func (o Option) bounds() string {
+// Bounds says in words what the bounds of a number are.
+func (o Option) Bounds() string {
 	number := func(f float64) string { return strconv.FormatFloat(f, 'f', -1, 64) }
 	switch {
 	case o.Min == nil:
