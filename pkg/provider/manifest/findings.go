@@ -192,14 +192,21 @@ func (m *Manifest) find() {
 	seen := map[*request]bool{}
 	digests := func(s *steps) {
 		s.requests(func(step string, r *request) {
-			if seen[r] || !slices.Contains(beforeComplete, step) {
+			asks := "create.digests does not ask for it"
+			if !slices.Contains(beforeComplete, step) {
+				if s.create != nil && s.create.digest != nil {
+					return // the API says which it takes
+				}
+				asks = "neither create.digest nor create.digests asks for it"
+			}
+			if seen[r] {
 				return
 			}
 			seen[r] = true
 			for _, e := range s.exprsOf(step, r) {
 				for _, found := range digestOf().FindAllStringSubmatch(e.text, -1) {
 					if !slices.Contains(s.askedOfFile(), strings.TrimSuffix(found[1], "_base64")) {
-						warn(e, "$digests.%s is null here: create.digests does not ask for it", found[1])
+						warn(e, "$digests.%s is null here: %s", found[1], asks)
 					}
 				}
 			}

@@ -64,6 +64,7 @@ func TestFindings(t *testing.T) {
 		{`"POST /u/{id}/end"`, `"POST /u/{part.number}/end"`},
 		{"$file.name", "$digests.sha256_base64"},
 		{"headers: {X-A: b}", `headers: '{a: $digests.md5}'`},
+		{"$parts[].receipt", "$digests.md5"},
 		// Headers that auth sets.
 		{"ok: .ok, result", "headers: {authorization: x}, ok: .ok, result"},
 		{"ok: .ok, result", `headers: '{"Authorization": "x"}', ok: .ok, result`},
