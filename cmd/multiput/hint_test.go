@@ -50,6 +50,8 @@ func TestHintsNameWhatWouldHelp(t *testing.T) {
 		{f: failure{err: large, report: upload.Report{Parts: 3, PartsStored: 1}}, says: []string{"--part-size", "--restart"}},
 		{f: failure{err: large, planned: true}, says: []string{"multiput plan --restart", "--part-size"}},
 		{f: failure{err: errors.Join(upload.ErrRefused, &transport.Error{Op: "complete the upload", Status: 412}), report: upload.Report{Parts: 3, PartsStored: 3}}, says: []string{"multiput abort"}, not: []string{"--restart"}},
+		{f: failure{err: errors.Join(upload.ErrRefused, &transport.Error{Op: "complete the upload", Status: 412}), planned: true, report: upload.Report{Parts: 3, PartsStored: 3}}, says: []string{"multiput abort --plan"}, not: []string{"--restart"}},
+		{f: failure{err: errors.Join(upload.ErrRefused, &transport.Error{Op: "complete the upload", Status: 400, Code: "InvalidPart"}), planned: true, report: upload.Report{Parts: 3, PartsStored: 3}}, says: []string{"multiput put --restart"}},
 		{f: failure{err: whole}, not: []string{"--part-size"}},
 		{f: failure{err: whole, report: upload.Report{Parts: 3}}, not: []string{"--part-size"}},
 		{f: failure{err: redirect("https://eu.example", true)}, says: []string{"sign", "https://eu.example"}, not: []string{"--base-url", "region"}},

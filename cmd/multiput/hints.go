@@ -159,8 +159,15 @@ func refusedHint(f failure) string {
 	if f.planned && errors.Is(f.err, upload.ErrGone) {
 		return "multiput plan, on a machine with the key, creates another upload: all parts are sent again"
 	}
-	if f.report.Parts > 0 && f.report.PartsStored == f.report.Parts && !f.piped && !f.planned {
-		if t := (*transport.Error)(nil); errors.As(f.err, &t) && t.Status == http.StatusPreconditionFailed { // of a new upload too
+	if f.report.Parts > 0 && f.report.PartsStored == f.report.Parts && !f.piped {
+		t := (*transport.Error)(nil)
+		exists := errors.As(f.err, &t) && t.Status == http.StatusPreconditionFailed // for a new upload too
+		switch {
+		case f.planned && exists:
+			return "multiput abort --plan removes the stored parts"
+		case f.planned:
+			return "if parts were sent again after these receipts were written, send them with multiput put --restart and use its receipts"
+		case exists:
 			return fmt.Sprintf("multiput abort %s removes the stored parts", f.id())
 		}
 		return "if this happens again, --restart uploads the file again"
