@@ -68,6 +68,18 @@ func TestTable(t *testing.T) {
 	}
 }
 
+// An upload that was written while the clock was ahead has no age.
+func TestTableOfAClockThatWentBack(t *testing.T) {
+	l := an("1a", "/data/a", upload.Sending)
+	var b bytes.Buffer
+	if err := table(&b, []*journal.Listed{&l}, []journal.Listed{l}, began.Add(-24*time.Hour), transport.Visible); err != nil {
+		t.Fatal(err)
+	}
+	if _, row, _ := strings.Cut(b.String(), "\n"); !strings.Contains(row, "50%  -    -     /data/a") {
+		t.Errorf("got\n%s", &b)
+	}
+}
+
 func TestEntryJSON(t *testing.T) {
 	var b bytes.Buffer
 	for _, l := range several() {

@@ -263,10 +263,10 @@ func table(w io.Writer, shown []*journal.Listed, known []journal.Listed, now tim
 			text = append(append(text, " +"...), bytesText(l.InFlight)...)
 		}
 		cell()
-		if r.Updated.IsZero() {
-			text = append(text, '-')
+		if age := now.Sub(r.Updated); r.Updated.IsZero() || age <= -time.Minute {
+			text = append(text, '-') // it was written while the clock was ahead
 		} else {
-			text = append(text, rough(now.Sub(r.Updated))...)
+			text = append(text, rough(age)...)
 		}
 		cell()
 		switch end, _ := endOf(*l); {
