@@ -58,7 +58,7 @@ func (a *app) providerTable(all []providerObject) error {
 		title, key, file := p.Title, p.KeyEnv, p.File
 		switch {
 		case p.Problem != "":
-			title, key = "(wrong: see provider check)", "-"
+			title, key = "(invalid: see multiput provider check)", "-"
 			fmt.Fprintf(a.stderr, "warning: %s\n", transport.VisibleLines(p.Problem))
 		case key == "":
 			key = "-"
