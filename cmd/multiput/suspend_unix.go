@@ -64,10 +64,8 @@ func suspend(goes <-chan os.Signal) {
 	if err := syscall.Kill(os.Getpid(), syscall.SIGSTOP); err != nil {
 		return
 	}
-	late := time.NewTimer(time.Second)
-	defer late.Stop()
 	select {
 	case <-goes:
-	case <-late.C:
+	case <-time.After(time.Second):
 	}
 }

@@ -87,11 +87,9 @@ func (t *Async) Flush() {
 	t.mu.Lock()
 	quiet := t.quiet
 	t.mu.Unlock()
-	late := time.NewTimer(finalWait)
-	defer late.Stop()
 	select {
 	case <-quiet:
-	case <-late.C:
+	case <-time.After(finalWait):
 	}
 }
 

@@ -167,10 +167,8 @@ type slowBody struct {
 
 func (b *slowBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p[:min(int64(len(p)), max(1, b.rate/20))])
-	t := time.NewTimer(time.Duration(float64(n) / float64(b.rate) * float64(time.Second)))
-	defer t.Stop()
 	select {
-	case <-t.C:
+	case <-time.After(time.Duration(float64(n) / float64(b.rate) * float64(time.Second))):
 		return n, err
 	case <-b.gone:
 		return n, errors.New("the client is gone")

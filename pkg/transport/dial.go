@@ -91,11 +91,9 @@ func (c *lastWord) Read(p []byte) (int, error) {
 func (c *lastWord) Write(p []byte) (int, error) {
 	n, err := c.Conn.Write(p)
 	if err != nil {
-		timer := time.NewTimer(lastWordWait)
-		defer timer.Stop()
 		select {
 		case <-c.heard:
-		case <-timer.C:
+		case <-time.After(lastWordWait):
 		}
 	}
 	return n, err

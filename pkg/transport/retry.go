@@ -222,11 +222,9 @@ func Retry(ctx context.Context, p Policy, notify func(err error, wait time.Durat
 		if notify != nil {
 			notify(err, wait)
 		}
-		timer := time.NewTimer(wait)
 		select {
-		case <-timer.C:
+		case <-time.After(wait):
 		case <-ctx.Done():
-			timer.Stop()
 		}
 		if ctx.Err() != nil {
 			return err

@@ -201,12 +201,10 @@ func (c *checkpoints) settle(ctx context.Context) error {
 			}
 			c.settling = true
 		}
-		timer := time.NewTimer(time.Until(c.next))
 		select {
-		case <-timer.C:
+		case <-time.After(time.Until(c.next)):
 			c.start()
 		case <-ctx.Done():
-			timer.Stop()
 		}
 	}
 	return nil

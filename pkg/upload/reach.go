@@ -102,11 +102,9 @@ func (s *session) attempts(ctx context.Context, op Op, send func(context.Context
 		if !again {
 			return triedOften(err, tries)
 		}
-		timer := time.NewTimer(wait)
 		select {
-		case <-timer.C:
+		case <-time.After(wait):
 		case <-ctx.Done():
-			timer.Stop()
 			return err
 		}
 	}
@@ -155,10 +153,8 @@ const grace = 2 * time.Second
 func afterGrace(ctx context.Context) (context.Context, context.CancelFunc) {
 	later, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
 	unhook := context.AfterFunc(ctx, func() {
-		timer := time.NewTimer(grace)
-		defer timer.Stop()
 		select {
-		case <-timer.C:
+		case <-time.After(grace):
 			cancel(context.Cause(ctx))
 		case <-later.Done():
 		}

@@ -101,11 +101,9 @@ func (s *session) untilReady(ctx context.Context, how Readiness, r Result) (Resu
 			return r, &exhausted{late}
 		}
 		s.observe(NotReady{Wait: wait})
-		timer := time.NewTimer(wait)
 		select {
-		case <-timer.C:
+		case <-time.After(wait):
 		case <-ctx.Done():
-			timer.Stop()
 			return r, context.Cause(ctx)
 		}
 	}

@@ -90,15 +90,13 @@ func start(ctx context.Context, s step) <-chan error {
 // endsBy holds that a call whose context was cancelled ends soon, and says so.
 func (t *trial) endsBy(name string, ended <-chan error) {
 	t.Helper()
-	late := time.NewTimer(answerWithin)
-	defer late.Stop()
 	select {
 	case err := <-ended:
 		t.clean("an error", err)
 		if !errors.Is(err, context.Canceled) {
 			t.Errorf("%s when cancelled: %v; want context.Canceled", name, err)
 		}
-	case <-late.C:
+	case <-time.After(answerWithin):
 		t.Fatalf("%s goes on %s after it was cancelled", name, answerWithin)
 	}
 }
@@ -124,15 +122,13 @@ func (t *trial) cancelHeld(s step) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	ended := start(ctx, s)
-	late := time.NewTimer(answerWithin)
-	defer late.Stop()
 	select {
 	case <-came:
 		cancel()
 		t.endsBy(s.name, ended)
 	case err := <-ended:
 		t.Errorf("%s ended before its request came: %v", s.name, err)
-	case <-late.C:
+	case <-time.After(answerWithin):
 		t.Fatalf("%s: no request came within %s", s.name, answerWithin)
 	}
 }
