@@ -12,6 +12,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"go.etcd.io/bbolt"
@@ -455,6 +456,36 @@ func TestGone(t *testing.T) {
 			} else if _, err := os.Stat(j.Dir); !errors.Is(err, fs.ErrNotExist) {
 				t.Errorf("it was made again: %v", err)
 			}
+		})
+	}
+}
+
+// A head that was to be written in a moment is not written any more when the upload
+// has another file: it would be the head of that one.
+func TestGoneBeforeItsHead(t *testing.T) {
+	for _, closed := range []bool{false, true} {
+		t.Run(fmt.Sprint("closed ", closed), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				j := newJournal(t)
+				e := openEntry(t, j, "/data/a.bin")
+				must(t, e.Begin(t.Context(), sample()))
+				<-time.After(2 * headFirst)
+				must(t, e.Receive(t.Context(), upload.Receipt{Part: 0}))
+				must(t, os.RemoveAll(j.Dir))
+				other := openEntry(t, j, "/data/a.bin")
+				r := sample()
+				r.Upload.ID = "another"
+				must(t, other.Begin(t.Context(), r))
+				must(t, other.Close())
+				if closed {
+					must(t, e.Close())
+				}
+				<-time.After(2 * headEvery)
+				if h, _, ok := j.readHead(ID(target, "/data/a.bin")); !ok || h.Record.Upload.ID != "another" {
+					t.Errorf("the head is of %q, %v", h.Record.Upload.ID, ok)
+				}
+				must(t, e.Close())
+			})
 		})
 	}
 }

@@ -394,10 +394,7 @@ func (e *entry) deliver(ctx context.Context, r upload.Record) error {
 // forget removes the file of the upload. Its head goes first: who opens the
 // same upload after its file is gone writes a head too.
 func (e *entry) forget() error {
-	if e.later != nil {
-		e.later.Stop()
-		e.later = nil
-	}
+	e.tellNoMore()
 	_ = e.j.remove(e.j.path(e.id, extHead)) // there may be none
 	err := e.removeLocked()
 	e.d = nil
@@ -420,15 +417,15 @@ func (e *entry) Close() error {
 	if e.d == nil {
 		return nil
 	}
-	if !leadsTo(e.file(), e.d.info) { // it is another's now
-		e.j.hold(e.id, false)
-		return e.d.close()
-	}
-	if e.rec == nil {
+	switch mine := leadsTo(e.file(), e.d.info); {
+	case !mine: // the head belongs to whoever has the file now
+		e.tellNoMore()
+	case e.rec == nil:
 		return e.forget()
+	default:
+		e.holder, e.head.InFlight = nil, 0
+		e.tell()
 	}
-	e.holder, e.head.InFlight = nil, 0
-	e.tell()
 	err := e.d.close()
 	e.d = nil
 	e.j.hold(e.id, false)

@@ -112,10 +112,7 @@ const (
 
 // tell writes the head now.
 func (e *entry) tell() {
-	if e.later != nil {
-		e.later.Stop()
-		e.later = nil
-	}
+	e.tellNoMore()
 	e.head.Holder, e.headAt = e.holder, time.Now().Add(headEvery)
 	e.head.URLsExpire = firstExpiry(e.urls, func(part int) bool { _, needed := e.sizes[part]; return needed })
 	e.j.writeHead(e.head)
@@ -134,14 +131,23 @@ func (e *entry) tellSoon() {
 	e.tell()
 }
 
-// tellLater writes the head, unless that was done meanwhile. It waits for no disk.
+// tellNoMore forgets a head that was to be written.
+func (e *entry) tellNoMore() {
+	if e.later != nil {
+		e.later.Stop()
+		e.later = nil
+	}
+}
+
+// tellLater writes the head, unless that was done meanwhile, or the file of the
+// upload was replaced by another process's. It waits for no disk.
 func (e *entry) tellLater() {
 	if !e.mu.TryLock() {
 		time.AfterFunc(headFirst, e.tellLater)
 		return
 	}
 	defer e.mu.Unlock()
-	if e.later != nil && e.d != nil {
+	if e.later != nil && e.d != nil && leadsTo(e.file(), e.d.info) {
 		e.tell()
 	}
 }
