@@ -248,6 +248,12 @@ func (e *simEntry) Begin(ctx context.Context, r upload.Record) error {
 		func(m *mirror) {
 			if was := m.current[e.path]; was != id {
 				m.tried[e.path] = append(m.tried[e.path], was, id)
+				return
+			}
+			for n := range m.receipts[id] { // those of a corrupt upload may go
+				if _, stay := r.Receipts[n]; !stay {
+					delete(m.receipts[id], n)
+				}
 			}
 		},
 		func() error { return e.real.Begin(ctx, r) },
