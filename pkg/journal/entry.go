@@ -418,7 +418,7 @@ func (e *entry) Close() error {
 		return nil
 	}
 	switch mine := leadsTo(e.file(), e.d.info); {
-	case !mine: // the head belongs to whoever has the file now
+	case !mine: // the head is that of another process now
 		e.tellNoMore()
 	case e.rec == nil:
 		return e.forget()
