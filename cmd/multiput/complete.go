@@ -1,145 +1,130 @@
 package main
 
 import (
-	"fmt"
+	"context"
+	"errors"
+	"maps"
 	"slices"
-	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/multiput/multiput/pkg/config"
-	"github.com/multiput/multiput/pkg/provider"
-	"github.com/multiput/multiput/pkg/sandbox"
+	"github.com/multiput/multiput/pkg/handoff"
+	"github.com/multiput/multiput/pkg/progress"
+	"github.com/multiput/multiput/pkg/upload"
 )
 
-// completions gives the shell what the values of flags can be, for a command
-// and those under it.
-func completions(c *cobra.Command) {
-	for name, values := range map[string][]string{
-		"checksum":    {"auto\tverify where possible", "require\tfail where nothing can be verified", "off\tcompute no MD5"},
-		"progress":    {"auto\tbar on a terminal, else plain", "bar\tone line that is redrawn", "plain\ta few lines, for logs", "json\tobjects, for programs", "none\terrors only"},
-		"concurrency": {"auto\tfind the best number"},
-		"color":       {"auto\ton a terminal, unless NO_COLOR is set", "always", "never"},
-		"api":         sandbox.APIs(),
-	} {
-		complete(c, name, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp))
-	}
-	complete(c, "provider", completeProvider)
-	complete(c, "set", completeSet)
-	complete(c, "state", completeStates)
-	complete(c, "profile", func(c *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
-		return config.Profiles(c.Flags()), cobra.ShellCompDirectiveNoFileComp
-	})
-	for _, name := range []string{"part-size", "limit-rate", "retries", "retry-for", "stall-timeout", "base-url", "name", "content-type", "jq", "listen", "store-listen", "url-life", "fault", "include", "exclude", "shard"} {
-		complete(c, name, cobra.NoFileCompletions)
-	}
-	if c.ValidArgsFunction == nil && !strings.Contains(c.Use, " ") { // it takes no arguments
-		c.ValidArgsFunction = cobra.NoFileCompletions
-	}
-	for _, sub := range c.Commands() {
-		completions(sub)
-	}
-}
-
-// complete sets how the value of a flag is completed, where the command has that
-// flag as its own and has no completion yet.
-func complete(c *cobra.Command, name string, how cobra.CompletionFunc) {
-	f := c.PersistentFlags().Lookup(name)
-	if f == nil {
-		f = c.Flags().Lookup(name)
-	}
-	if f == nil {
-		return
-	}
-	if _, known := c.GetFlagCompletionFunc(name); known {
-		return
-	}
-	if err := c.RegisterFlagCompletionFunc(name, how); err != nil {
-		panic(err) // the flag exists and has no completion yet
-	}
-}
-
-// completeStates gives the states of uploads, also after those that are listed
-// before a comma.
-func completeStates(_ *cobra.Command, _ []string, begun string) ([]string, cobra.ShellCompDirective) {
-	before := begun[:strings.LastIndexByte(begun, ',')+1]
-	listed := strings.Split(before, ",")
-	var words []string
-	for _, state := range states {
-		if !slices.Contains(listed, state) {
-			words = append(words, before+state)
-		}
-	}
-	return words, cobra.ShellCompDirectiveNoFileComp
-}
-
-// completeProvider gives the providers by name. A manifest is a file, which the
-// shell completes where no name fits.
-func completeProvider(_ *cobra.Command, _ []string, begun string) ([]string, cobra.ShellCompDirective) {
-	var names []string
-	for _, name := range provider.Known(config.ProviderDir()) {
-		if !strings.HasPrefix(name, begun) {
-			continue
-		}
-		m, err := loadManifest(name)
-		if err != nil {
-			continue // it cannot be used
-		}
-		names = append(names, name+"\t"+m.Title)
-	}
-	return names, cobra.ShellCompDirectiveDefault
-}
-
-// completeOneProvider is completeProvider for a command that takes one.
-func completeOneProvider(c *cobra.Command, args []string, begun string) ([]string, cobra.ShellCompDirective) {
-	if len(args) > 0 {
-		return nil, cobra.ShellCompDirectiveNoFileComp
-	}
-	return completeProvider(c, args, begun)
-}
-
-// completeSet gives the options of the chosen provider, and the values that one
-// takes if these can be listed.
-func completeSet(c *cobra.Command, args []string, begun string) ([]string, cobra.ShellCompDirective) {
-	const none = cobra.ShellCompDirectiveNoFileComp
-	chosen := ""
-	if c.Flags().Lookup("provider") != nil {
-		cfg, err := config.Load(c.Flags())
-		if err != nil {
-			return nil, none
-		}
-		chosen = cfg.Provider
-	} else if len(args) > 0 {
-		chosen = args[0] // as of provider check
-	}
-	if chosen == "" {
-		return nil, none
-	}
-	m, err := loadManifest(chosen)
-	if err != nil {
-		return nil, none
-	}
-	name, _, value := strings.Cut(begun, "=")
-	var given []string
-	if all, err := c.Flags().GetStringArray("set"); err == nil {
-		for _, s := range all {
-			key, _, _ := strings.Cut(s, "=")
-			given = append(given, key)
-		}
-	}
-	var words []string
-	for _, o := range m.Options {
-		switch {
-		case value && o.Name == name:
-			for _, v := range o.Values() {
-				if word := fmt.Sprintf("%s=%s", name, v); strings.HasPrefix(word, begun) {
-					words = append(words, word)
-				}
+func (a *app) completeCmd() *cobra.Command {
+	var o recordedOptions
+	c := &cobra.Command{
+		Use:   "complete PLAN RECEIPTS...",
+		Short: "Complete a planned upload with the receipts of its parts",
+		Long: `Complete an upload that multiput plan planned, with the receipts that multiput
+put wrote, and print its result as upload does. It needs the key, unless the
+plan is self-contained, but not the machine that planned it. If receipts are
+missing, it names the parts and sends nothing.`,
+		Example: `  multiput complete big.plan *.receipts
+  multiput complete big.plan *.receipts --json`,
+		Args: cobra.MinimumNArgs(2),
+		RunE: func(c *cobra.Command, args []string) error {
+			cfg, err := config.Load(c.Flags())
+			if err != nil {
+				return err
 			}
-			return words, none
-		case !value && strings.HasPrefix(o.Name, begun) && !slices.Contains(given, o.Name):
-			words = append(words, o.Name+"=\t"+o.Help)
+			a.json = cfg.JSON || cfg.JQ != "" || cfg.Progress == string(progress.JSON)
+			return a.complete(c.Context(), cfg, o, args[0], args[1:])
+		},
+	}
+	o.flags(c.Flags(), "part-size", "concurrency", "limit-rate", "stall-timeout")
+	return c
+}
+
+// complete ends a planned upload with the receipts of some files.
+func (a *app) complete(ctx context.Context, cfg config.Config, o recordedOptions, planPath string, files []string) error {
+	out, err := a.output(cfg)
+	if err != nil {
+		return err
+	}
+	plan, err := handoff.Load(planPath)
+	if err = unread(planPath, err); err != nil {
+		return err
+	}
+	receipts := plan.Receipts()
+	for _, path := range files {
+		b, err := handoff.Read(path)
+		if err = unread(path, err); err == nil {
+			err = receipts.Add(path, b)
+		}
+		if err != nil {
+			return err
 		}
 	}
-	return words, none | cobra.ShellCompDirectiveNoSpace
+	share := plan.Share(string(plan.File.Path), nil)
+	if err := a.allThere(ctx, cfg, share, receipts); err != nil {
+		return err
+	}
+	record := upload.Record{Target: share.Target, Upload: share.Upload}
+	cfg, d, err := manifestOf(cfg, record)
+	if err != nil {
+		return err
+	}
+	o.signed = plan.Signed()
+	o.keyless = len(o.signed) > 0
+	u, stop, err := a.reopen(ctx, cfg, o, d, record, false)
+	if err != nil {
+		return &severalError{a.tell(keyed(err, d, cfg))}
+	}
+	defer stop()
+	a.warnOfNetwork(cfg)
+	defer a.summarize(cfg)
+	show, hide := a.watch(cfg, []input{{path: share.Path}})
+	defer hide()
+	observe, end := show.File(share.Path)
+	observe = a.actions.Observe(share.Path, a.json || cfg.Quiet, observe)
+	observe, sure := a.outcomes.watch(failure{file: share.Path}, observe)
+	u.Observe = observe
+	u.Deliver = func(ctx context.Context, r upload.Report) error {
+		return a.aside(show, func() error { return out.print(ctx, share.Path, r) })
+	}
+	report, err := finish(ctx, u, share, receipts)
+	sure()
+	end()
+	if errors.Is(err, upload.ErrExpired) {
+		err = &expiredError{err, planPath}
+	}
+	if err != nil {
+		return &severalError{a.tell(failure{err: err, report: report, file: share.Path, planned: true, keyEnv: d.KeyEnv(), keyFrom: cfg.KeySource()})}
+	}
+	if err := a.forget(context.WithoutCancel(ctx), cfg, share.Target.Provider, share.Upload.ID, isShare); err != nil {
+		a.warn(cfg, err.Error()) // it is completed and printed
+	}
+	return nil
+}
+
+// allThere says which receipts are missing, before a key is needed. What this
+// machine sent itself is in its journal.
+func (a *app) allThere(ctx context.Context, cfg config.Config, share upload.Share, receipts *handoff.Receipts) error {
+	rec, err := a.journal(cfg.Journal, func(text string) { a.warn(cfg, text) }).Find(ctx, share.Target, share.Path)
+	if err != nil {
+		return err
+	}
+	var stored []upload.Receipt
+	if rec != nil && rec.Upload.ID == share.Upload.ID {
+		stored = slices.Collect(maps.Values(rec.Receipts))
+	}
+	_, err = receipts.All(stored)
+	return err
+}
+
+func finish(ctx context.Context, u *upload.Uploader, share upload.Share, receipts *handoff.Receipts) (r upload.Report, err error) {
+	p, err := u.Join(ctx, share)
+	if err != nil {
+		return r, err
+	}
+	defer p.Close() //nolint:errcheck // the kernel drops the lock anyway
+	rs, err := receipts.All(p.Stored())
+	if err != nil {
+		return r, err
+	}
+	return u.Finish(ctx, p, rs)
 }

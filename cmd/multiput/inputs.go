@@ -1,18 +1,13 @@
 package main
 
 import (
-	"bufio"
-	"bytes"
 	"cmp"
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
-	"io"
 	"iter"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 
 	"github.com/multiput/multiput/pkg/config"
@@ -276,105 +271,6 @@ func sameFile(a, b string) bool {
 	first, err := os.Stat(a)
 	second, err2 := os.Stat(b)
 	return err != nil || err2 != nil || os.SameFile(first, second)
-}
-
-// seen remembers strings by their digests: there may be millions.
-type seen struct {
-	sums  map[[16]byte]struct{}
-	first map[[16]byte]string
-}
-
-// mostFirst is how many strings are remembered in full.
-const mostFirst = 1 << 14
-
-// add remembers a string, and what it is of. twice: it was there before; first is
-// what it was of then, empty where that is not remembered.
-func (s *seen) add(key, of string) (first string, twice bool) {
-	if s.sums == nil {
-		s.sums, s.first = make(map[[16]byte]struct{}), make(map[[16]byte]string)
-	}
-	whole := sha256.Sum256([]byte(key))
-	sum := [16]byte(whole[:16])
-	if _, twice = s.sums[sum]; twice {
-		return s.first[sum], true
-	}
-	s.sums[sum] = struct{}{}
-	if len(s.first) < mostFirst {
-		s.first[sum] = of
-	}
-	return "", false
-}
-
-// shard is a share of the files: every n-th, beginning with the i-th.
-type shard struct{ i, n int } // i counts from 1; n is 0: all of them
-
-func parseShard(s string) (shard, error) {
-	if s == "" {
-		return shard{}, nil
-	}
-	first, of, _ := strings.Cut(s, "/")
-	i, err := strconv.ParseUint(first, 10, 31)
-	n, err2 := strconv.ParseUint(of, 10, 31)
-	if err != nil || err2 != nil || i < 1 || i > n {
-		return shard{}, usagef("--shard: %q is not I/N with I from 1 to N (such as 2/8)", s)
-	}
-	return shard{int(i), int(n)}, nil
-}
-
-// has reports whether the file at an index, from 0, is in it.
-func (s shard) has(index int) bool { return s.n == 0 || index%s.n == s.i-1 }
-
-// listed gives the names in a file, or in standard input: one a line, or, where
-// there is a NUL among the first of them, with a NUL behind each. An error is the
-// last that is given.
-func (a *app) listed(from string) (iter.Seq2[string, error], error) {
-	in, end := a.stdin, func() {}
-	if from != stdin {
-		f, err := os.Open(from)
-		if err != nil {
-			return nil, &upload.UnreadableError{Path: "--files-from " + from, Err: err}
-		}
-		in, end = f, func() { f.Close() } //nolint:errcheck // it was only read
-	}
-	const ahead = 64 << 10 // bytes, more than a name has
-	r := bufio.NewReaderSize(in, ahead)
-	begin, err := r.Peek(ahead)
-	text, bad := config.PlainText(begin)
-	if errors.Is(err, io.EOF) {
-		err = nil
-	}
-	if err = cmp.Or(cause(err), bad); err != nil {
-		end()
-		return nil, fmt.Errorf("--files-from %s: %w: %w", from, upload.ErrNoInput, err)
-	}
-	_, _ = r.Discard(len(begin) - len(text)) // it is there
-	delim := byte('\n')
-	if bytes.IndexByte(text, 0) >= 0 {
-		delim = 0
-	}
-	return func(yield func(string, error) bool) {
-		defer end()
-		for {
-			name, err := r.ReadString(delim)
-			name = strings.TrimSuffix(name, string(rune(delim)))
-			if delim == '\n' {
-				name = strings.TrimSuffix(name, "\r")
-			}
-			if name == stdin {
-				name = "." + string(os.PathSeparator) + name // a file of that name
-			}
-			if name != "" && !yield(name, nil) {
-				return
-			}
-			if errors.Is(err, io.EOF) {
-				return
-			}
-			if err != nil {
-				yield("", fmt.Errorf("--files-from %s: %w: %w", from, upload.ErrNoInput, err))
-				return
-			}
-		}
-	}, nil
 }
 
 // lookAhead is how many files are looked for before the first is begun: mistakes

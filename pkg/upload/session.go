@@ -156,30 +156,6 @@ func (s *session) unchanged(ctx context.Context) error {
 	return err
 }
 
-// foreseen is the rate to expect: what was seen for at least d, or else what the
-// network is held to, or what an earlier run got to.
-func (s *session) foreseen(d time.Duration) (float64, bool) {
-	if rate, ok := s.meter.rate(d); ok {
-		return rate, true
-	}
-	rate := s.earlier
-	if limit := float64(s.Rate); limit > 0 && (rate <= 0 || limit < rate) {
-		rate = limit
-	}
-	return rate, rate > 0
-}
-
-// partSize is the one to split the file by, where the client plans; 0: the default.
-func (s *session) partSize() int64 {
-	if s.PartSize > 0 || s.hint > 0 {
-		return cmp.Or(s.PartSize, s.hint)
-	}
-	if rate, ok := s.foreseen(evidence); ok {
-		return fittingPartSize(s.file.Size, rate, s.limits)
-	}
-	return 0
-}
-
 // concurrency is how many parts are in flight at once, as things stand.
 func (s *session) concurrency() int { return s.Slots.Len() }
 

@@ -186,3 +186,7 @@ func (p *speaker) authorize(h http.Header, fields url.Values, address string) er
 	h.Set(p.m.auth.header, value)
 	return nil
 }
+
+// HasStep reports whether a step is made for an upload: small files may have
+// others.
+func (p *speaker) HasStep(u upload.Upload, step string) bool { return p.m.stepsFor(u.File).has(step) }
