@@ -140,6 +140,31 @@ func TestInterruptedInComplete(t *testing.T) {
 	}
 }
 
+// A clear answer that comes after the interruption leaves no doubt, also if it cannot
+// be recorded.
+func TestInterruptedInAnsweredComplete(t *testing.T) {
+	for kind, answer := range map[string]error{"corrupt": errMismatch, "sending": upload.ErrRefused} {
+		t.Run(kind, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				r := newRig(t, 3000)
+				r.cloud.already = true
+				r.cloud.completesWith(answer)
+				r.journal.fail = func(k string) error {
+					if k == kind {
+						return errors.New("no space left on device")
+					}
+					return nil
+				}
+				r.provider = slowComplete{r.cloud, time.Second}
+				_, _, err := r.interrupted(500 * time.Millisecond)
+				if !errors.Is(err, errCtrlC) || !errors.Is(err, upload.ErrJournal) || !errors.Is(err, answer) || errors.Is(err, upload.ErrDoubt) {
+					t.Errorf("error %v", err)
+				}
+			})
+		})
+	}
+}
+
 type slowComplete struct {
 	*cloud
 	takes time.Duration

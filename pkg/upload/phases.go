@@ -89,7 +89,8 @@ func (p *Plan) end(ctx context.Context, err error) (Report, error) {
 		err = errors.Join(err, s.forgetNothing(context.WithoutCancel(ctx)))
 	}
 	if err != nil && ctx.Err() != nil {
-		if rec := s.ledger.rec; rec != nil && rec.State == Completing && !errors.Is(err, ErrDoubt) {
+		// A clear answer that could not be recorded is a failure of the journal.
+		if rec := s.ledger.rec; rec != nil && rec.State == Completing && !errors.Is(err, ErrDoubt) && !errors.Is(err, ErrJournal) {
 			err = fmt.Errorf("%w: the final request got no clear answer before: %w", ErrDoubt, err)
 		}
 		err = fmt.Errorf("%w: %w", context.Cause(ctx), err)
