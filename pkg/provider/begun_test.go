@@ -1,6 +1,7 @@
 package provider_test
 
 import (
+	"errors"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -69,6 +70,27 @@ func TestCreateGoesOn(t *testing.T) {
 	}
 }
 
+// TestCreateGoesOnWithAnothers holds that an upload that may be another's is left alone
+// also where a request of create was repeated before its answer said so.
+func TestCreateGoesOnWithAnothers(t *testing.T) {
+	text := strings.Replace(polled, "part_size: 4096", "part_size: 4096, resumed: .state == \"ready\"", 1)
+	for last, abort := range map[string]bool{`{"state":"ready","at":"here"}`: false, "404": true} {
+		p, seen := serveManifest(t, text, []string{"429", last})
+		path := filepath.Join(t.TempDir(), "f.bin")
+		if err := os.WriteFile(path, make([]byte, 5000), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		u := upload.Uploader{Provider: p, Target: p.Target(), Retry: transport.Policy{Retries: 4, Base: time.Millisecond, Cap: time.Millisecond}}
+		_, err := u.Upload(t.Context(), upload.File{Path: path})
+		if errors.Is(err, upload.ErrUnverified) == abort {
+			t.Errorf("%s: %v", last, err)
+		}
+		if slices.Contains(seen(), "DELETE /files/u1") != abort {
+			t.Errorf("%s: sent %v", last, seen())
+		}
+	}
+}
+
 // TestLiveCreateGoesOn holds that a live check continues so too, and that what it
 // records passes.
 func TestLiveCreateGoesOn(t *testing.T) {
@@ -96,6 +118,11 @@ func TestLiveCreateGoesOn(t *testing.T) {
 // that the place is there from then on.
 func servePolled(t *testing.T, replies []string, record ...*check.Transcript) (provider.Provider, func() []string) {
 	t.Helper()
+	return serveManifest(t, polled, replies, record...)
+}
+
+func serveManifest(t *testing.T, text string, replies []string, record ...*check.Transcript) (provider.Provider, func() []string) {
+	t.Helper()
 	var (
 		mu   sync.Mutex
 		seen []string
@@ -119,7 +146,7 @@ func servePolled(t *testing.T, replies []string, record ...*check.Transcript) (p
 		_, _ = io.WriteString(w, reply)
 	}))
 	t.Cleanup(server.Close)
-	d, err := provider.Load(write(t, "polled.yaml", polled))
+	d, err := provider.Load(write(t, "polled.yaml", text))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -27,9 +27,9 @@ type data struct {
 	Completed int `json:"completed,omitempty"`
 }
 
-// Create opens an upload of f. Where the API opened one and it cannot be used,
-// the Upload comes with the error, so that it can be aborted; not so if it is
-// one that was taken over, which may be another's.
+// Create opens an upload of f. Where the API opened one and it cannot be used, the
+// Upload comes with the error, so that it can be aborted, unless it says that it was
+// taken over: then it may be another's.
 func (p *speaker) Create(ctx context.Context, f upload.File, w upload.Hint) (upload.Upload, []upload.Presigned, error) {
 	st := p.m.stepsFor(f)
 	s := &scope{file: fileValue(f), options: p.options, partSize: sizeOrNull(w.PartSize), base: p.base, digests: digestFieldsOf(nil)}
@@ -105,14 +105,11 @@ func (p *speaker) Create(ctx context.Context, f upload.File, w upload.Hint) (upl
 		return u, nil, err
 	}
 	resumed, err := p.resumed(ctx, st, a, s, u)
+	u.TakenOver = resumed || err != nil // then it may be
 	if err != nil {
-		return upload.Upload{}, nil, err // it may be one that was taken over
+		return u, nil, err
 	}
-	u.TakenOver = resumed
 	urls, err := p.readPlan(ctx, st, a, s, &u, resumed)
-	if err != nil && resumed {
-		u = upload.Upload{}
-	}
 	return u, urls, err
 }
 
