@@ -90,7 +90,8 @@ func (s *sums) ended(err error) {
 	}
 }
 
-// close replaces the file if that was put off.
+// close replaces the file if that was put off. Where that fails, the sums of all that
+// was uploaded are not lost.
 func (s *sums) close() error {
 	if s == nil {
 		return nil
@@ -99,11 +100,20 @@ func (s *sums) close() error {
 	if s.lines == s.f {
 		return nil
 	}
-	defer os.Remove(s.lines.Name()) //nolint:errcheck // the system removes it some day
-	defer s.lines.Close()           //nolint:errcheck // it is read to its end
-	if s.keep {
-		return nil
+	var err error
+	if !s.keep {
+		err = s.replace()
 	}
+	s.lines.Close() //nolint:errcheck // it was read to its end
+	if err != nil {
+		return newSumsError(s.f.Name(), fmt.Errorf("%w; the checksums are in %s", cause(err), s.lines.Name()))
+	}
+	os.Remove(s.lines.Name()) //nolint:errcheck // the system removes it some day
+	return nil
+}
+
+// replace replaces what the file has by the lines.
+func (s *sums) replace() error {
 	_, err := s.lines.Seek(0, io.SeekStart)
 	if err == nil {
 		err = s.f.Truncate(0)
@@ -111,8 +121,5 @@ func (s *sums) close() error {
 	if err == nil {
 		_, err = io.Copy(s.f, s.lines)
 	}
-	if err != nil {
-		return newSumsError(s.f.Name(), err)
-	}
-	return nil
+	return err
 }
