@@ -14,6 +14,7 @@ import (
 	"github.com/multiput/multiput/pkg/handoff"
 	"github.com/multiput/multiput/pkg/provider"
 	"github.com/multiput/multiput/pkg/sandbox"
+	"github.com/multiput/multiput/pkg/source/tree"
 	"github.com/multiput/multiput/pkg/transport"
 	"github.com/multiput/multiput/pkg/upload"
 )
@@ -84,7 +85,7 @@ var classes = []class{
 	}},
 	{typed[*handoff.MissingError], exitAgain, "tempfail", say("send them with multiput put, and run the same command again with their receipts")},
 	{wraps(upload.ErrChecksum), exitData, "data", say("something between here and the store alters the data; run the same command again to send it once more")},
-	{typed[*config.Error], exitConfig, "config", unknownHint},
+	{typed[*config.Error], exitConfig, "config", configHint},
 	{typed[*usageError], exitUsage, "usage", func(f failure) string {
 		var u *usageError
 		errors.As(f.err, &u)
@@ -104,6 +105,7 @@ var classes = []class{
 		errors.As(f.err, &e)
 		return e.hint()
 	}},
+	{typed[*tree.NoMatchError], exitNoInput, "noinput", noMatchHint},
 	{wraps(upload.ErrNoInput), exitNoInput, "noinput", noInputHint},
 	{typed[spoolError], exitJournal, "cantcreat", say("use --spool-dir DIR for another directory")},
 	{typed[*provider.Error], exitConfig, "config", say("")},

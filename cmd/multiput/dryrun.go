@@ -98,7 +98,7 @@ func newDryPlan(file string, v upload.Preview, m *provider.Definition, made []pr
 		Requests: dryRequests(v, made), Warnings: make([]string, len(v.Warnings)),
 	}
 	for i, w := range v.Warnings {
-		d.Warnings[i] = progress.Text(w)
+		d.Warnings[i] = progress.Hint(warningHint).Text(w)
 	}
 	d.ReadsAhead = m.Limits.ReadsAhead && (v.Next == upload.StepCreate || len(v.Left) > 0)
 	if v.Target.Base == "" {

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/multiput/multiput/pkg/config"
+	"github.com/multiput/multiput/pkg/source/tree"
 	"github.com/multiput/multiput/pkg/transport"
 	"github.com/multiput/multiput/pkg/upload"
 )
@@ -20,6 +21,26 @@ func TestHintOfAChangedFile(t *testing.T) {
 	err := fmt.Errorf("a.bin: %w: it had 3 bytes and has 2", upload.ErrChanged)
 	if hint := classOf(err).hint(failure{err: err}); !strings.Contains(hint, "same size") {
 		t.Errorf("the hint is %q", hint)
+	}
+}
+
+// What a library leaves to the program to say: the flags that change what it warns of.
+func TestHintsOfWarnings(t *testing.T) {
+	for hint, want := range map[string]string{
+		warningHint(upload.PartSizeIgnored{Stored: 3}):                                                "--restart",
+		warningHint(upload.PartSizeIgnored{Planned: true}):                                            "--restart",
+		warningHint(upload.PartSizeIgnored{Multiple: 256}):                                            "", // a new upload would have it too
+		warningHint(upload.ClockSkew{}):                                                               "",
+		skippedHint(tree.Skipped{Link: true}):                                                         "--follow",
+		noMatchHint(failure{err: &tree.NoMatchError{Include: []string{"a"}}}):                         "--include:",
+		noMatchHint(failure{err: &tree.NoMatchError{Exclude: []string{"a"}}}):                         "--exclude:",
+		noMatchHint(failure{err: &tree.NoMatchError{Include: []string{"a"}, Exclude: []string{"b"}}}): "--include and --exclude:",
+		configHint(failure{err: config.ErrKeyInFile}):                                                 "multiput login",
+		configHint(failure{err: config.ErrNoJournal}):                                                 "--journal",
+	} {
+		if !strings.Contains(hint, want) || want == "" && hint != "" {
+			t.Errorf("%q, want %q", hint, want)
+		}
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 
 	"github.com/multiput/multiput/pkg/config"
 	"github.com/multiput/multiput/pkg/provider"
+	"github.com/multiput/multiput/pkg/source/tree"
 	"github.com/multiput/multiput/pkg/transport"
 	"github.com/multiput/multiput/pkg/upload"
 )
@@ -38,16 +39,51 @@ func deliverHint(how string) func(failure) string {
 	}
 }
 
-// unknownHint names what was meant by an unknown key or profile.
-func unknownHint(f failure) string {
+// configHint leads out of a wrong configuration: of an unknown key or profile it
+// names what was meant.
+func configHint(f failure) string {
 	var u *config.UnknownError
-	if errors.Is(f.err, fs.ErrPermission) {
+	switch {
+	case errors.Is(f.err, config.ErrKeyInFile):
+		return "use api-key-file, api-key-command, the provider's variable, or multiput login"
+	case errors.Is(f.err, config.ErrNoJournal):
+		return "or name a directory for the journal with --journal or MULTIPUT_JOURNAL"
+	case errors.Is(f.err, fs.ErrPermission):
 		return "HOME may be another user's, for example under sudo or in a container: set HOME, or use --config and --journal"
-	}
-	if !errors.As(f.err, &u) {
+	case !errors.As(f.err, &u):
 		return ""
 	}
 	return strings.TrimPrefix(provider.DidYouMean(u.Name, u.Known), ", ")
+}
+
+// warningHint says what can be done about a warning of an upload.
+func warningHint(w upload.Warning) string {
+	if e, is := w.(upload.PartSizeIgnored); is && (e.Stored > 0 || e.Planned) {
+		return "--restart begins a new upload"
+	}
+	return ""
+}
+
+// skippedHint says, behind a warning, how what is below a directory is not left out.
+func skippedHint(s tree.Skipped) string {
+	if s.Link {
+		return " (--follow does)"
+	}
+	return ""
+}
+
+// noMatchHint says which patterns leave out all files of a directory.
+func noMatchHint(f failure) string {
+	var e *tree.NoMatchError
+	errors.As(f.err, &e)
+	const how = ": without a slash, a pattern is of a file's name at any depth; with one, of the path below the directory"
+	switch {
+	case len(e.Include) == 0:
+		return "check --exclude" + how
+	case len(e.Exclude) == 0:
+		return "check --include" + how
+	}
+	return "check --include and --exclude" + how
 }
 
 // optionHint is the option of the provider that would have a request succeed.

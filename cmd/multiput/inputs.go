@@ -68,7 +68,7 @@ func (a *app) newInputs(ctx context.Context, cfg config.Config, o uploadOptions,
 		}
 	}
 	in.walk.Follow = o.follow
-	in.walk.Warn = func(text string) { in.warn(transport.Visible(text)) }
+	in.walk.Warn = func(s tree.Skipped) { in.warn(transport.Visible(s.String()) + skippedHint(s)) }
 	if o.filesFrom != "" {
 		in.list, err = a.listed(o.filesFrom)
 	}

@@ -45,7 +45,7 @@ func actions() *progress.Actions {
 	if os.Getenv("GITHUB_ACTIONS") != "true" {
 		return nil
 	}
-	return &progress.Actions{Summary: os.Getenv("GITHUB_STEP_SUMMARY")}
+	return &progress.Actions{Title: "multiput", Hint: warningHint, Summary: os.Getenv("GITHUB_STEP_SUMMARY")}
 }
 
 func openJournal(dir string, warn func(string)) upload.Journal {

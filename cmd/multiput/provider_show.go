@@ -95,7 +95,7 @@ func describe(m *provider.Definition) string {
 	case m.Base != "":
 		line("base", "%s", m.Base)
 	case m.Where != "":
-		line("base", "%s", m.Where)
+		line("base", "%s; --base-url sets another", m.Where)
 	case m.Name == provider.Sandbox:
 		line("base", "a server in the same process")
 	default:

@@ -50,7 +50,7 @@ func screenOf(f *os.File) screen {
 func (a *app) watch(cfg config.Config, files []input) (d *progress.Display, close func()) {
 	a.color = a.colored(cfg.Color)
 	o := progress.Options{
-		Style: a.style(cfg), Verbose: cfg.Verbose > 0, Color: a.color,
+		Style: a.style(cfg), Hint: warningHint, Verbose: cfg.Verbose > 0, Color: a.color,
 		ASCII: a.screen.ascii, Width: a.screen.width, Files: len(files), Paths: len(files) > 0 && files[0].walked,
 		Title: a.screen.title, Taskbar: a.screen.taskbar, Active: a.screen.foreground,
 	}

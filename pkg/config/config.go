@@ -77,6 +77,15 @@ func (e *Error) Error() string {
 }
 func (e *Error) Unwrap() error { return e.Err }
 
+// What is wrong with the configuration, where a program can say more. Test with
+// errors.Is.
+var (
+	// ErrKeyInFile: a key itself is in the config file.
+	ErrKeyInFile = errors.New("an API key must not be in a config file, which gets copied, shared and checked in")
+	// ErrNoJournal: no journal is named, and there is no home directory for one.
+	ErrNoJournal = errors.New("the journal has no directory")
+)
+
 // UnknownError is a name that nothing has.
 type UnknownError struct {
 	What  string // key or profile
@@ -307,7 +316,7 @@ func (l *layers) decode(c *Config) error {
 	if c.JournalNamed = c.Journal != ""; !c.JournalNamed {
 		dir, err := StateDir()
 		if err != nil {
-			c.noJournal = fmt.Errorf("%w, or name a journal with --journal or MULTIPUT_JOURNAL", err)
+			c.noJournal = fmt.Errorf("%w: %w", ErrNoJournal, err)
 		} else {
 			c.Journal = filepath.Join(dir, "journal")
 		}

@@ -210,8 +210,7 @@ func (f *file) section(n *yaml.Node, at string, others map[string]func(*yaml.Nod
 			}
 			return err
 		case secretText().MatchString(key):
-			return f.fault(k, place, "an API key must not be in a config file, which gets copied, shared and checked in; "+
-				"use api-key-file, api-key-command, the provider's variable, or multiput login")
+			return f.fault(k, place, "%w", ErrKeyInFile)
 		}
 		known := slices.Concat(habits, slices.Sorted(maps.Keys(others)))
 		return &Error{Where: f.place(k, place), Err: &UnknownError{What: "key", Name: key, Known: known}}

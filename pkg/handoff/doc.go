@@ -42,7 +42,7 @@ import (
 var (
 	// ErrDamaged: a plan or receipts are damaged, were edited, or are of a newer
 	// version.
-	ErrDamaged = errors.New("not a file that multiput wrote")
+	ErrDamaged = errors.New("not as it was written")
 	// ErrContradiction: receipts contradict each other or the plan, or belong to
 	// another plan.
 	ErrContradiction = errors.New("the receipts do not fit")
@@ -55,7 +55,7 @@ func damaged(path, format string, args ...any) error {
 	return fmt.Errorf("%s: %s: %w", path, fmt.Sprintf(format, args...), ErrDamaged)
 }
 
-// NewerError is a plan or a receipt of a version that this multiput does not read
+// NewerError is a plan or a receipt of a version that this package does not read
 // yet. It wraps ErrDamaged: where a flipped bit made it so cannot be told.
 type NewerError struct {
 	Path    string // and line
@@ -63,7 +63,7 @@ type NewerError struct {
 }
 
 func (e *NewerError) Error() string {
-	return fmt.Sprintf("%s: it is of version %d, and this multiput reads version %d", e.Path, e.Version, Version)
+	return fmt.Sprintf("%s: it is of version %d, and this release reads version %d", e.Path, e.Version, Version)
 }
 
 func (e *NewerError) Unwrap() error { return ErrDamaged }

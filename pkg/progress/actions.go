@@ -24,7 +24,9 @@ import (
 // and messages of servers are printed too, and must not become commands: that is
 // what Guard is for, which comes before all else.
 type Actions struct {
+	Title   string // of the annotations; empty: the runner's own
 	Summary string // the file that the summary is appended to; empty: none
+	Hint    Hint   // goes behind warnings
 
 	mu   sync.Mutex
 	w    io.Writer // what Guard guards
@@ -72,7 +74,7 @@ func (j *Actions) Observe(file string, quiet bool, next func(upload.Event)) func
 		text := ""
 		switch e := e.(type) {
 		case upload.Warning, upload.Lost:
-			text = Text(e)
+			text = j.Hint.Text(e)
 		case upload.Finished:
 			j.note(row{file: file, report: e.Report})
 		}
@@ -134,11 +136,14 @@ func (j *Actions) note(r row) {
 func (j *Actions) annotate(command, file, message string) {
 	text := strings.NewReplacer("%", "%25", "\r", "%0D", "\n", "%0A", "##[", "## [")
 	property := strings.NewReplacer("%", "%25", "\r", "%0D", "\n", "%0A", "##[", "## [", ":", "%3A", ",", "%2C")
-	of := "title=multiput"
+	var of []string
 	if file != "" {
-		of = "file=" + property.Replace(transport.VisibleLines(file)) + "," + of
+		of = append(of, "file="+property.Replace(transport.VisibleLines(file)))
 	}
-	fmt.Fprintf(j.w, "::%s %s::%s\n", command, of, text.Replace(message))
+	if j.Title != "" {
+		of = append(of, "title="+property.Replace(j.Title))
+	}
+	fmt.Fprintf(j.w, "::%s::%s\n", strings.TrimSuffix(command+" "+strings.Join(of, ","), " "), text.Replace(message))
 }
 
 // Summarize appends what came of the files to the job's summary. That it cannot

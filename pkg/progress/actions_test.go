@@ -30,7 +30,7 @@ func commands(printed string) (found []string) {
 
 func inJob(summary string) (*Actions, *strings.Builder, *guard) {
 	var out strings.Builder
-	j := &Actions{Summary: summary}
+	j := &Actions{Title: "multiput", Summary: summary}
 	return j, &out, j.Guard(&out).(*guard)
 }
 

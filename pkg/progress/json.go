@@ -14,6 +14,7 @@ import (
 // describes them.
 type objects struct {
 	w        io.Writer
+	hint     Hint
 	total    *total
 	waits    *waits
 	warnings bool // and nothing else
@@ -43,7 +44,7 @@ func (o *objects) event(f *file, e upload.Event) {
 		o.say("lost", f, map[string]any{"part": e.Part.Number, "bytes": e.Part.Size, "why": Text(e)})
 		return
 	case upload.Warning:
-		o.say("warning", f, map[string]any{"text": Text(e)})
+		o.say("warning", f, map[string]any{"text": o.hint.Text(e)})
 		return
 	case upload.Note, upload.Finishing:
 		if o.verbose {

@@ -15,6 +15,7 @@ import (
 // messages writes the messages that all styles share.
 type messages struct {
 	w        io.Writer
+	hint     Hint
 	verbose  bool
 	color    bool
 	terminal bool
@@ -34,7 +35,7 @@ func (t messages) line(f *file, several bool, e upload.Event) string {
 	}
 	switch e := e.(type) {
 	case upload.Warning, upload.Lost:
-		return t.warning(of + Text(e))
+		return t.warning(of + t.hint.Text(e))
 	case upload.Stopping:
 		if e.InFlight == 0 || *t.stopping {
 			return ""

@@ -56,6 +56,8 @@ type Options struct {
 	// is drawn. Nil, or an answer below 1: 80.
 	Width func() int
 
+	Hint Hint // goes behind warnings
+
 	Color   bool // color results, warnings and errors
 	Title   bool // show progress in the title of the terminal (OSC 0)
 	Taskbar bool // show progress in the taskbar (OSC 9;4)
@@ -98,7 +100,7 @@ const tickEvery = 100 * time.Millisecond
 func New(w io.Writer, o Options) *Display {
 	t, waits := &total{files: o.Files, paths: o.Paths, bytes: o.Bytes, began: time.Now()}, &waits{every: lifeEvery}
 	d := &Display{total: t, waits: waits, stop: make(chan struct{}), stopped: make(chan struct{})}
-	messages := messages{w: w, verbose: o.Verbose, color: o.Color, terminal: o.Style == Bar, stopping: new(bool)}
+	messages := messages{w: w, hint: o.Hint, verbose: o.Verbose, color: o.Color, terminal: o.Style == Bar, stopping: new(bool)}
 	switch o.Style {
 	case Bar:
 		waits.every = 0 // the bar shows each, so that the end of each is reported
@@ -107,7 +109,7 @@ func New(w io.Writer, o Options) *Display {
 		d.view = &plain{messages: messages, total: t, waits: waits}
 	case JSON, Warnings:
 		waits.every = 0
-		d.view = &objects{w: w, total: t, waits: waits, warnings: o.Style == Warnings, verbose: o.Verbose}
+		d.view = &objects{w: w, hint: o.Hint, total: t, waits: waits, warnings: o.Style == Warnings, verbose: o.Verbose}
 	default:
 		d.view = &silence{w: w}
 	}

@@ -11,6 +11,21 @@ import (
 	"github.com/multiput/multiput/pkg/upload"
 )
 
+// Hint says what a user can do about a warning: the words are the program's, whose
+// flags are not known here. It is nil, or its answer empty, where there is nothing.
+type Hint func(upload.Warning) string
+
+// Text is [Text], and the hint behind it.
+func (h Hint) Text(e upload.Event) string {
+	s := Text(e)
+	if w, is := e.(upload.Warning); is && h != nil {
+		if hint := h(w); hint != "" {
+			s += "; " + hint
+		}
+	}
+	return s
+}
+
 // Text puts a warning or a note into words; it is empty for other events. It has
 // no control characters, and no secrets that can be told by their shape.
 func Text(e upload.Event) string {
@@ -54,10 +69,10 @@ func warning(w upload.Warning) string {
 		return fmt.Sprintf("resuming upload %s, which the provider has: %s", e.Upload, kept(e))
 	case upload.PartSizeIgnored:
 		if e.Stored > 0 {
-			return fmt.Sprintf("%s stored with a part size of %d bytes, which the upload keeps: --restart begins a new one with %d", are(e.Stored), e.Has, e.Asked)
+			return fmt.Sprintf("%s stored with a part size of %d bytes, which the upload keeps instead of %d", are(e.Stored), e.Has, e.Asked)
 		}
 		if e.Planned {
-			return fmt.Sprintf("the upload is planned with a part size of %d bytes, which it keeps: --restart begins a new one with %d", e.Has, e.Asked)
+			return fmt.Sprintf("the upload is planned with a part size of %d bytes, which it keeps instead of %d", e.Has, e.Asked)
 		}
 		if e.Multiple > 0 {
 			return fmt.Sprintf("the part size is rounded from %d to %d bytes: the provider takes multiples of %d", e.Asked, e.Has, e.Multiple)
@@ -240,7 +255,7 @@ func plan(e upload.PlanMade) string {
 		s += " of " + text.IBytes(e.PartSize)
 	}
 	if s += ", made by the provider"; e.Client {
-		s = strings.TrimSuffix(s, "the provider") + "multiput"
+		s = strings.TrimSuffix(s, "provider") + "client"
 	}
 	if e.Existing > 0 {
 		s += fmt.Sprintf("; the provider already has %s of the file", count(e.Existing, "range"))

@@ -47,7 +47,7 @@ func find(ctx context.Context, s settings) (f found, err error) {
 	var mfa config.AssumeRoleTokenProviderNotSetError
 	switch {
 	case errors.As(err, &mfa):
-		return f, fmt.Errorf("%s: %w: the role of the profile needs an MFA code, which multiput does not ask for: put temporary credentials into the environment (aws configure export-credentials)", title, upload.ErrDenied)
+		return f, fmt.Errorf("%s: %w: the role of the profile needs an MFA code, which cannot be entered here: put temporary credentials into the environment (aws configure export-credentials)", title, upload.ErrDenied)
 	case errors.As(err, &missing) && missing.Profile == s.profile:
 		return f, &spec.OptionError{Provider: title, Option: "profile", Reason: "the AWS configuration has no such profile", Known: options}
 	case errors.As(err, &missing):

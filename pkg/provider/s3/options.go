@@ -20,7 +20,7 @@ const (
 var options = spec.Options{
 	{Name: "region", Type: "string", Help: "region of the bucket (default: that of the AWS configuration, else us-east-1)"},
 	{Name: "profile", Type: "string", Help: "profile of the AWS configuration that has the credentials"},
-	{Name: "endpoint", Type: "string", Help: "URL of a store other than AWS, as --base-url"},
+	{Name: "endpoint", Type: "string", Help: "URL of a store other than AWS"},
 	{Name: "path-style", Type: "bool", Help: "put the bucket into the path, not into the host name (default: only for other stores than AWS)"},
 	{Name: "storage-class", Type: "string", Help: "storage class, such as STANDARD_IA"},
 	{Name: "sse", Type: "string", Help: "server-side encryption: AES256, aws:kms or aws:kms:dsse", Enum: []any{"AES256", "aws:kms", "aws:kms:dsse"}},

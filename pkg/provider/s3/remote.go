@@ -65,7 +65,7 @@ func (p *Provider) takeOver(ctx context.Context, u *upload.Upload, d data, h upl
 		if h.Shared {
 			where = " in a plan"
 		}
-		return false, &unsent{fmt.Errorf("%s: %w: upload %s requires the checksum %s of each part, which multiput does not support%s", title, upload.ErrRefused, d.ID, sums.algorithm, where)}
+		return false, &unsent{fmt.Errorf("%s: %w: upload %s requires the checksum %s of each part, which is not supported%s", title, upload.ErrRefused, d.ID, sums.algorithm, where)}
 	default:
 		d.PartSum = name
 	}

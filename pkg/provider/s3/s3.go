@@ -48,7 +48,7 @@ func Define(address string) (*spec.Definition, error) {
 	}
 	return &spec.Definition{
 		Name: Name, Title: title, Docs: "https://docs.aws.amazon.com/AmazonS3/latest/API/Welcome.html",
-		As: "s3://BUCKET[/KEY]", Where: "AWS, in the region of the bucket; --base-url names another store",
+		As: "s3://BUCKET[/KEY]", Where: "AWS, in the region of the bucket",
 		Auth: "the AWS configuration: environment, profiles, SSO, roles",
 		One:  at.key != "" && !strings.HasSuffix(at.key, "/"), Replaces: true,
 		Options: options, Limits: limits,

@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"github.com/bmatcuk/doublestar/v4"
+
+	"github.com/multiput/multiput/pkg/source"
 )
 
 // Patterns choose files by the paths that they have below a directory. The zero
@@ -59,16 +61,32 @@ func parse(given []string) ([]pattern, error) {
 	return all, nil
 }
 
-// String names the patterns as they were given.
-func (p Patterns) String() string {
-	var words []string
-	for _, i := range p.include {
-		words = append(words, "--include "+i.given)
+// NoMatchError is a directory whose files the patterns all leave out. It wraps
+// source.ErrNoInput.
+type NoMatchError struct {
+	Dir              string
+	Include, Exclude []string // as they were given
+}
+
+func (e *NoMatchError) Error() string {
+	excluded := strings.Join(e.Exclude, ", ")
+	switch {
+	case len(e.Include) == 0:
+		return fmt.Sprintf("%s: every file is excluded by %s", e.Dir, excluded)
+	case len(e.Exclude) == 0:
+		return fmt.Sprintf("%s: no file matches %s", e.Dir, strings.Join(e.Include, ", "))
 	}
-	for _, e := range p.exclude {
-		words = append(words, "--exclude "+e.given)
+	return fmt.Sprintf("%s: no file matches %s, with %s excluded", e.Dir, strings.Join(e.Include, ", "), excluded)
+}
+
+func (e *NoMatchError) Unwrap() error { return source.ErrNoInput }
+
+// given are patterns as they were given.
+func given(patterns []pattern) (all []string) {
+	for _, p := range patterns {
+		all = append(all, p.given)
 	}
-	return strings.Join(words, " ")
+	return all
 }
 
 // Unused are the patterns that should include something, and did not so far.

@@ -7,7 +7,6 @@ package tree
 
 import (
 	"errors"
-	"fmt"
 	"io"
 	"io/fs"
 	"iter"
@@ -24,9 +23,18 @@ type Walk struct {
 	// Follow has symbolic links to directories followed. Those to files always
 	// are.
 	Follow bool
-	// Warn reports what is left out, and why. It may be nil.
-	Warn func(string)
+	// Warn reports what is left out. It may be nil.
+	Warn func(Skipped)
 }
+
+// Skipped is what a walk leaves out, though the patterns do not.
+type Skipped struct {
+	Path   string
+	Reason string
+	Link   bool // it is a link to a directory, for want of Walk.Follow
+}
+
+func (s Skipped) String() string { return s.Path + " is a " + s.Reason }
 
 // File is a file below a directory.
 type File struct {
@@ -43,14 +51,11 @@ func (w *Walk) Files(dir string) iter.Seq2[File, error] {
 		if !r.below(dir, "", nil) || r.given > 0 {
 			return
 		}
-		reason := "no file matches " + w.Patterns.String()
-		switch {
-		case r.found == 0:
-			reason = "the directory has no files"
-		case len(w.Patterns.include) == 0:
-			reason = "every file is excluded by " + w.Patterns.String()
+		var err error = &NoMatchError{dir, given(w.Patterns.include), given(w.Patterns.exclude)}
+		if r.found == 0 {
+			err = &source.UnfitError{Path: dir, Reason: "the directory has no files"}
 		}
-		yield(File{Path: dir}, &source.UnfitError{Path: dir, Reason: reason})
+		yield(File{Path: dir}, err)
 	}
 }
 
@@ -71,7 +76,7 @@ func (r *run) below(dir, rel string, above []fs.FileInfo) bool {
 			return r.fail(dir, err)
 		}
 		if slices.ContainsFunc(above, func(a fs.FileInfo) bool { return os.SameFile(a, info) }) {
-			r.warn("%s is a link to a directory that contains it: not followed", dir)
+			r.warn(Skipped{Path: dir, Reason: "link to a directory that contains it: not followed"})
 			return true
 		}
 		above = append(slices.Clip(above), info)
@@ -89,7 +94,7 @@ func (r *run) below(dir, rel string, above []fs.FileInfo) bool {
 				continue
 			}
 			if e.link && !r.Follow {
-				r.warn("%s is a link to a directory: not followed (--follow does)", path)
+				r.warn(Skipped{Path: path, Reason: "link to a directory: not followed", Link: true})
 				continue
 			}
 			if !r.below(path, rel+"/", above) {
@@ -101,7 +106,7 @@ func (r *run) below(dir, rel string, above []fs.FileInfo) bool {
 			}
 		case !e.mode.IsRegular():
 			if r.Patterns.wants(rel) {
-				r.warn("%s is a %s: skipped", path, kind(e.mode))
+				r.warn(Skipped{Path: path, Reason: kind(e.mode) + ": skipped"})
 			}
 		default:
 			r.found++
@@ -122,9 +127,9 @@ func (r *run) fail(path string, err error) bool {
 	return r.yield(File{Path: path}, &source.UnreadableError{Path: path, Err: err})
 }
 
-func (r *run) warn(format string, args ...any) {
+func (r *run) warn(s Skipped) {
 	if r.Warn != nil {
-		r.Warn(fmt.Sprintf(format, args...))
+		r.Warn(s)
 	}
 }
 

@@ -41,7 +41,7 @@ func grow(t *testing.T, names ...string) string {
 // walk gives what is found below dir, what is warned of, and the errors.
 func walk(t *testing.T, w Walk, dir string) (rels, warned []string, failed []error) {
 	t.Helper()
-	w.Warn = func(s string) { warned = append(warned, strings.ReplaceAll(s, dir, "DIR")) }
+	w.Warn = func(s Skipped) { warned = append(warned, strings.ReplaceAll(s.String(), dir, "DIR")) }
 	for f, err := range w.Files(dir) {
 		if err != nil {
 			failed = append(failed, err)
