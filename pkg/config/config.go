@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
+	"math"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -233,84 +234,24 @@ func notEmpty(flags *pflag.FlagSet) (err error) {
 	return err
 }
 
+// decode reads the habits into c. Of several mistakes, the first is the error.
 func (l *layers) decode(c *Config) error {
-	v := l.v
-	c.Provider, c.Checksum, c.Progress = v.GetString("provider"), v.GetString("checksum"), v.GetString("progress")
-	c.Color = v.GetString("color")
-	c.ContentType, c.JQ, c.Journal = v.GetString("content-type"), v.GetString("jq"), v.GetString("journal")
-	c.CACert, c.APIKeyFile, c.APIKeyCommand = v.GetString("cacert"), v.GetString("api-key-file"), v.GetString("api-key-command")
-	var first error
-	check := func(key string, err error) {
-		if err != nil && first == nil {
-			first = l.wrong(key, err)
-		}
-	}
-	expand := func(key string, path *string) {
-		var err error
-		*path, err = Expand(*path)
-		check(key, err)
-	}
-	expand("journal", &c.Journal)
-	expand("cacert", &c.CACert)
-	expand("api-key-file", &c.APIKeyFile)
-	if isPath(c.Provider) {
-		expand("provider", &c.Provider)
-	}
-	boolean := func(key string) bool {
-		s := v.GetString(key)
-		b, err := strconv.ParseBool(cmp.Or(s, "false"))
-		if err != nil {
-			err = fmt.Errorf("%q is neither true nor false", s)
-		}
-		check(key, err)
-		return b
-	}
-	size := func(key string) int64 {
-		n, err := ParseSize(v.GetString(key))
-		check(key, err)
-		return n
-	}
-	c.JSON, c.Quiet = boolean("json"), boolean("quiet")
-	verbose, err := parseVerbose(v.GetString("verbose"))
-	check("verbose", err)
-	c.Verbose = verbose
-	c.PartSize, c.LimitRate = size("part-size"), size("limit-rate")
-
-	if s := v.GetString("concurrency"); s != "auto" && s != "" {
-		n, err := strconv.Atoi(s)
-		if err != nil || n < 1 || n > 1000 {
-			err = fmt.Errorf("%q is neither auto nor a number from 1 to 1000", s)
-		}
-		check("concurrency", err)
-		c.Concurrency = n
-	}
-	c.Retries = AutoRetries
-	if s := v.GetString("retries"); s != "auto" && s != "" {
-		n, err := strconv.Atoi(s)
-		if err != nil || n < 0 {
-			err = fmt.Errorf("%q is neither auto nor a number of retries, such as 10", s)
-		}
-		check("retries", err)
-		c.Retries = n
-	}
-	duration := func(name string) time.Duration {
-		s := v.GetString(name)
-		d, err := time.ParseDuration(s)
-		if s == "0" || s == "" {
-			d, err = 0, nil
-		}
-		if err != nil || d < 0 {
-			err = fmt.Errorf("%q is not a duration, such as 90s, 15m or 2h", s)
-		}
-		check(name, err)
-		return d
-	}
-	c.RetryFor, c.StallTimeout = duration("retry-for"), duration("stall-timeout")
-	check("checksum", oneOf(c.Checksum, "auto", "require", "off"))
-	check("color", oneOf(cmp.Or(c.Color, "auto"), "auto", "always", "never"))
-	check("progress", oneOf(c.Progress, "auto", "bar", "plain", "json", "none"))
-	if first != nil {
-		return first
+	var err error
+	c.Journal, c.CACert = read(l, &err, "journal", Expand), read(l, &err, "cacert", Expand)
+	c.APIKeyFile, c.APIKeyCommand = read(l, &err, "api-key-file", Expand), l.v.GetString("api-key-command")
+	c.Provider = read(l, &err, "provider", expandPath)
+	c.ContentType, c.JQ = l.v.GetString("content-type"), l.v.GetString("jq")
+	c.JSON, c.Quiet = read(l, &err, "json", parseBool), read(l, &err, "quiet", parseBool)
+	c.Verbose = read(l, &err, "verbose", parseVerbose)
+	c.PartSize, c.LimitRate = read(l, &err, "part-size", ParseSize), read(l, &err, "limit-rate", ParseSize)
+	c.Concurrency = read(l, &err, "concurrency", autoOr(0, 1, 1000, "a number from 1 to 1000"))
+	c.Retries = read(l, &err, "retries", autoOr(AutoRetries, 0, math.MaxInt, "a number of retries, such as 10"))
+	c.RetryFor, c.StallTimeout = read(l, &err, "retry-for", parseDuration), read(l, &err, "stall-timeout", parseDuration)
+	c.Checksum = read(l, &err, "checksum", oneOf("auto", "require", "off"))
+	c.Color = read(l, &err, "color", oneOf("auto", "always", "never"))
+	c.Progress = read(l, &err, "progress", oneOf("auto", "bar", "plain", "json", "none"))
+	if err != nil {
+		return err
 	}
 	l.keySource(c)
 	if c.JournalNamed = c.Journal != ""; !c.JournalNamed {
@@ -325,11 +266,63 @@ func (l *layers) decode(c *Config) error {
 	return nil
 }
 
-func oneOf(s string, values ...string) error {
-	if s == "" || slices.Contains(values, s) {
-		return nil
+// read parses the value of a habit, and keeps the first error.
+func read[T any](l *layers, first *error, key string, parse func(string) (T, error)) T {
+	v, err := parse(l.v.GetString(key))
+	if err != nil && *first == nil {
+		*first = l.wrong(key, err)
 	}
-	return fmt.Errorf("%q is not one of %s", s, strings.Join(values, ", "))
+	return v
+}
+
+// expandPath is Expand for a provider that is named by a path.
+func expandPath(s string) (string, error) {
+	if !isPath(s) {
+		return s, nil
+	}
+	return Expand(s)
+}
+
+func parseBool(s string) (bool, error) {
+	b, err := strconv.ParseBool(cmp.Or(s, "false"))
+	if err != nil {
+		err = fmt.Errorf("%q is neither true nor false", s)
+	}
+	return b, err
+}
+
+// autoOr parses auto, which an empty text means too, or a number.
+func autoOr(auto, least, most int, number string) func(string) (int, error) {
+	return func(s string) (int, error) {
+		if s == "auto" || s == "" {
+			return auto, nil
+		}
+		n, err := strconv.Atoi(s)
+		if err != nil || n < least || n > most {
+			return 0, fmt.Errorf("%q is neither auto nor %s", s, number)
+		}
+		return n, nil
+	}
+}
+
+func parseDuration(s string) (time.Duration, error) {
+	if s == "0" || s == "" {
+		return 0, nil
+	}
+	d, err := time.ParseDuration(s)
+	if err != nil || d < 0 {
+		return 0, fmt.Errorf("%q is not a duration, such as 90s, 15m or 2h", s)
+	}
+	return d, nil
+}
+
+func oneOf(values ...string) func(string) (string, error) {
+	return func(s string) (string, error) {
+		if s == "" || slices.Contains(values, s) {
+			return s, nil
+		}
+		return "", fmt.Errorf("%q is not one of %s", s, strings.Join(values, ", "))
+	}
 }
 
 // ParseSize reads a size as flags, variables and the file have it: 8MiB, 1.5GB,
