@@ -145,8 +145,9 @@ func (l *Live) Run(ctx context.Context, f upload.File, body []byte) (r upload.Re
 	return r, err
 }
 
-// step makes one call, as often as the policy has it.
-func (l *Live) step(ctx context.Context, name string, call func(context.Context) error) error {
+// step makes one call, as often as the policy has it; given is what a sample of it has.
+func (l *Live) step(ctx context.Context, name string, given map[string]any, call func(context.Context) error) error {
+	l.Record.begin(name, given)
 	retrying := func(err error, wait time.Duration) {
 		l.Record.again()
 		if l.Retrying != nil {
@@ -182,9 +183,8 @@ func (l *Live) create(ctx context.Context, f upload.File, body []byte) (u upload
 	if l.Record.wantsBytes() {
 		given["bytes"] = string(body)
 	}
-	l.Record.begin("create", given)
 	var begun upload.Upload
-	err = l.step(ctx, "create", func(ctx context.Context) (err error) {
+	err = l.step(ctx, "create", given, func(ctx context.Context) (err error) {
 		u, urls, err = open(ctx, l.Provider, f, upload.Hint{Begun: begun})
 		l.Record.keeps(u)
 		if begun = (upload.Upload{}); err != nil && u.Begun {
@@ -201,46 +201,13 @@ func (l *Live) create(ctx context.Context, f upload.File, body []byte) (u upload
 
 // finish sends the parts and ends the upload.
 func (l *Live) finish(ctx context.Context, u upload.Upload, have []upload.Presigned, body []byte) (r upload.Result, err error) {
-	p := l.Provider
-	var urls map[int]upload.Presigned
-	if u.Renewable {
-		have = nil // those of create are not needed to show that presign works
-	}
-	l.Record.begin("presign", nil)
-	if err = l.step(ctx, "presign", func(ctx context.Context) (err error) {
-		urls, err = presignAll(ctx, p, u, have, u.Parts)
-		if err == nil && (!u.Renewable || urls[u.Parts[0].Number].URL == "") {
-			return errAbsent // nothing was requested
-		}
-		return err
-	}); err != nil {
+	urls, err := l.presign(ctx, u, have)
+	if err != nil {
 		return r, err
 	}
 	rs := make([]upload.Receipt, len(u.Parts))
 	for i, part := range u.Parts {
-		given := map[string]any{}
-		if !l.has(u, "create") {
-			given = l.fileGiven(u.File)
-		}
-		given["part"], given["bytes"] = part.Number, string(body[part.Offset:][:part.Size])
-		if to := urls[part.Number].URL; to != "" {
-			given["url"] = to
-		}
-		l.Record.begin("part", given)
-		if err = l.step(ctx, "part", func(ctx context.Context) (err error) {
-			rs[i], err = p.Put(ctx, u, urls[part.Number], part, bytes.NewReader(body[part.Offset:][:part.Size]))
-			return err
-		}); err != nil {
-			return r, err
-		}
-		if rs[i].Unconfirmed == nil {
-			continue
-		}
-		l.Record.begin("confirm", nil)
-		if err = l.step(ctx, "confirm", func(ctx context.Context) (err error) {
-			rs[i], err = p.(upload.Confirmer).Confirm(ctx, u, part, rs[i])
-			return err
-		}); err != nil {
+		if rs[i], err = l.send(ctx, u, part, urls[part.Number], body[part.Offset:][:part.Size]); err != nil {
 			return r, err
 		}
 	}
@@ -248,46 +215,110 @@ func (l *Live) finish(ctx context.Context, u upload.Upload, have []upload.Presig
 		if rs[0].Result == nil {
 			return r, &StepError{"part", fmt.Errorf("%w: it gave no result", upload.ErrReply)}
 		}
-		if rs[0].Data != nil {
-			u.Data = rs[0].Data
-			l.Record.keeps(u)
-		}
+		l.keep(&u, rs[0].Data)
 		return l.ready(ctx, u, *rs[0].Result)
 	}
-	if c, ok := p.(upload.Checkpointer); ok && l.has(u, "checkpoint") {
-		l.Record.begin("checkpoint", receiptsGiven(rs, nil))
-		if err = l.step(ctx, "checkpoint", func(ctx context.Context) error { return c.Checkpoint(ctx, u, rs) }); err != nil {
-			return r, err
-		}
-		rs = checkpointed(rs)
+	if rs, err = l.checkpoint(ctx, u, rs); err != nil {
+		return r, err
 	}
-	for a := (upload.Answered{More: true}); a.More; {
-		l.Record.begin("complete", receiptsGiven(rs, wholeDigests(digests(u, body))))
-		if err = l.step(ctx, "complete", func(ctx context.Context) (err error) {
-			a, err = complete(ctx, p, u, rs, digests(u, body))
-			return err
-		}); err != nil {
-			return r, err
-		}
-		if r = a.Result; a.Data != nil {
-			u.Data = a.Data
-			l.Record.keeps(u)
-		}
+	if r, err = l.complete(ctx, &u, rs, digests(u, body)); err != nil {
+		return r, err
 	}
 	if r, err = l.ready(ctx, u, r); err != nil {
 		return r, err
 	}
-	if c, ok := p.(upload.Prober); ok && l.has(u, "probe") {
-		l.Record.begin("probe", nil)
-		err = l.step(ctx, "probe", func(ctx context.Context) error {
-			answer, _, err := c.Probe(ctx, u)
-			if err == nil && answer == upload.NotCompleted {
-				err = fmt.Errorf("%w: it says that the upload was not completed, and it was", upload.ErrReply)
+	return r, l.probe(ctx, u)
+}
+
+// keep makes the data of an answer, if it has any, those of the upload.
+func (l *Live) keep(u *upload.Upload, data []byte) {
+	if data != nil {
+		u.Data = data
+		l.Record.keeps(*u)
+	}
+}
+
+func (l *Live) presign(ctx context.Context, u upload.Upload, have []upload.Presigned) (urls map[int]upload.Presigned, err error) {
+	if u.Renewable {
+		have = nil // those of create are not needed to show that presign works
+	}
+	err = l.step(ctx, "presign", nil, func(ctx context.Context) (err error) {
+		urls, err = presignAll(ctx, l.Provider, u, have, u.Parts)
+		if err == nil && (!u.Renewable || urls[u.Parts[0].Number].URL == "") {
+			return errAbsent // nothing was requested
+		}
+		return err
+	})
+	return urls, err
+}
+
+// send sends one part, and has it confirmed if its answer leaves that open.
+func (l *Live) send(ctx context.Context, u upload.Upload, part upload.Part, to upload.Presigned, content []byte) (r upload.Receipt, err error) {
+	given := map[string]any{}
+	if !l.has(u, "create") {
+		given = l.fileGiven(u.File)
+	}
+	given["part"], given["bytes"] = part.Number, string(content)
+	if to.URL != "" {
+		given["url"] = to.URL
+	}
+	err = l.step(ctx, "part", given, func(ctx context.Context) (err error) {
+		r, err = l.Provider.Put(ctx, u, to, part, bytes.NewReader(content))
+		return err
+	})
+	if err != nil || r.Unconfirmed == nil {
+		return r, err
+	}
+	err = l.step(ctx, "confirm", nil, func(ctx context.Context) (err error) {
+		r, err = l.Provider.(upload.Confirmer).Confirm(ctx, u, part, r)
+		return err
+	})
+	return r, err
+}
+
+// checkpoint reports the receipts, where the API takes them before complete.
+func (l *Live) checkpoint(ctx context.Context, u upload.Upload, rs []upload.Receipt) ([]upload.Receipt, error) {
+	c, ok := l.Provider.(upload.Checkpointer)
+	if !ok || !l.has(u, "checkpoint") {
+		return rs, nil
+	}
+	err := l.step(ctx, "checkpoint", receiptsGiven(rs, nil), func(ctx context.Context) error { return c.Checkpoint(ctx, u, rs) })
+	return checkpointed(rs), err
+}
+
+// complete sends the requests of complete, each a step of its own.
+func (l *Live) complete(ctx context.Context, u *upload.Upload, rs []upload.Receipt, d upload.Digests) (r upload.Result, err error) {
+	for a := (upload.Answered{More: true}); a.More; {
+		if err = l.step(ctx, "complete", receiptsGiven(rs, wholeDigests(d)), func(ctx context.Context) (err error) {
+			if s, ok := l.Provider.(upload.Stepper); ok {
+				a, err = s.CompleteStep(ctx, *u, rs, d)
+			} else {
+				a.More = false
+				a.Result, err = l.Provider.Complete(ctx, *u, rs, d)
 			}
 			return err
-		})
+		}); err != nil {
+			return r, err
+		}
+		r = a.Result
+		l.keep(u, a.Data)
 	}
-	return r, err
+	return r, nil
+}
+
+// probe asks whether the upload was completed, where the API can say so.
+func (l *Live) probe(ctx context.Context, u upload.Upload) error {
+	c, ok := l.Provider.(upload.Prober)
+	if !ok || !l.has(u, "probe") {
+		return nil
+	}
+	return l.step(ctx, "probe", nil, func(ctx context.Context) error {
+		answer, _, err := c.Probe(ctx, u)
+		if err == nil && answer == upload.NotCompleted {
+			err = fmt.Errorf("%w: it says that the upload was not completed, and it was", upload.ErrReply)
+		}
+		return err
+	})
 }
 
 // receiptsGiven are receipts and digests as a sample has them.
@@ -313,26 +344,16 @@ func wholeDigests(d upload.Digests) map[string]any {
 	return all
 }
 
-// complete sends the next request of complete.
-func complete(ctx context.Context, p upload.Provider, u upload.Upload, rs []upload.Receipt, d upload.Digests) (upload.Answered, error) {
-	if s, ok := p.(upload.Stepper); ok {
-		return s.CompleteStep(ctx, u, rs, d)
-	}
-	r, err := p.Complete(ctx, u, rs, d)
-	return upload.Answered{Result: r}, err
-}
-
 // ready waits until the file is ready, where the API can say so.
 func (l *Live) ready(ctx context.Context, u upload.Upload, r upload.Result) (upload.Result, error) {
 	w, ok := l.Provider.(upload.Readier)
 	if !ok || w.Readiness(u) == nil {
 		return r, nil
 	}
-	l.Record.begin("ready", nil)
 	how := w.Readiness(u)
 	ctx, cancel := context.WithTimeout(ctx, how.Timeout)
 	defer cancel()
-	err := l.step(ctx, "ready", func(ctx context.Context) error {
+	err := l.step(ctx, "ready", nil, func(ctx context.Context) error {
 		for {
 			done, result, err := w.Ready(ctx, u, r)
 			switch {
@@ -362,6 +383,5 @@ func (l *Live) abort(ctx context.Context, u upload.Upload) error {
 	if !l.Aborts || !l.has(u, "abort") {
 		return nil
 	}
-	l.Record.begin("abort", nil)
-	return l.step(context.WithoutCancel(ctx), "abort", func(ctx context.Context) error { return l.Provider.Abort(ctx, u) })
+	return l.step(context.WithoutCancel(ctx), "abort", nil, func(ctx context.Context) error { return l.Provider.Abort(ctx, u) })
 }
