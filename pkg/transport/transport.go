@@ -147,54 +147,27 @@ func (r Request) Answer(status int, header http.Header, body []byte) *Reply {
 // *Error, which holds no secret, or what Body.Read returned.
 func (c *Client) Do(ctx context.Context, r Request) (*Reply, error) {
 	c.once.Do(c.dial)
-	fail := func(err error) error {
-		return &Error{Op: r.Op, URL: shownURL(r.URL, r.Signed), Err: plain(err), Unsent: true}
-	}
-	u, err := CheckURL(r.URL)
-	if err != nil {
-		return nil, fail(err)
-	}
 	caller := ctx
 	ctx, watch := newWatch(ctx, c.Stall, r.Slow)
 	defer watch.stop()
-	if !r.Bulk {
+	req, err := c.request(httptrace.WithClientTrace(ctx, watch.trace()), r)
+	if err != nil {
+		return nil, &Error{Op: r.Op, URL: shownURL(r.URL, r.Signed), Err: plain(err), Unsent: true}
+	}
+	body := &meteredBody{body: r.Body, watch: watch, ctx: ctx}
+	if r.Bulk {
+		body.limit = c.Limit
+	} else {
 		watch.limit()
 	}
-
-	body := &meteredBody{body: r.Body, watch: watch, ctx: ctx}
 	if r.Body != nil {
 		body.left = r.Size
-	}
-	most := int64(MaxReply)
-	if r.Bulk {
-		body.limit, most = c.Limit, maxBulkReply
-	}
-	req, err := http.NewRequestWithContext(httptrace.WithClientTrace(ctx, watch.trace()), r.Method, "", nil)
-	if err != nil {
-		return nil, fail(err)
-	}
-	req.URL, req.Host = u, hostOf(u)
-	if r.Body != nil {
-		req.ContentLength = r.Size
 		req.Body, err = body.ready(r.Size)
-	}
-	for k, vs := range r.Header {
-		req.Header[http.CanonicalHeaderKey(k)] = vs
-	}
-	if req.Header.Get("User-Agent") == "" {
-		req.Header.Set("User-Agent", c.UserAgent)
-	}
-	client := c.api
-	switch {
-	case r.Bulk && u.Scheme == "http":
-		client = c.plain
-	case r.Bulk:
-		client = c.bulk
 	}
 	start, n := time.Now(), c.traceOut(req, r.Signed)
 	var reply *Reply
 	if err == nil {
-		reply, err = exchange(client, req, watch, most)
+		reply, err = c.exchange(r, req, watch)
 	}
 	stopped := context.Cause(ctx) // before watch.stop, which cancels it too
 	watch.stop()
@@ -209,7 +182,6 @@ func (c *Client) Do(ctx context.Context, r Request) (*Reply, error) {
 		c.traceIn(n, req, reply, time.Since(start))
 		c.bare.Store(0)
 		c.odd.Store(0)
-		reply.op, reply.url, reply.signed, reply.bulk = r.Op, r.URL, r.Signed, r.Bulk
 		return reply, nil
 	case stopped != nil:
 		err = stopped
@@ -223,10 +195,40 @@ func (c *Client) Do(ctx context.Context, r Request) (*Reply, error) {
 	}
 }
 
+// request is r as net/http has it, without its body.
+func (c *Client) request(ctx context.Context, r Request) (*http.Request, error) {
+	u, err := CheckURL(r.URL)
+	if err != nil {
+		return nil, err
+	}
+	req, err := http.NewRequestWithContext(ctx, r.Method, "", nil)
+	if err != nil {
+		return nil, err
+	}
+	req.URL, req.Host = u, hostOf(u)
+	if r.Body != nil {
+		req.ContentLength = r.Size
+	}
+	for k, vs := range r.Header {
+		req.Header[http.CanonicalHeaderKey(k)] = vs
+	}
+	if req.Header.Get("User-Agent") == "" {
+		req.Header.Set("User-Agent", c.UserAgent)
+	}
+	return req, nil
+}
+
 // exchange sends a request and reads its answer whole. Of a refusal, what can
 // be read is enough: many a server hangs up on the body that it will not take,
 // and cuts its own words short.
-func exchange(client http.RoundTripper, req *http.Request, w *watch, most int64) (*Reply, error) {
+func (c *Client) exchange(r Request, req *http.Request, w *watch) (*Reply, error) {
+	client, most := c.api, int64(MaxReply)
+	if r.Bulk {
+		client, most = c.bulk, maxBulkReply
+		if req.URL.Scheme == "http" {
+			client = c.plain
+		}
+	}
 	resp, err := client.RoundTrip(req)
 	if err != nil {
 		return nil, err
@@ -255,7 +257,8 @@ func exchange(client http.RoundTripper, req *http.Request, w *watch, most int64)
 	if err != nil && resp.StatusCode < 300 {
 		return nil, err
 	}
-	reply := &Reply{Status: resp.StatusCode, Header: resp.Header, Body: b, At: time.Now(), TLS: resp.TLS}
+	reply := r.Answer(resp.StatusCode, resp.Header, b)
+	reply.TLS = resp.TLS
 	if err := reply.decode(most); err != nil {
 		return nil, err
 	}
