@@ -289,12 +289,12 @@ func (s *puts) mayHaveStored(d data) bool {
 
 // perhapsOurs is a PUT that was refused since the object is there: it may be the
 // one that an earlier try stored, whose answer was lost.
-func (p *Provider) perhapsOurs(ctx context.Context, u upload.Upload, d data, sum []byte, refused error) (r upload.Receipt, err error) {
+func (p *Provider) perhapsOurs(ctx context.Context, u upload.Upload, d data, sum string, refused error) (r upload.Receipt, err error) {
 	o, err := p.head(ctx, d)
 	if mayPass(err) {
 		return r, err
 	}
-	if err != nil || sum == nil || o.size != u.File.Size || o.modified.Before(d.Began.Truncate(time.Second)) || o.sum != base64.StdEncoding.EncodeToString(sum) {
+	if err != nil || sum == "" || o.size != u.File.Size || o.modified.Before(d.Began.Truncate(time.Second)) || o.sum != sum {
 		return r, refused
 	}
 	r = upload.Receipt{Part: u.Parts[0].Number, ETag: o.etag, Verified: true, VerifiedBy: d.Sum}

@@ -217,6 +217,15 @@ func (s signed) presigned() upload.Presigned {
 	return g
 }
 
+// signedAs is the reverse of presigned.
+func signedAs(g upload.Presigned) signed {
+	s := signed{url: g.URL, header: http.Header{}, expires: g.Expires}
+	for k, v := range g.Header {
+		s.header.Set(k, v)
+	}
+	return s
+}
+
 // hostOf is the Host that is sent: without the scheme's own port.
 func hostOf(u *url.URL) string {
 	if u.Scheme == "https" && u.Port() == "443" || u.Scheme == "http" && u.Port() == "80" {

@@ -236,91 +236,105 @@ func (p *Provider) Put(ctx context.Context, u upload.Upload, g upload.Presigned,
 	if err != nil {
 		return r, err
 	}
-	c := call{what: fmt.Sprintf("send part %d", part.Number), action: "s3:PutObject", method: http.MethodPut, key: d.Key, region: d.Region, created: !d.Single}
-	op := title + ": " + c.what
+	op := opOf(part)
 	if !g.Expires.IsZero() && !time.Now().Before(g.Expires) {
 		return r, &unsent{fmt.Errorf("%s: %w", op, upload.ErrExpired)}
 	}
-	t := transport.Request{Op: op, Method: c.method, URL: g.URL, Header: http.Header{}, Body: body, Size: part.Size, Bulk: true, Signed: true}
-	for k, v := range g.Header {
-		t.Header.Set(k, v)
+	s, fresh, err := p.authorize(ctx, u, d, g, part, body)
+	if err != nil {
+		return r, &unsent{err}
 	}
-	var sum []byte
-	if d.Sum != "" {
-		sum, _ = base64.StdEncoding.DecodeString(g.Header[sumHeader(d.Sum)])
+	c := call{action: "s3:PutObject", method: http.MethodPut, key: d.Key, region: d.Region, created: !d.Single, fresh: fresh}
+	t := transport.Request{Op: op, Method: c.method, URL: s.url, Header: s.header, Body: body, Size: part.Size, Bulk: true, Signed: true}
+	a, err := p.exchange(ctx, t, c)
+	if err != nil {
+		return p.notStored(ctx, u, d, s, fresh, err)
 	}
+	return receiptOf(d, part, s, a)
+}
+
+func opOf(part upload.Part) string { return fmt.Sprintf("%s: send part %d", title, part.Number) }
+
+// authorize is the request of a part as it was presigned or, where that lacks a
+// checksum, signed here with it: fresh says that it was.
+func (p *Provider) authorize(ctx context.Context, u upload.Upload, d data, g upload.Presigned, part upload.Part, body io.Reader) (s signed, fresh bool, err error) {
+	s = signedAs(g)
 	// What a plan authorizes is sent as it is: the credentials of this machine may
 	// be of another account.
 	carries := d.carries()
-	if len(sum) > 0 || d.Single && (u.Planned && g.URL != "" || p.noSum.Load()) {
+	if d.Sum != "" && s.header.Get(sumHeader(d.Sum)) != "" || d.Single && (u.Planned && g.URL != "" || p.noSum.Load()) {
 		carries = ""
 	}
-	if carries != "" || p.sendsMD5(d) {
-		own, err := p.ahead(d, carries, body, part.Size)
-		if err != nil {
-			return r, &unsent{fmt.Errorf("%s: %w", op, err)}
-		}
-		var s signed
-		sign := carries != "" || !u.Planned
-		if sign {
-			s, err = p.signPart(ctx, u.File, d, part, own)
-		}
+	if carries == "" && !p.sendsMD5(d) {
+		return s, false, nil
+	}
+	own, err := p.ahead(d, carries, body, part.Size)
+	if err != nil {
+		return s, false, fmt.Errorf("%s: %w", opOf(part), err)
+	}
+	if carries != "" || !u.Planned {
+		again, err := p.signPart(ctx, u.File, d, part, own)
 		switch {
-		case sign && err == nil:
-			t.URL, t.Header, c.fresh = s.url, s.header, true
-			if carries != "" {
-				sum, _ = base64.StdEncoding.DecodeString(own.Get(sumHeader(carries)))
-			}
-		case sign && (ctx.Err() != nil || !errors.Is(err, upload.ErrDenied) && !u.Planned || g.URL == ""):
-			return r, &unsent{err}
-		case own.Get(md5Header) != "": // without credentials the presigned URL is all there is, and need not have it signed
-			t.Header.Set(md5Header, own.Get(md5Header))
+		case err == nil:
+			return again, true, nil
+		case ctx.Err() != nil || !errors.Is(err, upload.ErrDenied) && !u.Planned || g.URL == "":
+			return s, false, err
 		}
 	}
-	a, err := p.exchange(ctx, t, c)
-	if d.Single && carries != "" && p.set.sum == sumAuto && unknownSum(err) {
+	if sum := own.Get(md5Header); sum != "" { // without credentials the presigned URL is all there is, and need not have it signed
+		s.header.Set(md5Header, sum)
+	}
+	return s, false, nil
+}
+
+// notStored says what the error of a part's request means. A PUT that was refused
+// as the object is there may have stored it before: that gives its receipt.
+func (p *Provider) notStored(ctx context.Context, u upload.Upload, d data, s signed, fresh bool, err error) (r upload.Receipt, _ error) {
+	x, sum := errorOf(err), s.header.Get(sumHeader(d.carries()))
+	switch {
+	case d.Single && fresh && sum != "" && p.set.sum == sumAuto && unknownSum(err):
 		p.noSum.Store(true)
-		x := errorOf(err)
 		x.Retry = true // without the checksum
 		return r, x
-	}
-	if err != nil {
-		if d.Single && p.set.ifNoneMatch && code(err) == "PreconditionFailed" && p.puts.mayHaveStored(d) {
-			return p.perhapsOurs(ctx, u, d, sum, err)
-		}
-		if x := errorOf(err); d.Single && x != nil && (x.Status == 0 && !x.Unsent || x.Status >= http.StatusInternalServerError) {
-			p.puts.doubt(d)
-		}
-		if code(err) == "RequestExpired" || tokenExpired(err) && (p.renewed(ctx, t.URL) || p.Keyless()) {
-			return r, expired(err)
-		}
-		if x := errorOf(err); x != nil && strings.Contains(x.Message, "Request has expired") {
-			return r, expired(err)
-		}
+	case d.Single && p.set.ifNoneMatch && code(err) == "PreconditionFailed" && p.puts.mayHaveStored(d):
+		return p.perhapsOurs(ctx, u, d, sum, err)
+	case x == nil:
 		return r, err
 	}
+	if d.Single && (x.Status == 0 && !x.Unsent || x.Status >= http.StatusInternalServerError) {
+		p.puts.doubt(d)
+	}
+	if x.Code == "RequestExpired" || tokenExpired(err) && (p.renewed(ctx, s.url) || p.Keyless()) || strings.Contains(x.Message, "Request has expired") {
+		err = &failure{means: upload.ErrExpired, err: x}
+	}
+	return r, err
+}
+
+// receiptOf is the receipt of a part that was sent as s has it.
+func receiptOf(d data, part upload.Part, s signed, a *transport.Reply) (r upload.Receipt, err error) {
 	r = upload.Receipt{Part: part.Number, Value: a.Header.Get("ETag")}
 	if r.Value == "" {
 		reason := "the store sent no ETag, so there is no proof that the part is stored"
 		if d.Single { // the first request of the upload
 			reason += ": " + errNotS3.Error()
 		}
-		return r, &retried{unusable{op, reason}}
+		return r, &retried{unusable{opOf(part), reason}}
 	}
-	if len(sum) > 0 {
+	sum := s.header.Get(sumHeader(d.carries()))
+	if b, _ := base64.StdEncoding.DecodeString(sum); len(b) > 0 {
 		switch {
 		case d.PartSum != "":
-			r.Known = known(base64.StdEncoding.EncodeToString(sum))
+			r.Known = known(sum)
 		case d.Sum == upload.DigestCRC32C:
-			r.CRC32C = binary.BigEndian.Uint32(sum)
+			r.CRC32C = binary.BigEndian.Uint32(b)
 		default:
-			r.CRC64NVME = binary.BigEndian.Uint64(sum)
+			r.CRC64NVME = binary.BigEndian.Uint64(b)
 		}
-		if r.Verified = a.Header.Get(sumHeader(d.carries())) == base64.StdEncoding.EncodeToString(sum); r.Verified {
+		if r.Verified = a.Header.Get(sumHeader(d.carries())) == sum; r.Verified {
 			r.VerifiedBy = d.Sum
 		}
 	}
-	if !r.Verified && t.Header.Get(md5Header) != "" {
+	if !r.Verified && s.header.Get(md5Header) != "" {
 		r.Verified, r.VerifiedBy = true, upload.DigestMD5
 	}
 	if d.Single {
@@ -342,11 +356,6 @@ func errorOf(err error) *transport.Error {
 	var e *transport.Error
 	errors.As(err, &e)
 	return e
-}
-
-// expired is a part whose presigned URL the store no longer takes.
-func expired(err error) error {
-	return &failure{means: upload.ErrExpired, err: errorOf(err)}
 }
 
 // single is what is kept of the answer to a PUT of an object.

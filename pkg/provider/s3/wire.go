@@ -66,11 +66,7 @@ func (p *Provider) signCall(ctx context.Context, c call) (s signed, fresh bool, 
 	given, is := p.signed[c.step]
 	late := is && !given.Expires.IsZero() && !time.Now().Before(given.Expires)
 	if is && !late {
-		s = signed{url: given.URL, header: http.Header{}, expires: given.Expires}
-		for k, v := range given.Header {
-			s.header.Set(k, v)
-		}
-		return s, false, nil
+		return signedAs(given), false, nil
 	}
 	if s, err = p.sign(ctx, c, time.Now(), callLife); err != nil && late && p.Keyless() {
 		err = fmt.Errorf("%s: %s: %w", title, c.what, upload.ErrExpired)
