@@ -21,104 +21,119 @@ func (p *Provider) fault(a *transport.Reply, x *storeerr.Error, c call) error {
 		x = &storeerr.Error{Message: storeerr.Words(string(a.Body))}
 	}
 	e := a.Error(x.Code, x.Message, x.RequestID)
-	if x.Temporary(a.Status) {
-		e.Retry = true
-	}
-	say := func(format string, args ...any) { e.Message = transport.Clean(fmt.Sprintf(format, args...)) }
-	final := func(means error) error {
-		e.Retry = false
-		return &failure{means: means, err: e}
-	}
+	e.Retry = e.Retry || x.Temporary(a.Status)
 	if region := regionOf(a, x); region != "" && region != p.in(c.region).region && slices.Contains(elsewhere, a.Status) {
-		say("the bucket %s is in the region %s, and the request was for %s", p.place.bucket, region, p.in(c.region).region)
-		e.Retry = false
-		return &failure{upload.ErrRefused, e, "region", region}
+		f := final(e, upload.ErrRefused, "the bucket %s is in the region %s, and the request was for %s", p.place.bucket, region, p.in(c.region).region)
+		f.option, f.value = "region", region
+		return f
 	}
 	if a.Status >= 300 && a.Status < 400 {
 		to := a.Redirect(true)
 		to.To = cmp.Or(to.To, transport.Clean(x.Endpoint))
 		e.Err = to
-		return final(upload.ErrReply)
+		return final(e, upload.ErrReply, "")
 	}
 	if x.Code == "RequestTimeTooSkewed" || early(x) || c.fresh && x.Expired(a.Status) && x.Code == "AccessDenied" {
-		say("this machine's clock differs from the store's%s, which rejects requests that are more than 15 minutes off: set the clock", p.skewText(a, x))
-		return final(upload.ErrDenied)
+		return final(e, upload.ErrDenied, "this machine's clock differs from the store's%s, which rejects requests that are more than 15 minutes off: set the clock", p.skewText(a, x))
 	}
-	switch x.Code {
+	if m, ok := meanings[x.Code]; ok {
+		return final(e, m.means, "%s", strings.ReplaceAll(m.text, "{message}", x.Message))
+	}
+	if err := p.codeOf(e, x.Code, c); err != nil {
+		return err
+	}
+	return p.statusOf(e, x, c)
+}
+
+// final is a failure that no retry changes. An empty format leaves the store's message.
+func final(e *transport.Error, means error, format string, args ...any) *failure {
+	e.Retry = false
+	if format != "" {
+		e.Message = transport.Clean(fmt.Sprintf(format, args...))
+	}
+	return &failure{means: means, err: e}
+}
+
+const (
+	keysExpired = "the credentials have expired"
+	keyUnknown  = "the store does not know the access key"
+)
+
+// meanings are the codes that mean the same whatever was requested.
+var meanings = map[string]struct {
+	means error
+	text  string
+}{
+	"ExpiredToken":          {upload.ErrDenied, keysExpired},
+	"ExpiredTokenException": {upload.ErrDenied, keysExpired},
+	"TokenRefreshRequired":  {upload.ErrDenied, keysExpired},
+	"RequestExpired":        {upload.ErrDenied, keysExpired},
+	"InvalidToken":          {upload.ErrDenied, "the store rejects the session token of the credentials"},
+	"InvalidAccessKeyId":    {upload.ErrDenied, keyUnknown},
+	"XAdminUserNotFound":    {upload.ErrDenied, keyUnknown}, // versitygw's, with 404
+	"SignatureDoesNotMatch": {upload.ErrDenied, "the store computes another signature: the secret access key is wrong, or something between here and the store alters requests"},
+	"EntityTooSmall":        {upload.ErrRefused, "a part is smaller than the store allows: only the last may have less than " + text.Bytes(minPart)},
+	"EntityTooLarge":        {upload.ErrRefused, "the object or a part is larger than the store allows"},
+	"QuotaExceeded":         {upload.ErrRefused, "the store's quota is used up: {message}"},
+	"KMS.NotFoundException": {upload.ErrRefused, "there is no such KMS key (sse-kms-key-id, or the default of the bucket): {message}"},
+}
+
+// codeOf is what a code means for the request that it answers; nil: nothing, so
+// its status counts.
+func (p *Provider) codeOf(e *transport.Error, code string, c call) error {
+	switch code {
 	case "NoSuchUpload":
 		if c.created {
-			return final(upload.ErrGone)
+			return final(e, upload.ErrGone, "")
 		}
 	case "NoSuchBucket":
-		say("there is no bucket %s", p.place.bucket)
-		return final(upload.ErrRefused)
-	case "ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired", "RequestExpired":
-		say("the credentials have expired")
-		return final(upload.ErrDenied)
-	case "InvalidToken":
-		say("the store rejects the session token of the credentials")
-		return final(upload.ErrDenied)
-	case "InvalidAccessKeyId", "XAdminUserNotFound": // the second is versitygw's, with 404
-		say("the store does not know the access key")
-		return final(upload.ErrDenied)
-	case "SignatureDoesNotMatch":
-		say("the store computes another signature: the secret access key is wrong, or something between here and the store alters requests")
-		return final(upload.ErrDenied)
-	case "EntityTooSmall":
-		say("a part is smaller than the store allows: only the last may have less than %s", text.Bytes(minPart))
-		return final(upload.ErrRefused)
-	case "EntityTooLarge":
-		say("the object or a part is larger than the store allows")
-		return final(upload.ErrRefused)
-	case "QuotaExceeded":
-		say("the store's quota is used up: %s", x.Message)
-		return final(upload.ErrRefused)
-	case "KMS.NotFoundException":
-		say("there is no such KMS key (sse-kms-key-id, or the default of the bucket): %s", x.Message)
-		return final(upload.ErrRefused)
+		return final(e, upload.ErrRefused, "there is no bucket %s", p.place.bucket)
 	case "SlowDown":
-		say("the store limits the request rate")
-		e.Retry = true
+		e.Message, e.Retry = "the store limits the request rate", true
 		return e
 	case "PreconditionFailed":
 		if p.set.ifNoneMatch {
-			say("%s exists already, and must not be overwritten", p.address(c.key))
-			return final(upload.ErrRefused)
+			return final(e, upload.ErrRefused, "%s exists already, and must not be overwritten", p.address(c.key))
 		}
 	case "BadDigest", "XAmzContentChecksumMismatch", "InvalidDigest":
 		if c.slow { // complete: of the whole object
-			return final(upload.ErrChecksum)
+			return final(e, upload.ErrChecksum, "")
 		}
 		e.Retry = true
 		return &failure{means: upload.ErrChecksum, err: e}
 	}
+	return nil
+}
+
+// statusOf is what an answer means by its status, if its code does not say it.
+func (p *Provider) statusOf(e *transport.Error, x *storeerr.Error, c call) error {
 	lock := strings.Contains(strings.ToLower(x.Message), "object lock")
 	switch {
-	case a.Status == http.StatusUnauthorized || a.Status == http.StatusForbidden || x.Code == "AccessDenied": // also in a 200
-		switch {
-		case lock:
-			say("Object Lock of the bucket does not allow it: %s", x.Message)
-		case !strings.Contains(x.Message, "authorized to perform"): // else it names the action
-			owner := ""
-			if id := p.set.every.Get(ownerHeader); id != "" {
-				owner = ", or the bucket is not of the account " + id
-			}
-			say("the store does not allow %s on %s%s: %s", c.action, p.address(c.key), owner, cmp.Or(x.Message, "Access Denied"))
-		}
+	case e.Status == http.StatusUnauthorized || e.Status == http.StatusForbidden || x.Code == "AccessDenied": // also in a 200
 		if x.Code == "" && c.method != http.MethodHead {
 			e.Err = errNotS3
 		}
-		return final(upload.ErrDenied)
-	case lock && a.Status == http.StatusBadRequest && strings.Contains(x.Message, "Content-MD5"):
-		say("the bucket has Object Lock, which requires a checksum for each part: %s", x.Message)
-		e.Retry = false
-		return &failure{upload.ErrRefused, e, "checksum", upload.DigestCRC64NVME}
-	case e.Retry || a.Status < 300 || a.Status >= 500 && a.Status != http.StatusNotImplemented && a.Status != http.StatusHTTPVersionNotSupported:
+		switch {
+		case lock:
+			return final(e, upload.ErrDenied, "Object Lock of the bucket does not allow it: %s", x.Message)
+		case strings.Contains(x.Message, "authorized to perform"): // and names the action
+			return final(e, upload.ErrDenied, "")
+		}
+		owner := ""
+		if id := p.set.every.Get(ownerHeader); id != "" {
+			owner = ", or the bucket is not of the account " + id
+		}
+		return final(e, upload.ErrDenied, "the store does not allow %s on %s%s: %s", c.action, p.address(c.key), owner, cmp.Or(x.Message, "Access Denied"))
+	case lock && e.Status == http.StatusBadRequest && strings.Contains(x.Message, "Content-MD5"):
+		f := final(e, upload.ErrRefused, "the bucket has Object Lock, which requires a checksum for each part: %s", x.Message)
+		f.option, f.value = "checksum", upload.DigestCRC64NVME
+		return f
+	case e.Retry || e.Status < 300 || e.Status >= 500 && e.Status != http.StatusNotImplemented && e.Status != http.StatusHTTPVersionNotSupported:
 		return e // neither a yes nor a no
-	case x.Code == "" && a.Status != http.StatusPreconditionFailed && c.method != http.MethodHead:
+	case x.Code == "" && e.Status != http.StatusPreconditionFailed && c.method != http.MethodHead:
 		e.Err = errNotS3
 	}
-	return final(upload.ErrRefused)
+	return final(e, upload.ErrRefused, "")
 }
 
 var errNotS3 = errors.New("is this the URL of an S3 store?")
