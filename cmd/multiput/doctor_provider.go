@@ -250,9 +250,6 @@ func issuer(c *x509.Certificate) string {
 	return cmp.Or(strings.Join(c.Issuer.Organization, " "), c.Issuer.CommonName, "an unnamed issuer")
 }
 
-// largestSkew is a difference of clocks that is not worth a word.
-const largestSkew = 30 * time.Second
-
 func lookAtClock(reply *transport.Reply) finding {
 	skew, ok := reply.Skew()
 	if !ok {
@@ -261,9 +258,9 @@ func lookAtClock(reply *transport.Reply) finding {
 	skew = skew.Round(time.Second)
 	const advice = "let the system set its clock (NTP): with a wrong one, signatures and certificates are refused"
 	switch {
-	case skew >= largestSkew:
+	case skew >= transport.MaxSkew:
 		return warn("clock", advice, "this machine's clock is %s ahead of the API's", skew)
-	case skew <= -largestSkew:
+	case skew <= -transport.MaxSkew:
 		return warn("clock", advice, "this machine's clock is %s behind the API's", -skew)
 	}
 	return good("clock", "it agrees with the API's")

@@ -6,6 +6,9 @@ import (
 	"time"
 )
 
+// MaxSkew is the difference between two clocks that is not worth a word, nor a correction.
+const MaxSkew = 30 * time.Second
+
 // Skew is how far this machine's clock was ahead of the server's when the reply
 // came, by its Date, which has whole seconds (RFC 9110, section 6.6.1); false:
 // it has none.

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/multiput/multiput/pkg/transport"
 )
 
 // create opens a new upload and puts it into the journal, with a plan that tiles
@@ -158,9 +160,6 @@ func (s *session) abandon(ctx context.Context, up Upload) (again bool) {
 	return false
 }
 
-// maxSkew is the difference between two clocks that is not worth a word.
-const maxSkew = 30 * time.Second
-
 // lookAtClock tells of a clock that is wrong, once. Expiry times are read as the
 // provider means them; what else goes wrong with such a clock (TLS, the times of
 // a signature) shows as errors that do not name it.
@@ -170,7 +169,7 @@ func (s *session) lookAtClock() {
 		return
 	}
 	skew, ok := c.Skew()
-	if ok && skew.Abs() >= maxSkew && !s.skewTold {
+	if ok && skew.Abs() >= transport.MaxSkew && !s.skewTold {
 		s.skewTold = true
 		s.observe(ClockSkew{Skew: skew})
 	}

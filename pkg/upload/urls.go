@@ -197,7 +197,7 @@ func (l *loop) keep(ctx context.Context, a presigned) {
 func (s *session) clockError(err error) error {
 	why := "do the clocks of the provider and of its store agree?"
 	if c, ok := s.Provider.(Clock); ok {
-		if skew, ok := c.Skew(); ok && skew.Abs() >= maxSkew {
+		if skew, ok := c.Skew(); ok && skew.Abs() >= transport.MaxSkew {
 			why = text.Skew(skew)
 		}
 	}

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/multiput/multiput/pkg/provider/storeerr"
+	"github.com/multiput/multiput/pkg/transport"
 	"github.com/multiput/multiput/pkg/upload"
 )
 
@@ -225,12 +226,9 @@ func (p *speaker) readURL(a *answer, number int, m map[string]any) (upload.Presi
 	return g, nil
 }
 
-// maxSkew is the difference between two clocks below which times are not corrected.
-const maxSkew = 30 * time.Second
-
 // local is a moment of the server's clock on this machine's.
 func (a *answer) local(t time.Time) time.Time {
-	if skew, ok := a.Skew(); ok && !t.IsZero() && skew.Abs() > maxSkew {
+	if skew, ok := a.Skew(); ok && !t.IsZero() && skew.Abs() > transport.MaxSkew {
 		return t.Add(skew)
 	}
 	return t
