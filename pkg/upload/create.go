@@ -88,7 +88,7 @@ func (s *session) open(ctx context.Context) (up Upload, urls []Presigned, err er
 
 // check checks the provider's plan, or makes one where it has none.
 func (s *session) check(up *Upload, urls []Presigned) (err error) {
-	if sequential[up.Digest] != nil && s.src.Once() {
+	if (up.Digest == DigestSHA1 || up.Digest == DigestSHA256) && s.src.Once() {
 		return fmt.Errorf("the provider requires the %s of the whole file, for which standard input would have to be read twice: %w", up.Digest, ErrLimit)
 	}
 	ours := up.Parts == nil && len(up.Existing) == 0

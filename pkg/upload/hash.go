@@ -4,11 +4,8 @@ import (
 	"bytes"
 	"cmp"
 	"context"
-	"crypto/sha1"
-	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
-	"hash"
 	"io"
 	"runtime"
 	"slices"
@@ -137,7 +134,7 @@ func (s *session) digests(ctx context.Context) (d Digests, err error) {
 		err = s.hash(ctx, ReadForDigests, whole)
 		d.MD5 = whole[0].MD5
 	case DigestSHA1, DigestSHA256:
-		h, done := sequential[up.Digest](), new(counter)
+		h, done := NewHash(up.Digest), new(counter)
 		err = s.beside(ctx, func() { s.observe(Hashing{Why: ReadForDigests, Done: done.Load(), Of: s.file.Size}) }, func(ctx context.Context) error {
 			section := s.src.Section(0, s.file.Size, false)
 			defer section.Close()
@@ -171,11 +168,6 @@ func (s *session) digests(ctx context.Context) (d Digests, err error) {
 		}
 	}
 	return d, err
-}
-
-// sequential are the digests for which the whole file is read in its order.
-var sequential = map[string]func() hash.Hash{
-	DigestSHA1: sha1.New, DigestSHA256: sha256.New,
 }
 
 // untilDone reads until its context is done, and counts.

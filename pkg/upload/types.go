@@ -1,9 +1,16 @@
 package upload
 
 import (
+	"crypto/md5"
+	"crypto/sha1"
+	"crypto/sha256"
 	"encoding/json"
+	"hash"
+	"hash/crc32"
 	"io"
 	"time"
+
+	"github.com/minio/crc64nvme"
 )
 
 // File is the local file, as a provider knows it.
@@ -160,6 +167,23 @@ const (
 	DigestSHA1      = "sha1"
 	DigestSHA256    = "sha256"
 )
+
+// NewHash computes the digest of a name; nil: it is none of these.
+func NewHash(digest string) hash.Hash {
+	switch digest {
+	case DigestCRC32C:
+		return crc32.New(crc32.MakeTable(crc32.Castagnoli))
+	case DigestCRC64NVME:
+		return crc64nvme.New()
+	case DigestMD5:
+		return md5.New()
+	case DigestSHA1:
+		return sha1.New()
+	case DigestSHA256:
+		return sha256.New()
+	}
+	return nil
+}
 
 // Digests are those of the whole file, as far as the upload asked for them.
 // A nil slice was not asked for.

@@ -3,18 +3,11 @@ package check
 import (
 	"bytes"
 	"context"
-	"crypto/md5"
-	"crypto/sha1"
-	"crypto/sha256"
-	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"hash/crc32"
 	"slices"
 	"time"
-
-	"github.com/minio/crc64nvme"
 
 	"github.com/multiput/multiput/pkg/transport"
 	"github.com/multiput/multiput/pkg/upload"
@@ -64,22 +57,14 @@ func presignAll(ctx context.Context, p upload.Provider, u upload.Upload, have []
 
 // digests are those that the upload asks for at its end.
 func digests(u upload.Upload, body []byte) (d upload.Digests) {
-	big := binary.BigEndian
-	switch u.Digest {
-	case upload.DigestCRC32C:
-		d.CRC32C = big.AppendUint32(nil, crc32.Checksum(body, crc32.MakeTable(crc32.Castagnoli)))
-	case upload.DigestCRC64NVME:
-		d.CRC64NVME = big.AppendUint64(nil, crc64nvme.Checksum(body))
-	case upload.DigestMD5:
-		sum := md5.Sum(body)
-		d.MD5 = sum[:]
-	case upload.DigestSHA1:
-		sum := sha1.Sum(body)
-		d.SHA1 = sum[:]
-	case upload.DigestSHA256:
-		sum := sha256.Sum256(body)
-		d.SHA256 = sum[:]
+	h := upload.NewHash(u.Digest)
+	if h == nil {
+		return d
 	}
+	h.Write(body)
+	*map[string]*[]byte{
+		upload.DigestCRC32C: &d.CRC32C, upload.DigestCRC64NVME: &d.CRC64NVME, upload.DigestMD5: &d.MD5, upload.DigestSHA1: &d.SHA1, upload.DigestSHA256: &d.SHA256,
+	}[u.Digest] = h.Sum(nil)
 	return d
 }
 

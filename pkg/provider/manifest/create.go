@@ -197,7 +197,7 @@ func (p *speaker) identify(ctx context.Context, st *steps, a *answer, s *scope, 
 	name, isText := v.(string)
 	switch name = strings.ToLower(name); {
 	case v == nil, isText && (name == "" || name == "none"):
-	case isText && hashes[name] != nil:
+	case isText && slices.Contains(digestNames, name):
 		u.Digest = name
 	default:
 		return p.misread(a, e, fmt.Errorf("yields %s; known are %s and none", show(v), strings.Join(digestNames, ", ")))

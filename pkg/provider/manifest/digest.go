@@ -1,14 +1,10 @@
 package manifest
 
 import (
-	"crypto/md5"
-	"crypto/sha1"
-	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
 	"fmt"
 	"hash"
-	"hash/crc32"
 	"io"
 	"maps"
 	"net/http"
@@ -16,23 +12,12 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/minio/crc64nvme"
-
 	"github.com/multiput/multiput/pkg/internal/text"
 	"github.com/multiput/multiput/pkg/upload"
 )
 
-// hashes make the digests that there are, by their names.
-var hashes = map[string]func() hash.Hash{
-	upload.DigestCRC32C:    func() hash.Hash { return crc32.New(crc32.MakeTable(crc32.Castagnoli)) },
-	upload.DigestCRC64NVME: func() hash.Hash { return crc64nvme.New() },
-	upload.DigestMD5:       md5.New,
-	upload.DigestSHA1:      sha1.New,
-	upload.DigestSHA256:    sha256.New,
-}
-
 // digestNames are the names of digests.
-var digestNames = slices.Sorted(maps.Keys(hashes))
+var digestNames = slices.Sorted(maps.Keys(upload.Digests{}.ByName()))
 
 // digestFields are the fields in which expressions see digests.
 var digestFields = slices.Sorted(maps.Keys(digestFieldsOf(nil)))
@@ -62,7 +47,7 @@ func sum(names []string, write func(io.Writer) error) (map[string][]byte, error)
 	all := map[string]hash.Hash{}
 	var to []io.Writer
 	for _, name := range names {
-		all[name] = hashes[name]()
+		all[name] = upload.NewHash(name)
 		to = append(to, all[name])
 	}
 	if err := write(io.MultiWriter(to...)); err != nil {
@@ -174,7 +159,7 @@ type claim struct{ name, base64 string }
 // it has compared them.
 func claims(h http.Header) (all []claim) {
 	add := func(name, value string) {
-		if name = strings.ToLower(name); hashes[name] != nil && value != "" {
+		if name = strings.ToLower(name); slices.Contains(digestNames, name) && value != "" {
 			all = append(all, claim{name, value})
 		}
 	}

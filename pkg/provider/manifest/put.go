@@ -293,7 +293,7 @@ func newHasher(cs []claim, known map[string][]byte, body io.Reader) *hasher {
 	h := &hasher{Reader: body, sums: map[string]hash.Hash{}}
 	for _, c := range cs {
 		if known[c.name] == nil && h.sums[c.name] == nil {
-			h.sums[c.name] = hashes[c.name]()
+			h.sums[c.name] = upload.NewHash(c.name)
 			h.Reader = io.TeeReader(h.Reader, h.sums[c.name])
 		}
 	}
