@@ -132,7 +132,9 @@ func (s *simulation) edit(d *rand.Rand) {
 		}
 		s.must(os.Rename(s.path, to))
 		s.path = to
-		changed = s.kind.whole // whose journal has nothing by which to know the file again
+		// A journal with nothing by which to know the file again; and an upload is of one
+		// path: one that was started there is resumed.
+		changed = s.kind.whole || s.journal.of(to) != ""
 	case "deleted":
 		s.must(os.Remove(s.path))
 		changed = false
