@@ -29,6 +29,11 @@ func load(t *testing.T, s setting) (config.Config, error) {
 	for _, name := range []string{"HOME", "XDG_CONFIG_HOME", "XDG_STATE_HOME", "USERPROFILE", "AppData", "LocalAppData"} {
 		t.Setenv(name, home)
 	}
+	for _, variable := range os.Environ() {
+		if name, _, _ := strings.Cut(variable, "="); strings.HasPrefix(name, "MULTIPUT_") {
+			t.Setenv(name, "")
+		}
+	}
 	for k, v := range s.env {
 		t.Setenv(k, v)
 	}

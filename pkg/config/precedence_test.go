@@ -265,7 +265,7 @@ func TestRelativeHomeIsRefused(t *testing.T) {
 
 // Without a home directory, each user of the state directory names what would help.
 func TestNoHome(t *testing.T) {
-	none := map[string]string{"HOME": "", "XDG_STATE_HOME": "", "LocalAppData": "", "MULTIPUT_JOURNAL": ""}
+	none := map[string]string{"HOME": "", "XDG_STATE_HOME": "", "LocalAppData": ""}
 	if _, err := load(t, setting{env: none}); !errors.Is(err, config.ErrNoJournal) || !strings.Contains(err.Error(), ": set ") {
 		t.Errorf("the journal: %v", err)
 	}
