@@ -78,8 +78,8 @@ func TestPlans(t *testing.T) {
 				t.Fatalf("failed with %v, want %q", err, c.bad)
 			}
 			// What was opened for nothing can be aborted; what was taken over may be another's.
-			if taken := errors.Is(err, upload.ErrUnverified); (u.ID == "u1" && len(u.Data) > 0) == taken || !taken && !errors.Is(err, upload.ErrReply) {
-				t.Errorf("left the upload %q with %v", u.ID, err)
+			if taken := errors.Is(err, upload.ErrUnverified); u.ID != "u1" || len(u.Data) == 0 || u.TakenOver != taken || !taken && !errors.Is(err, upload.ErrReply) {
+				t.Errorf("left the upload %q, taken over %t, with %v", u.ID, u.TakenOver, err)
 			}
 		})
 	}
