@@ -559,3 +559,19 @@ func TestLargeReplies(t *testing.T) {
 		}
 	}
 }
+
+// TestALengthAloneCostsNothing holds that memory is allocated for bytes that came.
+func TestALengthAloneCostsNothing(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Length", strconv.Itoa(60<<20))
+		_, _ = io.WriteString(w, "{")
+	}))
+	defer server.Close()
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	_, err := (&transport.Client{}).Do(t.Context(), transport.Request{Method: http.MethodGet, URL: server.URL})
+	runtime.ReadMemStats(&after)
+	if got := after.TotalAlloc - before.TotalAlloc; err == nil || got > 4<<20 {
+		t.Errorf("%d bytes allocated, %v", got, err)
+	}
+}

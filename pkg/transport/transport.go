@@ -242,13 +242,7 @@ func (c *Client) exchange(r Request, req *http.Request, w *watch) (*Reply, error
 	if resp.StatusCode >= 300 {
 		most = min(most, maxBulkReply)
 	}
-	// One allocation, where the length is said: a reply may be most of the memory.
-	var all bytes.Buffer
-	if n := min(resp.ContentLength, most); n > 0 && req.Method != http.MethodHead {
-		all.Grow(int(n) + 2*bytes.MinRead)
-	}
-	_, err = all.ReadFrom(io.LimitReader(&watchedReader{resp.Body, w}, most+1))
-	b := all.Bytes()
+	b, err := readAll(&watchedReader{resp.Body, w}, resp.ContentLength, most+1)
 	if long := int64(len(b)) > most; long && resp.StatusCode < 300 {
 		return nil, &tooLong{most}
 	} else if long {
@@ -263,6 +257,26 @@ func (c *Client) exchange(r Request, req *http.Request, w *watch) (*Reply, error
 		return nil, err
 	}
 	return reply, nil
+}
+
+// readAll reads at most a number of bytes of a reply that may say its length. A large
+// one is allocated once, as it may be most of the memory; but only when some of it came:
+// anybody can say a length.
+func readAll(r io.Reader, length, most int64) ([]byte, error) {
+	const some = 256 << 10
+	var all bytes.Buffer
+	if length > 0 {
+		all.Grow(int(min(length, some)) + 2*bytes.MinRead)
+	}
+	n, err := all.ReadFrom(io.LimitReader(r, min(some, most)))
+	if n < some || n == most || err != nil {
+		return all.Bytes(), err
+	}
+	if rest := min(length, most) - n; rest > 0 {
+		all.Grow(int(rest) + 2*bytes.MinRead)
+	}
+	_, err = all.ReadFrom(io.LimitReader(r, most-n))
+	return all.Bytes(), err
 }
 
 // tooLong is a reply with more bytes than an honest one has.
