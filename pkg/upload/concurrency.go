@@ -185,7 +185,8 @@ func (c *controller) decide(goodput float64, now time.Time) Why {
 	case !c.slow.IsZero() && !c.slowFor(slowSurely, now):
 		return "" // measured again
 	case !c.slow.IsZero():
-		c.n, c.base, c.good, c.trial, c.quick, c.least = startConcurrency, startConcurrency, 0, none, true, 0
+		c.n = min(c.n, startConcurrency) // one part may be all that is allowed, or enough for the limit
+		c.base, c.good, c.trial, c.quick, c.least = c.n, 0, none, true, 0
 		c.slow, c.slower, c.hold, c.until = time.Time{}, true, holdLeast, now
 		return WhySlower
 	case c.trial == more && goodput >= c.good*c.expected(goodput):

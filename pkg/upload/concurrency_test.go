@@ -44,3 +44,22 @@ func TestAFastLinkGetsEight(t *testing.T) {
 		})
 	}
 }
+
+// A link that becomes far slower does not get more parts than it has.
+func TestACollapseAddsNoPart(t *testing.T) {
+	ctl := newController()
+	ctl.limited(2e6)
+	const step = 100 * time.Millisecond
+	now := time.Unix(1_800_000_000, 0)
+	for i := range 600 {
+		rate := 2e6
+		if i > 300 {
+			rate = 0.2e6
+		}
+		was := ctl.n
+		now = now.Add(step)
+		if why, changed := ctl.moved(int64(rate*step.Seconds()), ctl.n, now); changed && why == WhySlower || ctl.slower && ctl.n > was {
+			t.Fatalf("%d parts instead of %d after %s", ctl.n, was, now.Sub(time.Unix(1_800_000_000, 0)))
+		}
+	}
+}
