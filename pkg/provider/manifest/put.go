@@ -2,6 +2,7 @@ package manifest
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -56,56 +57,63 @@ func (p *speaker) Put(ctx context.Context, u upload.Upload, g upload.Presigned, 
 	if err != nil {
 		return upload.Receipt{}, unanswered(ctx, err, g)
 	}
-	api := step.fixed() || step.auth && p.own(r.URL)
-	if u.Whole {
+	keyed := step.auth && p.own(r.URL)
+	api := step.fixed() || keyed
+	switch {
+	case u.Whole:
 		return p.putWhole(ctx, u, step, a, s, api)
+	case a.Status >= 300:
+		return upload.Receipt{}, p.partRefused(ctx, u, g, a, s, refusal{api: api, created: true, given: step.path == nil && !keyed})
 	}
-	if a.Status >= 300 {
-		now, err := http.ParseTime(a.Header.Get("Date"))
-		if err != nil {
-			now = a.At
-		}
-		late := a.Status == http.StatusForbidden && !api && past(g, now)
-		err = p.refusal(ctx, a, s, refusal{api: api, created: true, given: step.path == nil && !(step.auth && p.own(r.URL)), expired: late})
-		if api {
-			err = p.sendingTo(ctx, u, a, s, err)
-		}
-		return upload.Receipt{}, err
+	receipt := upload.Receipt{Part: part.Number, Verified: hashed.proves(proofs, sums)}
+	return p.partStored(ctx, u, receipt, known(st.partDigests[later], sums), a, s, api)
+}
+
+// partRefused says what it means that a part was refused.
+func (p *speaker) partRefused(ctx context.Context, u upload.Upload, g upload.Presigned, a *answer, s *scope, r refusal) error {
+	now, err := http.ParseTime(a.Header.Get("Date"))
+	if err != nil {
+		now = a.At
 	}
+	r.expired = a.Status == http.StatusForbidden && !r.api && past(g, now)
+	err = p.refusal(ctx, a, s, r)
+	if r.api {
+		err = p.sendingTo(ctx, u, a, s, err)
+	}
+	return err
+}
+
+// partStored completes the receipt of a part, if ok says that it is stored.
+func (p *speaker) partStored(ctx context.Context, u upload.Upload, r upload.Receipt, known map[string]any, a *answer, s *scope, api bool) (_ upload.Receipt, err error) {
+	step := p.m.stepsFor(u.File).part
 	kept := p.keep(ctx, &step.request, a, s) // ok sees what is kept
 	if step.ok != nil {
-		err := p.confirmed(ctx, &step.request, a, s)
-		if err != nil && a.notAnAPI() {
+		if err = p.confirmed(ctx, &step.request, a, s); err != nil && a.notAnAPI() {
 			err = p.unusableFor(a, step.ok.key, true, "the answer was %s", a.kind)
 		}
-		if err != nil {
-			return upload.Receipt{}, err
-		}
 	}
-	if kept != nil {
-		return upload.Receipt{}, kept
+	if err = cmp.Or(err, kept); err != nil {
+		return upload.Receipt{}, err
 	}
 	p.remember(u.ID, &step.request, s)
-	receipt := upload.Receipt{Part: part.Number, Verified: hashed.proves(proofs, sums)}
-	if receipt.Known, err = knowing(s, known(st.partDigests[later], sums)); err != nil {
+	r.Known, err = knowing(s, known)
+	if err == nil && step.confirm != nil {
+		r.Unconfirmed, err = marshal(partReply{a.value, s.header, a.Status})
+	}
+	if err != nil {
 		return upload.Receipt{}, p.unusableFor(a, "", true, "%v", err)
 	}
 	if step.confirm == nil || step.confirm.receipt != nil {
-		if receipt.Value, err = p.receipt(ctx, step.receipt, a, s, api); err != nil {
+		if r.Value, err = p.receipt(ctx, step.receipt, a, s, api); err != nil {
 			return upload.Receipt{}, err
 		}
-		receipt.Own = step.receipt.own()
-	}
-	if step.confirm != nil {
-		if receipt.Unconfirmed, err = marshal(partReply{a.value, s.header, a.Status}); err != nil {
-			return upload.Receipt{}, p.unusableFor(a, "", true, "%v", err)
-		}
+		r.Own = step.receipt.own()
 	}
 	// One that the API itself sends with a reply may be of the reply.
-	if etag := p.hidden.Replace(a.Header.Get("ETag")); !api || etag == receipt.Value {
-		receipt.ETag = etag
+	if etag := p.hidden.Replace(a.Header.Get("ETag")); !api || etag == r.Value {
+		r.ETag = etag
 	}
-	return receipt, nil
+	return r, nil
 }
 
 // putWhole is the end of an upload that its one part completes.
@@ -138,16 +146,13 @@ func (p *speaker) buildPart(ctx context.Context, step *partStep, u upload.Upload
 		return r, fmt.Errorf("%s: %w", r.Op, err)
 	}
 	if step.form != "" {
-		var fields url.Values
+		fields := url.Values{}
 		if step.fields != nil {
 			if fields, err = p.values(ctx, step.fields, s); err != nil {
 				return r, err
 			}
 		}
 		if step.auth && p.m.auth.field != "" {
-			if fields == nil {
-				fields = url.Values{}
-			}
 			if err := p.ownField(&step.request, fields); err != nil {
 				return r, err
 			}
@@ -215,10 +220,7 @@ func (p *speaker) Confirm(ctx context.Context, u upload.Upload, part upload.Part
 	if r.Known, err = knowing(s, known); err != nil {
 		return r, p.unusableFor(a, "", true, "%v", err)
 	}
-	e := c.receipt
-	if e == nil {
-		e = step.receipt
-	}
+	e := cmp.Or(c.receipt, step.receipt)
 	if r.Value, err = p.receipt(ctx, e, a, s, true); err != nil {
 		return r, err
 	}
@@ -307,9 +309,6 @@ func newHasher(cs []claim, known map[string][]byte, body io.Reader) *hasher {
 func (h *hasher) proves(cs []claim, known map[string][]byte) bool {
 	if h != nil {
 		known = maps.Clone(known)
-		if known == nil {
-			known = map[string][]byte{}
-		}
 		for name, x := range h.sums {
 			known[name] = x.Sum(nil)
 		}
