@@ -26,35 +26,9 @@ func (p *speaker) build(ctx context.Context, c call, s *scope) (r transport.Requ
 	}
 	// What was kept may be a token: it is as secret in a path as in a query.
 	r.Signed = p.m.keptInURL(c.request)
-	var (
-		body   []byte
-		fields url.Values
-	)
-	switch {
-	case c.body != nil:
-		if body, err = p.body(ctx, c.body, s); err != nil {
-			return r, err
-		}
-		r.Header.Set("Content-Type", "application/json")
-	case c.text != nil:
-		text, err := p.text(ctx, c.text, s)
-		if err != nil {
-			return r, err
-		}
-		kind, err := p.text(ctx, c.kind, s)
-		if err != nil {
-			return r, err
-		}
-		if !mediaText().MatchString(kind) {
-			return r, p.wrong(s, c.kind, fmt.Errorf("yields %s, not a content type such as application/xml", show(p.scrub(kind))))
-		}
-		body = []byte(text)
-		r.Header.Set("Content-Type", kind)
-	case c.fields != nil:
-		if fields, err = p.values(ctx, c.fields, s); err != nil {
-			return r, err
-		}
-		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	body, fields, err := p.content(ctx, c.request, r.Header, s)
+	if err != nil {
+		return r, err
 	}
 	r.Header.Set("Accept", "application/json")
 	if c.text != nil {
@@ -95,6 +69,32 @@ func (p *speaker) build(ctx context.Context, c call, s *scope) (r transport.Requ
 		r.Body, r.Size = bytes.NewReader(body), int64(len(body))
 	}
 	return r, nil
+}
+
+// content is a request's body, or the fields of its form; the headers get its type.
+func (p *speaker) content(ctx context.Context, r *request, h http.Header, s *scope) (body []byte, fields url.Values, err error) {
+	kind := ""
+	switch {
+	case r.body != nil:
+		kind = "application/json"
+		body, err = p.body(ctx, r.body, s)
+	case r.text != nil:
+		var text string
+		if text, err = p.text(ctx, r.text, s); err == nil {
+			kind, err = p.text(ctx, r.kind, s)
+		}
+		if err == nil && !mediaText().MatchString(kind) {
+			err = p.wrong(s, r.kind, fmt.Errorf("yields %s, not a content type such as application/xml", show(p.scrub(kind))))
+		}
+		body = []byte(text)
+	case r.fields != nil:
+		kind = "application/x-www-form-urlencoded"
+		fields, err = p.values(ctx, r.fields, s)
+	default:
+		return nil, nil, nil
+	}
+	h.Set("Content-Type", kind)
+	return body, fields, err
 }
 
 func writeFields(w *multipart.Writer, fields url.Values) error {
