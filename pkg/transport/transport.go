@@ -264,17 +264,13 @@ func (c *Client) exchange(r Request, req *http.Request, w *watch) (*Reply, error
 // anybody can say a length.
 func readAll(r io.Reader, length, most int64) ([]byte, error) {
 	const some = 256 << 10
-	var all bytes.Buffer
-	if length > 0 {
-		all.Grow(int(min(length, some)) + 2*bytes.MinRead)
-	}
-	n, err := all.ReadFrom(io.LimitReader(r, min(some, most)))
+	first := bytes.NewBuffer(make([]byte, 0, max(0, min(length, some))+bytes.MinRead))
+	n, err := first.ReadFrom(io.LimitReader(r, min(some, most)))
 	if n < some || n == most || err != nil {
-		return all.Bytes(), err
+		return first.Bytes(), err
 	}
-	if rest := min(length, most) - n; rest > 0 {
-		all.Grow(int(rest) + 2*bytes.MinRead)
-	}
+	all := bytes.NewBuffer(make([]byte, 0, max(n, min(length, most))+bytes.MinRead))
+	all.Write(first.Bytes())
 	_, err = all.ReadFrom(io.LimitReader(r, most-n))
 	return all.Bytes(), err
 }
