@@ -261,7 +261,7 @@ func (c *Client) exchange(r Request, req *http.Request, w *watch) (*Reply, error
 
 // readAll reads at most a number of bytes of a reply that may say its length. A large
 // one is allocated once, as it may be most of the memory; but only when some of it came:
-// anybody can say a length.
+// the length alone proves nothing.
 func readAll(r io.Reader, length, most int64) ([]byte, error) {
 	const some = 256 << 10
 	first := bytes.NewBuffer(make([]byte, 0, max(0, min(length, some))+bytes.MinRead))
