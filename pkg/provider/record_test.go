@@ -26,14 +26,45 @@ create: {send: "POST /u?v=2", query: '{cb: "https://hook.example/a?b=c&sig=sEcRe
 part: {send: PUT, url: '$upload.at + "&seq=\($part.number)"', receipt: '$header["x-part-token"]'}
 complete: {send: "POST /u/{id}/end", body: '[$parts[].receipt]', ok: .ok, keep: '{lease: .lease}', result: .id}
 `
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	samples := recordOf(t, text, func(w http.ResponseWriter, r *http.Request) {
 		if r.Method == http.MethodPut {
 			w.Header().Set("X-Part-Token", "token-of-part"+r.FormValue("seq"))
 			w.Header().Set("X-Other", "other")
 			return
 		}
 		_, _ = io.WriteString(w, `{"id":"u1","each":9,"ok":true,"at":"http://`+r.Host+`/at?sig=sEcReT77","session":"k3pt-Session","deep":"k3pt-deep","lease":"k3pt-lease"}`)
-	}))
+	})
+	for _, secret := range []string{"sEcReT99", "sEcReT77", "t0psecret", "token-of-part", "other", "k3pt"} {
+		if bytes.Contains(samples, []byte(secret)) {
+			t.Errorf("%s is written down:\n%s", secret, samples)
+		}
+	}
+	played := strings.NewReplacer("sEcReT99", "REDACTED", "t0psecret", "REDACTED").Replace(text) + string(samples)
+	passes(t, played)
+}
+
+// TestRecordOfShortTokens holds that a token of a few characters is replaced
+// everywhere: in bodies, paths and queries; and a word that is no token is not.
+func TestRecordOfShortTokens(t *testing.T) {
+	const text = `version: 1
+name: own
+create: {send: POST /u, keep: '{id, ticket: .token}', part_size: 9}
+part: {send: "PUT /u/{id}/{ticket}/{part.number}", query: '{t: $upload.ticket, token: $upload.ticket}', receipt: .etag}
+complete: {send: "POST /u/{id}/end", body: '{with: $upload.ticket, list: [$upload.ticket], mode: "file"}', ok: .ok, result: .id}
+`
+	samples := recordOf(t, text, func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = io.WriteString(w, `{"id":"u1","token":"t9Zq","token_type":"file","etag":"e","ok":true}`)
+	})
+	if bytes.Contains(samples, []byte("t9Zq")) || !bytes.Contains(samples, []byte("mode: file")) {
+		t.Errorf("written down:\n%s", samples)
+	}
+	passes(t, text+string(samples))
+}
+
+// recordOf is what a live check of a manifest writes down of an API that answers so.
+func recordOf(t *testing.T, text string, api http.HandlerFunc) []byte {
+	t.Helper()
+	server := httptest.NewServer(api)
 	t.Cleanup(server.Close)
 	d, err := provider.Load(write(t, "own.yaml", text))
 	if err != nil {
@@ -51,54 +82,18 @@ complete: {send: "POST /u/{id}/end", body: '[$parts[].receipt]', ok: .ok, keep: 
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, secret := range []string{"sEcReT99", "sEcReT77", "t0psecret", "token-of-part", "other", "k3pt"} {
-		if bytes.Contains(samples, []byte(secret)) {
-			t.Errorf("%s is written down:\n%s", secret, samples)
-		}
-	}
-	played := strings.NewReplacer("sEcReT99", "REDACTED", "t0psecret", "REDACTED").Replace(text) + string(samples)
-	if d, err = provider.Load(write(t, "played.yaml", played)); err != nil {
-		t.Fatal(err)
-	}
-	if n, err := check.Samples(t.Context(), d); n != 4 || err != nil {
-		t.Errorf("%d samples: %v\n%s", n, err, samples)
-	}
+	return samples
 }
 
-// TestRecordOfShortTokens holds that a token of a few characters is replaced
-// everywhere: in bodies, paths and queries; and a word that is no token is not.
-func TestRecordOfShortTokens(t *testing.T) {
-	const text = `version: 1
-name: own
-create: {send: POST /u, keep: '{id, ticket: .token}', part_size: 9}
-part: {send: "PUT /u/{id}/{ticket}/{part.number}", query: '{t: $upload.ticket, token: $upload.ticket}', receipt: .etag}
-complete: {send: "POST /u/{id}/end", body: '{with: $upload.ticket, list: [$upload.ticket], mode: "file"}', ok: .ok, result: .id}
-`
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		_, _ = io.WriteString(w, `{"id":"u1","token":"t9Zq","token_type":"file","etag":"e","ok":true}`)
-	}))
-	t.Cleanup(server.Close)
-	d, err := provider.Load(write(t, "own.yaml", text))
+// passes plays the four samples of a manifest.
+func passes(t *testing.T, text string) {
+	t.Helper()
+	d, err := provider.Load(write(t, "played.yaml", text))
 	if err != nil {
-		t.Fatal(err)
-	}
-	record := &check.Transcript{Client: &transport.Client{}, Base: server.URL, Text: text}
-	p, err := d.Open(provider.Settings{Base: server.URL, Client: record})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := (&check.Live{Provider: p, Record: record}).Run(t.Context(), upload.File{Name: "a.txt", Type: "text/plain"}, []byte("some bytes\n")); err != nil {
-		t.Fatal(err)
-	}
-	samples, err := record.YAML()
-	if err != nil || bytes.Contains(samples, []byte("t9Zq")) || !bytes.Contains(samples, []byte("mode: file")) {
-		t.Errorf("%v:\n%s", err, samples)
-	}
-	if d, err = provider.Load(write(t, "played.yaml", text+string(samples))); err != nil {
 		t.Fatal(err)
 	}
 	if n, err := check.Samples(t.Context(), d); n != 4 || err != nil {
-		t.Errorf("%d samples: %v\n%s", n, err, samples)
+		t.Errorf("%d samples: %v\n%s", n, err, text)
 	}
 }
 
